@@ -1,0 +1,292 @@
+"""The command line; the only module that prints or exits."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vatrace import __version__
+from vatrace.media import SOUND_SUFFIXES, VIDEO_SUFFIXES, MediaError
+from vatrace.predict import DEFAULT_RATE, MAX_RATE
+from vatrace.prediction import MODALITIES
+from vatrace.weights import MissingWeightsError
+
+if TYPE_CHECKING:
+    from vatrace.predict import Model, Progress
+    from vatrace.prediction import Prediction
+
+INTERRUPTED = 130
+
+TOP_EPILOG = """examples:
+  vatrace demo                                   try it on a recording made from installed packages
+  vatrace predict talk.mp4                       talk.csv and talk.png in this folder
+  vatrace predict videos/ --out traces           every recording in a folder
+
+Everything runs on this machine; nothing is sent anywhere.
+"""
+
+PREDICT_EPILOG = """examples:
+  vatrace predict talk.mp4
+  vatrace predict talk.mp4 --out traces --format csv,parquet --report
+  vatrace predict videos/ --out traces --modalities face,voice
+  vatrace predict talk.mp4 --transcript talk.srt      the words from a transcript you have
+  vatrace predict podcast.mp3                         sound alone: the face is masked
+  vatrace predict talk.srt                            words alone
+
+The CSV has the columns time (s), valence, arousal (-1..1), face, voice, words (1 where it was there, else 0).
+Exit status: 0 if all went well, 1 if a recording failed (the others are done), 2 for a wrong command, 130 for ctrl-C.
+"""
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of all commands."""
+    raw = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(
+        prog="vatrace",
+        description="Valence and arousal over time from video, by face, voice and words.",
+        epilog=TOP_EPILOG,
+        formatter_class=raw,
+    )
+    parser.add_argument("--version", action="version", version=f"vatrace {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    predict = commands.add_parser(
+        "predict",
+        help="recordings in, traces out",
+        epilog=PREDICT_EPILOG,
+        formatter_class=raw,
+        description="Write the valence/arousal trace of each recording, and a picture of it.",
+    )
+    predict.add_argument("sources", nargs="+", type=Path, metavar="VIDEO|FOLDER", help="video, sound, picture, SRT or VTT")
+    predict.add_argument("--out", type=Path, default=Path(), metavar="DIR", help="where to write (default: this folder)")
+    predict.add_argument(
+        "--format",
+        type=_names,
+        default=["csv"],
+        metavar="LIST",
+        help="csv, parquet, json; several with commas (default: csv)",
+    )
+    predict.add_argument("--rate", type=_rate, default=DEFAULT_RATE, metavar="HZ", help="rows a second (default: %(default)g)")
+    predict.add_argument(
+        "--modalities",
+        type=_modalities,
+        default=list(MODALITIES),
+        metavar="LIST",
+        help="of face, voice, words (default: all)",
+    )
+    predict.add_argument("--transcript", type=Path, metavar="FILE", help="SRT or VTT instead of speech recognition")
+    predict.add_argument("--report", action="store_true", help="also write a page, <name>.html")
+    predict.add_argument("--overwrite", action="store_true", help="replace results that are there already")
+    _add_model_options(predict)
+    predict.set_defaults(run=run_predict)
+
+    demo = commands.add_parser(
+        "demo",
+        help="the whole way on a recording made here",
+        formatter_class=raw,
+        description="Put a recording together from a real face and real speech that installed packages carry, and predict it.",
+        epilog="examples:\n  vatrace demo\n  vatrace demo --out somewhere --overwrite\n",
+    )
+    demo.add_argument("--out", type=Path, default=Path("vatrace-demo"), metavar="DIR", help="(default: %(default)s)")
+    demo.add_argument("--overwrite", action="store_true", help="replace results that are there already")
+    _add_model_options(demo)
+    demo.set_defaults(run=run_demo)
+    return parser
+
+
+def _add_model_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--model", type=Path, metavar="PATH", help="a fusion model in ONNX (default: the package's)")
+    parser.add_argument(
+        "--whisper", type=Path, metavar="DIR", help="Whisper tiny.en in CTranslate2 form (default: look for it)"
+    )
+
+
+def _names(text: str) -> list[str]:
+    return list(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
+
+
+def _modalities(text: str) -> list[str]:
+    names = _names(text)
+    if not names or not set(names) <= set(MODALITIES):
+        raise argparse.ArgumentTypeError(f"choose of {', '.join(MODALITIES)}, separated by commas, not {text!r}")
+    return names
+
+
+def _rate(text: str) -> float:
+    try:
+        rate = float(text)
+    except ValueError:
+        rate = 0.0
+    if not 0 < rate <= MAX_RATE:
+        raise argparse.ArgumentTypeError(f"a number above 0 and at most {MAX_RATE:g}, not {text!r}")
+    return rate
+
+
+def expand(sources: Sequence[Path]) -> Iterator[Path]:
+    """The recordings that are meant: each file as it is, and the videos and sounds in each folder by name.
+
+    Raises:
+        MediaError: for a folder without any.
+    """
+    for source in sources:
+        if not source.is_dir():
+            yield source
+            continue
+        found = [path for path in sorted(source.iterdir()) if path.suffix.lower() in VIDEO_SUFFIXES | SOUND_SUFFIXES]
+        if not found:
+            raise MediaError(f"{source}: no videos or sound files in this folder")
+        yield from found
+
+
+def run_predict(args: argparse.Namespace) -> int:
+    """The predict command."""
+    from vatrace.writers import check_formats
+
+    check_formats(args.format)
+    recordings = list(expand(args.sources))
+    if args.transcript is not None and len(recordings) > 1:
+        raise ValueError(f"--transcript belongs to one recording, not to {len(recordings)}")
+    _make_folder(args.out)
+    model = _load(args)
+    suffixes = [*args.format, "png", *(["html"] if args.report else [])]
+    taken: dict[str, Path] = {}
+    failures = 0
+    for recording in recordings:
+        try:
+            if recording.stem in taken:
+                raise MediaError(f"{recording}: has the name of {taken[recording.stem]}, give it another --out")
+            taken[recording.stem] = recording
+            _process(recording, args, model, suffixes)
+        except MissingWeightsError:
+            raise  # the others would fail alike
+        except (MediaError, OSError) as error:
+            failures += 1
+            _complain(error)
+        except Exception as error:  # one recording must not stop the others, whatever it is
+            failures += 1
+            _complain(f"{recording}: {type(error).__name__}: {error} (a fault in vatrace: please report it)")
+    if len(recordings) > 1:
+        print(f"{len(recordings) - failures} of {len(recordings)} recordings done")
+    return int(failures > 0)
+
+
+def _process(recording: Path, args: argparse.Namespace, model: Model, suffixes: Sequence[str]) -> None:
+    """Predict one recording and write its results."""
+    targets = {suffix: args.out / f"{recording.stem}.{suffix}" for suffix in suffixes}
+    _refuse_existing(targets.values(), args.overwrite)
+    with _progress(recording.name) as progress:
+        prediction = model.predict(
+            recording, rate=args.rate, modalities=args.modalities, transcript=args.transcript, progress=progress
+        )
+    _write(prediction, targets)
+
+
+def _refuse_existing(paths: Iterable[Path], overwrite: bool) -> None:
+    existing = [path for path in paths if path.exists()]
+    if existing and not overwrite:
+        raise MediaError(f"{existing[0]}: already there; --overwrite replaces it")
+
+
+def _write(prediction: Prediction, targets: dict[str, Path]) -> None:
+    from vatrace.report import summary, write_page, write_picture
+    from vatrace.writers import WRITERS, written_whole
+
+    writers = WRITERS | {"png": write_picture, "html": write_page}
+    for suffix, path in targets.items():
+        with written_whole(path) as temporary:
+            writers[suffix](prediction, temporary)
+    print(f"{prediction.source.name}: {summary(prediction)} -> {', '.join(map(str, targets.values()))}", flush=True)
+    for note in prediction.notes:
+        print(f"  note: {note}", flush=True)
+
+
+def run_demo(args: argparse.Namespace) -> int:
+    """The demo command."""
+    from vatrace.demo import make_demo
+    from vatrace.writers import written_whole
+
+    targets = {suffix: args.out / f"demo.{suffix}" for suffix in ("csv", "png", "html")}
+    video = args.out / "demo.mp4"
+    _refuse_existing([*targets.values(), video], args.overwrite)
+    _make_folder(args.out)
+    model = _load(args)
+    with written_whole(video) as temporary:
+        make_demo(temporary)
+    with _progress(video.name) as progress:
+        prediction = model.predict(video, progress=progress)
+    _write(prediction, targets)
+    print(f"open {targets['html']} to look at it, {video} is what it was made from")
+    return 0
+
+
+def _load(args: argparse.Namespace) -> Model:
+    from vatrace.predict import load_model
+
+    return load_model(fusion=args.model, whisper=args.whisper)
+
+
+def _make_folder(folder: Path) -> None:
+    """Make the folder and see that it can be written in, before hours of work.
+
+    Raises:
+        MediaError: if it can't.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise MediaError(f"{folder}: can't write there ({(error.strerror or str(error)).lower()})") from error
+
+
+@contextmanager
+def _progress(name: str) -> Iterator[Progress | None]:
+    """A bar for each stage, on a terminal only."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
+        stages = {}
+
+        def show(stage: str, share: float) -> None:
+            if stage not in stages:
+                stages[stage] = bars.add_task(f"{name}: {stage}", total=1.0)
+            bars.update(stages[stage], completed=share)
+
+        yield show
+
+
+def _complain(error: object) -> None:
+    print(f"error: {error}", file=sys.stderr, flush=True)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run a command and exit with its status."""
+    logging.basicConfig(format="%(message)s")
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    args = build_parser().parse_args(argv)
+    try:
+        status = args.run(args)
+    except (MediaError, MissingWeightsError, ImportError, ValueError, OSError) as error:
+        _complain(error)
+        status = 1
+    except KeyboardInterrupt:
+        print("stopped; recordings finished before are kept", file=sys.stderr)
+        status = INTERRUPTED
+    sys.exit(status)
+
+
+if __name__ == "__main__":
+    main()

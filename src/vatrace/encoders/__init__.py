@@ -1,0 +1,1 @@
+"""From face crops and words to feature vectors (the voice's come from `vatrace.speech`)."""

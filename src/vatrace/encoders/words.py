@@ -1,0 +1,73 @@
+"""MiniLM, fine-tuned on EmoBank (`runs/words.py`), on ONNX Runtime: a vector for each word in its sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vatrace.timeline import step_range
+from vatrace.transcripts import Word, sentences
+from vatrace.weights import onnx_session, package_file
+
+WORD_DIM = 384
+MAX_TOKENS = 512
+
+
+class WordEncoder:
+    """Words to vectors.
+
+    Args:
+        threads: CPU threads.
+    """
+
+    def __init__(self, threads: int = 1) -> None:
+        from tokenizers import Tokenizer
+
+        self._tokenizer = Tokenizer.from_file(str(package_file("words_tokenizer.json")))
+        self._tokenizer.no_padding()
+        self._tokenizer.enable_truncation(MAX_TOKENS)
+        self._session = onnx_session("words.onnx", threads)
+
+    def __call__(self, words: Sequence[str]) -> NDArray[np.float32]:
+        """The words of one sentence to (num_words, 384): the mean of each word's token vectors."""
+        encoding = self._tokenizer.encode(" ".join(words))
+        (tokens,) = self._run("tokens", encoding.ids)
+        ends = np.cumsum([len(word) + 1 for word in words])
+        vectors = np.tile(tokens.mean(axis=0), (len(words), 1))  # for words that give no token
+        owner = np.array(
+            [
+                -1 if special else np.searchsorted(ends, start, side="right")
+                for (start, _), special in zip(encoding.offsets, encoding.special_tokens_mask, strict=True)
+            ]
+        )
+        for index in np.unique(owner[owner >= 0]):
+            vectors[index] = tokens[owner == index].mean(axis=0)
+        return vectors
+
+    def valence_arousal(self, text: str) -> tuple[float, float]:
+        """Valence and arousal in -1..1 of a text by itself, on EmoBank's scale (most texts lie within -0.4..0.4)."""
+        valence, arousal = self._run("valence_arousal", self._tokenizer.encode(text).ids)[0]
+        return float(valence), float(arousal)
+
+    def _run(self, output: str, ids: list[int]) -> NDArray[np.float32]:
+        token_ids = np.array([ids], dtype=np.int64)
+        (result,) = self._session.run([output], {"token_ids": token_ids, "mask": np.ones_like(token_ids)})
+        return np.asarray(result, dtype=np.float32)
+
+
+def words_on_grid(
+    words: Sequence[Word], encoder: WordEncoder, steps: int, rate: float
+) -> tuple[NDArray[np.float16], NDArray[np.bool_]]:
+    """Each word's vector on the steps that it spans.
+
+    Returns:
+        Features (T, 384) and where there is a word (T,).
+    """
+    features, valid = np.zeros((steps, WORD_DIM), dtype=np.float16), np.zeros(steps, dtype=bool)
+    for sentence in sentences(list(words)):
+        for word, vector in zip(sentence, encoder([word.text for word in sentence]), strict=True):
+            inside = step_range(word.start, word.end, rate)
+            features[inside.start : inside.stop], valid[inside.start : inside.stop] = vector, True
+    return features, valid

@@ -1,0 +1,1 @@
+"""The networks, in PyTorch, for training; at use they run from ONNX files."""

