@@ -171,7 +171,6 @@ def main() -> None:
     args = parser.parse_args()
     faces, targets = load(args.data, "train")
     model = train(faces, targets, load(args.data, "dev"), args.epochs, args.seed)
-    torch.save(model.state_dict(), args.out.with_suffix(".pt"))
     export(model, args.out)
     if args.test:
         print("test", evaluate(model, *load(args.data, "test")))

@@ -180,6 +180,8 @@ def run_predict(args: argparse.Namespace) -> int:
 def _process(recording: Path, args: argparse.Namespace, model: Model, suffixes: Sequence[str]) -> None:
     """Predict one recording and write its results."""
     targets = {suffix: args.out / f"{recording.stem}.{suffix}" for suffix in suffixes}
+    if any(path.exists() and recording.exists() and path.samefile(recording) for path in targets.values()):
+        raise MediaError(f"{recording}: its own result would replace it, give another folder with --out")
     _refuse_existing(targets.values(), args.overwrite)
     with _progress(recording.name) as progress:
         prediction = model.predict(

@@ -160,7 +160,7 @@ class VideoReader:
             stream.thread_type = "AUTO"
             start = _start(container)
             self._frame_duration = float(1 / stream.average_rate) if stream.average_rate else 0.04
-            latest = -1.0
+            latest: float | None = None
             frames = container.decode(stream)
             while True:
                 try:
@@ -170,11 +170,13 @@ class VideoReader:
                     return
                 if frame is None:
                     return
-                time = latest + self._frame_duration if frame.time is None else max(frame.time - start, 0.0)
-                if time <= latest:  # a broken timestamp: it can't be placed
-                    continue
-                latest = time
-                yield frame, time
+                expected = 0.0 if latest is None else latest + self._frame_duration
+                time = expected if frame.time is None else frame.time - start
+                if latest is None and time < self._frame_duration:  # less than a frame late, or early, is on time
+                    time = 0.0
+                if latest is None or time > latest:  # else its timestamp is broken, and it can't be placed
+                    latest = time
+                    yield frame, time
 
     def _duration(self, frame: Any) -> float:
         stated = float(frame.duration * frame.time_base) if frame.duration and frame.time_base else 0.0

@@ -22,6 +22,7 @@ class CrossModalAttention(nn.Module):
 
     def __init__(self, dim: int, dropout: float) -> None:
         super().__init__()
+        self.scale = 1 / math.sqrt(dim)
         self.correlate = nn.Linear(dim, dim, bias=False)
         self.channels = nn.Linear(dim, dim, bias=False)
         self.update = nn.Linear(dim, dim, bias=False)
@@ -38,7 +39,7 @@ class CrossModalAttention(nn.Module):
         Returns:
             (B, T, D) attended features.
         """
-        correlation = torch.tanh(self.correlate(x) @ joint.transpose(1, 2) / math.sqrt(x.shape[-1]))  # (B, T, T)
+        correlation = torch.tanh(self.correlate(x) @ joint.transpose(1, 2) * self.scale)  # (B, T, T)
         num_valid = valid.sum(dim=1).clamp(min=1)[:, None, None]
         attended = correlation @ (x * valid[:, :, None]) / num_valid  # (B, T, D)
         return x + self.dropout(self.update(torch.relu(self.channels(attended))))

@@ -1,0 +1,162 @@
+"""How fast the whole way is, where the time goes, and whether memory stays level.
+
+    python benchmarks/end_to_end.py               real-time factor and stages on 60 s, 640 x 360, 25 fps, with sound
+    python benchmarks/end_to_end.py --memory      peak memory on 5 and on 30 minutes, each in its own process
+
+The clip is made from the demo's face and speech. Times are medians of interleaved repeats, models loaded before.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+from PIL import Image
+
+from vatrace import load_model
+from vatrace.demo import FACE, SPEECH, packaged_file
+from vatrace.encoders.face import FaceEncoder
+from vatrace.encoders.words import WordEncoder, words_on_grid
+from vatrace.faces import FaceTracker
+from vatrace.landmarker import Landmarker
+from vatrace.media import SAMPLING_RATE, AudioReader, VideoReader
+from vatrace.speech import BLOCK_DUR, Listener
+from vatrace.weights import find_whisper
+
+DURATION, FRAME_RATE, SIZE = 60, 25, (640, 360)
+REPEATS = 3
+
+
+def make_clip(path: Path, duration: int) -> None:
+    """The face on a wide screen, swaying and grainy so that the codec has work to do, and the speech, over and over."""
+    faces = [
+        frame.image.resize((440, 360), Image.Resampling.BICUBIC) for frame in VideoReader(packaged_file(*FACE), FRAME_RATE)
+    ]
+    faces += faces[-2:0:-1]
+    speech = np.concatenate(list(AudioReader(packaged_file(*SPEECH), 60)))
+    grain = np.random.default_rng(0).normal(0, 4, (8, SIZE[1], SIZE[0], 1))
+    with av.open(str(path), "w") as container:
+        pictures = container.add_stream("libx264", rate=FRAME_RATE, options={"preset": "veryfast", "crf": "23"})
+        pictures.width, pictures.height = SIZE
+        pictures.pix_fmt = "yuv420p"
+        voice = container.add_stream("aac", rate=SAMPLING_RATE, layout="mono")
+        for index in range(duration * FRAME_RATE):
+            scene = Image.new("RGB", SIZE, (70, 80, 90))
+            scene.paste(faces[index % len(faces)], (100 + round(60 * np.sin(index / 40)), 0))
+            pixels = np.clip(np.asarray(scene) + grain[index % len(grain)], 0, 255).astype(np.uint8)
+            frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
+            frame.pts, frame.time_base = index, Fraction(1, FRAME_RATE)
+            container.mux(pictures.encode(frame))
+        for start in range(0, duration * SAMPLING_RATE, 1024):
+            block = np.take(speech, range(start, start + 1024), mode="wrap")[None]
+            sound = av.AudioFrame.from_ndarray(block, format="fltp", layout="mono")
+            sound.sample_rate, sound.pts, sound.time_base = SAMPLING_RATE, start, Fraction(1, SAMPLING_RATE)
+            container.mux(voice.encode(sound))
+        container.mux(pictures.encode(None))
+        container.mux(voice.encode(None))
+
+
+def timed(function: Callable[[], object]) -> float:
+    """Seconds that a call takes."""
+    started = time.perf_counter()
+    function()
+    return time.perf_counter() - started
+
+
+def decode_all(path: Path) -> None:
+    """The floor: decode every picture and all sound, and do nothing with them."""
+    with av.open(str(path)) as container:
+        container.streams.video[0].thread_type = "AUTO"
+        for _ in container.decode(video=0, audio=0):
+            pass
+
+
+def speed(folder: Path) -> None:
+    """Print the table of stages and the real-time factor."""
+    clip = folder / "clip.mp4"
+    make_clip(clip, DURATION)
+    model = load_model()
+    landmarker, face_encoder, listener, words = Landmarker(), FaceEncoder(), Listener(find_whisper()), WordEncoder()
+    frames = list(VideoReader(clip, model.rate))
+    sound = list(AudioReader(clip, BLOCK_DUR))
+    spoken = [word for window in listener.listen(sound) for word in window.words]
+    crops = np.zeros((1, 48, 48), np.uint8)
+
+    def find_faces() -> None:
+        tracker = FaceTracker(landmarker, lambda crops: np.zeros((len(crops), 1), np.float32))
+        for frame in frames:
+            tracker.update(frame.image, frame.time, frame.steps)
+
+    def encode_faces() -> None:
+        for _ in frames:
+            face_encoder(crops)
+
+    stages: dict[str, Callable[[], object]] = {
+        "decoding alone (the floor)": lambda: decode_all(clip),
+        "pictures at the steps": lambda: list(VideoReader(clip, model.rate)),
+        "sound at 16 kHz": lambda: list(AudioReader(clip, BLOCK_DUR)),
+        "faces: find, follow, crop": find_faces,
+        "faces: encode": encode_faces,
+        "voice: speech and frames": lambda: list(listener.listen(sound, transcribe=False)),
+        "voice and words, one pass": lambda: list(listener.listen(sound)),
+        "words: encode": lambda: words_on_grid(spoken, words, DURATION * 10, model.rate),
+        "fusion (with an empty clip's I/O)": lambda: model.predict(clip, modalities=["words"], transcript=empty(folder)),
+        "the whole, stages in parallel": lambda: model.predict(clip),
+    }
+    for stage in stages.values():
+        stage()
+    seconds: dict[str, list[float]] = {name: [] for name in stages}
+    for _ in range(REPEATS):
+        for name, stage in stages.items():
+            seconds[name].append(timed(stage))
+    print(f"{DURATION} s, {SIZE[0]} x {SIZE[1]}, {FRAME_RATE} fps; {os.cpu_count()} cores; median of {REPEATS}\n")
+    print(f"{'stage':<36}{'seconds':>9}{'x real time':>13}")
+    for name, values in seconds.items():
+        print(f"{name:<36}{statistics.median(values):9.2f}{statistics.median(values) / DURATION:13.3f}")
+    print(f"\nreal-time factor: {statistics.median(seconds['the whole, stages in parallel']) / DURATION:.3f}")
+
+
+def empty(folder: Path) -> Path:
+    """A transcript of one word."""
+    path = folder / "one.srt"
+    path.write_text("1\n00:00:00,000 --> 00:00:01,000\nwell\n")
+    return path
+
+
+def memory(folder: Path) -> None:
+    """Print the peak of a process that predicts 5 minutes, and of one that predicts 30."""
+    code = "import sys, resource, vatrace; vatrace.predict(sys.argv[1]); "
+    code += "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)"
+    for minutes in (5, 30):
+        clip = folder / f"{minutes}.mp4"
+        subprocess.run([sys.executable, __file__, "--make", str(clip), str(minutes * 60)], check=True)
+        started = time.perf_counter()
+        peak = subprocess.run([sys.executable, "-c", code, str(clip)], check=True, capture_output=True, text=True).stdout
+        print(f"{minutes:2d} min: peak {peak.strip()} MB, {(time.perf_counter() - started) / 60 / minutes:.3f} x real time")
+
+
+def main() -> None:
+    """Run what is asked for."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--memory", action="store_true")
+    parser.add_argument("--make", nargs=2, metavar=("PATH", "SECONDS"), help="only make a clip")
+    args = parser.parse_args()
+    if args.make:
+        make_clip(Path(args.make[0]), int(args.make[1]))
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        (memory if args.memory else speed)(Path(folder))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,144 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from conftest import write_movie
+from vatrace.media import SAMPLING_RATE
+
+
+def run(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "vatrace.cli", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=cwd)
+
+
+def test_help_is_instant_and_has_examples() -> None:
+    for arguments in (["--help"], ["predict", "--help"], ["demo", "--help"]):
+        result = run(*arguments)
+        assert result.returncode == 0
+        assert "examples:" in result.stdout
+    heavy = "import sys, vatrace.cli as c\ntry: c.main(['--help'])\nexcept SystemExit: pass\n"
+    heavy += "bad = {'torch', 'onnxruntime', 'av', 'pandas', 'matplotlib', 'faster_whisper', 'rich'} & set(sys.modules)\n"
+    heavy += "assert not bad, bad"
+    subprocess.run([sys.executable, "-c", heavy], check=True, capture_output=True)
+
+
+def test_predict_writes_table_and_picture(talking: Path, tmp_path: Path) -> None:
+    out = tmp_path / "new" / "folder"
+    result = run("predict", talking, "--out", out, "--format", "csv,parquet,json", "--report")
+    assert (result.returncode, result.stderr) == (0, "")
+    assert len(result.stdout.splitlines()) == 1
+    assert sorted(path.name for path in out.iterdir()) == [f"talking.{s}" for s in ("csv", "html", "json", "parquet", "png")]
+    table = pd.read_csv(out / "talking.csv")
+    assert list(table.columns) == ["time", "valence", "arousal", "face", "voice", "words"]
+    assert table["time"].tolist() == pytest.approx([i / 10 for i in range(40)])
+    assert set(table["face"]) <= {0, 1}
+    with Image.open(out / "talking.png") as picture:
+        assert picture.width > 1000
+
+
+def test_a_batch_goes_on_past_bad_files_and_says_so(tmp_path: Path, face_images: list[Image.Image]) -> None:
+    folder = tmp_path / "videos"
+    folder.mkdir()
+    (folder / "a.mp4").write_text("not a film")
+    (folder / "b.mp4").touch()
+    write_movie(folder / "c.mp4", face_images[:30])
+    (folder / "notes.txt").write_text("not a recording, not looked at")
+    result = run("predict", folder, tmp_path / "none.mp4", "--out", tmp_path / "out", "--modalities", "face")
+    assert result.returncode == 1
+    errors = result.stderr.splitlines()
+    assert len(errors) == 3 and all(line.startswith("error: ") for line in errors)
+    assert "a.mp4" in errors[0] and "b.mp4" in errors[1] and "none.mp4" in errors[2]
+    assert "1 of 4 recordings done" in result.stdout
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["c.csv", "c.png"]
+
+
+def test_existing_results_are_kept_unless_told(tmp_path: Path, face_images: list[Image.Image]) -> None:
+    face_images[0].save(tmp_path / "face.png")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "face.csv").write_text("precious")
+    result = run("predict", tmp_path / "face.png", "--out", tmp_path / "out")
+    assert result.returncode == 1 and "already there; --overwrite replaces it" in result.stderr
+    assert (tmp_path / "out" / "face.csv").read_text() == "precious"
+    assert run("predict", tmp_path / "face.png", "--out", tmp_path / "out", "--overwrite").returncode == 0
+    assert (tmp_path / "out" / "face.csv").read_text() != "precious"
+
+
+def test_a_picture_in_this_folder_is_not_taken_for_its_own_result(tmp_path: Path, face_images: list[Image.Image]) -> None:
+    face_images[0].save(tmp_path / "face.png")
+    before = (tmp_path / "face.png").read_bytes()
+    for extra in ([], ["--overwrite"]):
+        result = run("predict", "face.png", *extra, cwd=tmp_path)
+        assert result.returncode == 1 and "--out" in result.stderr
+        assert (tmp_path / "face.png").read_bytes() == before
+
+
+def test_two_recordings_of_one_name_do_not_overwrite_each_other(tmp_path: Path, face_images: list[Image.Image]) -> None:
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        face_images[0].save(tmp_path / name / "face.jpg")
+    result = run("predict", tmp_path / "one" / "face.jpg", tmp_path / "two" / "face.jpg", "--out", tmp_path / "out")
+    assert result.returncode == 1
+    assert "two/face.jpg" in result.stderr and "has the name of" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "message"),
+    [
+        (["predict", "empty"], 1, "no videos or sound files in this folder"),
+        (["predict", "none.mp4"], 1, "no such file"),
+        (["predict", "face.jpg", "--out", "file.txt"], 1, "can't write there"),
+        (["predict", "face.jpg", "--format", "xlsx"], 1, "formats are csv, parquet, json"),
+        (["predict", "face.jpg", "--modalities", "face,smell"], 2, "face, voice, words"),
+        (["predict", "face.jpg", "--rate", "-3"], 2, "a number above 0"),
+        (["predict", "face.jpg", "--model", "none.onnx"], 1, "no such model file"),
+        (["predict", "face.jpg", "--whisper", "empty", "--modalities", "voice"], 1, "nothing in it to use"),
+        (["predict", "face.jpg", "file.txt", "--transcript", "a.srt"], 1, "--transcript belongs to one recording"),
+        (["predict", "face.jpg", "--transcript", "none.srt"], 1, "none.srt: no such file"),
+        (["frobnicate"], 2, "invalid choice"),
+    ],
+)
+def test_mistakes_get_one_clear_line(
+    tmp_path: Path, face_images: list[Image.Image], arguments: list[str], status: int, message: str
+) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "file.txt").write_text("a file")
+    face_images[0].save(tmp_path / "face.jpg")
+    result = run(*arguments, cwd=tmp_path)
+    assert result.returncode == status
+    assert message in result.stderr.splitlines()[-1]
+    assert "Traceback" not in result.stderr
+    assert not list(tmp_path.glob("*.csv"))
+
+
+def test_ctrl_c_stops_soon_and_leaves_no_half_file(tmp_path: Path, face_images: list[Image.Image]) -> None:
+    sound = np.random.default_rng(0).normal(0, 0.1, 120 * SAMPLING_RATE).astype(np.float32)
+    path = write_movie(tmp_path / "long.mp4", face_images * 30, sound=sound, frame_rate=30)
+    out = tmp_path / "out"
+    command = [sys.executable, "-m", "vatrace.cli", "predict", str(path), "--out", str(out)]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    while not out.exists():
+        time.sleep(0.1)
+    time.sleep(2)
+    os.killpg(process.pid, signal.SIGINT)
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert errors.splitlines() == ["stopped; recordings finished before are kept"]
+    assert list(out.iterdir()) == []
+
+
+def test_demo_makes_everything_it_names(tmp_path: Path) -> None:
+    result = run("demo", "--out", tmp_path / "demo")
+    assert (result.returncode, result.stderr) == (0, "")
+    assert sorted(path.name for path in (tmp_path / "demo").iterdir()) == ["demo.csv", "demo.html", "demo.mp4", "demo.png"]
+    table = pd.read_csv(tmp_path / "demo" / "demo.csv")
+    assert len(table) == pytest.approx(300, abs=2)
+    assert table["face"].mean() > 0.95 and table["voice"].mean() > 0.5 and table["words"].mean() > 0.4
+    assert run("demo", "--out", tmp_path / "demo").returncode == 1

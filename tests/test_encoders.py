@@ -1,0 +1,73 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from vatrace.encoders.face import EMBEDDING_DIM, FaceEncoder
+from vatrace.encoders.words import WORD_DIM, WordEncoder, words_on_grid
+from vatrace.transcripts import Word
+
+
+@pytest.fixture(scope="module")
+def words() -> WordEncoder:
+    return WordEncoder()
+
+
+@pytest.fixture(scope="module")
+def faces() -> FaceEncoder:
+    return FaceEncoder()
+
+
+def test_a_batch_of_faces_equals_each_alone(faces: FaceEncoder) -> None:
+    crops = np.random.default_rng(0).integers(0, 256, (3, 48, 48)).astype(np.uint8)
+    together = faces(crops)
+    assert together.shape == (3, EMBEDDING_DIM)
+    np.testing.assert_allclose(together[1], faces(crops[1:2])[0], atol=1e-4)
+    np.testing.assert_allclose(faces.expressions(crops).sum(axis=1), 1, atol=1e-5)
+
+
+def test_expressions_agree_with_raters_on_the_dev_split(faces: FaceEncoder, shared: Path) -> None:
+    archive = np.load(shared / "ferplus" / "ferplus.npz")
+    dev = archive["split"] == "dev"
+    images, votes = archive["images"][dev], archive["votes"][dev]
+    clear = votes[:, :8].max(axis=1) >= 8  # at least eight of ten agree
+    found = faces.expressions(images[clear]).argmax(axis=1)
+    assert np.mean(found == votes[clear, :8].argmax(axis=1)) > 0.9
+
+
+@pytest.mark.parametrize(
+    ("good", "bad"),
+    [
+        ("this is wonderful", "this is terrible"),
+        ("I love you so much.", "I hate everything about this."),
+        ("We won the prize!", "He died alone."),
+    ],
+)
+def test_pleasant_texts_score_above_unpleasant_ones(words: WordEncoder, good: str, bad: str) -> None:
+    assert words.valence_arousal(good)[0] > words.valence_arousal(bad)[0] + 0.2
+
+
+def test_exciting_texts_score_above_calm_ones_in_arousal(words: WordEncoder) -> None:
+    exciting, calm = words.valence_arousal("Run! The house is on fire!"), words.valence_arousal("The lake was still.")
+    assert exciting[1] > calm[1]
+
+
+def test_each_word_gets_the_mean_of_its_own_tokens(words: WordEncoder) -> None:
+    sentence = ["An", "unbelievably", "antidisestablishmentarian", "talk."]
+    vectors = words(sentence)
+    assert vectors.shape == (4, WORD_DIM)
+    assert np.linalg.norm(vectors[:, None] - vectors[None], axis=-1)[~np.eye(4, dtype=bool)].min() > 0.1
+
+
+def test_words_without_tokens_and_very_long_sentences_have_vectors(words: WordEncoder) -> None:
+    assert np.isfinite(words(["hello", "\u200b", "there"])).all()
+    assert words(["supercalifragilisticexpialidocious"] * 200).shape == (200, WORD_DIM)
+
+
+def test_words_on_grid_lie_where_they_are_spoken(words: WordEncoder) -> None:
+    spoken = [Word("Hello", 0.5, 0.9), Word("there.", 0.9, 1.0), Word("Bye.", 3.0, 3.02)]
+    features, valid = words_on_grid(spoken, words, 40, 10)
+    assert np.flatnonzero(valid).tolist() == [5, 6, 7, 8, 9, 30]
+    np.testing.assert_array_equal(features[5], features[8])
+    assert np.abs(features[8] - features[9]).max() > 0
+    assert not features[~valid].any()

@@ -1,0 +1,180 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from conftest import CODECS, write_movie
+from vatrace.media import MAX_SIDE, SAMPLING_RATE, AudioReader, MediaError, VideoReader, probe
+
+
+def grey(level: float, size: tuple[int, int] = (64, 48)) -> Image.Image:
+    return Image.new("RGB", size, (round(level),) * 3)
+
+
+def level(image: Image.Image) -> float:
+    return float(np.asarray(image.convert("L")).mean())
+
+
+def tone(start: float, duration: float) -> np.ndarray:
+    time = np.arange(round(duration * SAMPLING_RATE)) / SAMPLING_RATE
+    return np.where(time >= start, 0.5 * np.sin(2 * np.pi * 440 * time), 0).astype(np.float32)
+
+
+def onset(sound: np.ndarray) -> float:
+    return float(np.argmax(np.abs(sound) > 0.2)) / SAMPLING_RATE
+
+
+@pytest.mark.parametrize("suffix", CODECS)
+def test_every_container_keeps_pictures_and_sound_at_their_times(tmp_path: Path, suffix: str) -> None:
+    images = [grey(40 if index < 25 else 200) for index in range(50)]  # it becomes light at 1 s
+    path = write_movie(tmp_path / f"a.{suffix}", images, sound=tone(1.5, 2.0))
+    info = probe(path)
+    assert info.has_video and info.has_audio and not info.is_still
+    reader = VideoReader(path, rate=25)
+    frames = list(reader)
+    light = {step: level(frame.image) > 120 for frame in frames for step in frame.steps}
+    assert set(light) >= set(range(50)) and set(light) <= set(range(51))  # muxers of old containers shift by up to a frame
+    assert {step: light[step] for step in range(50) if step != 25} == {step: step > 25 for step in range(50) if step != 25}
+    assert reader.end == pytest.approx(2.0, abs=0.05)
+    assert onset(np.concatenate(list(AudioReader(path, 1)))) == pytest.approx(1.5, abs=0.03)
+
+
+def test_each_step_shows_the_picture_that_is_on_show_in_variable_frame_rate(tmp_path: Path) -> None:
+    times = [0.0, 0.05, 0.3, 0.35, 1.2, 1.25, 1.9]
+    images = [grey(20 + 30 * index) for index in range(len(times))]
+    path = write_movie(tmp_path / "vfr.mkv", images, times)
+    shown = {step: level(frame.image) for frame in VideoReader(path, rate=10) for step in frame.steps}
+    expected = {step: 20 + 30 * int(np.searchsorted(times, step / 10 + 1e-9, side="right") - 1) for step in range(19)}
+    assert {step: shown[step] for step in expected} == pytest.approx(expected, abs=6)
+
+
+def test_pictures_that_start_late_leave_the_first_steps_empty(tmp_path: Path) -> None:
+    path = write_movie(tmp_path / "late.mkv", [grey(100)] * 5, [1.0, 1.1, 1.2, 1.3, 1.4], sound=tone(0, 2))
+    assert next(iter(VideoReader(path, rate=10))).steps.start == 10
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mkv"])
+def test_sound_that_starts_late_is_preceded_by_silence(tmp_path: Path, suffix: str) -> None:
+    path = write_movie(tmp_path / f"late.{suffix}", [grey(100)] * 75, sound=tone(0, 1.5), sound_start=1.0)
+    reader = AudioReader(path, block_dur=0.4)
+    sound = np.concatenate(list(reader))
+    assert onset(sound) == pytest.approx(1.0, abs=0.03)
+    assert reader.end == pytest.approx(2.5, abs=0.05)
+
+
+def test_audio_blocks_have_the_length_asked_for_and_join_to_the_whole(talking: Path) -> None:
+    blocks = list(AudioReader(talking, block_dur=0.7))
+    assert {len(block) for block in blocks[:-1]} == {round(0.7 * SAMPLING_RATE)}
+    np.testing.assert_array_equal(np.concatenate(blocks), np.concatenate(list(AudioReader(talking, block_dur=60))))
+
+
+def test_stereo_is_averaged_and_stays_within_one(tmp_path: Path) -> None:
+    import av
+
+    path = tmp_path / "stereo.wav"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("pcm_s16le", rate=SAMPLING_RATE, layout="stereo")
+        both = np.stack([np.full(8000, 0.9), np.full(8000, 0.5)]).astype(np.float32)
+        frame = av.AudioFrame.from_ndarray((both.T.reshape(1, -1) * 32767).astype(np.int16), format="s16", layout="stereo")
+        frame.sample_rate = SAMPLING_RATE
+        container.mux(stream.encode(frame))
+    assert np.concatenate(list(AudioReader(path, 60))) == pytest.approx(0.7, abs=1e-3)
+
+
+def turned(path: Path, matrix: tuple[int, ...]) -> Path:
+    """Write the turn into the MP4's track header, as a phone does."""
+    data = bytearray(path.read_bytes())
+    at = data.index(b"tkhd") + 4 + 40  # version 0: the matrix follows 40 bytes of other fields
+    data[at : at + 36] = b"".join(value.to_bytes(4, "big", signed=True) for value in matrix)
+    path.write_bytes(data)
+    return path
+
+
+ONE, W = 1 << 16, 1 << 30
+
+
+@pytest.mark.parametrize(
+    ("matrix", "bright_corner"),
+    [
+        ((ONE, 0, 0, 0, ONE, 0, 0, 0, W), "top left"),
+        ((0, ONE, 0, -ONE, 0, 0, 48 * ONE, 0, W), "top right"),  # shown turned by 90 degrees clockwise
+        ((-ONE, 0, 0, 0, -ONE, 0, 64 * ONE, 48 * ONE, W), "bottom right"),
+        ((0, -ONE, 0, ONE, 0, 0, 0, 64 * ONE, W), "bottom left"),
+    ],
+)
+def test_turned_phone_video_is_upright(tmp_path: Path, matrix: tuple[int, ...], bright_corner: str) -> None:
+    pixels = np.zeros((48, 64, 3), np.uint8)
+    pixels[:16, :16] = 255
+    path = turned(write_movie(tmp_path / "phone.mp4", [Image.fromarray(pixels)] * 5), matrix)
+    image = next(iter(VideoReader(path, rate=10))).image
+    grey_pixels = np.asarray(image.convert("L"), float)
+    corners = {
+        "top left": grey_pixels[:10, :10],
+        "top right": grey_pixels[:10, -10:],
+        "bottom left": grey_pixels[-10:, :10],
+        "bottom right": grey_pixels[-10:, -10:],
+    }
+    assert max(corners, key=lambda name: corners[name].mean()) == bright_corner
+
+
+def test_large_pictures_are_made_smaller_with_their_shape_kept(tmp_path: Path) -> None:
+    path = write_movie(tmp_path / "uhd.mp4", [grey(90, (3840, 2160))])
+    assert next(iter(VideoReader(path, 10))).image.size == (MAX_SIDE, 720)
+
+
+def test_a_still_picture_is_one_frame_without_time(tmp_path: Path) -> None:
+    grey(120).save(tmp_path / "a.png")
+    grey(120).save(tmp_path / "a.jpg")
+    for path in tmp_path.iterdir():
+        info = probe(path)
+        assert info.is_still and not info.has_audio
+        assert next(iter(VideoReader(path, 10))).steps.start == 0
+
+
+def test_a_cover_picture_does_not_make_music_a_video(tmp_path: Path, talking: Path) -> None:
+    import av
+
+    cover = tmp_path / "cover.png"
+    grey(50).save(cover)
+    path = tmp_path / "song.m4a"
+    with av.open(str(talking)) as source, av.open(str(cover)) as art, av.open(str(path), "w", format="mp4") as song:
+        audio = song.add_stream_from_template(source.streams.audio[0])
+        picture = song.add_stream_from_template(art.streams.video[0])
+        picture.disposition = av.stream.Disposition.attached_pic
+        for packet in art.demux():
+            if packet.dts is not None:
+                packet.stream = picture
+                song.mux(packet)
+        for packet in source.demux(audio=0):
+            if packet.dts is not None:
+                packet.stream = audio
+                song.mux(packet)
+    info = probe(path)
+    assert info.has_audio and not info.has_video
+
+
+def test_a_truncated_video_gives_what_is_there(tmp_path: Path, face_images: list[Image.Image]) -> None:
+    path = write_movie(tmp_path / "whole.mkv", face_images[:100])
+    cut = tmp_path / "cut.mkv"
+    cut.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    reader = VideoReader(cut, 10)
+    assert 5 < len(list(reader)) < 35
+    assert 0.5 < reader.end < 3.5
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("none.mp4", None, "no such file"),
+        ("empty.mp4", b"", "the file is empty"),
+        ("text.mp4", b"this is a letter, not a film\n" * 50, "not a video, sound or picture"),
+    ],
+)
+def test_what_is_no_recording_is_refused_by_name(tmp_path: Path, name: str, content: bytes | None, message: str) -> None:
+    path = tmp_path / name
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(MediaError, match=message) as error:
+        probe(path)
+    assert str(path) in str(error.value)

