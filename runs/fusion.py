@@ -19,10 +19,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from vatrace.corpora.composed import RATE, SUBSETS, Bank, Composed, compose
+from vatrace.corpora.composed import RATE, Bank, Composed, compose
 from vatrace.losses import ccc_loss
 from vatrace.metrics import concordance_cc
-from vatrace.models.affect import MODALITIES, AffectModel, ModelConfig
+from vatrace.models.affect import AffectModel, ModelConfig
+from vatrace.prediction import MODALITIES
 
 STEPS = 300
 BATCH = 24
@@ -121,15 +122,6 @@ def train(config: ModelConfig, banks: Path, seed: int) -> AffectModel:
     return model.eval()
 
 
-def report(model: AffectModel, banks: Path, split: str) -> None:
-    """CCC on composed recordings of one split, over all and by what is there."""
-    recordings = fixed_recordings(load(banks, split), 4 * NUM_DEV, seed=1)
-    for names in (None, *SUBSETS):
-        chosen = [r for r in recordings if names in (None, tuple(n for n in MODALITIES if r.valid[n].any()))]
-        valence, arousal = pooled_ccc(model, chosen)
-        print(f"{split} {'+'.join(names or ('all',)):<17} {len(chosen):3d} recordings: CCC {valence:.3f} {arousal:.3f}")
-
-
 class Exported(nn.Module):
     """AffectModel with its inputs side by side, as ONNX wants them."""
 
@@ -184,17 +176,14 @@ def export(model: AffectModel, config: ModelConfig, path: Path) -> None:
 
 
 def main() -> None:
-    """Train, export, report on dev; with --test, on the test split once."""
+    """Train, reporting on dev, and export."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("banks", type=Path)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--test", action="store_true", help="also evaluate on the test split: once, at the end")
     args = parser.parse_args()
     config = ModelConfig()
     model = train(config, args.banks, args.seed)
-    for split in ("dev", "test") if args.test else ("dev",):
-        report(model, args.banks, split)
     export(model, config, args.out)
 
 

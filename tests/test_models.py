@@ -5,10 +5,10 @@ import torch
 from torch import Tensor
 
 from vatrace.losses import ccc_loss
-from vatrace.models.affect import MODALITIES, AffectModel, ModelConfig
+from vatrace.models.affect import AffectModel, ModelConfig
 from vatrace.models.rcma import CrossModalAttention
 from vatrace.models.tcn import TCN
-from vatrace.prediction import MODALITIES as PREDICTED
+from vatrace.prediction import MODALITIES
 
 CONFIG = ModelConfig(feature_dims={"face": 6, "voice": 10, "words": 8}, dim=16, head_dim=32)
 
@@ -28,10 +28,6 @@ def model() -> AffectModel:
         for value in model.parameters():
             value.add_(0.05 * torch.randn_like(value))
     return model.eval()
-
-
-def test_modalities_are_named_alike_in_training_and_in_use() -> None:
-    assert MODALITIES == PREDICTED
 
 
 @pytest.mark.parametrize("steps", [1, 2, 17, 300, 1000])

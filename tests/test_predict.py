@@ -32,7 +32,7 @@ def test_a_talking_person_is_seen_heard_and_understood(talking: Path) -> None:
     check(prediction, 4.0)
     assert prediction.presence["face"].mean() > 0.95
     assert 0.3 < prediction.presence["voice"].mean() < 1
-    assert [word.text.lower().strip(".") for word in prediction.words][:6] == ["it", "was", "the", "best", "of", "times"]
+    assert [word.text.lower().strip(".,") for word in prediction.words][:6] == ["it", "was", "the", "best", "of", "times"]
     assert prediction.notes == []
 
 

@@ -1,3 +1,4 @@
+from difflib import SequenceMatcher
 from itertools import pairwise
 
 import numpy as np
@@ -50,8 +51,7 @@ def test_words_are_those_that_are_read_at_their_times(listener: Listener, speech
 def test_the_length_of_blocks_hardly_matters(listener: Listener, speech: NDArray[np.float32], block_dur: float) -> None:
     whole = plain(list(listener.listen(blocks(speech, 60))))
     in_blocks = plain(list(listener.listen(blocks(speech, block_dur))))
-    assert len(set(whole) ^ set(in_blocks)) <= 2
-    assert abs(len(whole) - len(in_blocks)) <= 3
+    assert SequenceMatcher(None, whole, in_blocks).ratio() > 0.95
 
 
 def test_late_speech_has_late_words_and_frames(listener: Listener, speech: NDArray[np.float32]) -> None:

@@ -34,8 +34,12 @@ MAX_FACES = 4
 DETECT_EVERY = 5
 """While somebody is tracked, others are looked for only every so many pictures."""
 
-CUT_DIFFERENCE = 35.0
-"""Mean absolute grey difference (0..255) of 32 x 32 thumbnails above which the scene has changed."""
+CUT_DIFFERENCE = 20.0
+"""Mean absolute grey difference (0..255) of 32 x 32 thumbnails above which the scene has changed. A man who turns in a driving
+car stays below 11 from one step to the next; a cut between two speakers in one studio is at 28."""
+
+MIN_PICTURES = 3
+"""A face in fewer pictures than this, where there are so many, is taken for the detector's mistake."""
 
 REJOIN_SECONDS = 2.0
 """How long a lost face may be away and still come back to its own track by its place alone."""
@@ -56,6 +60,7 @@ class Track:
     Attributes:
         roi: where it was last.
         last_seen: seconds.
+        num_pictures: in how many pictures it was seen.
         steps: grid steps at which it was seen, ascending.
         sizes: side of its crop in pixels at each of them.
         embeddings: (E,) float16 at each of them.
@@ -64,6 +69,7 @@ class Track:
 
     roi: Roi
     last_seen: float = 0.0
+    num_pictures: int = 0
     steps: list[int] = field(default_factory=list)
     sizes: list[float] = field(default_factory=list)
     embeddings: list[NDArray[np.float16]] = field(default_factory=list)
@@ -113,6 +119,7 @@ class FaceTracker:
 
     def __init__(self, landmarker: Landmarker, encoder: FaceEncoder) -> None:
         self.tracks: list[Track] = []
+        self._num_pictures = 0
         self._landmarker = landmarker
         self._encoder = encoder
         self._live: list[Track] = []
@@ -128,6 +135,7 @@ class FaceTracker:
             time: when it is shown, in seconds.
             steps: the grid steps that show it.
         """
+        self._num_pictures += 1
         if self._scene_changed(picture):
             self._live, self._lost = [], []
         self._lost = [track for track in self._lost if time - track.last_seen <= REJOIN_SECONDS]
@@ -141,10 +149,16 @@ class FaceTracker:
         embeddings = self._encoder(np.stack([expression_crop(picture, square) for square in squares]))
         for (track, points), square, embedding in zip(found, squares, embeddings, strict=True):
             track.roi, track.last_seen = roi_from_mesh(points), time
+            track.num_pictures += 1
             track.steps.extend(steps)
             track.sizes.extend([square.side] * len(steps))
             track.embeddings.extend([embedding.astype(np.float16)] * len(steps))
             track.portrait += _portrait(picture, square)
+
+    def people(self) -> list[list[Track]]:
+        """Tracks grouped by person, the one seen longest and largest first."""
+        enough = min(MIN_PICTURES, self._num_pictures)
+        return people([track for track in self.tracks if track.num_pictures >= enough])
 
     def _scene_changed(self, picture: Image.Image) -> bool:
         thumbnail = np.asarray(picture.resize((32, 32), Image.Resampling.BOX).convert("L"), dtype=np.float32)

@@ -171,7 +171,7 @@ class Model:
         return seen, heard
 
     def _see(self, info: MediaInfo, report: Progress) -> _Seen:
-        from vatrace.faces import FaceTracker, people
+        from vatrace.faces import FaceTracker
 
         reader = VideoReader(info.path, self.rate)
         tracker = FaceTracker(self._landmarker, self._face_encoder)
@@ -188,7 +188,7 @@ class Model:
         if reader.damage:
             notes.append(f"the pictures are damaged after {reader.end:.1f} s ({reader.damage})")
         report("face", 1.0)
-        return _Seen(people(tracker.tracks), reader.end, notes)
+        return _Seen(tracker.people(), reader.end, notes)
 
     def _hear(self, info: MediaInfo, listener: Listener, transcribe: bool, stop: Event, report: Progress) -> _Heard:
         from vatrace.speech import BLOCK_DUR, frames_on_grid

@@ -16,6 +16,9 @@ from vatrace.corpora.categories import CATEGORY_VALENCE_AROUSAL
 RATE = 10.0
 """Steps a second."""
 
+NEUTRAL_SHARE = 4.0
+"""How much more often the path rests at neutral than at any one other category: most of real recordings is near it."""
+
 SUBSETS: dict[tuple[str, ...], float] = {
     ("face", "voice", "words"): 0.52,
     ("face",): 0.08,
@@ -67,13 +70,14 @@ class Composed:
 def latent_path(steps: int, rng: np.random.Generator) -> NDArray[np.float64]:
     """A path (T, 2) of valence and arousal: rests of 1..8 s at points of the circumplex, and ways of 0.3..4 s between them.
 
-    Points are emotion categories at a random strength, jittered.
+    Points are emotion categories at a random strength, jittered; neutral comes as often as half of the others together.
     """
     categories = np.array(list(CATEGORY_VALENCE_AROUSAL.values()))
+    chances = np.array([NEUTRAL_SHARE if name == "neutral" else 1.0 for name in CATEGORY_VALENCE_AROUSAL])
     path: list[NDArray[np.float64]] = []
     length, here = 0, None
     while length < steps:
-        point = rng.choice(categories) * rng.uniform(0.2, 1.1) + rng.normal(0, 0.1, 2)
+        point = rng.choice(categories, p=chances / chances.sum()) * rng.uniform(0.2, 1.1) + rng.normal(0, 0.1, 2)
         way, rest = round(rng.uniform(0.3, 4) * RATE), round(rng.uniform(1, 8) * RATE)
         ease = (1 - np.cos(np.linspace(0, np.pi, way)))[:, None] / 2
         here = point if here is None else here

@@ -10,8 +10,7 @@ from torch import Tensor, nn
 
 from vatrace.models.rcma import RCMA
 from vatrace.models.tcn import TCN
-
-MODALITIES = ("face", "voice", "words")
+from vatrace.prediction import MODALITIES
 
 
 @dataclass(frozen=True)
