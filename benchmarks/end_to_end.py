@@ -110,7 +110,7 @@ def speed(folder: Path) -> None:
         "voice: speech and frames": lambda: list(listener.listen(sound, transcribe=False)),
         "voice and words, one pass": lambda: list(listener.listen(sound)),
         "words: encode": lambda: words_on_grid(spoken, words, DURATION * 10, model.rate),
-        "fusion (with an empty clip's I/O)": lambda: model.predict(clip, modalities=["words"], transcript=empty(folder)),
+        "fusion": lambda: model.predict(clip, modalities=["words"], transcript=empty(folder)),
         "the whole, stages in parallel": lambda: model.predict(clip),
     }
     for stage in stages.values():

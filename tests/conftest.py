@@ -71,8 +71,8 @@ def write_movie(
 
 @pytest.fixture(scope="session")
 def face_images() -> list[Image.Image]:
-    """Four seconds of a talking man, 30 a second, 176 x 144."""
-    return [frame.image for frame in VideoReader(packaged_file(*FACE), 30)]
+    """Four seconds of a talking man, 30 a second, 192 x 144."""
+    return [frame.image.resize((192, 144)) for frame in VideoReader(packaged_file(*FACE), 30)]
 
 
 @pytest.fixture(scope="session")

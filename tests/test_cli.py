@@ -3,11 +3,13 @@ import signal
 import subprocess
 import sys
 import time
+import wave
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from numpy.typing import NDArray
 from PIL import Image
 
 from conftest import write_movie
@@ -85,9 +87,32 @@ def test_two_recordings_of_one_name_do_not_overwrite_each_other(tmp_path: Path, 
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
         face_images[0].save(tmp_path / name / "face.jpg")
-    result = run("predict", tmp_path / "one" / "face.jpg", tmp_path / "two" / "face.jpg", "--out", tmp_path / "out")
-    assert result.returncode == 1
-    assert "two/face.jpg" in result.stderr and "has the name of" in result.stderr
+    face_images[0].save(tmp_path / "one" / "face.bmp")
+    out = tmp_path / "out"
+    result = run("predict", tmp_path / "one" / "face.jpg", tmp_path / "two" / "face.jpg", "--out", out)
+    assert result.returncode == 1 and "another recording has the same name" in result.stderr and not out.exists()
+    assert run("predict", tmp_path / "one" / "face.jpg", tmp_path / "one" / "face.bmp", "--out", out).returncode == 0
+    assert sorted(path.name for path in out.glob("*.csv")) == ["face.bmp.csv", "face.jpg.csv"]
+
+
+def test_names_with_anything_in_them_work(tmp_path: Path, face_images: list[Image.Image]) -> None:
+    names = ["a$\\x$b", "访谈 [id]", "x" * 240]
+    for name in names:
+        face_images[0].save(tmp_path / f"{name}.jpg")
+    result = run("predict", *(tmp_path / f"{name}.jpg" for name in names), "--out", tmp_path / "out", "--report")
+    assert (result.returncode, result.stderr) == (0, "")
+    assert len(list((tmp_path / "out").glob("*.html"))) == 3
+
+
+def test_hidden_files_and_folders_in_a_folder_are_left_alone(tmp_path: Path, face_images: list[Image.Image]) -> None:
+    folder = tmp_path / "videos"
+    (folder / "sub.ts").mkdir(parents=True)
+    (folder / "._a.mp4").write_bytes(b"resource fork")
+    write_movie(folder / "a.mp4", face_images[:10])
+    result = run("predict", folder, "--out", tmp_path / "out", "--modalities", "face")
+    assert (result.returncode, result.stderr) == (0, "")
+    result = run("predict", folder, tmp_path / "out", "--out", tmp_path / "more", "--modalities", "face")
+    assert result.returncode == 1 and "no videos or sound files" in result.stderr and (tmp_path / "more" / "a.csv").exists()
 
 
 @pytest.mark.parametrize(
@@ -96,11 +121,15 @@ def test_two_recordings_of_one_name_do_not_overwrite_each_other(tmp_path: Path, 
         (["predict", "empty"], 1, "no videos or sound files in this folder"),
         (["predict", "none.mp4"], 1, "no such file"),
         (["predict", "face.jpg", "--out", "file.txt"], 1, "can't write there"),
-        (["predict", "face.jpg", "--format", "xlsx"], 1, "formats are csv, parquet, json"),
+        (["predict", "face.jpg", "--format", "xlsx"], 2, "csv, parquet, json"),
+        (["predict", "face.jpg", "--format", ""], 2, "csv, parquet, json"),
+        (["predict", "file.txt"], 1, "not a video, sound or picture"),
         (["predict", "face.jpg", "--modalities", "face,smell"], 2, "face, voice, words"),
         (["predict", "face.jpg", "--rate", "-3"], 2, "a number above 0"),
         (["predict", "face.jpg", "--model", "none.onnx"], 1, "no such model file"),
-        (["predict", "face.jpg", "--whisper", "empty", "--modalities", "voice"], 1, "nothing in it to use"),
+        (["predict", "face.jpg", "--modalities", "voice"], 1, "nothing in it to use"),
+        (["predict", "talk.wav", "--whisper", "empty"], 1, "not a CTranslate2 Whisper folder"),
+        (["predict", "face.jpg", "--modalities", "face", "--transcript", "a.srt"], 1, "not wanted here"),
         (["predict", "face.jpg", "file.txt", "--transcript", "a.srt"], 1, "--transcript belongs to one recording"),
         (["predict", "face.jpg", "--transcript", "none.srt"], 1, "none.srt: no such file"),
         (["frobnicate"], 2, "invalid choice"),
@@ -112,6 +141,9 @@ def test_mistakes_get_one_clear_line(
     (tmp_path / "empty").mkdir()
     (tmp_path / "file.txt").write_text("a file")
     face_images[0].save(tmp_path / "face.jpg")
+    with wave.open(str(tmp_path / "talk.wav"), "wb") as sound:
+        sound.setparams((1, 2, SAMPLING_RATE, 0, "NONE", ""))
+        sound.writeframes(bytes(SAMPLING_RATE))
     result = run(*arguments, cwd=tmp_path)
     assert result.returncode == status
     assert message in result.stderr.splitlines()[-1]
@@ -119,13 +151,14 @@ def test_mistakes_get_one_clear_line(
     assert not list(tmp_path.glob("*.csv"))
 
 
-def test_ctrl_c_stops_soon_and_leaves_no_half_file(tmp_path: Path, face_images: list[Image.Image]) -> None:
-    sound = np.random.default_rng(0).normal(0, 0.1, 120 * SAMPLING_RATE).astype(np.float32)
-    path = write_movie(tmp_path / "long.mp4", face_images * 30, sound=sound, frame_rate=30)
+def test_ctrl_c_stops_soon_and_leaves_no_half_file(
+    tmp_path: Path, face_images: list[Image.Image], speech: NDArray[np.float32]
+) -> None:
+    path = write_movie(tmp_path / "long.mp4", face_images * 30, sound=np.tile(speech, 4), frame_rate=30)
     out = tmp_path / "out"
     command = [sys.executable, "-m", "vatrace.cli", "predict", str(path), "--out", str(out)]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
-    while not out.exists():
+    while not out.exists() and process.poll() is None:
         time.sleep(0.1)
     time.sleep(2)
     os.killpg(process.pid, signal.SIGINT)

@@ -1,10 +1,12 @@
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from vatrace.encoders.face import EMBEDDING_DIM, FaceEncoder
-from vatrace.encoders.words import WORD_DIM, WordEncoder, words_on_grid
+from vatrace.encoders import FEATURE_DIMS
+from vatrace.encoders.face import FaceEncoder
+from vatrace.encoders.words import WordEncoder, words_on_grid
 from vatrace.transcripts import Word
 
 
@@ -21,7 +23,7 @@ def faces() -> FaceEncoder:
 def test_a_batch_of_faces_equals_each_alone(faces: FaceEncoder) -> None:
     crops = np.random.default_rng(0).integers(0, 256, (3, 48, 48)).astype(np.uint8)
     together = faces(crops)
-    assert together.shape == (3, EMBEDDING_DIM)
+    assert together.shape == (3, FEATURE_DIMS["face"])
     np.testing.assert_allclose(together[1], faces(crops[1:2])[0], atol=1e-4)
     np.testing.assert_allclose(faces.expressions(crops).sum(axis=1), 1, atol=1e-5)
 
@@ -54,14 +56,17 @@ def test_exciting_texts_score_above_calm_ones_in_arousal(words: WordEncoder) -> 
 
 def test_each_word_gets_the_mean_of_its_own_tokens(words: WordEncoder) -> None:
     sentence = ["An", "unbelievably", "antidisestablishmentarian", "talk."]
-    vectors = words(sentence)
-    assert vectors.shape == (4, WORD_DIM)
-    assert np.linalg.norm(vectors[:, None] - vectors[None], axis=-1)[~np.eye(4, dtype=bool)].min() > 0.1
+    encoding = words._tokenizer.encode(" ".join(sentence))
+    (tokens,) = words._run("tokens", encoding.ids)
+    pieces = ["".join(encoding.tokens[1:stop]).replace("##", "") for stop in range(1, len(encoding.tokens))]
+    stops = [1 + pieces.index("".join(sentence[:count]).lower()) for count in range(1, 5)]
+    expected = [tokens[start:stop].mean(axis=0) for start, stop in pairwise([1, *stops])]
+    np.testing.assert_allclose(words(sentence), expected, atol=1e-6)
 
 
 def test_words_without_tokens_and_very_long_sentences_have_vectors(words: WordEncoder) -> None:
     assert np.isfinite(words(["hello", "\u200b", "there"])).all()
-    assert words(["supercalifragilisticexpialidocious"] * 200).shape == (200, WORD_DIM)
+    assert words(["supercalifragilisticexpialidocious"] * 200).shape == (200, FEATURE_DIMS["words"])
 
 
 def test_words_on_grid_lie_where_they_are_spoken(words: WordEncoder) -> None:

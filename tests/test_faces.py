@@ -11,6 +11,7 @@ from vatrace.faces import (
     FER_EYE_TO_EYE,
     FER_EYE_TO_MOUTH,
     FaceTracker,
+    Person,
     Track,
     aligned_square,
     embeddings_on_grid,
@@ -86,12 +87,20 @@ def test_a_talking_face_is_one_track_all_the_time(landmarker: Landmarker, face_i
     assert len(tracker.tracks[0].steps) >= 0.95 * len(images)
 
 
+def test_people_seen_again_and_again_are_told_apart() -> None:
+    rng = np.random.default_rng(0)
+    looks = rng.normal(size=(5, 768))
+    tracks = [track(range(30 * i, 30 * i + 30), list(looks[i % 5] + rng.normal(0, 0.1, 768))) for i in range(1000)]
+    persons = people(tracks, 30_000)
+    assert sorted(len(person.tracks) for person in persons) == [200] * 5
+
+
 def test_a_face_in_a_single_picture_of_many_is_a_mistake_but_in_a_still_is_a_face(
     landmarker: Landmarker, face_images: list[Image.Image]
 ) -> None:
     blank = Image.new("RGB", face_images[0].size, (90, 90, 90))
-    assert follow(landmarker, [blank, blank, face_images[0], blank, blank]).people() == []
-    assert len(follow(landmarker, [face_images[0]]).people()) == 1
+    assert people(follow(landmarker, [blank, blank, face_images[0], blank, blank]).tracks, 5) == []
+    assert len(people(follow(landmarker, [face_images[0]]).tracks, 1)) == 1
 
 
 def test_no_face_no_track(landmarker: Landmarker) -> None:
@@ -106,16 +115,16 @@ def test_the_larger_of_two_people_is_followed_and_not_confused(landmarker: Landm
         scene.paste(ImageOps.mirror(image).resize((264, 216)), (12, 40))
         scene.paste(image.resize((352, 288)), (288, 0))
         images.append(scene)
-    persons = follow(landmarker, images).people()
+    persons = people(follow(landmarker, images).tracks, len(images))
     assert len(persons) == 2
-    assert all(track.roi.x > 288 for track in persons[0])
-    assert all(track.roi.x < 288 for track in persons[1])
+    assert all(track.roi.x > 288 for track in persons[0].tracks)
+    assert all(track.roi.x < 288 for track in persons[1].tracks)
 
 
 def test_a_face_that_goes_and_comes_back_stays_the_same_person(landmarker: Landmarker, face_images: list[Image.Image]) -> None:
     blank = Image.new("RGB", face_images[0].size, (90, 90, 90))
     images = [*face_images[:60:3], *[blank] * 40, *face_images[:60:3]]  # four seconds away: too long to rejoin by place
-    persons = follow(landmarker, images).people()
+    persons = people(follow(landmarker, images).tracks, len(images))
     assert len(persons) == 1
     _, valid = embeddings_on_grid(persons[0], len(images), 8)
     assert valid[:20].mean() > 0.9 and not valid[20:60].any() and valid[60:].mean() > 0.9
@@ -125,26 +134,26 @@ def test_a_cut_to_another_person_is_another_person(landmarker: Landmarker, share
     from vatrace.media import VideoReader
 
     clips = [[f.image for f in VideoReader(shared / "clips" / name, 10)] for name in ("bbaf2n.mpg", "lrwp9a.mpg")]
-    assert len(follow(landmarker, clips[0] + clips[1]).people()) == 2
-    assert len(follow(landmarker, clips[0] + clips[0]).people()) == 1
+    assert len(people(follow(landmarker, clips[0] + clips[1]).tracks, 60)) == 2
+    assert len(people(follow(landmarker, clips[0] + clips[0]).tracks, 60)) == 1
 
 
 def track(steps: range, portrait: list[float], size: float = 10.0) -> Track:
     embeddings = [np.full(2, step, np.float16) for step in steps]
-    return Track(Roi(0, 0, 1, 0), 0.0, len(steps), list(steps), [size] * len(steps), embeddings, np.array(portrait))
+    return Track(Roi(0, 0, 1, 0), 0.0, list(steps), [size] * len(steps), embeddings, np.array(portrait))
 
 
 def test_people_never_joins_faces_seen_at_once() -> None:
-    assert len(people([track(range(10), [1, 0]), track(range(5, 15), [1, 0])])) == 2
-    assert len(people([track(range(10), [1, 0]), track(range(10, 15), [1, 0.1])])) == 1
+    assert len(people([track(range(10), [1, 0]), track(range(5, 15), [1, 0])], 15)) == 2
+    assert len(people([track(range(10), [1, 0]), track(range(10, 15), [1, 0.1])], 15)) == 1
 
 
 def test_people_ranks_by_time_and_size() -> None:
     small, large = track(range(100), [1, 0], size=10), track(range(60), [0, 1], size=30)
-    assert people([small, large])[0] == [large]
+    assert people([small, large], 100)[0].tracks == [large]
 
 
 def test_embeddings_on_grid_puts_each_at_its_step_and_drops_what_lies_beyond() -> None:
-    features, valid = embeddings_on_grid([track(range(3, 8), [1, 0])], 6, 2)
+    features, valid = embeddings_on_grid(Person([track(range(3, 8), [1, 0])], set()), 6, 2)
     assert valid.tolist() == [False, False, False, True, True, True]
     assert features[3:, 0].tolist() == [3, 4, 5]

@@ -154,6 +154,79 @@ def test_a_cover_picture_does_not_make_music_a_video(tmp_path: Path, talking: Pa
     assert info.has_audio and not info.has_video
 
 
+def test_damage_in_the_middle_costs_only_what_is_damaged(tmp_path: Path, talking: Path) -> None:
+    path = tmp_path / "damaged.mp3"
+    import av
+
+    sound = np.concatenate(list(AudioReader(talking, 60)))
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mp3", rate=SAMPLING_RATE, layout="mono")
+        frame = av.AudioFrame.from_ndarray(sound[None], format="fltp", layout="mono")
+        frame.sample_rate = SAMPLING_RATE
+        for part in av.AudioResampler(stream.codec_context.format, "mono", SAMPLING_RATE, 576).resample(frame):
+            container.mux(stream.encode(part))
+        container.mux(stream.encode(None))
+    data = bytearray(path.read_bytes())
+    middle = len(data) // 2
+    data[middle : middle + 1500] = np.random.default_rng(0).bytes(1500)
+    path.write_bytes(data)
+    reader = AudioReader(path, 60)
+    heard = np.concatenate(list(reader))
+    assert reader.damage
+    assert len(heard) == pytest.approx(len(sound), rel=0.15)
+    tail = slice(-SAMPLING_RATE, -SAMPLING_RATE // 10)
+    assert np.abs(heard[tail]).mean() == pytest.approx(np.abs(sound[tail]).mean(), rel=0.3)
+
+
+def test_joined_recordings_go_on_though_their_timestamps_start_anew(tmp_path: Path, face_images: list[Image.Image]) -> None:
+    part = write_movie(tmp_path / "part.mpg", face_images[:50], sound=tone(0.5, 2.0))
+    joined = tmp_path / "joined.mpg"
+    joined.write_bytes(part.read_bytes() * 2)
+    pictures, sound = VideoReader(joined, 10), AudioReader(joined, 60)
+    steps = [step for frame in pictures for step in frame.steps]
+    assert steps == list(range(len(steps))) and len(steps) == pytest.approx(40, abs=1)
+    heard = np.concatenate(list(sound))
+    assert sound.end == pytest.approx(4.0, abs=0.1)
+    assert onset(heard) == pytest.approx(0.5, abs=0.05)
+    assert onset(heard[round(2.1 * SAMPLING_RATE) :]) == pytest.approx(0.4, abs=0.1)
+
+
+def test_sound_that_changes_its_kind_is_read_on(tmp_path: Path) -> None:
+    import av
+
+    joined = b""
+    for index, layout in enumerate(("mono", "stereo")):
+        path = tmp_path / f"{index}.mp2"
+        with av.open(str(path), "w") as container:
+            stream = container.add_stream("mp2", rate=44100, layout=layout)
+            frame = av.AudioFrame.from_ndarray(tone(0, 1.0)[None], format="fltp", layout="mono")
+            frame.sample_rate = SAMPLING_RATE
+            for part in av.AudioResampler(stream.codec_context.format, layout, 44100, 1152).resample(frame):
+                container.mux(stream.encode(part))
+            container.mux(stream.encode(None))
+        joined += path.read_bytes()
+    path = tmp_path / "both.mp2"
+    path.write_bytes(joined)
+    reader = AudioReader(path, 60)
+    assert np.abs(np.concatenate(list(reader))[-4000:-2000]).max() > 0.3
+    assert reader.end == pytest.approx(2.0, abs=0.15)
+
+
+def test_pixels_that_are_not_square_are_shown_as_they_should_be(tmp_path: Path) -> None:
+    from fractions import Fraction
+
+    import av
+
+    path = tmp_path / "pal.mkv"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg4", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 720, 576, "yuv420p"
+        stream.codec_context.sample_aspect_ratio = Fraction(64, 45)
+        container.mux(stream.encode(av.VideoFrame.from_image(grey(99, (720, 576)))))
+        container.mux(stream.encode(None))
+    assert next(iter(VideoReader(path, 10))).image.size == (1024, 576)
+
+
 def test_a_truncated_video_gives_what_is_there(tmp_path: Path, face_images: list[Image.Image]) -> None:
     path = write_movie(tmp_path / "whole.mkv", face_images[:100])
     cut = tmp_path / "cut.mkv"
@@ -168,6 +241,7 @@ def test_a_truncated_video_gives_what_is_there(tmp_path: Path, face_images: list
     [
         ("none.mp4", None, "no such file"),
         ("empty.mp4", b"", "the file is empty"),
+        ("notes.txt", b"a transcript with the wrong ending\n" * 200, "text file"),
         ("text.mp4", b"this is a letter, not a film\n" * 50, "not a video, sound or picture"),
     ],
 )

@@ -165,20 +165,34 @@ def test_known_words_of_real_clips(model: Model, shared: Path) -> None:
         assert found.split()[:2] == text.split()[:2]
 
 
-def test_damage_is_noted_and_what_is_there_is_used(model: Model, tmp_path: Path, talking: Path) -> None:
+def test_a_recording_that_is_cut_off_is_noted_and_what_is_there_is_used(
+    model: Model, tmp_path: Path, face_images: list[Image.Image]
+) -> None:
+    whole = write_movie(tmp_path / "whole.mkv", face_images[:120], frame_rate=30)
+    cut = tmp_path / "cut.mkv"
+    cut.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
+    prediction = model.predict(cut)
+    assert prediction.times[-1] < 3 and prediction.presence["face"].all()
+    assert any("though it says that it lasts 4.0 s" in note for note in prediction.notes)
+
+
+def test_the_trace_is_as_long_as_what_is_there_not_as_the_file_says(model: Model, tmp_path: Path, talking: Path) -> None:
     import av
 
-    whole = tmp_path / "whole.mkv"
-    with av.open(str(talking)) as source, av.open(str(whole), "w") as target:
-        streams = {s.index: target.add_stream_from_template(s) for s in source.streams}
-        for packet in source.demux():
+    path = tmp_path / "talk.aac"  # no length in it: FFmpeg guesses from the first frames
+    with av.open(str(talking)) as source, av.open(str(path), "w", format="adts") as target:
+        stream = target.add_stream_from_template(source.streams.audio[0])
+        for packet in source.demux(audio=0):
             if packet.dts is not None:
-                packet.stream = streams[packet.stream.index]
+                packet.stream = stream
                 target.mux(packet)
-    cut = tmp_path / "cut.mkv"
-    cut.write_bytes(whole.read_bytes()[: whole.stat().st_size * 6 // 10])
-    prediction = model.predict(cut)
-    assert 1.0 < prediction.times[-1] < 3.9
+    check(model.predict(path), 4.0)
+
+
+def test_captions_that_overlap_are_all_used(model: Model, tmp_path: Path) -> None:
+    path = tmp_path / "overlap.srt"
+    path.write_text("1\n00:00:00,000 --> 00:00:10,000\nOne two three four\n\n2\n00:00:02,000 --> 00:00:04,000\nwell\n")
+    check(model.predict(path), 10.0)
 
 
 def test_missing_whisper_says_what_to_do(monkeypatch: pytest.MonkeyPatch, talking: Path, tmp_path: Path) -> None:
@@ -204,11 +218,36 @@ def test_whisper_in_a_folder_of_the_users(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
-    [({"rate": 0}, "rate"), ({"rate": 1000}, "rate"), ({"modalities": ["smell"]}, "smell"), ({"modalities": []}, "none")],
+    [
+        ({"rate": 0}, "rate"),
+        ({"rate": 1000}, "rate"),
+        ({"modalities": ["smell"]}, "smell"),
+        ({"modalities": []}, r"\[\]"),
+        ({"modalities": "face"}, "a list of"),
+        ({"modalities": ["face"], "transcript": "a.srt"}, "not wanted here"),
+    ],
 )
 def test_wrong_arguments_are_named(model: Model, talking: Path, arguments: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         model.predict(talking, **arguments)
+
+
+def test_a_broken_whisper_is_not_used(talking: Path, tmp_path: Path) -> None:
+    for file in find_whisper().iterdir():
+        (tmp_path / file.name).write_bytes(b"broken" if file.name == "model.bin" else file.read_bytes())
+    with pytest.raises(MissingWeightsError, match="can't read this Whisper"):
+        vatrace.load_model(whisper=tmp_path).predict(talking)
+
+
+def test_what_fails_while_listening_stops_the_looking(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, face_images: list[Image.Image], speech: NDArray[np.float32]
+) -> None:
+    path = write_movie(tmp_path / "long.mp4", face_images * 3, sound=speech[: 10 * SAMPLING_RATE], frame_rate=30)
+    model, seen = vatrace.load_model(), []
+    monkeypatch.setattr(model._listener, "listen", lambda blocks, transcribe: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        model.predict(path, progress=lambda stage, share: seen.append(share) if stage == "face" and share < 1 else None)
+    assert max(seen) < 0.5
 
 
 def test_nothing_to_use_is_an_error(model: Model, tmp_path: Path, talking: Path) -> None:
@@ -221,9 +260,9 @@ def test_nothing_to_use_is_an_error(model: Model, tmp_path: Path, talking: Path)
 def test_a_file_that_is_no_model_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "model.onnx"
     path.write_bytes(b"not a model")
-    with pytest.raises(MediaError, match=r"model\.onnx: not a vatrace fusion model"):
+    with pytest.raises(MissingWeightsError, match=r"model\.onnx: not a vatrace fusion model"):
         vatrace.load_model(fusion=path)
-    with pytest.raises(MediaError, match="no such model file"):
+    with pytest.raises(MissingWeightsError, match="no such model file"):
         vatrace.load_model(fusion=tmp_path / "none.onnx")
 
 

@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from vatrace.encoders import FEATURE_DIMS
 from vatrace.media import SAMPLING_RATE
-from vatrace.speech import FRAME_DIM, FRAME_RATE, Listener, SpeechWindow, frames_on_grid, pack
+from vatrace.speech import FRAME_RATE, MAX_WINDOW_DUR, Listener, SpeechWindow, frames_on_grid, pack
 from vatrace.weights import find_whisper
 
 TEXT = (
@@ -62,6 +63,28 @@ def test_late_speech_has_late_words_and_frames(listener: Listener, speech: NDArr
     assert late.words[0].start == pytest.approx(early.words[0].start + 70, abs=0.3)
 
 
+def test_sound_that_is_kept_waiting_does_not_grow(
+    listener: Listener, speech: NDArray[np.float32], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lengths: list[float] = []
+    search = listener.speech_spans
+    monkeypatch.setattr(listener, "speech_spans", lambda audio: lengths.append(len(audio) / SAMPLING_RATE) or search(audio))
+    silence = np.zeros(200 * SAMPLING_RATE, np.float32)
+    sound = np.concatenate([speech[: 4 * SAMPLING_RATE], silence, speech])
+    windows = list(listener.listen(blocks(sound, 20), transcribe=False))
+    assert len(windows) >= 3
+    assert max(lengths) < 20 + MAX_WINDOW_DUR + 1
+
+
+def test_no_speech_is_lost_or_heard_twice_where_blocks_meet(listener: Listener, speech: NDArray[np.float32]) -> None:
+    sound = np.tile(speech, 3)
+    whole, parts = ([*listener.listen(blocks(sound, dur), transcribe=False)] for dur in (90, 17))
+    total = [sum(end - start for window in windows for start, end in window.spans) for windows in (whole, parts)]
+    assert total[1] == pytest.approx(total[0], rel=0.03)
+    spans = [span for window in parts for span in window.spans]
+    assert all(a[1] <= b[0] + 0.01 for a, b in pairwise(spans))
+
+
 @pytest.mark.parametrize("kind", ["silence", "noise", "tone", "nothing"])
 def test_where_nobody_speaks_nothing_is_heard(listener: Listener, kind: str) -> None:
     time = np.arange(10 * SAMPLING_RATE) / SAMPLING_RATE
@@ -76,11 +99,11 @@ def test_where_nobody_speaks_nothing_is_heard(listener: Listener, kind: str) -> 
 
 def test_words_only_on_request(listener: Listener, speech: NDArray[np.float32]) -> None:
     (window,) = listener.listen([speech[: 4 * SAMPLING_RATE]], transcribe=False)
-    assert window.words == [] and window.frames.shape[1] == FRAME_DIM
+    assert window.words == [] and window.frames.shape[1] == FEATURE_DIMS["voice"]
 
 
 def test_frames_on_grid_averages_what_falls_in_each_step() -> None:
-    frames = np.arange(23, dtype=np.float32)[:, None] * np.ones((1, FRAME_DIM), np.float32)
+    frames = np.arange(23, dtype=np.float32)[:, None] * np.ones((1, FEATURE_DIMS["voice"]), np.float32)
     start, means = frames_on_grid(SpeechWindow(2.04, frames, [], []), rate=10)
     # frames at 2.04, 2.06, 2.08 | 2.10 .. 2.18 | ...
     assert start == 20

@@ -16,6 +16,19 @@ def test_words_share_the_time_of_their_caption(tmp_path: Path, name: str, conten
     assert read_transcript(path) == [Word("Hello", 1.0, 2.0), Word("there", 2.0, 3.0), Word("you.", 4.5, 5.0)]
 
 
+def test_automatic_captions_that_roll_are_read_once(tmp_path: Path) -> None:
+    path = tmp_path / "auto.vtt"
+    cues = [
+        ("00:00.000", "00:02.000", " \nhello my friends"),
+        ("00:02.000", "00:02.010", "hello my friends\n "),
+        ("00:02.010", "00:04.000", "hello my friends\nhow are you"),
+        ("00:04.000", "00:06.000", "no"),
+        ("00:06.000", "00:08.000", "no"),
+    ]
+    path.write_text("WEBVTT\n\n" + "\n\n".join(f"{start} --> {end}\n{text}" for start, end, text in cues))
+    assert " ".join(word.text for word in read_transcript(path)) == "hello my friends how are you no no"
+
+
 @pytest.mark.parametrize("content", [b"", b"no captions here\n", b"\xff\xfe\x00\x01" * 20])
 def test_what_is_no_transcript_is_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "a.srt"

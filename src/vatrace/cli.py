@@ -7,8 +7,9 @@ import logging
 import os
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ from vatrace.media import SOUND_SUFFIXES, VIDEO_SUFFIXES, MediaError
 from vatrace.predict import DEFAULT_RATE, MAX_RATE
 from vatrace.prediction import MODALITIES
 from vatrace.weights import MissingWeightsError
+from vatrace.writers import FORMATS
 
 if TYPE_CHECKING:
     from vatrace.predict import Model, Progress
@@ -68,7 +70,7 @@ def build_parser() -> argparse.ArgumentParser:
     predict.add_argument("--out", type=Path, default=Path(), metavar="DIR", help="where to write (default: this folder)")
     predict.add_argument(
         "--format",
-        type=_names,
+        type=_formats,
         default=["csv"],
         metavar="LIST",
         help="csv, parquet, json; several with commas (default: csv)",
@@ -112,6 +114,13 @@ def _names(text: str) -> list[str]:
     return list(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
 
 
+def _formats(text: str) -> list[str]:
+    names = _names(text)
+    if not names or not set(names) <= set(FORMATS):
+        raise argparse.ArgumentTypeError(f"choose of {', '.join(FORMATS)}, separated by commas, not {text!r}")
+    return names
+
+
 def _modalities(text: str) -> list[str]:
     names = _names(text)
     if not names or not set(names) <= set(MODALITIES):
@@ -129,20 +138,38 @@ def _rate(text: str) -> float:
     return rate
 
 
-def expand(sources: Sequence[Path]) -> Iterator[Path]:
-    """The recordings that are meant: each file as it is, and the videos and sounds in each folder by name.
+def expand(source: Path) -> list[Path]:
+    """The recordings that are meant: a file as it is, or the videos and sounds in a folder by name.
 
     Raises:
         MediaError: for a folder without any.
+        OSError: for a folder that can't be read.
     """
-    for source in sources:
-        if not source.is_dir():
-            yield source
-            continue
-        found = [path for path in sorted(source.iterdir()) if path.suffix.lower() in VIDEO_SUFFIXES | SOUND_SUFFIXES]
-        if not found:
-            raise MediaError(f"{source}: no videos or sound files in this folder")
-        yield from found
+    if not source.is_dir():
+        return [source]
+    known = VIDEO_SUFFIXES | SOUND_SUFFIXES
+    found = [
+        path
+        for path in sorted(source.iterdir())
+        if path.suffix.lower() in known and path.is_file() and not path.name.startswith(".")
+    ]
+    if not found:
+        raise MediaError(f"{source}: no videos or sound files in this folder")
+    return found
+
+
+def result_names(recordings: Sequence[Path]) -> list[str]:
+    """What to call the results of each: `talk` for talk.mp4, but `talk.mp4` where there is a talk.wav too.
+
+    Raises:
+        MediaError: if two recordings have the very same name.
+    """
+    stems = Counter(path.stem for path in recordings)
+    names = [path.stem if stems[path.stem] == 1 else path.name for path in recordings]
+    for path, name in zip(recordings, names, strict=True):
+        if names.count(name) > 1:
+            raise MediaError(f"{path}: another recording has the same name, run them with --out of their own")
+    return names
 
 
 def run_predict(args: argparse.Namespace) -> int:
@@ -150,38 +177,43 @@ def run_predict(args: argparse.Namespace) -> int:
     from vatrace.writers import check_formats
 
     check_formats(args.format)
-    recordings = list(expand(args.sources))
-    if args.transcript is not None and len(recordings) > 1:
-        raise ValueError(f"--transcript belongs to one recording, not to {len(recordings)}")
-    _make_folder(args.out)
-    model = _load(args)
-    suffixes = [*args.format, "png", *(["html"] if args.report else [])]
-    taken: dict[str, Path] = {}
     failures = 0
-    for recording in recordings:
+    recordings: list[Path] = []
+    for source in args.sources:
         try:
-            if recording.stem in taken:
-                raise MediaError(f"{recording}: has the name of {taken[recording.stem]}, give it another --out")
-            taken[recording.stem] = recording
-            _process(recording, args, model, suffixes)
-        except MissingWeightsError:
-            raise  # the others would fail alike
+            recordings += expand(source)
         except (MediaError, OSError) as error:
             failures += 1
             _complain(error)
+    recordings = list(dict.fromkeys(recordings))
+    names = result_names(recordings)
+    if args.transcript is not None and len(recordings) != 1:
+        raise ValueError(f"--transcript belongs to one recording, not to {len(recordings)}")
+    if not recordings:
+        return 1
+    _make_folder(args.out)
+    model = _load(args)
+    suffixes = [*args.format, "png", *(["html"] if args.report else [])]
+    done = 0
+    for recording, name in zip(recordings, names, strict=True):
+        try:
+            _process(recording, {suffix: args.out / f"{name}.{suffix}" for suffix in suffixes}, args, model)
+            done += 1
+        except MissingWeightsError:
+            raise  # the others would fail alike
+        except (MediaError, OSError, ValueError) as error:
+            _complain(error)
         except Exception as error:  # one recording must not stop the others, whatever it is
-            failures += 1
             _complain(f"{recording}: {type(error).__name__}: {error} (a fault in vatrace: please report it)")
     if len(recordings) > 1:
-        print(f"{len(recordings) - failures} of {len(recordings)} recordings done")
-    return int(failures > 0)
+        print(f"{done} of {len(recordings)} recordings done")
+    return int(failures > 0 or done < len(recordings))
 
 
-def _process(recording: Path, args: argparse.Namespace, model: Model, suffixes: Sequence[str]) -> None:
+def _process(recording: Path, targets: dict[str, Path], args: argparse.Namespace, model: Model) -> None:
     """Predict one recording and write its results."""
-    targets = {suffix: args.out / f"{recording.stem}.{suffix}" for suffix in suffixes}
     if any(path.exists() and recording.exists() and path.samefile(recording) for path in targets.values()):
-        raise MediaError(f"{recording}: its own result would replace it, give another folder with --out")
+        raise FileExistsError(f"{recording}: its own result would replace it, give another folder with --out")
     _refuse_existing(targets.values(), args.overwrite)
     with _progress(recording.name) as progress:
         prediction = model.predict(
@@ -193,16 +225,17 @@ def _process(recording: Path, args: argparse.Namespace, model: Model, suffixes: 
 def _refuse_existing(paths: Iterable[Path], overwrite: bool) -> None:
     existing = [path for path in paths if path.exists()]
     if existing and not overwrite:
-        raise MediaError(f"{existing[0]}: already there; --overwrite replaces it")
+        raise FileExistsError(f"{existing[0]}: already there; --overwrite replaces it")
 
 
 def _write(prediction: Prediction, targets: dict[str, Path]) -> None:
     from vatrace.report import summary, write_page, write_picture
-    from vatrace.writers import WRITERS, written_whole
+    from vatrace.writers import written_whole
 
-    writers = WRITERS | {"png": write_picture, "html": write_page}
-    for suffix, path in targets.items():
-        with written_whole(path) as temporary:
+    writers = FORMATS | {"png": write_picture, "html": write_page}
+    with ExitStack() as files:  # all are written before any takes its place
+        temporaries = {suffix: files.enter_context(written_whole(path)) for suffix, path in targets.items()}
+        for suffix, temporary in temporaries.items():
             writers[suffix](prediction, temporary)
     print(f"{prediction.source.name}: {summary(prediction)} -> {', '.join(map(str, targets.values()))}", flush=True)
     for note in prediction.notes:
@@ -238,14 +271,14 @@ def _make_folder(folder: Path) -> None:
     """Make the folder and see that it can be written in, before hours of work.
 
     Raises:
-        MediaError: if it can't.
+        OSError: if it can't.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
-        raise MediaError(f"{folder}: can't write there ({(error.strerror or str(error)).lower()})") from error
+        raise OSError(f"{folder}: can't write there ({(error.strerror or str(error)).lower()})") from error
 
 
 @contextmanager
@@ -255,6 +288,7 @@ def _progress(name: str) -> Iterator[Progress | None]:
         yield None
         return
     from rich.console import Console
+    from rich.markup import escape
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
@@ -263,7 +297,7 @@ def _progress(name: str) -> Iterator[Progress | None]:
 
         def show(stage: str, share: float) -> None:
             if stage not in stages:
-                stages[stage] = bars.add_task(f"{name}: {stage}", total=1.0)
+                stages[stage] = bars.add_task(f"{escape(name)}: {stage}", total=1.0)
             bars.update(stages[stage], completed=share)
 
         yield show

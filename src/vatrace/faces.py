@@ -38,8 +38,8 @@ CUT_DIFFERENCE = 20.0
 """Mean absolute grey difference (0..255) of 32 x 32 thumbnails above which the scene has changed. A man who turns in a driving
 car stays below 11 from one step to the next; a cut between two speakers in one studio is at 28."""
 
-MIN_PICTURES = 3
-"""A face in fewer pictures than this, where there are so many, is taken for the detector's mistake."""
+MIN_STEPS = 3
+"""A person seen at fewer steps than this, in a recording that has as many, is taken for the detector's mistake."""
 
 REJOIN_SECONDS = 2.0
 """How long a lost face may be away and still come back to its own track by its place alone."""
@@ -60,7 +60,6 @@ class Track:
     Attributes:
         roi: where it was last.
         last_seen: seconds.
-        num_pictures: in how many pictures it was seen.
         steps: grid steps at which it was seen, ascending.
         sizes: side of its crop in pixels at each of them.
         embeddings: (E,) float16 at each of them.
@@ -69,7 +68,6 @@ class Track:
 
     roi: Roi
     last_seen: float = 0.0
-    num_pictures: int = 0
     steps: list[int] = field(default_factory=list)
     sizes: list[float] = field(default_factory=list)
     embeddings: list[NDArray[np.float16]] = field(default_factory=list)
@@ -119,7 +117,6 @@ class FaceTracker:
 
     def __init__(self, landmarker: Landmarker, encoder: FaceEncoder) -> None:
         self.tracks: list[Track] = []
-        self._num_pictures = 0
         self._landmarker = landmarker
         self._encoder = encoder
         self._live: list[Track] = []
@@ -135,7 +132,6 @@ class FaceTracker:
             time: when it is shown, in seconds.
             steps: the grid steps that show it.
         """
-        self._num_pictures += 1
         if self._scene_changed(picture):
             self._live, self._lost = [], []
         self._lost = [track for track in self._lost if time - track.last_seen <= REJOIN_SECONDS]
@@ -149,16 +145,10 @@ class FaceTracker:
         embeddings = self._encoder(np.stack([expression_crop(picture, square) for square in squares]))
         for (track, points), square, embedding in zip(found, squares, embeddings, strict=True):
             track.roi, track.last_seen = roi_from_mesh(points), time
-            track.num_pictures += 1
             track.steps.extend(steps)
             track.sizes.extend([square.side] * len(steps))
             track.embeddings.extend([embedding.astype(np.float16)] * len(steps))
             track.portrait += _portrait(picture, square)
-
-    def people(self) -> list[list[Track]]:
-        """Tracks grouped by person, the one seen longest and largest first."""
-        enough = min(MIN_PICTURES, self._num_pictures)
-        return people([track for track in self.tracks if track.num_pictures >= enough])
 
     def _scene_changed(self, picture: Image.Image) -> bool:
         thumbnail = np.asarray(picture.resize((32, 32), Image.Resampling.BOX).convert("L"), dtype=np.float32)
@@ -208,36 +198,53 @@ class FaceTracker:
         return found
 
 
-def _alike(one: Track, other: Track) -> float:
-    norms = float(np.linalg.norm(one.portrait) * np.linalg.norm(other.portrait))
-    return float(one.portrait @ other.portrait) / norms if norms else 0.0
+@dataclass(frozen=True)
+class Person:
+    """Tracks that show one person, never at the same time.
 
-
-def people(tracks: list[Track]) -> list[list[Track]]:
-    """Group tracks by person, the one seen longest and largest first.
-
-    Tracks join when their portraits are alike and they are never seen at the same time.
+    Attributes:
+        tracks: the longest first.
+        steps: all steps at which the person was seen.
     """
-    groups: list[list[Track]] = []
-    for track in sorted(tracks, key=lambda track: -len(track.steps)):
-        steps = set(track.steps)
-        for group in groups:
-            apart = all(steps.isdisjoint(member.steps) for member in group)
-            if apart and max(_alike(track, member) for member in group) >= SAME_PERSON:
-                group.append(track)
+
+    tracks: list[Track]
+    steps: set[int]
+
+    @property
+    def prominence(self) -> float:
+        """Steps times size, in pixels."""
+        return sum(sum(track.sizes) for track in self.tracks)
+
+
+def people(tracks: list[Track], num_steps: int) -> list[Person]:
+    """Group the tracks of a recording of `num_steps` by person, the one seen longest and largest first.
+
+    Tracks of one person have like portraits and are never seen at the same time.
+    """
+    tracks = sorted(tracks, key=lambda track: -len(track.steps))
+    portraits = np.array([track.portrait / max(float(np.linalg.norm(track.portrait)), 1e-9) for track in tracks])
+    persons: list[Person] = []
+    owner = np.zeros(len(tracks), dtype=int)
+    for index, track in enumerate(tracks):
+        alike = portraits[:index] @ portraits[index] >= SAME_PERSON if index else []
+        for number in dict.fromkeys(owner[:index][alike]):
+            if persons[number].steps.isdisjoint(track.steps):
+                persons[number].tracks.append(track)
+                persons[number].steps.update(track.steps)
+                owner[index] = number
                 break
         else:
-            groups.append([track])
-    return sorted(groups, key=lambda group: -sum(sum(track.sizes) for track in group))
+            owner[index] = len(persons)
+            persons.append(Person([track], set(track.steps)))
+    lasting = [person for person in persons if len(person.steps) >= min(MIN_STEPS, num_steps)]
+    return sorted(lasting, key=lambda person: -person.prominence)
 
 
-def embeddings_on_grid(
-    person: list[Track], num_steps: int, embedding_dim: int
-) -> tuple[NDArray[np.float16], NDArray[np.bool_]]:
+def embeddings_on_grid(person: Person, num_steps: int, embedding_dim: int) -> tuple[NDArray[np.float16], NDArray[np.bool_]]:
     """One person's embeddings (T, E) and where they are valid (T,)."""
     features = np.zeros((num_steps, embedding_dim), dtype=np.float16)
     valid = np.zeros(num_steps, dtype=bool)
-    for track in person:
+    for track in person.tracks:
         for step, embedding in zip(track.steps, track.embeddings, strict=True):
             if step < num_steps:
                 features[step], valid[step] = embedding, True

@@ -23,11 +23,17 @@ MAX_SIDE = 1280
 
 VIDEO_SUFFIXES = frozenset({".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".wmv", ".flv", ".3gp"})
 SOUND_SUFFIXES = frozenset({".wav", ".flac", ".mp3", ".m4a", ".aac", ".ogg", ".opus"})
-PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp"})
+
+MAX_DRIFT = 0.05
+"""Seconds by which sound may be off its timestamps before it is put right: they are rounded, and resampling holds some back."""
+
+TIME_JUMP, LONGEST_GAP = 1.0, 600.0
+"""Seconds that timestamps may go back, or ahead from one frame to the next, and still be believed; beyond, they have started
+anew, as in files that were joined, and time goes on from where it was."""
 
 
 class MediaError(ValueError):
-    """A recording can't be read; the message names the file and what is wrong."""
+    """A recording or transcript can't be read; the message names the file and what is wrong."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +83,9 @@ def _open(path: Path) -> Any:
         container = av.open(str(path), metadata_errors="replace")
     except (av.FFmpegError, OSError, ValueError) as error:
         raise MediaError(f"{path}: not a video, sound or picture that can be read ({_reason(error)})") from error
+    if container.format.name == "tty":  # FFmpeg would show a text file as a film of a terminal
+        container.close()
+        raise MediaError(f"{path}: not a video, sound or picture but a text file (transcripts end in .srt or .vtt)")
     return container
 
 
@@ -115,6 +124,46 @@ def probe(path: Path) -> MediaInfo:
         return MediaInfo(path, video is not None, has_audio, duration, is_still)
 
 
+class _Clock:
+    """Times from the container's start that go on where timestamps start anew or are missing.
+
+    Args:
+        start: the container's time zero in seconds.
+    """
+
+    def __init__(self, start: float) -> None:
+        self._offset = -start
+        self._expected = 0.0
+
+    def time(self, stamp: float | None, duration: float) -> float:
+        """The time of a frame with this timestamp (None: it follows the one before) and duration, in seconds."""
+        time = self._expected if stamp is None else stamp + self._offset
+        if not -TIME_JUMP < time - self._expected < LONGEST_GAP:
+            self._offset += self._expected - time
+            time = self._expected
+        self._expected = time + duration
+        return time
+
+
+def _frames(container: Any, stream: Any) -> Iterator[tuple[Any, str | None]]:
+    """Decode a stream past damaged packets: frames, or None with the reason where a packet can't be decoded."""
+    import av
+
+    packets = container.demux(stream)
+    while True:
+        try:
+            packet = next(packets, None)
+        except av.FFmpegError as error:
+            yield None, _reason(error)
+            return
+        if packet is None:
+            return
+        try:
+            yield from ((frame, None) for frame in packet.decode())
+        except av.FFmpegError as error:
+            yield None, _reason(error)
+
+
 class VideoReader:
     """The pictures of a recording that a regular grid needs.
 
@@ -126,7 +175,7 @@ class VideoReader:
 
     Attributes:
         end: when the last picture ends, in seconds; known after iteration.
-        damage: why decoding stopped early, or None.
+        damage: the first thing that could not be decoded, or None.
     """
 
     def __init__(self, path: Path, rate: float) -> None:
@@ -141,57 +190,50 @@ class VideoReader:
             MediaError: if not one picture can be decoded.
         """
         previous: tuple[Any, float] | None = None
-        for frame, time in self._decode():
+        for frame, time, duration in self._decode():
             if previous is not None:
                 yield from self._shown(*previous, until=time)
             previous = (frame, time)
-            self.end = time + self._duration(frame)
+            self.end = time + duration
         if previous is None:
             raise MediaError(f"{self.path}: no picture in it can be decoded ({self.damage or 'no frames'})")
         yield from self._shown(*previous, until=max(self.end, previous[1] + 1e-6))
 
-    def _decode(self) -> Iterator[tuple[Any, float]]:
-        import av
-
+    def _decode(self) -> Iterator[tuple[Any, float, float]]:
+        """Frames with their times and durations in seconds."""
         with _open(self.path) as container:
             stream = _video_stream(container)
             if stream is None:
                 raise MediaError(f"{self.path}: no pictures in it")
             stream.thread_type = "AUTO"
-            start = _start(container)
-            self._frame_duration = float(1 / stream.average_rate) if stream.average_rate else 0.04
+            clock = _Clock(_start(container))
+            self._aspect = float(stream.sample_aspect_ratio or 1)  # old cameras' pixels are not square
+            usual = float(1 / stream.average_rate) if stream.average_rate else 0.04
             latest: float | None = None
-            frames = container.decode(stream)
-            while True:
-                try:
-                    frame = next(frames, None)
-                except av.FFmpegError as error:
-                    self.damage = _reason(error)
-                    return
+            for frame, damage in _frames(container, stream):
                 if frame is None:
-                    return
-                expected = 0.0 if latest is None else latest + self._frame_duration
-                time = expected if frame.time is None else frame.time - start
-                if latest is None and time < self._frame_duration:  # less than a frame late, or early, is on time
+                    self.damage = self.damage or damage
+                    continue
+                duration = float(frame.duration * frame.time_base) if frame.duration and frame.time_base else usual
+                time = clock.time(frame.time, duration)
+                if latest is None and time < usual:  # less than a frame late, or early, is on time
                     time = 0.0
-                if latest is None or time > latest:  # else its timestamp is broken, and it can't be placed
+                if latest is None or time > latest:
                     latest = time
-                    yield frame, time
-
-    def _duration(self, frame: Any) -> float:
-        stated = float(frame.duration * frame.time_base) if frame.duration and frame.time_base else 0.0
-        return stated or self._frame_duration
+                    yield frame, time, duration
 
     def _shown(self, frame: Any, time: float, until: float) -> Iterator[Frame]:
         tolerance = 1e-6  # timestamps are rounded to the container's clock
         first, stop = (int(np.ceil((moment - tolerance) * self.rate)) for moment in (time, until))
         if first < stop:
-            yield Frame(_upright(frame), time, range(first, stop))
+            yield Frame(_upright(frame, self._aspect), time, range(first, stop))
 
 
-def _upright(frame: Any) -> Image.Image:
-    shrink = min(1.0, MAX_SIDE / max(frame.width, frame.height))
-    image: Image.Image = frame.to_image(width=round(frame.width * shrink), height=round(frame.height * shrink))
+def _upright(frame: Any, aspect: float) -> Image.Image:
+    """The picture as it is shown; `aspect` is the width of a pixel by its height."""
+    width, height = frame.width * aspect, frame.height
+    shrink = min(1.0, MAX_SIDE / max(width, height))
+    image: Image.Image = frame.to_image(width=round(width * shrink), height=round(height * shrink))
     turns = {90: Image.Transpose.ROTATE_90, 180: Image.Transpose.ROTATE_180, 270: Image.Transpose.ROTATE_270}
     turn = turns.get(round(frame.rotation) % 360)
     return image if turn is None else image.transpose(turn)
@@ -206,7 +248,7 @@ class AudioReader:
 
     Attributes:
         end: when the sound ends, in seconds; known after iteration.
-        damage: why decoding stopped early, or None.
+        damage: the first thing that could not be decoded, or None.
     """
 
     def __init__(self, path: Path, block_dur: float) -> None:
@@ -234,7 +276,7 @@ class AudioReader:
         position = 0
         for samples, time in self._decode():
             gap = round(time * SAMPLING_RATE) - position
-            if abs(gap) <= 0.02 * SAMPLING_RATE:  # rounding of timestamps and the resampler's delay
+            if abs(gap) <= MAX_DRIFT * SAMPLING_RATE:
                 gap = 0
             for start in range(0, gap, self.block_size):
                 yield np.zeros(min(self.block_size, gap - start), dtype=np.float32)
@@ -244,28 +286,28 @@ class AudioReader:
             yield kept
 
     def _decode(self) -> Iterator[tuple[NDArray[np.float32], float]]:
+        """Mono pieces with their times: one after the other, but where a timestamp says that there is a hole or overlap."""
         import av
 
+        resampler: Any = None
+        kind, position = None, 0.0
         with _open(self.path) as container:
-            start = _start(container)
-            frames = container.decode(container.streams.audio[0])
-            resampler = av.AudioResampler(format="fltp", rate=SAMPLING_RATE)
-            position: float | None = None
-            while True:
-                try:
-                    frame = next(frames, None)
-                    if frame is not None and frame.time is not None:
-                        # the resampler holds some samples back: place by input times, go on by output lengths
-                        expected = frame.time - start
-                        if position is None or abs(expected - position) > 0.05:
-                            position = expected
-                    resampled = resampler.resample(frame)
-                except av.FFmpegError as error:
-                    self.damage = _reason(error)
-                    return
-                for part in resampled:
-                    samples = part.to_ndarray().mean(axis=0)  # FFmpeg's own downmix can go beyond 1
-                    yield samples, position or 0.0
-                    position = (position or 0.0) + len(samples) / SAMPLING_RATE
+            clock = _Clock(_start(container))
+            for frame, damage in _frames(container, container.streams.audio[0]):
                 if frame is None:
-                    return
+                    self.damage = self.damage or damage
+                    continue
+                parts: list[Any] = []
+                if kind != (frame.format.name, frame.layout.name, frame.sample_rate):  # a resampler takes one kind of sound
+                    parts += resampler.resample(None) if resampler else []
+                    kind = (frame.format.name, frame.layout.name, frame.sample_rate)
+                    resampler = av.AudioResampler(format="fltp", rate=SAMPLING_RATE)
+                time = clock.time(frame.time, frame.samples / frame.sample_rate)
+                if abs(time - position) > MAX_DRIFT:
+                    position = time
+                for part in [*parts, *resampler.resample(frame)]:
+                    yield part.to_ndarray().mean(axis=0), position  # FFmpeg's own downmix can go beyond 1
+                    position += part.samples / SAMPLING_RATE
+            for part in resampler.resample(None) if resampler else []:
+                yield part.to_ndarray().mean(axis=0), position
+                position += part.samples / SAMPLING_RATE

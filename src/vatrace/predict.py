@@ -14,16 +14,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from vatrace.encoders import FEATURE_DIMS
 from vatrace.media import AudioReader, MediaError, MediaInfo, VideoReader, probe
 from vatrace.prediction import MODALITIES, Prediction
 from vatrace.timeline import num_steps, overlap_add, resample, resample_mask, spans_to_mask
 from vatrace.transcripts import TRANSCRIPT_SUFFIXES, Word, read_transcript
-from vatrace.weights import find_whisper, onnx_session
+from vatrace.weights import MissingWeightsError, find_whisper, onnx_session, package_file
 
 if TYPE_CHECKING:
     from vatrace.encoders.face import FaceEncoder
     from vatrace.encoders.words import WordEncoder
-    from vatrace.faces import Track
+    from vatrace.faces import Person
     from vatrace.landmarker import Landmarker
     from vatrace.speech import Listener
 
@@ -32,13 +33,15 @@ Progress = Callable[[str, float], None]
 
 DEFAULT_RATE = 10.0
 MAX_RATE = 100.0
+MAX_SHORTFALL = 1.0
+"""Seconds by which a recording may be shorter than it says before that is worth a note."""
 MIN_SHARE_OF_OTHERS = 0.1
 """Other people are worth a note when they are on show for this share of the time of the one who is followed."""
 
 
 @dataclass
 class _Seen:
-    people: list[list[Track]] = field(default_factory=list)
+    people: list[Person] = field(default_factory=list)
     end: float = 0.0
     notes: list[str] = field(default_factory=list)
 
@@ -59,20 +62,26 @@ class Model:
         fusion: an ONNX file like the package's `fusion.onnx`; None for that one.
         whisper: a folder with Whisper tiny.en in CTranslate2 form; None to look for it (see `vatrace.weights`).
         threads: CPU threads; None for one a core.
+
+    Raises:
+        MissingWeightsError: if `fusion` is not a fusion model for the package's encoders.
     """
 
     def __init__(self, fusion: Path | None = None, whisper: Path | None = None, threads: int | None = None) -> None:
         self._whisper = whisper
         self._threads = threads or os.cpu_count() or 1
-        if fusion is not None and not fusion.is_file():
-            raise MediaError(f"{fusion}: no such model file")
+        path = package_file("fusion.onnx") if fusion is None else fusion
+        if not path.is_file():
+            raise MissingWeightsError(f"{path}: no such model file")
         try:
-            self._fusion = onnx_session("fusion.onnx" if fusion is None else fusion, self._threads)
+            self._fusion = onnx_session(path, self._threads)
             meta = self._fusion.get_modelmeta().custom_metadata_map
             self.rate, self._win_len = float(meta["rate"]), int(meta["win_len"])
+            self._feature_dims = {value.name: value.shape[-1] for value in self._fusion.get_inputs()}
         except Exception as error:  # ONNX Runtime has no public base class for what it raises
-            raise MediaError(f"{fusion}: not a vatrace fusion model (ONNX with its rate and win_len)") from error
-        self._feature_dims = {value.name: value.shape[-1] for value in self._fusion.get_inputs()}
+            raise MissingWeightsError(f"{path}: not a vatrace fusion model (ONNX with its rate and win_len)") from error
+        if self._feature_dims != FEATURE_DIMS | {"valid": len(MODALITIES)}:
+            raise MissingWeightsError(f"{path}: not for these encoders, its inputs are {self._feature_dims}")
 
     @cached_property
     def _landmarker(self) -> Landmarker:
@@ -119,21 +128,23 @@ class Model:
         Raises:
             MediaError: if the recording or the transcript can't be read, or holds none of the modalities asked for.
             MissingWeightsError: if Whisper's weights are needed and missing.
-            ValueError: if the rate or a modality is not one of those possible.
+            ValueError: if the rate, a modality or a transcript is not one of those possible.
         """
         source = Path(source)
         if not 0 < rate <= MAX_RATE:
             raise ValueError(f"rate must be above 0 and at most {MAX_RATE:g}, not {rate:g}")
-        unknown = set(modalities) - set(MODALITIES)
-        if unknown or not modalities:
-            raise ValueError(f"modalities are {', '.join(MODALITIES)}, not {', '.join(sorted(unknown)) or 'none'}")
+        if isinstance(modalities, str) or not modalities or not set(modalities) <= set(MODALITIES):
+            raise ValueError(f"modalities are a list of {', '.join(MODALITIES)}, not {modalities!r}")
+        if transcript is not None and ("words" not in modalities or source.suffix.lower() in TRANSCRIPT_SUFFIXES):
+            raise ValueError(f"{transcript}: a transcript is for the words of a video or sound, which are not wanted here")
         report = progress or (lambda stage, share: None)
 
         if source.suffix.lower() in TRANSCRIPT_SUFFIXES:
             if "words" not in modalities:
                 raise MediaError(f"{source}: a transcript holds words only, and words were not asked for")
             words = read_transcript(source)
-            return self._fuse(source, _Seen(), _Heard(words=words, end=words[-1].end), {"words"}, rate, report)
+            heard = _Heard(words=words, end=max(word.end for word in words))
+            return self._fuse(source, _Seen(), heard, {"words"}, rate, report)
 
         info = probe(source)
         given = None if transcript is None else read_transcript(Path(transcript))
@@ -145,8 +156,8 @@ class Model:
             heard.words = given
         if "face" in modalities and not info.has_video:
             seen.notes.append("no pictures in it")
-        if usable.isdisjoint({"voice", "words"}) and not info.has_audio and {"voice", "words"} & set(modalities):
-            seen.notes.append("no sound in it")
+        if {"voice", "words"} & set(modalities) and not info.has_audio:
+            heard.notes.append("no sound in it")
         return self._fuse(source, seen, heard, usable, rate, report)
 
     def _usable(self, info: MediaInfo, modalities: Collection[str], given: list[Word] | None) -> set[str]:
@@ -161,23 +172,31 @@ class Model:
         with ThreadPoolExecutor(1) as pool:
             hearing = pool.submit(self._hear, info, listener, transcribe, stop, report) if listener else None
             try:
-                seen = self._see(info, report) if "face" in usable else _Seen(end=info.duration or 0.0)
-                heard = hearing.result() if hearing else _Heard(end=info.duration or 0.0)
-            except BaseException:  # ctrl-C too: the other thread must not go on by itself
+                seen = self._see(info, stop, report) if "face" in usable else _Seen()
+                heard = hearing.result() if hearing else _Heard()
+            finally:  # an error or ctrl-C on this side: the other must not go on
                 stop.set()
-                raise
-        if not seen.end and not heard.end and not info.is_still:
-            raise MediaError(f"{info.path}: nothing in it can be decoded ({'; '.join(seen.notes + heard.notes)})")
+        end = max(seen.end, heard.end)
+        if not end and listener is None and "face" not in usable:  # words from a transcript: nothing was decoded
+            heard.end = info.duration or 0.0
+        elif not end and not info.is_still:
+            reasons = "; ".join(seen.notes + heard.notes) or "it is empty"
+            raise MediaError(f"{info.path}: nothing in it can be decoded ({reasons})")
+        elif info.duration and end < info.duration - MAX_SHORTFALL and "face" in usable:
+            heard.notes.append(f"it ends at {end:.1f} s, though it says that it lasts {info.duration:.1f} s")
         return seen, heard
 
-    def _see(self, info: MediaInfo, report: Progress) -> _Seen:
-        from vatrace.faces import FaceTracker
+    def _see(self, info: MediaInfo, stop: Event, report: Progress) -> _Seen:
+        from vatrace.faces import FaceTracker, people
 
         reader = VideoReader(info.path, self.rate)
         tracker = FaceTracker(self._landmarker, self._face_encoder)
         notes = []
+        report("face", 0.0)
         try:
             for frame in reader:
+                if stop.is_set():
+                    break
                 tracker.update(frame.image, frame.time, frame.steps)
                 if info.duration:
                     report("face", min(frame.time / info.duration, 1.0))
@@ -185,16 +204,18 @@ class Model:
             if not info.has_audio:
                 raise
             notes.append(str(error).removeprefix(f"{info.path}: "))
-        if reader.damage:
-            notes.append(f"the pictures are damaged after {reader.end:.1f} s ({reader.damage})")
+        else:
+            if reader.damage:
+                notes.append(f"some pictures are damaged and were left out ({reader.damage})")
         report("face", 1.0)
-        return _Seen(tracker.people(), reader.end, notes)
+        return _Seen(people(tracker.tracks, num_steps(reader.end, self.rate)), reader.end, notes)
 
     def _hear(self, info: MediaInfo, listener: Listener, transcribe: bool, stop: Event, report: Progress) -> _Heard:
         from vatrace.speech import BLOCK_DUR, frames_on_grid
 
         reader = AudioReader(info.path, BLOCK_DUR)
         heard = _Heard()
+        report("voice and words", 0.0)
 
         def blocks() -> Iterator[NDArray[np.float32]]:
             for block in reader:
@@ -204,16 +225,20 @@ class Model:
                 if info.duration:
                     report("voice and words", min(reader.end / info.duration, 1.0))
 
-        for window in listener.listen(blocks(), transcribe):
-            if stop.is_set():
-                break
-            start, frames = frames_on_grid(window, self.rate)
-            heard.frames.append((start, frames.astype(np.float16)))
-            heard.spans += window.spans
-            heard.words += window.words
+        try:
+            for window in listener.listen(blocks(), transcribe):
+                if stop.is_set():
+                    break
+                start, frames = frames_on_grid(window, self.rate)
+                heard.frames.append((start, frames.astype(np.float16)))
+                heard.spans += window.spans
+                heard.words += window.words
+        except BaseException:
+            stop.set()  # looking on would be in vain
+            raise
         heard.end = reader.end
         if reader.damage:
-            heard.notes.append(f"the sound is damaged after {reader.end:.1f} s ({reader.damage})")
+            heard.notes.append(f"some sound is damaged and was left out ({reader.damage})")
         report("voice and words", 1.0)
         return heard
 
@@ -264,11 +289,10 @@ class Model:
         return overlap_add(length, self._win_len, self._win_len // 2, apply)
 
 
-def _notes(people: list[list[Track]], valid: dict[str, NDArray[np.bool_]], usable: set[str]) -> list[str]:
+def _notes(people: list[Person], valid: dict[str, NDArray[np.bool_]], usable: set[str]) -> list[str]:
     notes = []
     if people:
-        seen = [sum(len(track.steps) for track in person) for person in people]
-        others = sum(count > MIN_SHARE_OF_OTHERS * seen[0] for count in seen[1:])
+        others = sum(len(person.steps) > MIN_SHARE_OF_OTHERS * len(people[0].steps) for person in people[1:])
         if others:
             notes.append(f"{others + 1} people seen: the trace follows the one seen longest and largest")
     for name, absent in (("face", "no face found"), ("voice", "no speech heard"), ("words", "no words understood")):

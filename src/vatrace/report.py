@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import html
 import io
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -39,7 +40,11 @@ def figure(prediction: Prediction) -> Figure:
         above.plot(times[::thin], values[::thin], alpha=0.25, linewidth=1, **style)
         shown = np.where(supported, values, np.nan)
         above.plot(times[::thin], shown[::thin], linewidth=1.8, label=name, **style)
-    above.set(ylim=(-1, 1), ylabel="valence, arousal", title=prediction.source.name)
+    above.set(
+        ylim=(-1, 1),
+        ylabel="valence, arousal",
+    )
+    above.set_title(prediction.source.name, parse_math=False)
     above.set_yticks([-1, -0.5, 0, 0.5, 1])
     above.legend(loc="upper right", frameon=False, ncols=2)
     above.spines[["top", "right"]].set_visible(False)
@@ -54,9 +59,11 @@ def figure(prediction: Prediction) -> Figure:
     return drawn
 
 
-def write_picture(prediction: Prediction, path: Path) -> None:
+def write_picture(prediction: Prediction, path: Path | io.BytesIO) -> None:
     """The figure as a PNG of about 1650 x 690 pixels."""
-    figure(prediction).savefig(path, dpi=150, format="png")
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph")  # a file name in a script that the font hasn't shows boxes
+        figure(prediction).savefig(path, dpi=150, format="png")
 
 
 def summary(prediction: Prediction) -> str:
@@ -78,7 +85,7 @@ PAGE = """<!doctype html>
 :root {{ color-scheme: light dark; }}
 body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 70rem; margin: 2rem auto; padding: 0 1rem; }}
 img {{ width: 100%; background: #fff; border-radius: 6px; }}
-table {{ border-collapse: collapse; }}
+table {{ border-collapse: collapse; margin-bottom: 1rem; }}
 td, th {{ padding: .2rem 1rem .2rem 0; text-align: right; font-variant-numeric: tabular-nums; }}
 th:first-child {{ text-align: left; }}
 footer {{ margin-top: 2rem; border-top: 1px solid #8888; padding-top: .5rem; font-size: .9em; }}
@@ -104,7 +111,9 @@ def _numbers(prediction: Prediction) -> str:
     if supported.empty:
         return "<p>Nothing was there to go by.</p>"
     rows = supported[["valence", "arousal"]].agg(["mean", "std", "min", "max"]).T
-    table = rows.rename(columns={"std": "SD"}).to_html(border=0, float_format="{:+.2f}".format)
+    table = rows.rename(columns={"std": "SD"}).to_html(
+        border=0, float_format="{:+.2f}".format, formatters={"SD": "{:.2f}".format}
+    )
     shares = pd.DataFrame({"share of time": {name: f"{prediction.presence[name].mean():.0%}" for name in MODALITIES}})
     return str(table) + str(shares.to_html(border=0))
 
@@ -112,7 +121,7 @@ def _numbers(prediction: Prediction) -> str:
 def write_page(prediction: Prediction, path: Path) -> None:
     """One self-contained HTML file with the picture, numbers, notes and transcript; it needs no network."""
     picture = io.BytesIO()
-    figure(prediction).savefig(picture, dpi=150, format="png")
+    write_picture(prediction, picture)
     notes = "".join(f"<li>{html.escape(note)}</li>" for note in prediction.notes)
     path.write_text(
         PAGE.format(

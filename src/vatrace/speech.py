@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vatrace.encoders import FEATURE_DIMS
 from vatrace.media import SAMPLING_RATE
 from vatrace.timeline import TOLERANCE
 from vatrace.transcripts import Word
+from vatrace.weights import MissingWeightsError
 
 FRAME_RATE = 50
 """Encoder frames a second."""
-FRAME_DIM = 384
-"""Channels of Whisper tiny's encoder."""
 BLOCK_DUR = 60.0
 """Seconds of sound looked at together."""
 MAX_WINDOW_DUR = 28.0
@@ -71,7 +71,7 @@ class Listener:
         threads: CPU threads.
 
     Raises:
-        ValueError: if the weights are of another Whisper than the voice model was trained with.
+        MissingWeightsError: if they can't be read, or are of another Whisper than the voice model was trained with.
     """
 
     def __init__(self, folder: Path, threads: int = 1) -> None:
@@ -79,9 +79,13 @@ class Listener:
         from faster_whisper.tokenizer import Tokenizer
         from faster_whisper.transcribe import get_suppressed_tokens
 
-        self._whisper: Any = WhisperModel(str(folder), device="cpu", compute_type="float32", cpu_threads=threads)
-        if self._whisper.model.is_multilingual or self._whisper.model.n_mels != 80:
-            raise ValueError(f"{folder}: the voice model needs Whisper tiny.en, this is another one")
+        try:
+            self._whisper: Any = WhisperModel(str(folder), device="cpu", compute_type="float32", cpu_threads=threads)
+        except (RuntimeError, ValueError) as error:
+            raise MissingWeightsError(f"{folder}: CTranslate2 can't read this Whisper ({error})") from error
+        width = np.array(self._whisper.encode(np.zeros((self._whisper.model.n_mels, 100), np.float32))).shape[-1]
+        if self._whisper.model.is_multilingual or width != FEATURE_DIMS["voice"]:
+            raise MissingWeightsError(f"{folder}: the voice model needs Whisper tiny.en, this is another one")
         self._tokenizer = Tokenizer(self._whisper.hf_tokenizer, multilingual=False)
         self._suppressed = get_suppressed_tokens(self._tokenizer, [-1])
 
@@ -90,11 +94,15 @@ class Listener:
         waiting, offset = np.zeros(0, dtype=np.float32), 0.0
         for block in blocks:
             audio = np.concatenate([waiting, block])
+            duration = len(audio) / SAMPLING_RATE
             groups = pack(self.speech_spans(audio), MAX_WINDOW_DUR)
-            open_group = groups.pop() if groups else None  # it may go on in the next block
+            resume = duration
+            if groups and duration - groups[-1][0][0] < MAX_WINDOW_DUR:  # more may still join it in the next block
+                resume = groups.pop()[0][0]
+            elif groups and len(groups[-1]) > 1 and duration - groups[-1][-1][1] < LEAD_DUR:  # its end may be cut off
+                resume = groups[-1].pop()[0]
             yield from (self._hear(audio, offset, group, transcribe) for group in groups)
             done = groups[-1][-1][1] if groups else 0.0
-            resume = open_group[0][0] if open_group else len(audio) / SAMPLING_RATE
             cut = round(max(done, resume - LEAD_DUR) * SAMPLING_RATE)
             waiting, offset = audio[cut:], offset + cut / SAMPLING_RATE
         yield from (

@@ -15,6 +15,10 @@ MAX_PAUSE = 1.0
 """Seconds of silence that end a sentence even without a full stop."""
 
 
+ROLLING_DURATION = 0.05
+"""Automatic captions roll: each shows the line before again above its own, and a moment of it alone between the two."""
+
+
 @dataclass(frozen=True)
 class Word:
     """One spoken word.
@@ -45,8 +49,15 @@ def read_transcript(path: Path) -> list[Word]:
     except (UnicodeDecodeError, ValueError, pysubs2.exceptions.Pysubs2Error) as error:
         raise MediaError(f"{path}: not a transcript that can be read (SRT or WebVTT in UTF-8)") from error
     words: list[Word] = []
+    before = ""
     for caption in sorted(subtitles, key=lambda caption: caption.start):
-        words.extend(_share(caption.plaintext, caption.start / 1000, caption.end / 1000))
+        lines = [line.strip() for line in caption.plaintext.splitlines() if line.strip()]
+        rolling = caption.duration <= ROLLING_DURATION * 1000 or len(lines) > 1
+        if lines and rolling and lines[0] == before:
+            lines = lines[1:]
+        if lines:
+            words.extend(_share(" ".join(lines), caption.start / 1000, caption.end / 1000))
+            before = lines[-1]
     if not words:
         raise MediaError(f"{path}: no captions in it")
     return words

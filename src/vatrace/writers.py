@@ -16,7 +16,7 @@ from vatrace.prediction import MODALITIES, Prediction
 @contextmanager
 def written_whole(path: Path) -> Iterator[Path]:
     """Give a temporary path beside `path`, which takes its place when the block ends well and vanishes when it doesn't."""
-    handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
+    handle, name = tempfile.mkstemp(prefix=".vatrace-", suffix=path.suffix, dir=path.parent)
     os.close(handle)
     temporary = Path(name)
     try:
@@ -59,7 +59,7 @@ def write_json(prediction: Prediction, path: Path) -> None:
     path.write_text(json.dumps(content, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-WRITERS: dict[str, Callable[[Prediction, Path], None]] = {
+FORMATS: dict[str, Callable[[Prediction, Path], None]] = {
     "csv": write_csv,
     "parquet": write_parquet,
     "json": write_json,
@@ -67,14 +67,10 @@ WRITERS: dict[str, Callable[[Prediction, Path], None]] = {
 
 
 def check_formats(formats: list[str]) -> None:
-    """Refuse before any work is done what could not be written after it.
+    """See before any work is done whether it can be written after it.
 
     Raises:
-        ValueError: for an unknown format.
-        ImportError: if Parquet's library is missing.
+        ImportError: if Parquet is among the formats and its library is missing.
     """
-    for name in formats:
-        if name not in WRITERS:
-            raise ValueError(f"formats are {', '.join(WRITERS)}, not {name!r}")
     if "parquet" in formats and find_spec("pyarrow") is None:
         raise ImportError("Parquet needs pyarrow: pip install 'vatrace[parquet]'")

@@ -7,8 +7,6 @@ from numpy.typing import NDArray
 
 from vatrace.weights import onnx_session
 
-EMBEDDING_DIM = 128
-
 
 class FaceEncoder:
     """Grey face crops to embeddings.

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from vatrace.encoders import FEATURE_DIMS
 from vatrace.timeline import step_range
 from vatrace.transcripts import Word, sentences
 from vatrace.weights import onnx_session, package_file
 
-WORD_DIM = 384
 MAX_TOKENS = 512
 
 
@@ -65,7 +65,7 @@ def words_on_grid(
     Returns:
         Features (T, 384) and where there is a word (T,).
     """
-    features, valid = np.zeros((steps, WORD_DIM), dtype=np.float16), np.zeros(steps, dtype=bool)
+    features, valid = np.zeros((steps, FEATURE_DIMS["words"]), dtype=np.float16), np.zeros(steps, dtype=bool)
     for sentence in sentences(list(words)):
         for word, vector in zip(sentence, encoder([word.text for word in sentence]), strict=True):
             inside = step_range(word.start, word.end, rate)

