@@ -3,7 +3,7 @@
     python runs/banks.py DATA --out BANKS
 
 DATA holds ferplus/, ravdess/ and emobank/. BANKS gets {face,voice,words}-{train,dev,test}.npz. The encoders are the package's
-own, so train those first. Splits: FER+ and EmoBank as given, RAVDESS actors 1-18 train, 19-21 dev, 22-24 test. Ten minutes.
+own, so train those first. Splits: FER+ and EmoBank as given, RAVDESS actors 1-18 train, 19-21 dev, 22-24 test. Three minutes.
 """
 
 from __future__ import annotations

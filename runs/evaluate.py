@@ -31,10 +31,14 @@ NUM_BOOTSTRAP = 1000
 
 
 class Fusion:
-    """The package's fusion model on features."""
+    """A fusion model on features.
 
-    def __init__(self) -> None:
-        self._session = onnx_session("fusion.onnx", threads=2)
+    Args:
+        file: its ONNX file, or the name of the package's.
+    """
+
+    def __init__(self, file: str | Path) -> None:
+        self._session = onnx_session(file, threads=2)
         self._dims = {value.name: value.shape[-1] for value in self._session.get_inputs()}
 
     def __call__(self, recording: Composed) -> NDArray[np.float32]:
@@ -89,6 +93,7 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("banks", type=Path)
     parser.add_argument("--split", choices=["dev", "test"], default="dev")
+    parser.add_argument("--fusion", type=Path, help="another fusion model, such as one of another seed")
     args = parser.parse_args()
 
     faces, votes = load_faces(args.data, args.split)
@@ -100,7 +105,7 @@ def main() -> None:
     words = WordEncoder(threads=2)
     print(f"word encoder, EmoBank {args.split}: {word_scores(truth, np.array([words.valence_arousal(t) for t in texts]))}")
 
-    fusion, banks = Fusion(), load(args.banks, args.split)
+    fusion, banks = Fusion(args.fusion or "fusion.onnx"), load(args.banks, args.split)
     print(f"\n{'the whole model, ' + args.split:<34}{'n':>6}   CCC valence [95 %]     CCC arousal [95 %]")
     for name, bank in banks.items():
         samples(fusion, name, bank)

@@ -4,7 +4,7 @@
 
 DATA holds ferplus/ferplus.npz (images, votes, split). The target of each face is its vote distribution without single
 votes, "unknown" and "not a face" (as Barsoum et al. 2016 clean them); the loss is the cross-entropy with it. The dev split
-reports; nothing is chosen by it but the number of epochs, fixed below. About 40 minutes on two CPU cores.
+reports; nothing is chosen by it but the number of epochs, fixed below. About half an hour on two CPU cores.
 """
 
 from __future__ import annotations

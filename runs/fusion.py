@@ -3,7 +3,7 @@
     python runs/banks.py DATA --out BANKS
     python runs/fusion.py BANKS --out src/vatrace/weights/fusion.onnx
 
-The dev banks choose the checkpoint. About 20 minutes on two CPU cores.
+The dev banks choose the checkpoint. About 15 minutes on two CPU cores.
 """
 
 from __future__ import annotations

@@ -245,11 +245,13 @@ def _write(prediction: Prediction, targets: dict[str, Path]) -> None:
 def run_demo(args: argparse.Namespace) -> int:
     """The demo command."""
     from vatrace.demo import make_demo
+    from vatrace.weights import find_whisper
     from vatrace.writers import written_whole
 
     targets = {suffix: args.out / f"demo.{suffix}" for suffix in ("csv", "png", "html")}
     video = args.out / "demo.mp4"
     _refuse_existing([*targets.values(), video], args.overwrite)
+    find_whisper(args.whisper)  # if it is missing, that should be said before anything is made
     _make_folder(args.out)
     model = _load(args)
     with written_whole(video) as temporary:
