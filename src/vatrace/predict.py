@@ -77,11 +77,11 @@ class Model:
             self._fusion = onnx_session(path, self._threads)
             meta = self._fusion.get_modelmeta().custom_metadata_map
             self.rate, self._win_len = float(meta["rate"]), int(meta["win_len"])
-            self._feature_dims = {value.name: value.shape[-1] for value in self._fusion.get_inputs()}
+            dims = {value.name: value.shape[-1] for value in self._fusion.get_inputs()}
         except Exception as error:  # ONNX Runtime has no public base class for what it raises
             raise MissingWeightsError(f"{path}: not a vatrace fusion model (ONNX with its rate and win_len)") from error
-        if self._feature_dims != FEATURE_DIMS | {"valid": len(MODALITIES)}:
-            raise MissingWeightsError(f"{path}: not for these encoders, its inputs are {self._feature_dims}")
+        if dims != FEATURE_DIMS | {"valid": len(MODALITIES)}:
+            raise MissingWeightsError(f"{path}: not for these encoders, its inputs are {dims}")
 
     @cached_property
     def _landmarker(self) -> Landmarker:
@@ -245,12 +245,12 @@ class Model:
     def _fuse(self, source: Path, seen: _Seen, heard: _Heard, usable: set[str], rate: float, report: Progress) -> Prediction:
         duration = max(seen.end, heard.end)
         steps = num_steps(duration, self.rate)
-        features = {name: np.zeros((steps, self._feature_dims[name]), np.float16) for name in MODALITIES}
+        features = {name: np.zeros((steps, FEATURE_DIMS[name]), np.float16) for name in MODALITIES}
         valid = {name: np.zeros(steps, bool) for name in MODALITIES}
         if "face" in usable and seen.people:
             from vatrace.faces import embeddings_on_grid
 
-            features["face"], valid["face"] = embeddings_on_grid(seen.people[0], steps, self._feature_dims["face"])
+            features["face"], valid["face"] = embeddings_on_grid(seen.people[0], steps, FEATURE_DIMS["face"])
         if "voice" in usable:
             for start, frames in heard.frames:
                 kept = frames[: max(steps - start, 0)]
