@@ -176,3 +176,19 @@ def test_demo_makes_everything_it_names(tmp_path: Path) -> None:
     assert len(table) == pytest.approx(300, abs=2)
     assert table["face"].mean() > 0.95 and table["voice"].mean() > 0.5 and table["words"].mean() > 0.4
     assert run("demo", "--out", tmp_path / "demo").returncode == 1
+
+
+def test_a_full_disk_leaves_nothing_half_written(tmp_path: Path, face_images: list[Image.Image]) -> None:
+    import resource
+
+    face_images[0].save(tmp_path / "face.jpg")
+    command = [sys.executable, "-m", "vatrace.cli", "predict", str(tmp_path / "face.jpg"), "--out", str(tmp_path / "out")]
+
+    def small_files_only() -> None:  # a file that grows beyond 10 kB fails, as on a full disk
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
+
+    result = subprocess.run(command, capture_output=True, text=True, check=False, preexec_fn=small_files_only)
+    assert result.returncode == 1
+    assert result.stderr.startswith(f"error: {tmp_path / 'face.jpg'}: can't write its results to {tmp_path / 'out'}")
+    assert list((tmp_path / "out").iterdir()) == []

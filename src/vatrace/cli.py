@@ -233,10 +233,14 @@ def _write(prediction: Prediction, targets: dict[str, Path]) -> None:
     from vatrace.writers import written_whole
 
     writers = FORMATS | {"png": write_picture, "html": write_page}
-    with ExitStack() as files:  # all are written before any takes its place
-        temporaries = {suffix: files.enter_context(written_whole(path)) for suffix, path in targets.items()}
-        for suffix, temporary in temporaries.items():
-            writers[suffix](prediction, temporary)
+    try:
+        with ExitStack() as files:  # all are written before any takes its place
+            temporaries = {suffix: files.enter_context(written_whole(path)) for suffix, path in targets.items()}
+            for suffix, temporary in temporaries.items():
+                writers[suffix](prediction, temporary)
+    except OSError as error:
+        folder = next(iter(targets.values())).parent
+        raise OSError(f"{prediction.source}: can't write its results to {folder} ({_reason(error)})") from error
     print(f"{prediction.source.name}: {summary(prediction)} -> {', '.join(map(str, targets.values()))}", flush=True)
     for note in prediction.notes:
         print(f"  note: {note}", flush=True)
@@ -280,7 +284,11 @@ def _make_folder(folder: Path) -> None:
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
-        raise OSError(f"{folder}: can't write there ({(error.strerror or str(error)).lower()})") from error
+        raise OSError(f"{folder}: can't write there ({_reason(error)})") from error
+
+
+def _reason(error: OSError) -> str:
+    return (error.strerror or str(error)).lower()
 
 
 @contextmanager
