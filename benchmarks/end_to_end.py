@@ -31,6 +31,7 @@ from vatrace.faces import FaceTracker
 from vatrace.landmarker import Landmarker
 from vatrace.media import SAMPLING_RATE, AudioReader, VideoReader
 from vatrace.speech import BLOCK_DUR, Listener
+from vatrace.spool import Spool
 from vatrace.weights import find_whisper
 
 DURATION, FRAME_RATE, SIZE = 60, 25, (640, 360)
@@ -93,7 +94,7 @@ def speed(folder: Path) -> None:
     crops = np.zeros((1, 48, 48), np.uint8)
 
     def find_faces() -> None:
-        tracker = FaceTracker(landmarker, lambda crops: np.zeros((len(crops), 1), np.float32))
+        tracker = FaceTracker(landmarker, lambda crops: np.zeros((len(crops), 1), np.float32), Spool(1))
         for frame in frames:
             tracker.update(frame.image, frame.time, frame.steps)
 
@@ -109,7 +110,7 @@ def speed(folder: Path) -> None:
         "faces: encode": encode_faces,
         "voice: speech and frames": lambda: list(listener.listen(sound, transcribe=False)),
         "voice and words, one pass": lambda: list(listener.listen(sound)),
-        "words: encode": lambda: words_on_grid(spoken, words, DURATION * 10, model.rate),
+        "words: encode": lambda: list(words_on_grid(spoken, words, model.rate)),
         "fusion": lambda: model.predict(clip, modalities=["words"], transcript=empty(folder)),
         "the whole, stages in parallel": lambda: model.predict(clip),
     }

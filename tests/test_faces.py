@@ -14,11 +14,12 @@ from vatrace.faces import (
     Person,
     Track,
     aligned_square,
-    embeddings_on_grid,
     expression_crop,
     people,
+    rows_on_grid,
 )
 from vatrace.landmarker import LEFT_EYE, MOUTH, NUM_LANDMARKS, RIGHT_EYE, Landmarker, Roi, roi_from_mesh
+from vatrace.spool import Spool
 
 
 def mean_grey(crops: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -32,7 +33,7 @@ def landmarker() -> Landmarker:
 
 
 def follow(landmarker: Landmarker, images: list[Image.Image], rate: float = 10) -> FaceTracker:
-    tracker = FaceTracker(landmarker, mean_grey)
+    tracker = FaceTracker(landmarker, mean_grey, Spool(8))
     for step, image in enumerate(images):
         tracker.update(image, step / rate, range(step, step + 1))
     return tracker
@@ -126,7 +127,7 @@ def test_a_face_that_goes_and_comes_back_stays_the_same_person(landmarker: Landm
     images = [*face_images[:60:3], *[blank] * 40, *face_images[:60:3]]  # four seconds away: too long to rejoin by place
     persons = people(follow(landmarker, images).tracks, len(images))
     assert len(persons) == 1
-    _, valid = embeddings_on_grid(persons[0], len(images), 8)
+    valid = rows_on_grid(persons[0], len(images)) >= 0
     assert valid[:20].mean() > 0.9 and not valid[20:60].any() and valid[60:].mean() > 0.9
 
 
@@ -139,8 +140,7 @@ def test_a_cut_to_another_person_is_another_person(landmarker: Landmarker, share
 
 
 def track(steps: range, portrait: list[float], size: float = 10.0) -> Track:
-    embeddings = [np.full(2, step, np.float16) for step in steps]
-    return Track(Roi(0, 0, 1, 0), 0.0, list(steps), [size] * len(steps), embeddings, np.array(portrait))
+    return Track(Roi(0, 0, 1, 0), 0.0, list(steps), [size] * len(steps), [2 * step for step in steps], np.array(portrait))
 
 
 def test_people_never_joins_faces_seen_at_once() -> None:
@@ -153,7 +153,6 @@ def test_people_ranks_by_time_and_size() -> None:
     assert people([small, large], 100)[0].tracks == [large]
 
 
-def test_embeddings_on_grid_puts_each_at_its_step_and_drops_what_lies_beyond() -> None:
-    features, valid = embeddings_on_grid(Person([track(range(3, 8), [1, 0])], set()), 6, 2)
-    assert valid.tolist() == [False, False, False, True, True, True]
-    assert features[3:, 0].tolist() == [3, 4, 5]
+def test_rows_on_grid_puts_each_at_its_step_and_drops_what_lies_beyond() -> None:
+    person = Person([track(range(3, 8), [1, 0]), track(range(0, 1), [1, 0])], set())
+    assert rows_on_grid(person, 6).tolist() == [0, -1, -1, 6, 8, 10]

@@ -21,6 +21,7 @@ from vatrace.landmarker import (
     roi_from_mesh,
     square_matrix,
 )
+from vatrace.spool import Spool
 
 CROP_SIZE = 48
 """Side of an expression crop in pixels."""
@@ -62,7 +63,7 @@ class Track:
         last_seen: seconds.
         steps: grid steps at which it was seen, ascending.
         sizes: side of its crop in pixels at each of them.
-        embeddings: (E,) float16 at each of them.
+        rows: where its embedding at each of them is in the tracker's spool.
         portrait: (768,) sum of its portraits.
     """
 
@@ -70,7 +71,7 @@ class Track:
     last_seen: float = 0.0
     steps: list[int] = field(default_factory=list)
     sizes: list[float] = field(default_factory=list)
-    embeddings: list[NDArray[np.float16]] = field(default_factory=list)
+    rows: list[int] = field(default_factory=list)
     portrait: NDArray[np.float64] = field(default_factory=lambda: np.zeros(PORTRAIT_SIZE**2 * 3))
 
 
@@ -113,12 +114,14 @@ class FaceTracker:
     Args:
         landmarker: finds faces and landmarks.
         encoder: turns crops into embeddings.
+        spool: takes the embeddings of all faces, one after the other.
     """
 
-    def __init__(self, landmarker: Landmarker, encoder: FaceEncoder) -> None:
+    def __init__(self, landmarker: Landmarker, encoder: FaceEncoder, spool: Spool) -> None:
         self.tracks: list[Track] = []
         self._landmarker = landmarker
         self._encoder = encoder
+        self._spool = spool
         self._live: list[Track] = []
         self._lost: list[Track] = []
         self._thumbnail: NDArray[np.float32] | None = None
@@ -143,11 +146,13 @@ class FaceTracker:
             return
         squares = [aligned_square(points) for _, points in found]
         embeddings = self._encoder(np.stack([expression_crop(picture, square) for square in squares]))
-        for (track, points), square, embedding in zip(found, squares, embeddings, strict=True):
+        first = self._spool.length
+        self._spool.write(first, embeddings)
+        for row, ((track, points), square) in enumerate(zip(found, squares, strict=True), first):
             track.roi, track.last_seen = roi_from_mesh(points), time
             track.steps.extend(steps)
             track.sizes.extend([square.side] * len(steps))
-            track.embeddings.extend([embedding.astype(np.float16)] * len(steps))
+            track.rows.extend([row] * len(steps))
             track.portrait += _portrait(picture, square)
 
     def _scene_changed(self, picture: Image.Image) -> bool:
@@ -240,12 +245,12 @@ def people(tracks: list[Track], num_steps: int) -> list[Person]:
     return sorted(lasting, key=lambda person: -person.prominence)
 
 
-def embeddings_on_grid(person: Person, num_steps: int, embedding_dim: int) -> tuple[NDArray[np.float16], NDArray[np.bool_]]:
-    """One person's embeddings (T, E) and where they are valid (T,)."""
-    features = np.zeros((num_steps, embedding_dim), dtype=np.float16)
-    valid = np.zeros(num_steps, dtype=bool)
+def rows_on_grid(person: Person, num_steps: int) -> NDArray[np.int64]:
+    """The row of the person's embedding at each step, -1 where there is none, (T,)."""
+    rows = np.full(num_steps, -1)
     for track in person.tracks:
-        for step, embedding in zip(track.steps, track.embeddings, strict=True):
-            if step < num_steps:
-                features[step], valid[step] = embedding, True
-    return features, valid
+        inside = [(step, row) for step, row in zip(track.steps, track.rows, strict=True) if step < num_steps]
+        if inside:
+            steps, values = zip(*inside, strict=True)
+            rows[list(steps)] = values
+    return rows

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from vatrace.encoders import FEATURE_DIMS
 from vatrace.media import AudioReader, MediaError, MediaInfo, VideoReader, probe
 from vatrace.prediction import MODALITIES, Prediction
+from vatrace.spool import Spool
 from vatrace.timeline import num_steps, overlap_add, resample, resample_mask, spans_to_mask
 from vatrace.transcripts import TRANSCRIPT_SUFFIXES, Word, read_transcript
 from vatrace.weights import MissingWeightsError, find_whisper, onnx_session, package_file
@@ -42,13 +43,15 @@ MIN_SHARE_OF_OTHERS = 0.1
 @dataclass
 class _Seen:
     people: list[Person] = field(default_factory=list)
+    embeddings: Spool = field(default_factory=lambda: Spool(FEATURE_DIMS["face"]))
     end: float = 0.0
     notes: list[str] = field(default_factory=list)
 
 
 @dataclass
 class _Heard:
-    frames: list[tuple[int, NDArray[np.float16]]] = field(default_factory=list)
+    frames: Spool = field(default_factory=lambda: Spool(FEATURE_DIMS["voice"]))
+    covered: list[range] = field(default_factory=list)
     spans: list[tuple[float, float]] = field(default_factory=list)
     words: list[Word] = field(default_factory=list)
     end: float = 0.0
@@ -190,8 +193,8 @@ class Model:
         from vatrace.faces import FaceTracker, people
 
         reader = VideoReader(info.path, self.rate)
-        tracker = FaceTracker(self._landmarker, self._face_encoder)
-        notes = []
+        seen = _Seen()
+        tracker = FaceTracker(self._landmarker, self._face_encoder, seen.embeddings)
         report("face", 0.0)
         try:
             for frame in reader:
@@ -203,12 +206,13 @@ class Model:
         except MediaError as error:
             if not info.has_audio:
                 raise
-            notes.append(str(error).removeprefix(f"{info.path}: "))
+            seen.notes.append(str(error).removeprefix(f"{info.path}: "))
         else:
             if reader.damage:
-                notes.append(f"some pictures are damaged and were left out ({reader.damage})")
+                seen.notes.append(f"some pictures are damaged and were left out ({reader.damage})")
         report("face", 1.0)
-        return _Seen(people(tracker.tracks, num_steps(reader.end, self.rate)), reader.end, notes)
+        seen.people, seen.end = people(tracker.tracks, num_steps(reader.end, self.rate)), reader.end
+        return seen
 
     def _hear(self, info: MediaInfo, listener: Listener, transcribe: bool, stop: Event, report: Progress) -> _Heard:
         from vatrace.speech import BLOCK_DUR, frames_on_grid
@@ -230,7 +234,8 @@ class Model:
                 if stop.is_set():
                     break
                 start, frames = frames_on_grid(window, self.rate)
-                heard.frames.append((start, frames.astype(np.float16)))
+                heard.frames.write(start, frames)
+                heard.covered.append(range(start, start + len(frames)))
                 heard.spans += window.spans
                 heard.words += window.words
         except BaseException:
@@ -245,22 +250,32 @@ class Model:
     def _fuse(self, source: Path, seen: _Seen, heard: _Heard, usable: set[str], rate: float, report: Progress) -> Prediction:
         duration = max(seen.end, heard.end)
         steps = num_steps(duration, self.rate)
-        features = {name: np.zeros((steps, FEATURE_DIMS[name]), np.float16) for name in MODALITIES}
         valid = {name: np.zeros(steps, bool) for name in MODALITIES}
+        rows = np.full(steps, -1)
         if "face" in usable and seen.people:
-            from vatrace.faces import embeddings_on_grid
+            from vatrace.faces import rows_on_grid
 
-            features["face"], valid["face"] = embeddings_on_grid(seen.people[0], steps, FEATURE_DIMS["face"])
+            rows = rows_on_grid(seen.people[0], steps)
+            valid["face"] = rows >= 0
         if "voice" in usable:
-            for start, frames in heard.frames:
-                kept = frames[: max(steps - start, 0)]
-                features["voice"][start : start + len(kept)] = kept
-                valid["voice"][start : start + len(kept)] = True
+            for covered in heard.covered:
+                valid["voice"][covered.start : covered.stop] = True
             valid["voice"] &= spans_to_mask(heard.spans, steps, self.rate)
+        vectors = Spool(FEATURE_DIMS["words"])
         if "words" in usable and heard.words:
             from vatrace.encoders.words import words_on_grid
 
-            features["words"], valid["words"] = words_on_grid(heard.words, self._word_encoder, steps, self.rate)
+            for inside, vector in words_on_grid(heard.words, self._word_encoder, self.rate):
+                vectors.write(inside.start, np.repeat(vector[None], len(inside), axis=0))
+                valid["words"][inside.start : inside.stop] = True
+
+        def features(start: int, stop: int) -> dict[str, NDArray[np.float16]]:
+            return {
+                "face": _gather(seen.embeddings, rows[start:stop]),
+                "voice": heard.frames.read(start, stop),
+                "words": vectors.read(start, stop),
+            }
+
         values = self._run(features, valid, report)
         times = np.arange(num_steps(duration, rate)) / rate
         return Prediction(
@@ -274,19 +289,33 @@ class Model:
         )
 
     def _run(
-        self, features: dict[str, NDArray[np.float16]], valid: dict[str, NDArray[np.bool_]], report: Progress
+        self,
+        features: Callable[[int, int], dict[str, NDArray[np.float16]]],
+        valid: dict[str, NDArray[np.bool_]],
+        report: Progress,
     ) -> NDArray[np.float64]:
-        """Valence and arousal (T, 2) of features (T, D) on overlapping windows."""
+        """Valence and arousal (T, 2) from overlapping windows of features; `features(start, stop)` gives (stop - start, D)."""
         masks = np.stack([valid[name] for name in MODALITIES], axis=-1)
         length = len(masks)
 
         def apply(start: int, stop: int) -> NDArray[np.float32]:
-            inputs = {name: features[name][None, start:stop].astype(np.float32) for name in MODALITIES}
+            inputs = {name: values[None].astype(np.float32) for name, values in features(start, stop).items()}
             (values,) = self._fusion.run(["valence_arousal"], inputs | {"valid": masks[None, start:stop]})
             report("fusion", stop / length)
             return np.asarray(values[0])
 
         return overlap_add(length, self._win_len, self._win_len // 2, apply)
+
+
+def _gather(spool: Spool, rows: NDArray[np.int64]) -> NDArray[np.float16]:
+    """The given rows of a spool (n, D), zeros for -1. Rows of one window lie close together."""
+    there = rows >= 0
+    if not there.any():
+        return np.zeros((len(rows), FEATURE_DIMS["face"]), np.float16)
+    first = rows[there].min()
+    found = spool.read(first, rows.max() + 1)[np.where(there, rows - first, 0)]
+    found[~there] = 0
+    return found
 
 
 def _notes(people: list[Person], valid: dict[str, NDArray[np.bool_]], usable: set[str]) -> list[str]:

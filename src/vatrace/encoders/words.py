@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vatrace.encoders import FEATURE_DIMS
 from vatrace.timeline import step_range
 from vatrace.transcripts import Word, sentences
 from vatrace.weights import onnx_session, package_file
@@ -57,17 +56,8 @@ class WordEncoder:
         return np.asarray(result, dtype=np.float32)
 
 
-def words_on_grid(
-    words: Sequence[Word], encoder: WordEncoder, steps: int, rate: float
-) -> tuple[NDArray[np.float16], NDArray[np.bool_]]:
-    """Each word's vector on the steps that it spans.
-
-    Returns:
-        Features (T, 384) and where there is a word (T,).
-    """
-    features, valid = np.zeros((steps, FEATURE_DIMS["words"]), dtype=np.float16), np.zeros(steps, dtype=bool)
+def words_on_grid(words: Sequence[Word], encoder: WordEncoder, rate: float) -> Iterator[tuple[range, NDArray[np.float32]]]:
+    """Yield the steps that each word spans, and its vector (384,) in its sentence."""
     for sentence in sentences(list(words)):
         for word, vector in zip(sentence, encoder([word.text for word in sentence]), strict=True):
-            inside = step_range(word.start, word.end, rate)
-            features[inside.start : inside.stop], valid[inside.start : inside.stop] = vector, True
-    return features, valid
+            yield step_range(word.start, word.end, rate), vector
