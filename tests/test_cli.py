@@ -178,6 +178,14 @@ def test_demo_makes_everything_it_names(tmp_path: Path) -> None:
     assert run("demo", "--out", tmp_path / "demo").returncode == 1
 
 
+def test_a_closed_pipe_ends_quietly(tmp_path: Path, face_images: list[Image.Image]) -> None:
+    for name in "ab":
+        face_images[0].save(tmp_path / f"{name}.jpg")
+    command = f"{sys.executable} -m vatrace.cli predict a.jpg b.jpg --out out | true"
+    result = subprocess.run(command, shell=True, capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert result.stderr == ""
+
+
 def test_a_full_disk_leaves_nothing_half_written(tmp_path: Path, face_images: list[Image.Image]) -> None:
     import resource
 

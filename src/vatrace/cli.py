@@ -199,7 +199,7 @@ def run_predict(args: argparse.Namespace) -> int:
         try:
             _process(recording, {suffix: args.out / f"{name}.{suffix}" for suffix in suffixes}, args, model)
             done += 1
-        except MissingWeightsError:
+        except (MissingWeightsError, BrokenPipeError):
             raise  # the others would fail alike
         except (MediaError, OSError, ValueError) as error:
             _complain(error)
@@ -325,6 +325,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = build_parser().parse_args(argv)
     try:
         status = args.run(args)
+    except BrokenPipeError:  # whoever read the output has gone, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        status = 1
     except (MediaError, MissingWeightsError, ImportError, ValueError, OSError) as error:
         _complain(error)
         status = 1
