@@ -81,6 +81,19 @@ def test_landmarks_turn_with_the_picture(landmarker: Landmarker, face_images: li
     assert np.corrcoef(upright.ravel(), turned_back.ravel())[0, 1] > 0.9
 
 
+@pytest.mark.parametrize("size", [(640, 360), (360, 640)])
+def test_small_faces_in_wide_and_tall_pictures_are_found_once(
+    landmarker: Landmarker, face_images: list[Image.Image], size: tuple[int, int]
+) -> None:
+    images = []
+    for image in face_images[::6]:
+        scene = Image.new("RGB", size, (90, 90, 90))
+        scene.paste(image.resize((180, 135)), (size[0] // 3, size[1] // 3))  # its crop has a side of about 60 pixels
+        images.append(scene)
+    (person,) = people(follow(landmarker, images).tracks, len(images))
+    assert len(person.steps) >= 0.9 * len(images)
+
+
 def test_a_talking_face_is_one_track_all_the_time(landmarker: Landmarker, face_images: list[Image.Image]) -> None:
     images = face_images[::3]
     tracker = follow(landmarker, images)

@@ -21,6 +21,8 @@ DETECTOR_SIZE = 128
 MESH_SIZE = 256
 NUM_LANDMARKS = 478
 ROI_SCALE = 1.5
+SQUARES_PER_SIDE = 1.5
+"""How many squares lie along the longer side, for each time that the shorter fits into it."""
 MIN_SCORE = 0.5
 OVERLAP = 0.3
 
@@ -114,11 +116,24 @@ class Landmarker:
         self._mesh = onnx_session("face_landmarks.onnx")
 
     def detect(self, picture: Image.Image) -> list[Roi]:
-        """Faces in the whole picture, the most certain first."""
-        side = max(picture.size)
-        left, top = (side - picture.width) / 2, (side - picture.height) / 2
-        scale = side / DETECTOR_SIZE
-        small = crop(picture, np.array([[scale, 0, -left], [0, scale, -top]]), DETECTOR_SIZE)
+        """Faces in the whole picture; if there are none, in squares along its longer side, where small ones look larger.
+
+        One face can be found in two squares that overlap.
+        """
+        width, height = picture.size
+        found = self._detect_in(picture, Roi(width / 2, height / 2, max(width, height), 0.0))
+        if found or width == height:
+            return found
+        short, long = sorted(picture.size)
+        for place in np.linspace(short / 2, long - short / 2, int(np.ceil(SQUARES_PER_SIDE * long / short))):
+            x, y = (place, height / 2) if width > height else (width / 2, place)
+            found += self._detect_in(picture, Roi(float(x), float(y), short, 0.0))
+        return found
+
+    def _detect_in(self, picture: Image.Image, square: Roi) -> list[Roi]:
+        """Faces in an upright square of the picture, the most certain first."""
+        small = crop(picture, square_matrix(square, DETECTOR_SIZE), DETECTOR_SIZE)
+        left, top = square.x - square.side / 2, square.y - square.side / 2
         pixels = np.asarray(small, dtype=np.float32)[None] / 127.5 - 1
         regressors, logits = (output[0] for output in self._detector.run(None, {"pixels": pixels}))
         scores = 1 / (1 + np.exp(-np.clip(logits[:, 0].astype(np.float64), -100, 100)))
@@ -135,8 +150,8 @@ class Landmarker:
             same = _overlaps(boxes[remaining[0]], boxes[remaining]) > OVERLAP
             same[0] = True
             chosen = remaining[same]
-            centre, size, right_eye, left_eye = np.average(values[chosen, :4], axis=0, weights=scores[chosen]) * side
-            rois.append(Roi(centre[0] - left, centre[1] - top, float(size.max()) * ROI_SCALE, eye_angle(right_eye, left_eye)))
+            centre, size, right_eye, left_eye = np.average(values[chosen, :4], axis=0, weights=scores[chosen]) * square.side
+            rois.append(Roi(centre[0] + left, centre[1] + top, float(size.max()) * ROI_SCALE, eye_angle(right_eye, left_eye)))
             remaining = remaining[~same]
         return rois
 
