@@ -188,6 +188,8 @@ class FaceTracker:
             if any(_near(roi, other) for other in taken):
                 continue
             mesh = self._landmarker.landmarks(picture, roi)
+            if mesh.presence >= MIN_SCORE:  # a face is still one at a second look, a car's rear window is not
+                mesh = self._landmarker.landmarks(picture, roi_from_mesh(mesh.points))
             if mesh.presence < MIN_SCORE:
                 continue
             place = roi_from_mesh(mesh.points)
