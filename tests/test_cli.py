@@ -157,7 +157,13 @@ def test_ctrl_c_stops_soon_and_leaves_no_half_file(
     path = write_movie(tmp_path / "long.mp4", face_images * 30, sound=np.tile(speech, 4), frame_rate=30)
     out = tmp_path / "out"
     command = [sys.executable, "-m", "vatrace.cli", "predict", str(path), "--out", str(out)]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    process = subprocess.Popen(
+        command,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # it is ignored where tests run in the background
+    )
     while not out.exists() and process.poll() is None:
         time.sleep(0.1)
     time.sleep(2)
