@@ -162,7 +162,8 @@ def test_ctrl_c_stops_soon_and_leaves_no_half_file(
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # it is ignored where tests run in the background
+        # SIGINT is ignored where tests run in the background
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
     )
     while not out.exists() and process.poll() is None:
         time.sleep(0.1)
