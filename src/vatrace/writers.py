@@ -73,4 +73,4 @@ def check_formats(formats: list[str]) -> None:
         ImportError: if Parquet is among the formats and its library is missing.
     """
     if "parquet" in formats and find_spec("pyarrow") is None:
-        raise ImportError("Parquet needs pyarrow: pip install 'vatrace[parquet]'")
+        raise ImportError("Parquet needs pyarrow: pip install pyarrow")

