@@ -1,5 +1,11 @@
 """Valence and arousal over time from video: face, voice and words, on your own machine."""
 
+import os
+
+# ONNX Runtime's official builds report usage to a server unless this is set before the library is first loaded
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+
 from vatrace.predict import Model, load_model, predict
 from vatrace.prediction import Prediction
 

@@ -10,6 +10,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,7 +37,7 @@ Everything runs on this machine; nothing is sent anywhere.
 
 PREDICT_EPILOG = """examples:
   vatrace predict talk.mp4
-  vatrace predict talk.mp4 --out traces --format csv,parquet --report
+  vatrace predict talk.mp4 --out traces --format csv,json --report
   vatrace predict videos/ --out traces --modalities face,voice
   vatrace predict talk.mp4 --transcript talk.srt      the words from a transcript you have
   vatrace predict podcast.mp3                         sound alone: the face is masked
@@ -159,17 +160,22 @@ def expand(source: Path) -> list[Path]:
 
 
 def result_names(recordings: Sequence[Path]) -> list[str]:
-    """What to call the results of each: `talk` for talk.mp4, but `talk.mp4` where there is a talk.wav too.
+    """What to call the results: `talk` for talk.mp4; `talk.mp4` beside talk.wav; `P01_talk` for P01/talk.mp4 beside P02/talk.mp4.
 
     Raises:
         MediaError: if two recordings have the very same name.
     """
-    stems = Counter(path.stem for path in recordings)
-    names = [path.stem if stems[path.stem] == 1 else path.name for path in recordings]
-    for path, name in zip(recordings, names, strict=True):
-        if names.count(name) > 1:
-            raise MediaError(f"{path}: another recording has the same name, run them with --out of their own")
-    return names
+    choices = [
+        [path.stem, path.name, f"{path.parent.name}_{path.stem}", f"{path.parent.name}_{path.name}"] for path in recordings
+    ]
+    taken = [Counter(names) for names in zip(*choices, strict=True)]
+    result = []
+    for path, names in zip(recordings, choices, strict=True):
+        unique = [name for name, counts in zip(names, taken, strict=True) if counts[name] == 1]
+        if not unique:
+            raise MediaError(f"{path}: another recording has the same name; predict them one by one, each with its own --out")
+        result.append(unique[0])
+    return result
 
 
 def run_predict(args: argparse.Namespace) -> int:
@@ -225,7 +231,7 @@ def _process(recording: Path, targets: dict[str, Path], args: argparse.Namespace
 def _refuse_existing(paths: Iterable[Path], overwrite: bool) -> None:
     existing = [path for path in paths if path.exists()]
     if existing and not overwrite:
-        raise FileExistsError(f"{existing[0]}: already there; --overwrite replaces it")
+        raise FileExistsError(f"{existing[0]}: already there: give another folder with --out, or replace it with --overwrite")
 
 
 def _write(prediction: Prediction, targets: dict[str, Path]) -> None:
@@ -294,7 +300,7 @@ def _reason(error: OSError) -> str:
 @contextmanager
 def _progress(name: str) -> Iterator[Progress | None]:
     """A bar for each stage, on a terminal only."""
-    if not sys.stderr.isatty():
+    if sys.stderr is None or not sys.stderr.isatty():
         yield None
         return
     from rich.console import Console
@@ -319,8 +325,10 @@ def _complain(error: object) -> None:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run a command and exit with its status."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # a name that the terminal can't show must not lose its results
+            stream.reconfigure(errors="backslashreplace")
     logging.basicConfig(format="%(message)s")
-    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     args = build_parser().parse_args(argv)
     try:

@@ -80,7 +80,7 @@ def _open(path: Path) -> Any:
     if size == 0:
         raise MediaError(f"{path}: the file is empty")
     try:
-        container = av.open(str(path), metadata_errors="replace")
+        container = av.open(f"file:{path}", metadata_errors="replace")  # a colon in a name is no protocol
     except (av.FFmpegError, OSError, ValueError) as error:
         raise MediaError(f"{path}: not a video, sound or picture that can be read ({_reason(error)})") from error
     if container.format.name == "tty":  # FFmpeg would show a text file as a film of a terminal

@@ -185,7 +185,7 @@ class Model:
         elif not end and not info.is_still:
             reasons = "; ".join(seen.notes + heard.notes) or "it is empty"
             raise MediaError(f"{info.path}: nothing in it can be decoded ({reasons})")
-        elif info.duration and end < info.duration - MAX_SHORTFALL and "face" in usable:
+        elif info.duration and end < info.duration - MAX_SHORTFALL and ("face" in usable or not info.has_video):
             heard.notes.append(f"it ends at {end:.1f} s, though it says that it lasts {info.duration:.1f} s")
         return seen, heard
 

@@ -41,7 +41,7 @@ class Prediction:
 
     @property
     def supported(self) -> NDArray[np.bool_]:
-        """(T,) Where at least one modality was there; elsewhere the values are only carried over."""
+        """(T,) Where at least one modality was there; elsewhere nothing supports the values."""
         return np.logical_or.reduce(list(self.presence.values()))
 
     def to_pandas(self) -> pd.DataFrame:

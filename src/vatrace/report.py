@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import html
 import io
+import os
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -44,7 +45,7 @@ def figure(prediction: Prediction) -> Figure:
         ylim=(-1, 1),
         ylabel="valence, arousal",
     )
-    above.set_title(prediction.source.name, parse_math=False)
+    above.set_title(os.fsencode(prediction.source.name).decode("utf-8", "replace"), parse_math=False)
     above.set_yticks([-1, -0.5, 0, 0.5, 1])
     above.legend(loc="upper right", frameon=False, ncols=2)
     above.spines[["top", "right"]].set_visible(False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,7 +52,7 @@ def read_transcript(path: Path) -> list[Word]:
     words: list[Word] = []
     before = ""
     for caption in sorted(subtitles, key=lambda caption: caption.start):
-        lines = [line.strip() for line in caption.plaintext.splitlines() if line.strip()]
+        lines = [line.strip() for line in html.unescape(caption.plaintext).splitlines() if line.strip()]
         rolling = caption.duration <= ROLLING_DURATION * 1000 or len(lines) > 1
         if lines and rolling and lines[0] == before:
             lines = lines[1:]

@@ -35,6 +35,7 @@ def onnx_session(file: str | Path, threads: int = 1) -> InferenceSession:
     """Open an ONNX file for the CPU; a plain name is one of the package's own."""
     import onnxruntime
 
+    onnxruntime.disable_telemetry_events()  # for who loaded it before this package could say so
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
