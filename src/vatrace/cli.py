@@ -160,7 +160,7 @@ def expand(source: Path) -> list[Path]:
 
 
 def result_names(recordings: Sequence[Path]) -> list[str]:
-    """What to call the results: `talk` for talk.mp4; `talk.mp4` beside talk.wav; `P01_talk` for P01/talk.mp4 beside P02/talk.mp4.
+    """What to call the results: `talk`; `talk.mp4` beside a talk.wav; `P01_talk` for P01/talk.mp4 beside P02/talk.mp4.
 
     Raises:
         MediaError: if two recordings have the very same name.
