@@ -19,6 +19,7 @@ from face import load as load_faces
 from face import scores as face_scores
 from fusion import NUM_DEV, STEPS, fixed_recordings, load
 from vatrace.corpora.composed import SUBSETS, Bank, Composed
+from vatrace.encoders import FEATURE_DIMS
 from vatrace.encoders.face import FaceEncoder
 from vatrace.encoders.words import WordEncoder
 from vatrace.metrics import concordance_cc
@@ -39,7 +40,6 @@ class Fusion:
 
     def __init__(self, file: str | Path) -> None:
         self._session = onnx_session(file, threads=2)
-        self._dims = {value.name: value.shape[-1] for value in self._session.get_inputs()}
 
     def __call__(self, recording: Composed) -> NDArray[np.float32]:
         """Valence and arousal (T, 2)."""
@@ -50,7 +50,7 @@ class Fusion:
     def alone(self, name: str, frames: NDArray[np.float16]) -> NDArray[np.float32]:
         """Mean valence and arousal (2,) of one sample of one modality, nothing else being there."""
         steps = len(frames)
-        features = {other: np.zeros((steps, dim), np.float32) for other, dim in self._dims.items() if other != "valid"}
+        features = {other: np.zeros((steps, dim), np.float32) for other, dim in FEATURE_DIMS.items()}
         features[name] = frames.astype(np.float32)
         valid = {other: np.full(steps, other == name) for other in MODALITIES}
         return self(Composed(features, valid, np.zeros((steps, 2), np.float32))).mean(axis=0)

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING
 
 from vatrace import __version__
 from vatrace.media import SOUND_SUFFIXES, VIDEO_SUFFIXES, MediaError
-from vatrace.predict import DEFAULT_RATE, MAX_RATE
+from vatrace.predict import DEFAULT_RATE, MAX_RATE, load_model
 from vatrace.prediction import MODALITIES
-from vatrace.weights import MissingWeightsError
-from vatrace.writers import FORMATS
+from vatrace.weights import MissingWeightsError, find_whisper
+from vatrace.writers import FORMATS, check_formats, written_whole
 
 if TYPE_CHECKING:
     from vatrace.predict import Model, Progress
@@ -180,8 +180,6 @@ def result_names(recordings: Sequence[Path]) -> list[str]:
 
 def run_predict(args: argparse.Namespace) -> int:
     """The predict command."""
-    from vatrace.writers import check_formats
-
     check_formats(args.format)
     failures = 0
     recordings: list[Path] = []
@@ -236,7 +234,6 @@ def _refuse_existing(paths: Iterable[Path], overwrite: bool) -> None:
 
 def _write(prediction: Prediction, targets: dict[str, Path]) -> None:
     from vatrace.report import summary, write_page, write_picture
-    from vatrace.writers import written_whole
 
     writers = FORMATS | {"png": write_picture, "html": write_page}
     try:
@@ -255,8 +252,6 @@ def _write(prediction: Prediction, targets: dict[str, Path]) -> None:
 def run_demo(args: argparse.Namespace) -> int:
     """The demo command."""
     from vatrace.demo import make_demo
-    from vatrace.weights import find_whisper
-    from vatrace.writers import written_whole
 
     targets = {suffix: args.out / f"demo.{suffix}" for suffix in ("csv", "png", "html")}
     video = args.out / "demo.mp4"
@@ -274,8 +269,6 @@ def run_demo(args: argparse.Namespace) -> int:
 
 
 def _load(args: argparse.Namespace) -> Model:
-    from vatrace.predict import load_model
-
     return load_model(fusion=args.model, whisper=args.whisper)
 
 
