@@ -15,9 +15,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from composed import NUM_DEV, STEPS, fixed_recordings, load
 from face import load as load_faces
 from face import scores as face_scores
-from fusion import NUM_DEV, STEPS, fixed_recordings, load
 from vatrace.corpora.composed import SUBSETS, Bank, Composed
 from vatrace.encoders import FEATURE_DIMS
 from vatrace.encoders.face import FaceEncoder
@@ -45,7 +45,7 @@ class Fusion:
         """Valence and arousal (T, 2)."""
         valid = np.stack([recording.valid[name] for name in MODALITIES], axis=-1)[None]
         features = {name: recording.features[name][None] for name in MODALITIES}
-        return np.asarray(self._session.run(None, features | {"valid": valid})[0][0])
+        return np.asarray(self._session.run(["values"], features | {"valid": valid})[0][0])
 
     def alone(self, name: str, frames: NDArray[np.float16]) -> NDArray[np.float32]:
         """Mean valence and arousal (2,) of one sample of one modality, nothing else being there."""

@@ -44,6 +44,8 @@ PREDICT_EPILOG = """examples:
   vatrace predict talk.srt                            words alone
 
 The CSV has the columns time (s), valence, arousal (-1..1), face, voice, words (1 where it was there, else 0).
+With --explain also face_share, voice_share, words_share (how much of the value rests on each: together 1, empty where
+nothing matters) and recursion_1, ... (how far each recursion of the attention moved the point).
 Exit status: 0 if all went well, 1 if a recording failed (the others are done), 2 for a wrong command, 130 for ctrl-C.
 """
 
@@ -85,6 +87,7 @@ def build_parser() -> argparse.ArgumentParser:
         help="of face, voice, words (default: all)",
     )
     predict.add_argument("--transcript", type=Path, metavar="FILE", help="SRT or VTT instead of speech recognition")
+    predict.add_argument("--explain", action="store_true", help="add columns that say what each value rests on")
     predict.add_argument("--report", action="store_true", help="also write a page, <name>.html")
     predict.add_argument("--overwrite", action="store_true", help="replace results that are there already")
     _add_model_options(predict)
@@ -221,7 +224,12 @@ def _process(recording: Path, targets: dict[str, Path], args: argparse.Namespace
     _refuse_existing(targets.values(), args.overwrite)
     with _progress(recording.name) as progress:
         prediction = model.predict(
-            recording, rate=args.rate, modalities=args.modalities, transcript=args.transcript, progress=progress
+            recording,
+            rate=args.rate,
+            modalities=args.modalities,
+            transcript=args.transcript,
+            explain=args.explain,
+            progress=progress,
         )
     _write(prediction, targets)
 

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vatrace.encoders import FEATURE_DIMS
+from vatrace.explain import Explanation, modality_shares, recursion_changes
 from vatrace.media import AudioReader, MediaError, MediaInfo, VideoReader, probe
 from vatrace.prediction import MODALITIES, Prediction
 from vatrace.spool import Spool
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
 
 Progress = Callable[[str, float], None]
 """Called with a stage ("face", "voice and words", "fusion") and how much of it is done, 0..1, from more than one thread."""
+
+Features = Callable[[int, int], dict[str, NDArray[np.float16]]]
+"""Features (stop - start, D) by modality of the steps from start to stop."""
 
 DEFAULT_RATE = 10.0
 MAX_RATE = 100.0
@@ -79,10 +83,14 @@ class Model:
         try:
             self._fusion = onnx_session(path, self._threads)
             meta = self._fusion.get_modelmeta().custom_metadata_map
-            self.rate, self._win_len = float(meta["rate"]), int(meta["win_len"])
+            self.rate, self._win_len, outputs = float(meta["rate"]), int(meta["win_len"]), meta["outputs"]
             dims = {value.name: value.shape[-1] for value in self._fusion.get_inputs()}
         except Exception as error:  # ONNX Runtime has no public base class for what it raises
-            raise MissingWeightsError(f"{path}: not a vatrace fusion model (ONNX with its rate and win_len)") from error
+            raise MissingWeightsError(
+                f"{path}: not a vatrace fusion model (ONNX with its rate, win_len and outputs)"
+            ) from error
+        if outputs != "valence,arousal":
+            raise MissingWeightsError(f"{path}: gives {outputs}, where valence,arousal is needed")
         if dims != FEATURE_DIMS | {"valid": len(MODALITIES)}:
             raise MissingWeightsError(f"{path}: not for these encoders, its inputs are {dims}")
 
@@ -117,6 +125,7 @@ class Model:
         rate: float = DEFAULT_RATE,
         modalities: Collection[str] = MODALITIES,
         transcript: str | Path | None = None,
+        explain: bool = False,
         progress: Progress | None = None,
     ) -> Prediction:
         """Predict valence and arousal over one recording.
@@ -126,6 +135,7 @@ class Model:
             rate: rows a second, up to 100. The model runs at its own rate; other rates are interpolated.
             modalities: which of face, voice and words to use.
             transcript: SRT or WebVTT to use for the words in place of speech recognition.
+            explain: also say what the values rest on (`Prediction.explanation`).
             progress: told how far each stage is.
 
         Raises:
@@ -147,7 +157,7 @@ class Model:
                 raise MediaError(f"{source}: a transcript holds words only, and words were not asked for")
             words = read_transcript(source)
             heard = _Heard(words=words, end=max(word.end for word in words))
-            return self._fuse(source, _Seen(), heard, {"words"}, rate, report)
+            return self._fuse(source, _Seen(), heard, {"words"}, rate, explain, report)
 
         info = probe(source)
         given = None if transcript is None else read_transcript(Path(transcript))
@@ -161,7 +171,7 @@ class Model:
             seen.notes.append("no pictures in it")
         if {"voice", "words"} & set(modalities) and not info.has_audio:
             heard.notes.append("no sound in it")
-        return self._fuse(source, seen, heard, usable, rate, report)
+        return self._fuse(source, seen, heard, usable, rate, explain, report)
 
     def _usable(self, info: MediaInfo, modalities: Collection[str], given: list[Word] | None) -> set[str]:
         there = {"face": info.has_video, "voice": info.has_audio, "words": info.has_audio or given is not None}
@@ -247,7 +257,9 @@ class Model:
         report("voice and words", 1.0)
         return heard
 
-    def _fuse(self, source: Path, seen: _Seen, heard: _Heard, usable: set[str], rate: float, report: Progress) -> Prediction:
+    def _fuse(
+        self, source: Path, seen: _Seen, heard: _Heard, usable: set[str], rate: float, explain: bool, report: Progress
+    ) -> Prediction:
         duration = max(seen.end, heard.end)
         steps = num_steps(duration, self.rate)
         valid = {name: np.zeros(steps, bool) for name in MODALITIES}
@@ -276,35 +288,50 @@ class Model:
                 "words": vectors.read(start, stop),
             }
 
-        values = self._run(features, valid, report)
+        report("fusion", 0.0)
+        passes = self._run(features, valid)
         times = np.arange(num_steps(duration, rate)) / rate
+        explanation = self._explain(passes, features, valid, times) if explain else None
+        report("fusion", 1.0)
+        values = passes[-1]
         return Prediction(
             source=source,
             times=times,
             valence=resample(values[:, 0], self.rate, times),
             arousal=resample(values[:, 1], self.rate, times),
             presence={name: resample_mask(mask, self.rate, times) for name, mask in valid.items()},
+            explanation=explanation,
             words=heard.words,
             notes=seen.notes + heard.notes + _notes(seen.people, valid, usable),
         )
 
-    def _run(
-        self,
-        features: Callable[[int, int], dict[str, NDArray[np.float16]]],
-        valid: dict[str, NDArray[np.bool_]],
-        report: Progress,
-    ) -> NDArray[np.float64]:
-        """Valence and arousal (T, 2) from overlapping windows of features; `features(start, stop)` gives (stop - start, D)."""
+    def _run(self, features: Features, valid: dict[str, NDArray[np.bool_]]) -> NDArray[np.float64]:
+        """Valence and arousal after 0, 1, ..., R recursions (R + 1, T, 2), from overlapping windows; the last counts."""
         masks = np.stack([valid[name] for name in MODALITIES], axis=-1)
-        length = len(masks)
 
         def apply(start: int, stop: int) -> NDArray[np.float32]:
             inputs = {name: values[None].astype(np.float32) for name, values in features(start, stop).items()}
-            (values,) = self._fusion.run(["valence_arousal"], inputs | {"valid": masks[None, start:stop]})
-            report("fusion", stop / length)
-            return np.asarray(values[0])
+            (recursions,) = self._fusion.run(["recursions"], inputs | {"valid": masks[None, start:stop]})
+            return np.concatenate(np.asarray(recursions)[:, 0], axis=-1)  # (steps, 2 (R + 1))
 
-        return overlap_add(length, self._win_len, self._win_len // 2, apply)
+        joined = overlap_add(len(masks), self._win_len, self._win_len // 2, apply)
+        return joined.reshape(len(masks), -1, 2).transpose(1, 0, 2)
+
+    def _explain(
+        self,
+        passes: NDArray[np.float64],
+        features: Features,
+        valid: dict[str, NDArray[np.bool_]],
+        times: NDArray[np.float64],
+    ) -> Explanation:
+        without = {name: self._run(features, valid | {name: np.zeros_like(valid[name])})[-1] for name in MODALITIES}
+        shares = modality_shares(passes[-1], without)
+        return Explanation(
+            shares={name: resample(share, self.rate, times) for name, share in shares.items()},
+            changes=np.array([resample(change, self.rate, times) for change in recursion_changes(passes)]).reshape(
+                -1, len(times)
+            ),
+        )
 
 
 def _gather(spool: Spool, rows: NDArray[np.int64]) -> NDArray[np.float16]:
@@ -349,7 +376,8 @@ def predict(
     rate: float = DEFAULT_RATE,
     modalities: Collection[str] = MODALITIES,
     transcript: str | Path | None = None,
+    explain: bool = False,
     model: Model | None = None,
 ) -> Prediction:
     """Predict valence and arousal over one recording; see `Model.predict`. For many, pass a `model` from `load_model`."""
-    return (model or load_model()).predict(source, rate=rate, modalities=modalities, transcript=transcript)
+    return (model or load_model()).predict(source, rate=rate, modalities=modalities, transcript=transcript, explain=explain)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from vatrace.explain import Explanation
 from vatrace.transcripts import Word
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ class Prediction:
         presence: (T,) bool by modality: whether face, voice and words were there.
         words: what was said, with times.
         notes: what the user should know about this recording, in plain sentences.
+        explanation: what the values rest on, if it was asked for.
     """
 
     source: Path
@@ -38,6 +40,7 @@ class Prediction:
     presence: dict[str, NDArray[np.bool_]]
     words: list[Word] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    explanation: Explanation | None = None
 
     @property
     def supported(self) -> NDArray[np.bool_]:
@@ -45,8 +48,16 @@ class Prediction:
         return np.logical_or.reduce(list(self.presence.values()))
 
     def to_pandas(self) -> pd.DataFrame:
-        """A table with the columns time, valence, arousal, face, voice, words (the last three 1 or 0)."""
+        """A table with the columns time, valence, arousal, face, voice, words (the last three 1 or 0).
+
+        With an explanation also face_share, voice_share, words_share (0..1, NaN where nothing matters) and recursion_1, ...
+        (how far each recursion moved the point).
+        """
         import pandas as pd
 
         columns = {"time": self.times, "valence": self.valence, "arousal": self.arousal}
-        return pd.DataFrame(columns | {name: self.presence[name].astype(np.int8) for name in MODALITIES})
+        columns |= {name: self.presence[name].astype(np.int8) for name in MODALITIES}
+        if self.explanation:
+            columns |= {f"{name}_share": self.explanation.shares[name] for name in MODALITIES}
+            columns |= {f"recursion_{i}": change for i, change in enumerate(self.explanation.changes, start=1)}
+        return pd.DataFrame(columns)

@@ -10,7 +10,9 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
-from vatrace.prediction import MODALITIES, Prediction
+import numpy as np
+
+from vatrace.prediction import Prediction
 
 
 @contextmanager
@@ -34,7 +36,7 @@ def _umask() -> int:
 
 
 def write_csv(prediction: Prediction, path: Path) -> None:
-    """Columns time (s), valence, arousal (-1..1), face, voice, words (1 or 0); four decimals."""
+    """The columns of `Prediction.to_pandas`, with four decimals."""
     prediction.to_pandas().to_csv(path, index=False, float_format="%.4f")
 
 
@@ -44,18 +46,11 @@ def write_parquet(prediction: Prediction, path: Path) -> None:
 
 
 def write_json(prediction: Prediction, path: Path) -> None:
-    """The columns of the CSV as lists, and the words with their times and the notes."""
-    content = {
-        "source": prediction.source.name,
-        "time": prediction.times.round(4).tolist(),
-        "valence": prediction.valence.round(4).tolist(),
-        "arousal": prediction.arousal.round(4).tolist(),
-        **{name: prediction.presence[name].astype(int).tolist() for name in MODALITIES},
-        "transcript": [
-            {"text": word.text, "start": round(word.start, 3), "end": round(word.end, 3)} for word in prediction.words
-        ],
-        "notes": prediction.notes,
-    }
+    """The columns of the CSV as lists (null where undefined), and the words with their times and the notes."""
+    table = prediction.to_pandas().round(4)
+    columns = {str(name): [None if np.isnan(x) else x for x in column.tolist()] for name, column in table.items()}
+    words = [{"text": word.text, "start": round(word.start, 3), "end": round(word.end, 3)} for word in prediction.words]
+    content = {"source": prediction.source.name, **columns, "transcript": words, "notes": prediction.notes}
     path.write_text(json.dumps(content, ensure_ascii=False) + "\n", encoding="utf-8")
 
 

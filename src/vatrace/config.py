@@ -1,0 +1,47 @@
+"""One TOML file says what a model is and how it is trained."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import field
+from importlib.resources import files
+from pathlib import Path
+
+from pydantic import TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
+
+from vatrace.models.affect import ModelConfig
+from vatrace.train import TrainConfig
+
+PRESETS = ("default", "streaming", "paper")
+"""`default` is the package's own model; `streaming` the same, looking back only; `paper` is arXiv 2403.13659 as printed."""
+
+
+@dataclass(frozen=True, config={"extra": "forbid"})
+class RunConfig:
+    """A run: the tables [model] and [train] of the TOML file."""
+
+    model: ModelConfig = field(default_factory=ModelConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+
+
+def read_config(source: str | Path) -> RunConfig:
+    """Read a run's TOML file, or one of PRESETS by its name.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if it is not TOML, has a name that is not known, or a value that can't be; the message names each.
+    """
+    if source in PRESETS:
+        text = files("vatrace").joinpath("presets", f"{source}.toml").read_text(encoding="utf-8")
+    elif Path(source).is_file():
+        text = Path(source).read_text(encoding="utf-8")
+    else:
+        raise FileNotFoundError(f"{source}: no such file, nor a preset ({', '.join(PRESETS)})")
+    try:
+        return TypeAdapter(RunConfig).validate_python(tomllib.loads(text))
+    except tomllib.TOMLDecodeError as error:
+        raise ValueError(f"{source}: not TOML: {error}") from error
+    except ValidationError as error:
+        faults = [f"{'.'.join(map(str, fault['loc'])) or 'run'}: {fault['msg']}" for fault in error.errors()]
+        raise ValueError(f"{source}: {'; '.join(faults)}") from error

@@ -1,0 +1,48 @@
+"""What a prediction rests on: how much each modality matters at each step, and what each recursion changed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Of a trace with T rows.
+
+    Attributes:
+        shares: (T,) by modality, 0..1: how much of the value rests on it; they add up to 1, or are NaN where taking any one
+            modality out changes nothing.
+        changes: (R, T) how far each recursion moved the point (valence, arousal), 0..2.8. No rows if there are no recursions.
+    """
+
+    shares: dict[str, NDArray[np.float64]]
+    changes: NDArray[np.float64]
+
+
+def modality_shares(
+    values: NDArray[np.floating], without: Mapping[str, NDArray[np.floating]]
+) -> dict[str, NDArray[np.float64]]:
+    """Leave-one-out shares: how far the point moves when a modality is missing, over the sum of that for all modalities.
+
+    A modality matters for as long as the model remembers it, so that a share can be above 0 where the modality itself is not
+    there. It says what the model used, not what caused the person's expression.
+
+    Args:
+        values: (T, K) with all modalities.
+        without: (T, K) by modality, what the model says when that one is missing.
+
+    Returns:
+        (T,) by modality, 0..1, NaN where none of them changes anything.
+    """
+    moved = {name: np.linalg.norm(np.asarray(values, np.float64) - other, axis=-1) for name, other in without.items()}
+    total = np.sum(list(moved.values()), axis=0)
+    return {name: np.divide(x, total, out=np.full(len(total), np.nan), where=total > 0) for name, x in moved.items()}
+
+
+def recursion_changes(recursions: NDArray[np.floating]) -> NDArray[np.float64]:
+    """How far each recursion moved the point, (R, T), from the values after 0, 1, ..., R recursions (R + 1, T, K)."""
+    return np.linalg.norm(np.diff(np.asarray(recursions, np.float64), axis=0), axis=-1)

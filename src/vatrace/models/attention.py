@@ -1,0 +1,137 @@
+"""Attention over time within a reach of steps: of whole sequences in blocks, or of a stream with a window of the past.
+
+All fusions that look at other steps do it through `TimeAttention`. With a reach, cost and memory grow linearly with the
+number of steps; without one, with its square.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+Weighting = Literal["tanh", "softmax"]
+
+
+class TimeAttention(nn.Module):
+    """Each step's query gathers values from the valid steps within reach.
+
+    "tanh" weighs a value by tanh(q k / √d) / n, n the number of valid steps in reach (Praveen & Alam 2024, arXiv 2403.13659: a
+    correlation, so it may be negative; the division is ours, so that the sum doesn't grow with the steps). "softmax" is
+    scaled dot-product attention (Vaswani et al. 2017, arXiv 1706.03762) with a linear penalty on distance in each head
+    (ALiBi: Press et al. 2022, arXiv 2108.12409) and one more, empty key, so that a step with nothing in reach gathers 0. It
+    has no parameters.
+
+    Args:
+        weighting: "tanh" or "softmax".
+        reach: how many steps back a step looks, itself counted, and as many ahead if not causal; None for all.
+        causal: look back only. It needs a reach, which bounds what a stream has to keep.
+        num_heads: heads of the softmax.
+        num_tokens: tokens in each step, side by side in the sequence.
+
+    Raises:
+        ValueError: if causal without a reach, or the reach is not above 0.
+    """
+
+    def __init__(self, weighting: Weighting, reach: int | None, causal: bool, num_heads: int = 1, num_tokens: int = 1) -> None:
+        super().__init__()
+        if reach is not None and reach < 1:
+            raise ValueError(f"reach must be at least 1 step, not {reach}")
+        if causal and reach is None:
+            raise ValueError("causal attention needs a reach (steps), which bounds what a stream has to keep")
+        self.weighting, self.reach, self.causal, self.num_tokens = weighting, reach, causal, num_tokens
+        self.num_heads = num_heads
+
+    def forward(self, query: Tensor, key: Tensor, value: Tensor, valid: Tensor) -> Tensor:
+        """Attend in a whole sequence.
+
+        Args:
+            query: (B, N, D), N = T x num_tokens.
+            key: (B, N, D).
+            value: (B, N, V).
+            valid: (B, N) bool, which keys and values are there.
+
+        Returns:
+            (B, N, V).
+        """
+        if self.reach is None:
+            return self._attend(query, key, value, valid, self._distance(query.shape[1], key.shape[1], 0))
+        size, ahead = self.reach * self.num_tokens, 0 if self.causal else 1
+        batch, length = query.shape[0], query.shape[1]
+        blocks = (length + size - 1) // size
+
+        def split(x: Tensor, before: int, after: int) -> Tensor:
+            """(B, N, D) -> (B, before + blocks + after, size, D)."""
+            x = F.pad(x, (0, 0, before * size, (after + 1) * size))[:, : (before + blocks + after) * size]
+            return x.reshape(batch, before + blocks + after, size, x.shape[-1])
+
+        def around(x: Tensor) -> Tensor:
+            """Each block with its neighbours, (B x blocks, (2 + ahead) x size, D)."""
+            parts = split(x, 1, ahead)
+            joined = torch.cat([parts[:, i : i + blocks] for i in range(2 + ahead)], dim=2)
+            return joined.reshape(batch * blocks, (2 + ahead) * size, x.shape[-1])
+
+        there = around(valid[:, :, None].to(query.dtype))[:, :, 0] > 0.5
+        blocked = split(query, 0, 0).reshape(batch * blocks, size, query.shape[-1])
+        distance = self._distance(size, (2 + ahead) * size, size)
+        attended = self._attend(blocked, around(key), around(value), there, distance)
+        return attended.reshape(batch, blocks * size, value.shape[-1])[:, :length]
+
+    def initial_state(self, batch_size: int, key_dim: int, value_dim: int, device: torch.device) -> list[Tensor]:
+        """The keys, values and validity within reach of the first step: none."""
+        assert self.causal and self.reach is not None
+        size = self.reach * self.num_tokens
+        return [torch.zeros(batch_size, size, dim, device=device) for dim in (key_dim, value_dim, 1)]
+
+    def step(
+        self, query: Tensor, key: Tensor, value: Tensor, valid: Tensor, state: Iterator[Tensor]
+    ) -> tuple[Tensor, list[Tensor]]:
+        """Attend in the next steps of a stream; the arguments are as in `forward`, with the state of the call before."""
+        assert self.reach is not None
+        kept = self.reach * self.num_tokens
+        new = (key, value, valid[:, :, None].to(query.dtype))
+        keys, values, there = (torch.cat([next(state), latest], dim=1) for latest in new)
+        attended = self._attend(query, keys, values, there[:, :, 0] > 0.5, self._distance(query.shape[1], keys.shape[1], kept))
+        return attended, [x[:, x.shape[1] - kept :] for x in (keys, values, there)]
+
+    def _distance(self, num_queries: int, num_keys: int, first: int) -> Tensor:
+        """Steps from each query back to each key (Q, K); the first query is beside key number `first`."""
+        queries, keys = torch.arange(num_queries) + first, torch.arange(num_keys)
+        if self.num_tokens > 1:
+            queries, keys = queries // self.num_tokens, keys // self.num_tokens
+        return queries[:, None] - keys
+
+    def _within(self, distance: Tensor) -> Tensor | None:
+        """Which keys are in reach of which queries (Q, K) bool; None if all are."""
+        if self.reach is None:
+            return None
+        return (distance >= 0) & (distance < self.reach) if self.causal else distance.abs() < self.reach
+
+    def _attend(self, query: Tensor, key: Tensor, value: Tensor, valid: Tensor, distance: Tensor) -> Tensor:
+        distance = distance.to(query.device)
+        within = self._within(distance)
+        if self.weighting == "tanh":
+            there = valid[:, :, None].to(query.dtype)
+            weights = torch.tanh(query @ key.transpose(1, 2) * (1 / math.sqrt(query.shape[-1])))
+            if within is None:
+                count = there.sum(dim=1, keepdim=True)
+            else:
+                near = within.to(query.dtype)
+                weights, count = weights * near, near @ there
+            return weights @ (value * there) / count.clamp(min=1)
+
+        def heads(x: Tensor) -> Tensor:
+            """(B, N, D) -> (B, heads, 1 + N, D / heads), an empty key or value first."""
+            return F.pad(x, (0, 0, 1, 0)).unflatten(2, (self.num_heads, -1)).transpose(1, 2)
+
+        allowed = valid[:, None, None, :] if within is None else valid[:, None, None, :] & within
+        slopes = 2.0 ** (-8 * torch.arange(1, self.num_heads + 1, device=query.device) / self.num_heads)
+        penalty = -distance.abs().to(query.dtype) * slopes[:, None, None]
+        bias = F.pad(torch.where(allowed, penalty, -math.inf), (1, 0))
+        split_query = query.unflatten(2, (self.num_heads, -1)).transpose(1, 2)
+        attended = F.scaled_dot_product_attention(split_query, heads(key), heads(value), attn_mask=bias)
+        return attended.transpose(1, 2).flatten(2)

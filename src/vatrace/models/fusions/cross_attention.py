@@ -1,0 +1,173 @@
+"""Pairwise cross-modal attention with a softmax."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor, nn
+
+from vatrace.models.attention import TimeAttention
+from vatrace.models.fusions.base import Features, Fusion, Validity
+
+
+class _Pair(nn.Module):
+    """One modality's queries to another's keys and values."""
+
+    def __init__(self, dim: int, source_dim: int, attention_dim: int, attention: TimeAttention) -> None:
+        super().__init__()
+        self.attention, self.attention_dim = attention, attention_dim
+        self.query = nn.Linear(dim, attention_dim, bias=False)
+        self.key = nn.Linear(source_dim, attention_dim, bias=False)
+        self.value = nn.Linear(source_dim, attention_dim)
+        self.update = nn.Linear(attention_dim, dim)
+
+    def forward(self, x: Tensor, source: Tensor, valid: Tensor) -> Tensor:
+        """X (B, T, D), source (B, T, D_s), its validity (B, T) -> what x gathers, (B, T, D)."""
+        return self.update(self.attention(self.query(x), self.key(source), self.value(source), valid))
+
+    def initial_state(self, batch_size: int) -> list[Tensor]:
+        """An empty window of keys, values and validity."""
+        return self.attention.initial_state(batch_size, self.attention_dim, self.attention_dim, self.update.weight.device)
+
+    def step(self, x: Tensor, source: Tensor, valid: Tensor, state: Iterator[Tensor]) -> tuple[Tensor, list[Tensor]]:
+        """The same for the next steps of a stream."""
+        attended, new = self.attention.step(self.query(x), self.key(source), self.value(source), valid, state)
+        return self.update(attended), new
+
+
+class _PairwiseAttention(Fusion):
+    """What the two fusions of this file share: every modality gathers from every other one, and its features go in again."""
+
+    def __init__(
+        self,
+        dims: dict[str, int],
+        dropout: float,
+        attention_dim: int,
+        num_heads: int,
+        num_recursions: int,
+        causal: bool,
+        reach: int | None,
+    ) -> None:
+        super().__init__()
+        if len(dims) < 2:
+            raise ValueError("attention to the other modalities needs two at least (concat takes one)")
+        if num_recursions < 1:
+            raise ValueError(f"num_recursions must be at least 1, not {num_recursions}")
+        if attention_dim % num_heads:
+            raise ValueError(f"attention_dim must be a multiple of num_heads ({num_heads}), not {attention_dim}")
+        self.names, self.out_dim, self.causal = tuple(dims), sum(dims.values()), causal
+        self.num_recursions = num_recursions
+        self.norm = nn.ModuleDict({name: nn.LayerNorm(dim) for name, dim in dims.items()})
+        attention = TimeAttention("softmax", reach, causal, num_heads=num_heads)
+        self.pairs = nn.ModuleDict(
+            {
+                name: nn.ModuleDict(
+                    {
+                        source: _Pair(dim, source_dim, attention_dim, attention)
+                        for source, source_dim in dims.items()
+                        if source != name
+                    }
+                )
+                for name, dim in dims.items()
+            }
+        )
+        self.dropout = nn.Dropout(dropout)
+
+    def _join(self, features: Features) -> Tensor:
+        return torch.cat([features[name] for name in self.names], dim=-1)
+
+    def _pass(
+        self, features: Features, valid: Validity, attend: Callable[[nn.Module, Tensor, Tensor, Tensor], Tensor]
+    ) -> dict[str, Tensor]:
+        """One recursion: each modality gathers from all others, by `attend(pair, x, source, valid)`."""
+        normed = {name: self.norm[name](features[name]) for name in self.names}
+        results = {}
+        for name in self.names:
+            gathered = [attend(pair, normed[name], normed[source], valid[source]) for source, pair in self.pairs[name].items()]
+            results[name] = features[name] + self.dropout(torch.stack(gathered).sum(dim=0))
+        return results
+
+    def recursions(self, features: Features, valid: Validity) -> list[Tensor]:
+        """The features side by side after 0, 1, ..., num_recursions recursions, each (B, T, out_dim)."""
+        results = [self._join(features)]
+        for _ in range(self.num_recursions):
+            features = self._pass(features, valid, lambda pair, x, source, there: pair(x, source, there))
+            results.append(self._join(features))
+        return results
+
+    def initial_state(self, batch_size: int) -> list[Tensor]:
+        """Those of all recursions and pairs, one after the other."""
+        pairs = [pair for sources in self.pairs.values() for pair in sources.values()]
+        return [tensor for pair in self.num_recursions * pairs for tensor in pair.initial_state(batch_size)]
+
+    def step(self, features: Features, valid: Validity, state: Iterator[Tensor]) -> tuple[Tensor, list[Tensor]]:
+        """Fuse the next steps of a stream."""
+        remembered: list[Tensor] = []
+
+        def attend(pair: nn.Module, x: Tensor, source: Tensor, there: Tensor) -> Tensor:
+            attended, new = pair.step(x, source, there, state)
+            remembered.extend(new)
+            return attended
+
+        for _ in range(self.num_recursions):
+            features = self._pass(features, valid, attend)
+        return self._join(features), remembered
+
+
+class CrossAttention(_PairwiseAttention):
+    """Each modality attends once to each other one with a softmax, as in MulT (Tsai et al. 2019, arXiv 1906.00295).
+
+    Pre-norm, one layer, without MulT's own convolutions and self-attention, whose part the TCNs have done.
+
+    Args:
+        dims: channels D_m by modality.
+        dropout: dropout on what is gathered.
+        attention_dim: channels of queries, keys and values of a pair, a multiple of num_heads.
+        num_heads: heads.
+        causal: look back only.
+        reach: steps within which it looks; None for the whole sequence.
+    """
+
+    def __init__(
+        self,
+        dims: dict[str, int],
+        dropout: float,
+        *,
+        attention_dim: int = 64,
+        num_heads: int = 4,
+        causal: bool = False,
+        reach: int | None = None,
+    ) -> None:
+        super().__init__(dims, dropout, attention_dim, num_heads, 1, causal, reach)
+
+
+class RecursiveCrossAttention(_PairwiseAttention):
+    """This project's default: recursive cross-modal attention with a softmax that knows how far away in time things are.
+
+    It keeps RCMA's idea (attend to the other modalities, and again with what came of it; weights shared by the recursions)
+    and takes its means from elsewhere: a softmax over the valid steps within a few seconds, with a penalty on distance, in
+    place of tanh correlations of all steps with all (see `TimeAttention`). Cost and memory grow linearly with the steps.
+
+    Args:
+        dims: channels D_m by modality.
+        dropout: dropout on what is gathered.
+        attention_dim: channels of queries, keys and values of a pair, a multiple of num_heads.
+        num_heads: heads.
+        num_recursions: how often the attended features go in again.
+        causal: look back only.
+        reach: steps within which it looks; None for the whole sequence.
+    """
+
+    def __init__(
+        self,
+        dims: dict[str, int],
+        dropout: float,
+        *,
+        attention_dim: int = 64,
+        num_heads: int = 4,
+        num_recursions: int = 2,
+        causal: bool = False,
+        reach: int | None = 50,
+    ) -> None:
+        super().__init__(dims, dropout, attention_dim, num_heads, num_recursions, causal, reach)

@@ -1,0 +1,112 @@
+"""Self-attention over the tokens of all modalities."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+
+from vatrace.models.attention import TimeAttention
+from vatrace.models.fusions.base import Features, Fusion, Validity
+
+
+class _Layer(nn.Module):
+    """Pre-norm self-attention and feed-forward (Vaswani et al. 2017, arXiv 1706.03762)."""
+
+    def __init__(self, dim: int, dropout: float, attention: TimeAttention) -> None:
+        super().__init__()
+        self.attention, self.dim = attention, dim
+        self.first_norm, self.second_norm = nn.LayerNorm(dim), nn.LayerNorm(dim)
+        self.project = nn.Linear(dim, 3 * dim, bias=False)
+        self.gathered = nn.Linear(dim, dim)
+        self.feed_forward = nn.Sequential(nn.Linear(dim, 2 * dim), nn.GELU(), nn.Linear(2 * dim, dim))
+        self.dropout = nn.Dropout(dropout)
+
+    def _project(self, x: Tensor) -> tuple[Tensor, ...]:
+        return self.project(self.first_norm(x)).chunk(3, dim=-1)
+
+    def _updated(self, x: Tensor, attended: Tensor) -> Tensor:
+        x = x + self.dropout(self.gathered(attended))
+        return x + self.dropout(self.feed_forward(self.second_norm(x)))
+
+    def forward(self, x: Tensor, valid: Tensor) -> Tensor:
+        """X (B, N, D), valid (B, N) -> (B, N, D)."""
+        query, key, value = self._project(x)
+        return self._updated(x, self.attention(query, key, value, valid))
+
+    def initial_state(self, batch_size: int) -> list[Tensor]:
+        """An empty window of keys, values and validity."""
+        return self.attention.initial_state(batch_size, self.dim, self.dim, self.gathered.weight.device)
+
+    def step(self, x: Tensor, valid: Tensor, state: Iterator[Tensor]) -> tuple[Tensor, list[Tensor]]:
+        """The same for the next steps of a stream."""
+        query, key, value = self._project(x)
+        attended, new = self.attention.step(query, key, value, valid, state)
+        return self._updated(x, attended), new
+
+
+class Transformer(Fusion):
+    """Self-attention of one token a modality and step to all others (Vaswani et al. 2017, arXiv 1706.03762).
+
+    Each modality has a projection of its own, whose bias says which a token is of; a penalty on distance (`TimeAttention`)
+    says how far away in time it is.
+
+    Args:
+        dims: channels D_m by modality.
+        dropout: dropout on each update.
+        token_dim: channels of a token, a multiple of num_heads.
+        num_layers: layers.
+        num_heads: heads.
+        causal: look back only.
+        reach: steps within which it looks; None for the whole sequence.
+    """
+
+    def __init__(
+        self,
+        dims: dict[str, int],
+        dropout: float,
+        *,
+        token_dim: int = 64,
+        num_layers: int = 2,
+        num_heads: int = 4,
+        causal: bool = False,
+        reach: int | None = None,
+    ) -> None:
+        super().__init__()
+        self.names, self.out_dim, self.causal = tuple(dims), token_dim * len(dims), causal
+        self.project = nn.ModuleDict({name: nn.Linear(dim, token_dim) for name, dim in dims.items()})
+        self.layers = nn.ModuleList(
+            _Layer(token_dim, dropout, TimeAttention("softmax", reach, causal, num_heads=num_heads, num_tokens=len(dims)))
+            for _ in range(num_layers)
+        )
+        self.norm = nn.LayerNorm(token_dim)
+
+    def _tokens(self, features: Features, valid: Validity) -> tuple[Tensor, Tensor]:
+        """Tokens (B, T x M, token_dim), those of one step side by side, and their validity (B, T x M)."""
+        tokens = torch.stack([self.project[name](features[name]) for name in self.names], dim=2)
+        return tokens.flatten(1, 2), torch.stack([valid[name] for name in self.names], dim=2).flatten(1, 2)
+
+    def _join(self, tokens: Tensor) -> Tensor:
+        """(B, T x M, token_dim) -> (B, T, M x token_dim)."""
+        return self.norm(tokens).unflatten(1, (-1, len(self.names))).flatten(2)
+
+    def forward(self, features: Features, valid: Validity) -> Tensor:
+        """Features (B, T, D_m) and validity (B, T) by modality -> (B, T, M x token_dim)."""
+        tokens, there = self._tokens(features, valid)
+        for layer in self.layers:
+            tokens = layer(tokens, there)
+        return self._join(tokens)
+
+    def initial_state(self, batch_size: int) -> list[Tensor]:
+        """Those of all layers, one after the other."""
+        return [tensor for layer in self.layers for tensor in layer.initial_state(batch_size)]
+
+    def step(self, features: Features, valid: Validity, state: Iterator[Tensor]) -> tuple[Tensor, list[Tensor]]:
+        """Fuse the next steps of a stream."""
+        tokens, there = self._tokens(features, valid)
+        remembered = []
+        for layer in self.layers:
+            tokens, new = layer.step(tokens, there, state)
+            remembered += new
+        return self._join(tokens), remembered

@@ -1,0 +1,57 @@
+"""Batch norm that counts only the steps that are there."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+class MaskedBatchNorm(nn.Module):
+    """Batch norm (Ioffe & Szegedy 2015, arXiv 1502.03167) with statistics over valid steps only.
+
+    With all steps valid it is `torch.nn.BatchNorm1d`. A batch with fewer than two valid steps is normalised by the running
+    statistics, which it leaves as they are.
+
+    Args:
+        dim: channels.
+        momentum: share of the newest batch in the running statistics.
+        epsilon: added to the variance.
+    """
+
+    running_mean: Tensor
+    running_var: Tensor
+
+    def __init__(self, dim: int, momentum: float = 0.1, epsilon: float = 1e-5) -> None:
+        super().__init__()
+        self.momentum, self.epsilon = momentum, epsilon
+        self.weight = nn.Parameter(torch.ones(dim))
+        self.bias = nn.Parameter(torch.zeros(dim))
+        self.register_buffer("running_mean", torch.zeros(dim))
+        self.register_buffer("running_var", torch.ones(dim))
+
+    def forward(self, x: Tensor, valid: Tensor) -> Tensor:
+        """Normalise.
+
+        Args:
+            x: (B, T, C).
+            valid: (B, T) bool. All steps are normalised, these ones are counted.
+
+        Returns:
+            (B, T, C).
+        """
+        mean, var = self._batch_statistics(x, valid) if self.training else (self.running_mean, self.running_var)
+        scale = self.weight * torch.rsqrt(var + self.epsilon)
+        return torch.addcmul(self.bias - mean * scale, x, scale)
+
+    def _batch_statistics(self, x: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
+        rows, weight = x.reshape(-1, x.shape[-1]), valid.reshape(1, -1).to(x.dtype)
+        count = weight.sum()
+        total = count.clamp(min=1)
+        mean = (weight @ rows)[0] / total
+        var = (weight @ (rows - mean).square())[0] / total
+        enough = count > 1
+        with torch.no_grad():
+            momentum = self.momentum * enough
+            self.running_mean.lerp_(mean, momentum)
+            self.running_var.lerp_(var * total / (total - 1).clamp(min=1), momentum)
+        return torch.where(enough, mean, self.running_mean), torch.where(enough, var, self.running_var)

@@ -1,0 +1,56 @@
+import math
+from typing import Any
+
+import pytest
+import torch
+
+from vatrace.models.affect import AffectModel, ModelConfig
+
+CONFIG = ModelConfig(feature_dims={"face": 6, "voice": 10}, widths={"face": 16, "voice": 8}, head_dim=32, fusion="concat")
+
+
+def test_standardisation_takes_the_given_statistics_out() -> None:
+    torch.manual_seed(0)
+    model = AffectModel(CONFIG).eval()
+    features = {name: torch.randn(2, 30, dim) for name, dim in CONFIG.feature_dims.items()}
+    valid = {name: torch.rand(2, 30) < 0.7 for name in features}
+    with torch.inference_mode():
+        before = model(features, valid)
+        statistics = {name: (torch.full((dim,), 3.0), torch.full((dim,), 2.0)) for name, dim in CONFIG.feature_dims.items()}
+        model.standardise_by(statistics)
+        after = model({name: value * 2 + 3 for name, value in features.items()}, valid)
+    torch.testing.assert_close(before, after, rtol=0, atol=1e-5)
+
+
+def test_one_output_for_models_of_valence_or_arousal_alone() -> None:
+    model = AffectModel(ModelConfig(outputs=("arousal",))).eval()
+    features = {name: torch.randn(1, 5, dim) for name, dim in model.config.feature_dims.items()}
+    assert model(features, {name: torch.ones(1, 5, dtype=torch.bool) for name in features}).shape == (1, 5, 1)
+
+
+def test_the_learned_vector_stands_for_a_missing_modality() -> None:
+    torch.manual_seed(0)
+    model = AffectModel(CONFIG).eval()
+    features = {name: torch.randn(1, 20, dim) for name, dim in CONFIG.feature_dims.items()}
+    valid = {"face": torch.ones(1, 20, dtype=torch.bool), "voice": torch.zeros(1, 20, dtype=torch.bool)}
+    with torch.inference_mode():
+        before = model(features, valid)
+        model.missing["voice"] += 1
+        assert not torch.allclose(before, model(features, valid), atol=math.ulp(1.0))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"feature_dims": {"face": 1, "smell": 2}}, "face, voice, words"),
+        ({"feature_dims": {}}, "not none"),
+        ({"widths": {"face": 1}}, "widths must be for face, voice, words"),
+        ({"fusion": "magic"}, "fusion must be one of rcma, rjcma"),
+        ({"fusion": "lstm", "fusion_options": {"axis": "time"}}, "lstm has no option 'axis'; it has hidden_dim"),
+        ({"outputs": ["dominance"]}, "valence"),
+        ({"heads": 3}, "heads"),
+    ],
+)
+def test_config_refuses_what_it_does_not_know(wrong: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        ModelConfig(**wrong)

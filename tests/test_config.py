@@ -1,0 +1,65 @@
+from pathlib import Path
+
+import pytest
+
+from vatrace.config import PRESETS, read_config
+from vatrace.models.affect import AffectModel
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_presets_make_models(name: str) -> None:
+    model = AffectModel(read_config(name).model)
+    assert model.causal == (name == "streaming")
+
+
+def test_the_default_preset_is_the_default() -> None:
+    from vatrace.config import RunConfig
+
+    preset, built = AffectModel(read_config("default").model), AffectModel(RunConfig().model)
+    assert {name: value.shape for name, value in preset.state_dict().items()} == {
+        name: value.shape for name, value in built.state_dict().items()
+    }
+    assert (preset.fusion.num_recursions, preset.fusion.causal) == (built.fusion.num_recursions, built.fusion.causal)
+    assert read_config("default").train == RunConfig().train
+
+
+def test_the_paper_preset_is_as_printed() -> None:
+    config = read_config("paper")
+    assert config.model.feature_dims == {"face": 512, "voice": 128, "words": 768}
+    assert config.model.widths == {"face": 256, "voice": 128, "words": 128}
+    assert config.model.outputs == ("valence",)
+    train = config.train
+    assert (train.optimizer, train.learning_rate, train.weight_decay, train.batch_size) == ("adam", 1e-5, 1e-3, 12)
+    assert (train.win_len, train.hop_len, train.num_epochs, train.early_stop) == (300, 200, 100, 50)
+    assert (train.schedule, train.warmup_epochs, train.patience, train.factor, train.min_learning_rate) == (
+        "plateau",
+        5,
+        5,
+        0.1,
+        1e-8,
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[model\n", "not TOML"),
+        ("[modle]\n", "modle"),
+        ('[model]\nfusoin = "rcma"\n', "model.fusoin"),
+        ('[model]\nfusion = "rcam"\n', "fusion must be one of"),
+        ("[train]\nbatch_size = 0\n", "batch_size must be above 0, not 0"),
+        ('[train]\nlearning_rate = "fast"\n', "train.learning_rate"),
+    ],
+)
+def test_faults_are_named(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "run.toml"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=message) as caught:
+        read_config(path)
+    assert str(caught.value).startswith(f"{path}: ")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_file_is_said_with_the_presets() -> None:
+    with pytest.raises(FileNotFoundError, match=r"nothing\.toml: no such file, nor a preset \(default, streaming, paper\)"):
+        read_config("nothing.toml")
