@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
 
@@ -84,8 +84,8 @@ def training_batches(banks: dict[str, Bank], model: AffectModel, config: TrainCo
         yield batch
 
 
-def train(config: RunConfig, banks: Path, seed: int) -> AffectModel:
-    """Train on composed recordings; the weights that are best on dev are kept."""
+def train(config: RunConfig, banks: Path, seed: int, log: Callable[[str], None] = print) -> AffectModel:
+    """Train on composed recordings, logging each epoch; the weights that are best on dev are kept."""
     torch.manual_seed(seed)
     train_banks = load(banks, "train")
     dev = fixed_recordings(load(banks, "dev"), NUM_DEV, seed=0)
@@ -96,10 +96,9 @@ def train(config: RunConfig, banks: Path, seed: int) -> AffectModel:
 
     def report(epoch: Epoch) -> None:
         valence, arousal = scores[-1]
-        print(
+        log(
             f"{epoch.number}/{config.train.num_epochs} loss {epoch.loss:.4f} "
-            f"dev CCC valence {valence:.3f} arousal {arousal:.3f} {time.time() - started:.0f} s",
-            flush=True,
+            f"dev CCC valence {valence:.3f} arousal {arousal:.3f} {time.time() - started:.0f} s"
         )
 
     scores: list[tuple[float, float]] = []

@@ -47,6 +47,12 @@ def test_predict_writes_table_and_picture(talking: Path, tmp_path: Path) -> None
         assert picture.width > 1000
 
 
+def test_explain_adds_columns(talking: Path, tmp_path: Path) -> None:
+    assert run("predict", talking, "--out", tmp_path, "--modalities", "face", "--explain").returncode == 0
+    table = pd.read_csv(tmp_path / "talking.csv")
+    assert {"face_share", "voice_share", "words_share", "recursion_1"} < set(table.columns)
+
+
 def test_a_batch_goes_on_past_bad_files_and_says_so(tmp_path: Path, face_images: list[Image.Image]) -> None:
     folder = tmp_path / "videos"
     folder.mkdir()

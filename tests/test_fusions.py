@@ -157,7 +157,7 @@ def test_missing_modalities_give_finite_values_and_gradients(
     output.sum().backward()
     assert torch.isfinite(output).all()
     assert all(torch.isfinite(value.grad).all() for value in model.parameters() if value.grad is not None)
-    assert all(torch.isfinite(value).all() for value in model.buffers())
+    assert all(torch.isfinite(value).all() for name, value in model.named_buffers() if "running" in name)
 
 
 def test_every_parameter_gets_a_gradient(model: AffectModel) -> None:

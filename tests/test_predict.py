@@ -274,6 +274,48 @@ def test_a_file_that_is_no_model_is_refused(tmp_path: Path) -> None:
         vatrace.load_model(fusion=tmp_path / "none.onnx")
 
 
+def test_a_model_of_one_output_is_refused(tmp_path: Path) -> None:
+    from vatrace.export import export_onnx
+    from vatrace.models.affect import AffectModel, ModelConfig
+
+    model = AffectModel(ModelConfig(outputs=("valence",), fusion="concat"))
+    export_onnx(model, tmp_path / "valence.onnx", metadata={"rate": 10, "win_len": 300})
+    with pytest.raises(MissingWeightsError, match="gives valence, where valence,arousal is needed"):
+        vatrace.load_model(fusion=tmp_path / "valence.onnx")
+
+
+def test_any_fusion_can_be_used_and_one_without_recursions_has_no_changes(talking: Path, tmp_path: Path) -> None:
+    from vatrace.export import export_onnx
+    from vatrace.models.affect import AffectModel, ModelConfig
+
+    export_onnx(AffectModel(ModelConfig(fusion="gated")), tmp_path / "gated.onnx", metadata={"rate": 10, "win_len": 300})
+    prediction = vatrace.load_model(fusion=tmp_path / "gated.onnx").predict(talking, modalities=["face"], explain=True)
+    check(prediction, 4.0)
+    assert prediction.explanation is not None
+    assert prediction.explanation.changes.shape == (0, len(prediction.times))
+
+
+@pytest.mark.parametrize("rate", [10, 25])
+def test_an_explanation_says_what_the_values_rest_on(model: Model, talking: Path, rate: float) -> None:
+    plain = model.predict(talking, rate=rate)
+    explained = model.predict(talking, rate=rate, explain=True)
+    assert plain.explanation is None and explained.explanation is not None
+    np.testing.assert_array_equal(explained.valence, plain.valence)
+    shares, changes = explained.explanation.shares, explained.explanation.changes
+    np.testing.assert_allclose(sum(shares.values()), 1)
+    assert all((share >= 0).all() for share in shares.values())
+    assert (shares["face"] > 0).any() and (shares["voice"] > 0).any()
+    assert changes.shape[1] == len(explained.times) and changes.shape[0] > 0
+    assert (changes >= 0).all() and changes.max() > 0
+
+
+def test_one_modality_alone_has_the_whole_share(model: Model, talking: Path) -> None:
+    explanation = model.predict(talking, modalities=["face"], explain=True).explanation
+    assert explanation is not None
+    np.testing.assert_allclose(explanation.shares["face"], 1)
+    assert not explanation.shares["voice"].any() and not explanation.shares["words"].any()
+
+
 def test_progress_of_each_stage_ends_at_one(model: Model, talking: Path) -> None:
     shares: dict[str, list[float]] = {}
     model.predict(talking, progress=lambda stage, share: shares.setdefault(stage, []).append(share))

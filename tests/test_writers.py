@@ -1,10 +1,12 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from vatrace.explain import Explanation
 from vatrace.prediction import Prediction
 from vatrace.transcripts import Word
 from vatrace.writers import check_formats, write_csv, write_json, write_parquet, written_whole
@@ -44,6 +46,20 @@ def test_json_has_columns_words_and_notes(prediction: Prediction, tmp_path: Path
     assert content["face"] == prediction.presence["face"].astype(int).tolist()
     assert content["transcript"] == [{"text": "Grüß", "start": 0.1, "end": 0.4}]
     assert content["notes"] == ["no sound in it"]
+
+
+def test_an_explanation_adds_columns_and_undefined_shares_are_null(prediction: Prediction, tmp_path: Path) -> None:
+    shares = {name: np.full(20, share) for name, share in {"face": 0.5, "voice": 0.25, "words": 0.25}.items()}
+    shares["face"][3] = np.nan
+    explained = replace(prediction, explanation=Explanation(shares, changes=np.arange(40.0).reshape(2, 20)))
+    write_json(explained, tmp_path / "a.json")
+    content = json.loads((tmp_path / "a.json").read_text(encoding="utf-8"), parse_constant=pytest.fail)
+    assert content["face_share"][2:4] == [0.5, None]
+    assert content["recursion_2"][0] == 20
+    write_csv(explained, tmp_path / "a.csv")
+    rows = (tmp_path / "a.csv").read_text().splitlines()
+    assert rows[0].endswith(",face_share,voice_share,words_share,recursion_1,recursion_2")
+    assert rows[4].endswith(",,0.2500,0.2500,3.0000,23.0000")
 
 
 def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path) -> None:

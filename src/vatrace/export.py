@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -16,6 +17,9 @@ from torch.nn.utils import parametrize
 from vatrace.models.affect import AffectModel
 from vatrace.weights import onnx_session
 from vatrace.writers import written_whole
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
 
 OPSET = 17
 TOLERANCE = 1e-4
@@ -102,12 +106,39 @@ def export_onnx(
                 dynamo=False,
             )
         proto = onnx.load(temporary)
+        _keep_one_of_each(proto)
         facts = {"config": json.dumps(asdict(model.config)), "outputs": ",".join(model.config.outputs), **(metadata or {})}
         onnx.helper.set_model_props(proto, {key: str(value) for key, value in facts.items()})
         onnx.save(proto, temporary)
         difference = _stream_difference(model, temporary) if streaming else _difference(model, temporary)
         if not difference <= TOLERANCE:
             raise RuntimeError(f"{path}: not written, ONNX Runtime differs from PyTorch by {difference:.2g}")
+
+
+def _keep_one_of_each(proto: ModelProto) -> None:
+    """Keep one copy of weights that several recursions use: the exporter writes one for each use."""
+    from onnx import TensorProto
+
+    graph, first, same = proto.graph, dict[bytes, str](), dict[str, str]()
+    for node in graph.node:
+        if node.op_type == "Constant":
+            graph.initializer.append(node.attribute[0].t)
+            graph.initializer[-1].name = node.output[0]
+    constants = list(graph.initializer)
+    del graph.initializer[:]
+    for tensor in constants:
+        content = TensorProto()
+        content.CopyFrom(tensor)
+        content.ClearField("name")
+        kept = first.setdefault(content.SerializeToString(deterministic=True), tensor.name)
+        same[tensor.name] = kept
+        if kept == tensor.name:
+            graph.initializer.append(tensor)
+    nodes = [node for node in graph.node if node.op_type != "Constant"]
+    del graph.node[:]
+    for node in nodes:
+        node.input[:] = [same.get(name, name) for name in node.input]
+        graph.node.append(node)
 
 
 def _plain_copy(model: AffectModel) -> AffectModel:

@@ -37,6 +37,8 @@ class TimeAttention(nn.Module):
         ValueError: if causal without a reach, or the reach is not above 0.
     """
 
+    block_bias: Tensor
+
     def __init__(self, weighting: Weighting, reach: int | None, causal: bool, num_heads: int = 1, num_tokens: int = 1) -> None:
         super().__init__()
         if reach is not None and reach < 1:
@@ -45,6 +47,9 @@ class TimeAttention(nn.Module):
             raise ValueError("causal attention needs a reach (steps), which bounds what a stream has to keep")
         self.weighting, self.reach, self.causal, self.num_tokens = weighting, reach, causal, num_tokens
         self.num_heads = num_heads
+        if reach is not None:  # the same for every block of a sequence; no part of what is trained
+            size, num_blocks = reach * num_tokens, 2 if causal else 3
+            self.register_buffer("block_bias", self._bias(size, num_blocks * size, size), persistent=False)
 
     def forward(self, query: Tensor, key: Tensor, value: Tensor, valid: Tensor) -> Tensor:
         """Attend in a whole sequence.
@@ -59,7 +64,7 @@ class TimeAttention(nn.Module):
             (B, N, V).
         """
         if self.reach is None:
-            return self._attend(query, key, value, valid, self._distance(query.shape[1], key.shape[1], 0))
+            return self._attend(query, key, value, valid, self._bias(query.shape[1], key.shape[1], 0))
         size, ahead = self.reach * self.num_tokens, 0 if self.causal else 1
         batch, length = query.shape[0], query.shape[1]
         blocks = (length + size - 1) // size
@@ -77,8 +82,7 @@ class TimeAttention(nn.Module):
 
         there = around(valid[:, :, None].to(query.dtype))[:, :, 0] > 0.5
         blocked = split(query, 0, 0).reshape(batch * blocks, size, query.shape[-1])
-        distance = self._distance(size, (2 + ahead) * size, size)
-        attended = self._attend(blocked, around(key), around(value), there, distance)
+        attended = self._attend(blocked, around(key), around(value), there, self.block_bias)
         return attended.reshape(batch, blocks * size, value.shape[-1])[:, :length]
 
     def initial_state(self, batch_size: int, key_dim: int, value_dim: int, device: torch.device) -> list[Tensor]:
@@ -95,43 +99,39 @@ class TimeAttention(nn.Module):
         kept = self.reach * self.num_tokens
         new = (key, value, valid[:, :, None].to(query.dtype))
         keys, values, there = (torch.cat([next(state), latest], dim=1) for latest in new)
-        attended = self._attend(query, keys, values, there[:, :, 0] > 0.5, self._distance(query.shape[1], keys.shape[1], kept))
+        attended = self._attend(query, keys, values, there[:, :, 0] > 0.5, self._bias(query.shape[1], keys.shape[1], kept))
         return attended, [x[:, x.shape[1] - kept :] for x in (keys, values, there)]
 
-    def _distance(self, num_queries: int, num_keys: int, first: int) -> Tensor:
-        """Steps from each query back to each key (Q, K); the first query is beside key number `first`."""
+    def _bias(self, num_queries: int, num_keys: int, first: int) -> Tensor:
+        """How time weighs; the first query is beside key number `first`.
+
+        For "tanh" (Q, K), 1 for keys in reach, 0 for others; for "softmax" (heads, Q, K), what is added to the scores.
+        """
         queries, keys = torch.arange(num_queries) + first, torch.arange(num_keys)
         if self.num_tokens > 1:
             queries, keys = queries // self.num_tokens, keys // self.num_tokens
-        return queries[:, None] - keys
-
-    def _within(self, distance: Tensor) -> Tensor | None:
-        """Which keys are in reach of which queries (Q, K) bool; None if all are."""
+        back = queries[:, None] - keys  # steps
         if self.reach is None:
-            return None
-        return (distance >= 0) & (distance < self.reach) if self.causal else distance.abs() < self.reach
+            within = torch.ones_like(back, dtype=torch.bool)
+        else:
+            within = (back < self.reach) & (back >= 0 if self.causal else back > -self.reach)
+        if self.weighting == "tanh":
+            return within.float()
+        slopes = 2.0 ** (-8 * torch.arange(1, self.num_heads + 1) / self.num_heads)
+        return torch.where(within, -back.abs() * slopes[:, None, None], -math.inf)
 
-    def _attend(self, query: Tensor, key: Tensor, value: Tensor, valid: Tensor, distance: Tensor) -> Tensor:
-        distance = distance.to(query.device)
-        within = self._within(distance)
+    def _attend(self, query: Tensor, key: Tensor, value: Tensor, valid: Tensor, bias: Tensor) -> Tensor:
+        bias = bias.to(query)  # its device and type
         if self.weighting == "tanh":
             there = valid[:, :, None].to(query.dtype)
             weights = torch.tanh(query @ key.transpose(1, 2) * (1 / math.sqrt(query.shape[-1])))
-            if within is None:
-                count = there.sum(dim=1, keepdim=True)
-            else:
-                near = within.to(query.dtype)
-                weights, count = weights * near, near @ there
-            return weights @ (value * there) / count.clamp(min=1)
+            return (weights * bias) @ (value * there) / (bias @ there).clamp(min=1)
 
         def heads(x: Tensor) -> Tensor:
             """(B, N, D) -> (B, heads, 1 + N, D / heads), an empty key or value first."""
             return F.pad(x, (0, 0, 1, 0)).unflatten(2, (self.num_heads, -1)).transpose(1, 2)
 
-        allowed = valid[:, None, None, :] if within is None else valid[:, None, None, :] & within
-        slopes = 2.0 ** (-8 * torch.arange(1, self.num_heads + 1, device=query.device) / self.num_heads)
-        penalty = -distance.abs().to(query.dtype) * slopes[:, None, None]
-        bias = F.pad(torch.where(allowed, penalty, -math.inf), (1, 0))
+        bias = F.pad(torch.where(valid[:, None, None, :], bias, -math.inf), (1, 0))
         split_query = query.unflatten(2, (self.num_heads, -1)).transpose(1, 2)
         attended = F.scaled_dot_product_attention(split_query, heads(key), heads(value), attn_mask=bias)
         return attended.transpose(1, 2).flatten(2)
