@@ -164,7 +164,7 @@ def against_the_reference(console: Console, repeats: int) -> tuple[float, float]
     both |= {name: steps_of(m, lambda m=m: m(features, valid), 2) for name, m in models.items()}  # type: ignore[misc]
     training = interleaved({name: train for name, (train, _) in both.items()}, repeats)
     inference = interleaved({name: infer for name, (_, infer) in both.items()}, repeats)
-    first, default = next(iter(both)), next(iter(FUSIONS))
+    first, default = next(iter(both)), ModelConfig().fusion
     table = Table(
         title=f"batch {BATCH}, {STEPS} steps, {torch.get_num_threads()} threads: median ms of {repeats}, and speed-up"
     )
@@ -238,6 +238,8 @@ def growth(console: Console) -> None:
         for steps in LENGTHS:
             command = [sys.executable, __file__, "--one", name, str(steps)]
             result = subprocess.run(command, capture_output=True, text=True, check=False)
+            if result.returncode and "MemoryError" not in result.stderr and "allocate memory" not in result.stderr:
+                raise RuntimeError(result.stderr)
             if result.returncode:
                 cells.append("out of memory")
                 continue

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 
@@ -28,6 +28,8 @@ from vatrace.train import Batch, Epoch, TrainConfig, fit
 
 STEPS = 300
 """Length of the dev recordings."""
+OUTPUTS = ("valence", "arousal")
+"""The columns of a recording's target."""
 EPOCH = 100
 """Batches between looks at dev."""
 NOISE = 0.1
@@ -40,12 +42,13 @@ def load(banks: Path, split: str) -> dict[str, Bank]:
     return {name: Bank(**np.load(banks / f"{name}-{split}.npz")) for name in MODALITIES}
 
 
-def collate(recordings: list[Composed]) -> Batch:
+def collate(recordings: list[Composed], outputs: Sequence[str] = OUTPUTS) -> Batch:
     """Put recordings of one length side by side; steps at which nothing is there don't count."""
     features = {name: torch.from_numpy(np.stack([r.features[name] for r in recordings])) for name in MODALITIES}
     valid = {name: torch.from_numpy(np.stack([r.valid[name] for r in recordings])) for name in MODALITIES}
     anything = torch.stack(list(valid.values())).any(dim=0)
-    return Batch(features, valid, torch.from_numpy(np.stack([r.target for r in recordings])), anything)
+    target = torch.from_numpy(np.stack([r.target for r in recordings]))
+    return Batch(features, valid, target[:, :, [OUTPUTS.index(name) for name in outputs]], anything)
 
 
 def statistics(banks: dict[str, Bank]) -> dict[str, tuple[Tensor, Tensor]]:
@@ -57,16 +60,16 @@ def statistics(banks: dict[str, Bank]) -> dict[str, tuple[Tensor, Tensor]]:
     return result
 
 
-def pooled_ccc(model: AffectModel, recordings: list[Composed]) -> tuple[float, float]:
-    """CCC of valence and arousal over all steps at which something is there."""
+def pooled_ccc(model: AffectModel, recordings: list[Composed]) -> list[float]:
+    """CCC of each of the model's outputs over all steps at which something is there."""
     truths, predictions = [], []
     with torch.inference_mode():
         for start in range(0, len(recordings), 24):
-            batch = collate(recordings[start : start + 24])
+            batch = collate(recordings[start : start + 24], model.config.outputs)
             predictions.append(model(batch.features, batch.valid)[batch.labelled])
             truths.append(batch.target[batch.labelled])
     truth, prediction = torch.cat(truths).numpy(), torch.cat(predictions).numpy()
-    return concordance_cc(truth[:, 0], prediction[:, 0]), concordance_cc(truth[:, 1], prediction[:, 1])
+    return [concordance_cc(truth[:, k], prediction[:, k]) for k in range(truth.shape[1])]
 
 
 def fixed_recordings(banks: dict[str, Bank], count: int, seed: int) -> list[Composed]:
@@ -78,7 +81,7 @@ def training_batches(banks: dict[str, Bank], model: AffectModel, config: TrainCo
     """New recordings without end, with noise on their features."""
     rng = np.random.default_rng([seed, 1])
     while True:
-        batch = collate([compose(banks, config.win_len, rng) for _ in range(config.batch_size)])
+        batch = collate([compose(banks, config.win_len, rng) for _ in range(config.batch_size)], model.config.outputs)
         for name, values in batch.features.items():
             values.add_(NOISE * torch.randn_like(values) / model.get_buffer(f"{name}_scale"))
         yield batch
@@ -88,6 +91,9 @@ def train(config: RunConfig, banks: Path, seed: int, log: Callable[[str], None] 
     """Train on composed recordings, logging each epoch; the weights that are best on dev are kept."""
     torch.manual_seed(seed)
     train_banks = load(banks, "train")
+    dims = {name: train_banks[name].frames.shape[1] for name in MODALITIES}
+    if config.model.feature_dims != dims:
+        raise ValueError(f"the banks are of {dims} channels, the model of {config.model.feature_dims}")
     dev = fixed_recordings(load(banks, "dev"), NUM_DEV, seed=0)
     model = AffectModel(config.model)
     model.standardise_by(statistics(train_banks))
@@ -95,13 +101,10 @@ def train(config: RunConfig, banks: Path, seed: int, log: Callable[[str], None] 
     started = time.time()
 
     def report(epoch: Epoch) -> None:
-        valence, arousal = scores[-1]
-        log(
-            f"{epoch.number}/{config.train.num_epochs} loss {epoch.loss:.4f} "
-            f"dev CCC valence {valence:.3f} arousal {arousal:.3f} {time.time() - started:.0f} s"
-        )
+        dev_ccc = " ".join(f"{name} {value:.3f}" for name, value in zip(config.model.outputs, scores[-1], strict=True))
+        log(f"{epoch.number}/{config.train.num_epochs} loss {epoch.loss:.4f} dev CCC {dev_ccc} {time.time() - started:.0f} s")
 
-    scores: list[tuple[float, float]] = []
+    scores: list[list[float]] = []
 
     def evaluate(model: AffectModel) -> float:
         scores.append(pooled_ccc(model, dev))
@@ -120,6 +123,9 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     config = read_config(args.config)
+    if args.streaming:
+        AffectModel(config.model).initial_state(1)  # if it can't stream, that should be known before it is trained
+    args.out.parent.mkdir(parents=True, exist_ok=True)
     model = train(config, args.banks, args.seed)
     export_onnx(model, args.out, streaming=args.streaming, metadata={"rate": RATE, "win_len": config.train.win_len})
 

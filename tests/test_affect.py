@@ -22,6 +22,17 @@ def test_standardisation_takes_the_given_statistics_out() -> None:
     torch.testing.assert_close(before, after, rtol=0, atol=1e-5)
 
 
+def test_the_head_counts_steps_at_which_anything_is_there() -> None:
+    torch.manual_seed(0)
+    model = AffectModel(CONFIG).train()
+    features = {name: torch.randn(2, 40, dim) for name, dim in CONFIG.feature_dims.items()}
+    valid = {"face": torch.arange(40).expand(2, 40) < 10, "voice": (torch.arange(40) >= 20).expand(2, 40)}
+    seen = []
+    model.norm.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[1]))
+    model(features, valid)
+    assert torch.equal(seen[0], valid["face"] | valid["voice"])
+
+
 def test_one_output_for_models_of_valence_or_arousal_alone() -> None:
     model = AffectModel(ModelConfig(outputs=("arousal",))).eval()
     features = {name: torch.randn(1, 5, dim) for name, dim in model.config.feature_dims.items()}
@@ -45,9 +56,17 @@ def test_the_learned_vector_stands_for_a_missing_modality() -> None:
         ({"feature_dims": {"face": 1, "smell": 2}}, "face, voice, words"),
         ({"feature_dims": {}}, "not none"),
         ({"widths": {"face": 1}}, "widths must be for face, voice, words"),
-        ({"fusion": "magic"}, "fusion must be one of rcma, rjcma"),
+        ({"fusion": "magic"}, "fusion must be one of recursive_cross_attention, rcma"),
         ({"fusion": "lstm", "fusion_options": {"axis": "time"}}, "lstm has no option 'axis'; it has hidden_dim"),
         ({"outputs": ["dominance"]}, "valence"),
+        ({"outputs": []}, "each once"),
+        ({"outputs": ["valence", "valence"]}, "each once"),
+        ({"fusion": "rcma", "fusion_options": {"causal": "false"}}, "causal: .*, not 'false'"),
+        ({"fusion": "rcma", "fusion_options": {"num_recursions": 0}}, "num_recursions must be at least 1"),
+        ({"fusion_options": {"reach": 50.5}}, "reach: "),
+        ({"fusion_options": {"num_heads": 0}}, "num_heads"),
+        ({"dropout": 1.5}, "dropout"),
+        ({"num_levels": 0}, "num_levels"),
         ({"heads": 3}, "heads"),
     ],
 )

@@ -2,8 +2,9 @@ from pathlib import Path
 
 import pytest
 
-from vatrace.config import PRESETS, read_config
+from vatrace.config import PRESETS, RunConfig, read_config
 from vatrace.models.affect import AffectModel
+from vatrace.models.attention import TimeAttention
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -13,24 +14,30 @@ def test_presets_make_models(name: str) -> None:
 
 
 def test_the_default_preset_is_the_default() -> None:
-    from vatrace.config import RunConfig
-
     preset, built = AffectModel(read_config("default").model), AffectModel(RunConfig().model)
     assert {name: value.shape for name, value in preset.state_dict().items()} == {
         name: value.shape for name, value in built.state_dict().items()
     }
     assert (preset.fusion.num_recursions, preset.fusion.causal) == (built.fusion.num_recursions, built.fusion.causal)
+    reaches = {module.reach for model in (preset, built) for module in model.modules() if isinstance(module, TimeAttention)}
+    assert reaches == {50}
     assert read_config("default").train == RunConfig().train
 
 
 def test_the_paper_preset_is_as_printed() -> None:
     config = read_config("paper")
+    model = config.model
+    assert (model.fusion, model.num_levels, model.kernel_size, model.head_dim) == ("rcma", 4, 5, 256)
+    assert (model.dropout, model.fusion_dropout) == (0.1, 0.6)
+    options = {"axis": "time", "num_recursions": 3, "shared_weights": True, "joint_dim": 512}
+    assert model.fusion_options == options
+    assert (config.train.squared_error, config.train.max_grad_norm) == (0, 0)
     assert config.model.feature_dims == {"face": 512, "voice": 128, "words": 768}
     assert config.model.widths == {"face": 256, "voice": 128, "words": 128}
     assert config.model.outputs == ("valence",)
     train = config.train
     assert (train.optimizer, train.learning_rate, train.weight_decay, train.batch_size) == ("adam", 1e-5, 1e-3, 12)
-    assert (train.win_len, train.hop_len, train.num_epochs, train.early_stop) == (300, 200, 100, 50)
+    assert (train.win_len, train.num_epochs, train.early_stop) == (300, 100, 50)
     assert (train.schedule, train.warmup_epochs, train.patience, train.factor, train.min_learning_rate) == (
         "plateau",
         5,
@@ -47,7 +54,7 @@ def test_the_paper_preset_is_as_printed() -> None:
         ("[modle]\n", "modle"),
         ('[model]\nfusoin = "rcma"\n', "model.fusoin"),
         ('[model]\nfusion = "rcam"\n', "fusion must be one of"),
-        ("[train]\nbatch_size = 0\n", "batch_size must be above 0, not 0"),
+        ("[train]\nbatch_size = 0\n", "train.batch_size: Input should be greater than 0"),
         ('[train]\nlearning_rate = "fast"\n', "train.learning_rate"),
     ],
 )
@@ -58,6 +65,13 @@ def test_faults_are_named(tmp_path: Path, text: str, message: str) -> None:
         read_config(path)
     assert str(caught.value).startswith(f"{path}: ")
     assert "\n" not in str(caught.value)
+
+
+def test_a_preset_by_its_path_too_and_what_is_not_text_is_refused(tmp_path: Path) -> None:
+    assert read_config(Path("default")) == read_config("default")
+    (tmp_path / "latin.toml").write_bytes("# Gefühl".encode("latin-1"))
+    with pytest.raises(ValueError, match=r"latin\.toml: not TOML"):
+        read_config(tmp_path / "latin.toml")
 
 
 def test_a_missing_file_is_said_with_the_presets() -> None:

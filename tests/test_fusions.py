@@ -144,6 +144,35 @@ def test_values_at_missing_steps_do_not_matter(model: AffectModel) -> None:
     assert torch.equal(predict(model, (features, valid)), predict(model, (changed, valid)))
 
 
+def test_what_is_missing_reaches_no_other_step(model: AffectModel) -> None:
+    """Beyond the learned vectors: whatever the features are where a modality is missing, no other step may know of them."""
+    torch.manual_seed(1)
+    widths = model.config.widths
+    features = {name: torch.randn(2, 40, width) for name, width in widths.items()}
+    valid = {name: torch.rand(2, 40) < 0.7 for name in widths}
+    for missing in (["face"], ["voice", "words"], ["face", "voice", "words"]):
+        gone = {name: mask & ~((torch.arange(40) >= 10) & (torch.arange(40) < 20)) for name, mask in valid.items()}
+        masks = {name: gone[name] if name in missing else valid[name] for name in widths}
+        changed = dict(features)
+        for name in missing:
+            changed[name] = features[name].clone()
+            changed[name][:, 10:20] += 1
+        with torch.inference_mode():
+            before, after = model.fusion(features, masks), model.fusion(changed, masks)
+        moved = ((before - after).abs() > 1e-5).any(dim=-1).any(dim=0)
+        if model.config.fusion != "lstm":  # a recurrence remembers the vectors that stand for what is missing
+            assert not moved[:10].any() and not moved[20:].any()
+
+
+def test_mixed_precision_trains(model: AffectModel) -> None:
+    features, valid = data(2, 30)
+    with torch.autocast("cpu", torch.bfloat16):
+        output = model.train()(features, valid)
+    ccc_loss(torch.rand(2, 30, 2), output.float()).backward()
+    assert all(torch.isfinite(value.grad).all() for value in model.parameters() if value.grad is not None)
+    assert all(value.dtype == torch.float32 for value in model.buffers())
+
+
 @pytest.mark.parametrize("training", [False, True])
 @pytest.mark.parametrize("absent", [("face",), ("voice", "words"), ("face", "voice", "words")])
 def test_missing_modalities_give_finite_values_and_gradients(
@@ -309,7 +338,7 @@ def test_the_joint_is_of_the_others_in_rcma_and_of_all_in_rjcma(of_others: bool,
         {"face": 4, "voice": 3, "words": 2}, 5, of_others, lambda dim: ChannelCorrelation(dim, 5, 0.0, causal=False)
     )
     features = {name: torch.randn(1, 6, dim, requires_grad=True) for name, dim in {"face": 4, "voice": 3, "words": 2}.items()}
-    joint = layer._joint(features)["face"]
+    joint = layer._joint(features, {name: torch.ones(1, 6, dtype=torch.bool) for name in features})["face"]
     gradients = torch.autograd.grad(joint.sum(), list(features.values()), allow_unused=True)
     assert {name for name, gradient in zip(features, gradients, strict=True) if gradient is not None} == seen
 
@@ -324,3 +353,62 @@ def test_shared_weights_are_one_function_applied_again() -> None:
         weights[name.replace("fusion.layers.0", "fusion.layers.1")] = value
     separate.load_state_dict(weights)
     torch.testing.assert_close(predict(shared, data(2, 20)), predict(separate, data(2, 20)))
+
+
+def test_causal_channel_correlation_is_a_running_mean() -> None:
+    torch.manual_seed(0)
+    causal, whole = ChannelCorrelation(4, 3, 0.0, causal=True).eval(), ChannelCorrelation(4, 3, 0.0, causal=False).eval()
+    whole.load_state_dict(causal.state_dict())
+    x, joint, valid = torch.randn(1, 7, 4), torch.randn(1, 7, 3), torch.rand(1, 7) < 0.6
+    found = causal(x, joint, valid)
+    for t in range(1, 8):  # what is known at step t - 1 is the mean over the steps before t
+        torch.testing.assert_close(found[:, t - 1], whole(x[:, :t], joint[:, :t], valid[:, :t])[:, -1])
+
+
+def test_jca_is_its_equation() -> None:
+    torch.manual_seed(0)
+    dims = {"face": 4, "voice": 3}
+    fusion = FUSIONS["jca"](dims, 0.0, hidden_dim=5).eval()
+    features = {name: torch.randn(1, 6, dim) for name, dim in dims.items()}
+    joint, expected = torch.cat(list(features.values()), dim=-1)[0], []
+    for name, x in features.items():
+        w_j, w, w_c, w_h = (part[name].weight.T for part in (fusion.correlate, fusion.own, fusion.attended, fusion.update))
+        correlation = torch.tanh(x[0] @ w_j @ joint.T / 7**0.5)
+        expected.append(x[0] + torch.relu(x[0] @ w + correlation @ x[0] / 6 @ w_c) @ w_h)
+    found = fusion(features, {name: torch.ones(1, 6, dtype=torch.bool) for name in dims})
+    torch.testing.assert_close(found[0], torch.cat(expected, dim=-1))
+
+
+def test_gates_are_a_softmax_over_what_is_there_and_nothing() -> None:
+    torch.manual_seed(0)
+    dims = {"face": 4, "voice": 3, "words": 2}
+    fusion = FUSIONS["gated"](dims, 0.0, gated_dim=5).eval()
+    features = {name: torch.randn(1, 2, dim) for name, dim in dims.items()}
+    valid = {name: torch.tensor([[True, name == "voice"]]) for name in dims}
+    logits = fusion.gate(torch.cat(list(features.values()), dim=-1))[0].exp()
+    first = logits[0] / (1 + logits[0].sum())
+    second = torch.tensor([0, logits[1, 1] / (1 + logits[1, 1]), 0])
+    torch.testing.assert_close(fusion.gates(features, valid)[0], torch.stack([first, second]))
+    hidden = {name: torch.tanh(fusion.project[name](x))[0] for name, x in features.items()}
+    expected = torch.stack(
+        [sum(g * hidden[name][0] for g, name in zip(first, dims, strict=True)), second[1] * hidden["voice"][1]]
+    )
+    torch.testing.assert_close(fusion(features, valid)[0], expected)
+
+
+def test_followers_attend_to_what_is_there() -> None:
+    torch.manual_seed(0)
+    dims = {"face": 4, "voice": 3, "words": 2}
+    fusion = FUSIONS["leader_follower"](dims, 0.0, leader="voice", attention_dim=5).eval()
+    features = {name: torch.randn(1, 1, dim) for name, dim in dims.items()}
+    valid = {name: torch.tensor([[name != "words"]]) for name in dims}
+    query, key, value = (
+        {name: part[name](x)[0, 0] for name, x in features.items()} for part in (fusion.query, fusion.key, fusion.value)
+    )
+    rows = []
+    for name in dims:
+        weights = {other: torch.exp(query[name] @ key[other] / 5**0.5) for other in ("face", "voice")}
+        total = 1 + sum(weights.values())
+        rows.append(value[name] + sum(weight / total * value[other] for other, weight in weights.items()))
+    expected = torch.cat([features["voice"][0, 0], fusion.norm(torch.stack(rows)).flatten()])
+    torch.testing.assert_close(fusion(features, valid)[0, 0], expected)

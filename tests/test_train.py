@@ -1,3 +1,4 @@
+import math
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -24,17 +25,16 @@ def rates(config: TrainConfig, scores: list[float], steps: int = 4) -> list[floa
     rate, seen = LearningRate(optimizer, config), []
     for number, score in enumerate(scores, start=1):
         for step in range(steps):
-            rate.before_step(number - 1 + step / steps)
+            rate.before_step(number - 1 + (step + 1) / steps)
             seen.append(rate.value)
         rate.after_epoch(number, score)
     return seen
 
 
 def test_warm_up_is_linear_and_goes_on_over_epochs() -> None:
-    seen = rates(TrainConfig(schedule="plateau", warmup_epochs=2, learning_rate=1.0), [0.1] * 3)
-    assert seen[1:8] == pytest.approx([i / 8 for i in range(1, 8)])
-    assert 0 < seen[0] < seen[1]
-    assert seen[8:] == [1.0] * 4
+    seen = rates(TrainConfig(schedule="plateau", warmup_epochs=2, patience=0, learning_rate=1.0), [0.3, 0.2, 0.4, 0.4])
+    assert seen[:8] == pytest.approx([i / 8 for i in range(1, 9)])  # a worse score in warm-up lowers nothing
+    assert seen[8:] == [1.0] * 8
 
 
 def test_the_plateau_lowers_it_after_so_many_epochs_without_a_better_score() -> None:
@@ -44,16 +44,15 @@ def test_the_plateau_lowers_it_after_so_many_epochs_without_a_better_score() -> 
 
 
 def test_the_cosine_ends_near_zero() -> None:
-    seen = rates(TrainConfig(schedule="cosine", warmup_epochs=0, learning_rate=1.0, num_epochs=4), [0.0] * 4)
-    assert seen[0] == 1
-    assert seen[8] == pytest.approx(0.5)
-    assert seen == sorted(seen, reverse=True)
-    assert seen[-1] < 0.01
+    seen = rates(TrainConfig(schedule="cosine", warmup_epochs=1, learning_rate=2.0, num_epochs=4), [0.0] * 4)
+    expected = [min(i / 4, 1) * (1 + math.cos(math.pi * i / 16)) for i in range(1, 17)]
+    assert seen == pytest.approx(expected)
+    assert seen[-1] == pytest.approx(0, abs=1e-12)
 
 
 def test_unlabelled_steps_do_not_count_in_the_loss() -> None:
     model, one = AffectModel(CONFIG).eval(), batch()
-    other = replace(one, target=torch.where(one.labelled[:, :, None], one.target, 0.9))
+    other = replace(one, target=torch.where(one.labelled[:, :, None], one.target, math.nan))
     assert batch_loss(model, one, 1.0) == batch_loss(model, other, 1.0)
     expected = ccc_loss(one.target, model(one.features, one.valid), one.labelled)
     errors = (one.target - model(one.features, one.valid))[one.labelled]
@@ -80,6 +79,11 @@ def test_it_learns_reports_and_keeps_the_best() -> None:
     best = max(scores)
     assert best > 0.7
     assert score(model) == pytest.approx(best, abs=1e-6)
+
+
+def test_no_score_at_all_is_an_error() -> None:
+    with pytest.raises(FloatingPointError, match="no score in 2 epochs"):
+        fit(AffectModel(CONFIG), endless, 5, lambda model: math.nan, TrainConfig(num_epochs=2))
 
 
 def test_it_stops_early_and_goes_back_to_the_best() -> None:

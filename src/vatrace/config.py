@@ -32,15 +32,15 @@ def read_config(source: str | Path) -> RunConfig:
         FileNotFoundError: if there is no such file.
         ValueError: if it is not TOML, has a name that is not known, or a value that can't be; the message names each.
     """
-    if source in PRESETS:
-        text = files("vatrace").joinpath("presets", f"{source}.toml").read_text(encoding="utf-8")
+    if str(source) in PRESETS:
+        content = files("vatrace").joinpath("presets", f"{source}.toml").read_bytes()
     elif Path(source).is_file():
-        text = Path(source).read_text(encoding="utf-8")
+        content = Path(source).read_bytes()
     else:
         raise FileNotFoundError(f"{source}: no such file, nor a preset ({', '.join(PRESETS)})")
     try:
-        return TypeAdapter(RunConfig).validate_python(tomllib.loads(text))
-    except tomllib.TOMLDecodeError as error:
+        return TypeAdapter(RunConfig).validate_python(tomllib.loads(content.decode()))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"{source}: not TOML: {error}") from error
     except ValidationError as error:
         faults = [f"{'.'.join(map(str, fault['loc'])) or 'run'}: {fault['msg']}" for fault in error.errors()]

@@ -8,6 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+NOTHING = 1e-6
+"""Smaller movements are rounding."""
+
 
 @dataclass(frozen=True)
 class Explanation:
@@ -40,7 +43,7 @@ def modality_shares(
     """
     moved = {name: np.linalg.norm(np.asarray(values, np.float64) - other, axis=-1) for name, other in without.items()}
     total = np.sum(list(moved.values()), axis=0)
-    return {name: np.divide(x, total, out=np.full(len(total), np.nan), where=total > 0) for name, x in moved.items()}
+    return {name: np.divide(x, total, out=np.full(len(total), np.nan), where=total > NOTHING) for name, x in moved.items()}
 
 
 def recursion_changes(recursions: NDArray[np.floating]) -> NDArray[np.float64]:

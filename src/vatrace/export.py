@@ -94,7 +94,11 @@ def export_onnx(
     axes["recursions"] = {1: "batch", 2: "steps"}
     with written_whole(path) as temporary:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # the tracing exporter says that it will go one day, and why it is not sure of LSTM
+            warnings.simplefilter("ignore", DeprecationWarning)  # the tracing exporter says that it will go one day
+            warnings.simplefilter("ignore", torch.jit.TracerWarning)  # type: ignore[attr-defined]
+            warnings.filterwarnings(
+                "ignore", "Exporting a model to ONNX with a batch_size other than 1"
+            )  # of LSTM: ours is given
             torch.onnx.export(
                 wrapped,
                 (*_inputs(model, 50), *state),
@@ -107,7 +111,7 @@ def export_onnx(
             )
         proto = onnx.load(temporary)
         _keep_one_of_each(proto)
-        facts = {"config": json.dumps(asdict(model.config)), "outputs": ",".join(model.config.outputs), **(metadata or {})}
+        facts = {**(metadata or {}), "config": json.dumps(asdict(model.config)), "outputs": ",".join(model.config.outputs)}
         onnx.helper.set_model_props(proto, {key: str(value) for key, value in facts.items()})
         onnx.save(proto, temporary)
         difference = _stream_difference(model, temporary) if streaming else _difference(model, temporary)
@@ -122,6 +126,7 @@ def _keep_one_of_each(proto: ModelProto) -> None:
     graph, first, same = proto.graph, dict[bytes, str](), dict[str, str]()
     for node in graph.node:
         if node.op_type == "Constant":
+            assert node.attribute[0].name == "value", node.attribute[0].name
             graph.initializer.append(node.attribute[0].t)
             graph.initializer[-1].name = node.output[0]
     constants = list(graph.initializer)
@@ -143,7 +148,8 @@ def _keep_one_of_each(proto: ModelProto) -> None:
 
 def _plain_copy(model: AffectModel) -> AffectModel:
     """The model with its convolutions' weights as they are used, without the norms that they were trained through."""
-    plain = AffectModel(model.config)  # copy.deepcopy would share with the original what is taken off here
+    with torch.random.fork_rng():  # the weights that it begins with are of no use, and leave no trace
+        plain = AffectModel(model.config)  # copy.deepcopy would share with the original what is taken off here
     plain.load_state_dict(model.state_dict())
     for module in plain.modules():
         if parametrize.is_parametrized(module, "weight"):

@@ -324,7 +324,10 @@ class Model:
         valid: dict[str, NDArray[np.bool_]],
         times: NDArray[np.float64],
     ) -> Explanation:
-        without = {name: self._run(features, valid | {name: np.zeros_like(valid[name])})[-1] for name in MODALITIES}
+        without = {
+            name: self._run(features, valid | {name: np.zeros_like(mask)})[-1] if mask.any() else passes[-1]
+            for name, mask in valid.items()
+        }
         shares = modality_shares(passes[-1], without)
         return Explanation(
             shares={name: resample(share, self.rate, times) for name, share in shares.items()},

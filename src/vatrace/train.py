@@ -5,15 +5,19 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass as plain_dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
+from pydantic import Field, NonNegativeInt, PositiveInt
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from vatrace.losses import ccc_loss
 from vatrace.models.affect import AffectModel
+
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 @dataclass(frozen=True, config={"extra": "forbid"})
@@ -24,40 +28,34 @@ class TrainConfig:
         optimizer: "adam" or "adamw".
         learning_rate: after warm-up.
         weight_decay: of the optimiser.
-        schedule: "cosine" to 0 over all epochs, or "plateau": times `factor` after `patience` epochs without a better score.
+        schedule: "cosine" to 0 over all epochs, or "plateau": times `factor` after more than `patience`
+            epochs without a better score.
         warmup_epochs: over which the learning rate rises linearly.
         num_epochs: at most.
         patience: of the plateau schedule, epochs.
-        factor: of the plateau schedule.
+        factor: of the plateau schedule, 0..1.
         min_learning_rate: of the plateau schedule.
         early_stop: epochs without a better score after which training ends.
         batch_size: recordings or windows a step.
-        win_len: steps of a window.
-        hop_len: steps from one window to the next.
+        win_len: steps of a window, also at prediction.
         squared_error: weight of the mean squared error beside 1 - CCC.
         max_grad_norm: gradients are clipped to it; 0 for not at all.
     """
 
     optimizer: Literal["adam", "adamw"] = "adamw"
-    learning_rate: float = 1e-3
-    weight_decay: float = 1e-3
+    learning_rate: Positive = 1e-3
+    weight_decay: NonNegative = 1e-3
     schedule: Literal["cosine", "plateau"] = "cosine"
-    warmup_epochs: int = 1
-    num_epochs: int = 16
-    patience: int = 5
-    factor: float = 0.1
-    min_learning_rate: float = 1e-8
-    early_stop: int = 50
-    batch_size: int = 24
-    win_len: int = 300
-    hop_len: int = 200
-    squared_error: float = 1.0
-    max_grad_norm: float = 1.0
-
-    def __post_init__(self) -> None:
-        for name in ("learning_rate", "num_epochs", "batch_size", "win_len", "hop_len"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name} must be above 0, not {getattr(self, name)}")
+    warmup_epochs: NonNegativeInt = 1
+    num_epochs: PositiveInt = 16
+    patience: NonNegativeInt = 5
+    factor: Annotated[float, Field(gt=0, lt=1)] = 0.1
+    min_learning_rate: NonNegative = 1e-8
+    early_stop: PositiveInt = 50
+    batch_size: PositiveInt = 24
+    win_len: PositiveInt = 300
+    squared_error: NonNegative = 1.0
+    max_grad_norm: NonNegative = 1.0
 
 
 @plain_dataclass(frozen=True)
@@ -75,6 +73,12 @@ class Batch:
     valid: dict[str, Tensor]
     target: Tensor
     labelled: Tensor
+
+    def to(self, device: torch.device) -> Batch:
+        """The same on a device."""
+        features = {name: x.to(device) for name, x in self.features.items()}
+        valid = {name: x.to(device) for name, x in self.valid.items()}
+        return Batch(features, valid, self.target.to(device), self.labelled.to(device))
 
 
 @plain_dataclass(frozen=True)
@@ -98,7 +102,7 @@ class LearningRate:
     def __init__(self, optimizer: torch.optim.Optimizer, config: TrainConfig) -> None:
         self.optimizer, self.config = optimizer, config
         self.plateau = ReduceLROnPlateau(
-            optimizer, mode="max", factor=config.factor, patience=config.patience, min_lr=config.min_learning_rate
+            optimizer, "max", config.factor, config.patience, threshold=0, min_lr=config.min_learning_rate
         )
 
     @property
@@ -107,9 +111,9 @@ class LearningRate:
         return float(self.optimizer.param_groups[0]["lr"])
 
     def before_step(self, epochs: float) -> None:
-        """Set it for a training step that begins after this many epochs."""
+        """Set it for the training step that ends after this many epochs."""
         config = self.config
-        if epochs < config.warmup_epochs:
+        if epochs <= config.warmup_epochs:
             factor = epochs / config.warmup_epochs
         elif config.schedule == "cosine":
             factor = 1.0
@@ -118,16 +122,11 @@ class LearningRate:
         if config.schedule == "cosine":
             factor *= 0.5 * (1 + math.cos(math.pi * min(epochs / config.num_epochs, 1)))
         for group in self.optimizer.param_groups:
-            group["lr"] = max(factor, 1e-3) * config.learning_rate
+            group["lr"] = factor * config.learning_rate
 
     def after_epoch(self, number: int, score: float) -> None:
         """Tell it how an epoch (from 1) went."""
-        if number < self.config.warmup_epochs:
-            return
-        if number == self.config.warmup_epochs:
-            for group in self.optimizer.param_groups:
-                group["lr"] = self.config.learning_rate
-        if self.config.schedule == "plateau":
+        if self.config.schedule == "plateau" and number >= self.config.warmup_epochs:
             self.plateau.step(score)
 
 
@@ -143,8 +142,9 @@ def batch_loss(model: AffectModel, batch: Batch, squared_error: float) -> Tensor
     prediction = model(batch.features, batch.valid)
     loss = ccc_loss(batch.target, prediction, batch.labelled)
     if squared_error:
-        squares = (batch.target - prediction).square() * batch.labelled[:, :, None]
-        loss = loss + squared_error * squares.sum() / (batch.labelled.sum() * batch.target.shape[-1]).clamp(min=1)
+        errors = torch.where(batch.labelled[:, :, None], batch.target - prediction, 0)
+        num_labels = batch.labelled.sum() * batch.target.shape[-1]
+        loss = loss + squared_error * errors.square().sum() / num_labels.clamp(min=1)
     return loss
 
 
@@ -159,7 +159,7 @@ def fit(
     """Train, and keep the weights of the epoch with the best score.
 
     Args:
-        model: trained in place.
+        model: trained in place, on the device that it is on.
         batches: the training batches of an epoch, given its number from 1.
         batches_per_epoch: how many they are.
         evaluate: the score of a model on dev, larger is better; the model is in evaluation mode.
@@ -168,16 +168,20 @@ def fit(
 
     Returns:
         The model, in evaluation mode, with its best weights.
+
+    Raises:
+        FloatingPointError: if every score was NaN.
     """
+    device = next(model.parameters()).device
     optimizer = make_optimizer(model, config)
     rate = LearningRate(optimizer, config)
-    best, best_epoch, best_weights = -math.inf, 0, model.state_dict()
+    best, best_epoch, best_weights = -math.inf, 0, dict[str, Tensor]()
     for number in range(1, config.num_epochs + 1):
         losses = []
         for index, batch in enumerate(batches(number)):
             model.train()
-            rate.before_step(number - 1 + index / batches_per_epoch)
-            loss = batch_loss(model, batch, config.squared_error)
+            rate.before_step(number - 1 + (index + 1) / batches_per_epoch)
+            loss = batch_loss(model, batch.to(device), config.squared_error)
             optimizer.zero_grad()
             loss.backward()
             if config.max_grad_norm:
@@ -185,12 +189,14 @@ def fit(
             optimizer.step()
             losses.append(loss.item())
         score = evaluate(model.eval())
-        rate.after_epoch(number, score)
         report(Epoch(number, sum(losses) / len(losses), score, rate.value))
+        rate.after_epoch(number, score)
         if score > best:
             best, best_epoch = score, number
             best_weights = {name: value.clone() for name, value in model.state_dict().items()}
         if number - best_epoch >= config.early_stop:
             break
+    if not best_weights:
+        raise FloatingPointError(f"no score in {number} epochs was a number: nothing has been learned")
     model.load_state_dict(best_weights)
     return model.eval()

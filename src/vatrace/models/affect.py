@@ -5,9 +5,10 @@ from __future__ import annotations
 import inspect
 from collections.abc import Mapping
 from dataclasses import field
-from typing import Literal
+from typing import Annotated, Literal, get_type_hints
 
 import torch
+from pydantic import Field, PositiveInt, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
@@ -18,11 +19,12 @@ from vatrace.models.tcn import TCN
 from vatrace.prediction import MODALITIES
 
 Output = Literal["valence", "arousal"]
+Share = Annotated[float, Field(ge=0, lt=1)]
 
 
 @dataclass(frozen=True, config={"extra": "forbid"})
 class ModelConfig:
-    """Sizes of the model. Values of another type, and unknown names, are refused.
+    """Sizes of the model. Unknown names and impossible values are refused.
 
     Attributes:
         feature_dims: channels of the encoder's features by modality; which modalities there are.
@@ -37,15 +39,15 @@ class ModelConfig:
         outputs: what comes out; the paper trains one model for each.
     """
 
-    feature_dims: dict[str, int] = field(default_factory=lambda: dict(FEATURE_DIMS))
-    widths: dict[str, int] = field(default_factory=lambda: dict.fromkeys(MODALITIES, 64))
-    num_levels: int = 4
-    kernel_size: int = 5
+    feature_dims: dict[str, PositiveInt] = field(default_factory=lambda: dict(FEATURE_DIMS))
+    widths: dict[str, PositiveInt] = field(default_factory=lambda: dict.fromkeys(MODALITIES, 64))
+    num_levels: PositiveInt = 4
+    kernel_size: PositiveInt = 5
     fusion: str = "recursive_cross_attention"
     fusion_options: dict[str, bool | int | float | str] = field(default_factory=dict)
-    head_dim: int = 256
-    dropout: float = 0.1
-    fusion_dropout: float = 0.3
+    head_dim: PositiveInt = 256
+    dropout: Share = 0.1
+    fusion_dropout: Share = 0.3
     outputs: tuple[Output, ...] = ("valence", "arousal")
 
     def __post_init__(self) -> None:
@@ -57,12 +59,21 @@ class ModelConfig:
             raise ValueError(
                 f"widths must be for {', '.join(self.feature_dims)}, as feature_dims is, not {', '.join(self.widths)}"
             )
+        if not self.outputs or len(set(self.outputs)) < len(self.outputs):
+            raise ValueError(f"outputs must be valence, arousal, or both, each once, not {list(self.outputs)}")
         if self.fusion not in FUSIONS:
             raise ValueError(f"fusion must be one of {', '.join(FUSIONS)}, not {self.fusion!r}")
-        options = list(inspect.signature(FUSIONS[self.fusion]).parameters)[2:]
-        for name in self.fusion_options:
+        fusion = FUSIONS[self.fusion]
+        hints, options = get_type_hints(fusion.__init__), list(inspect.signature(fusion).parameters)[2:]
+        for name, value in self.fusion_options.items():
             if name not in options:
                 raise ValueError(f"fusion {self.fusion} has no option {name!r}; it has {', '.join(options) or 'none'}")
+            try:
+                TypeAdapter(hints[name]).validate_python(value, strict=True)
+            except ValidationError as error:
+                raise ValueError(f"{name}: {error.errors()[0]['msg']}, not {value!r}") from error
+        with torch.device("meta"):  # it knows best which values go together
+            fusion(self.widths, self.fusion_dropout, **self.fusion_options)
 
     @property
     def modalities(self) -> tuple[str, ...]:

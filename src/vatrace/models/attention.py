@@ -64,7 +64,7 @@ class TimeAttention(nn.Module):
             (B, N, V).
         """
         if self.reach is None:
-            return self._attend(query, key, value, valid, self._bias(query.shape[1], key.shape[1], 0))
+            return self._attend(query, key, value, valid, self._bias(query.shape[1], key.shape[1], 0, query.device))
         size, ahead = self.reach * self.num_tokens, 0 if self.causal else 1
         batch, length = query.shape[0], query.shape[1]
         blocks = (length + size - 1) // size
@@ -85,11 +85,11 @@ class TimeAttention(nn.Module):
         attended = self._attend(blocked, around(key), around(value), there, self.block_bias)
         return attended.reshape(batch, blocks * size, value.shape[-1])[:, :length]
 
-    def initial_state(self, batch_size: int, key_dim: int, value_dim: int, device: torch.device) -> list[Tensor]:
+    def initial_state(self, batch_size: int, key_dim: int, value_dim: int, like: Tensor) -> list[Tensor]:
         """The keys, values and validity within reach of the first step: none."""
         assert self.causal and self.reach is not None
         size = self.reach * self.num_tokens
-        return [torch.zeros(batch_size, size, dim, device=device) for dim in (key_dim, value_dim, 1)]
+        return [like.new_zeros(batch_size, size, dim) for dim in (key_dim, value_dim, 1)]
 
     def step(
         self, query: Tensor, key: Tensor, value: Tensor, valid: Tensor, state: Iterator[Tensor]
@@ -99,15 +99,17 @@ class TimeAttention(nn.Module):
         kept = self.reach * self.num_tokens
         new = (key, value, valid[:, :, None].to(query.dtype))
         keys, values, there = (torch.cat([next(state), latest], dim=1) for latest in new)
-        attended = self._attend(query, keys, values, there[:, :, 0] > 0.5, self._bias(query.shape[1], keys.shape[1], kept))
+        attended = self._attend(
+            query, keys, values, there[:, :, 0] > 0.5, self._bias(query.shape[1], keys.shape[1], kept, query.device)
+        )
         return attended, [x[:, x.shape[1] - kept :] for x in (keys, values, there)]
 
-    def _bias(self, num_queries: int, num_keys: int, first: int) -> Tensor:
+    def _bias(self, num_queries: int, num_keys: int, first: int, device: torch.device | None = None) -> Tensor:
         """How time weighs; the first query is beside key number `first`.
 
         For "tanh" (Q, K), 1 for keys in reach, 0 for others; for "softmax" (heads, Q, K), what is added to the scores.
         """
-        queries, keys = torch.arange(num_queries) + first, torch.arange(num_keys)
+        queries, keys = torch.arange(num_queries, device=device) + first, torch.arange(num_keys, device=device)
         if self.num_tokens > 1:
             queries, keys = queries // self.num_tokens, keys // self.num_tokens
         back = queries[:, None] - keys  # steps
@@ -117,14 +119,16 @@ class TimeAttention(nn.Module):
             within = (back < self.reach) & (back >= 0 if self.causal else back > -self.reach)
         if self.weighting == "tanh":
             return within.float()
-        slopes = 2.0 ** (-8 * torch.arange(1, self.num_heads + 1) / self.num_heads)
+        slopes = 2.0 ** (-8 * torch.arange(1, self.num_heads + 1, device=device) / self.num_heads)
         return torch.where(within, -back.abs() * slopes[:, None, None], -math.inf)
 
     def _attend(self, query: Tensor, key: Tensor, value: Tensor, valid: Tensor, bias: Tensor) -> Tensor:
-        bias = bias.to(query)  # its device and type
+        bias = bias.to(query.dtype)
         if self.weighting == "tanh":
             there = valid[:, :, None].to(query.dtype)
             weights = torch.tanh(query @ key.transpose(1, 2) * (1 / math.sqrt(query.shape[-1])))
+            if self.reach is None:
+                return weights @ (value * there) / there.sum(dim=1, keepdim=True).clamp(min=1)
             return (weights * bias) @ (value * there) / (bias @ there).clamp(min=1)
 
         def heads(x: Tensor) -> Tensor:

@@ -41,14 +41,15 @@ class MaskedBatchNorm(nn.Module):
         """
         mean, var = self._batch_statistics(x, valid) if self.training else (self.running_mean, self.running_var)
         scale = self.weight * torch.rsqrt(var + self.epsilon)
-        return torch.addcmul(self.bias - mean * scale, x, scale)
+        return torch.addcmul((self.bias - mean * scale).to(x), x, scale.to(x))
 
     def _batch_statistics(self, x: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
-        rows, weight = x.reshape(-1, x.shape[-1]), valid.reshape(1, -1).to(x.dtype)
+        """Mean and variance (C,), in float32 also where mixed precision gives less."""
+        rows, weight = x.reshape(-1, x.shape[-1]).float(), valid.reshape(-1, 1).float()
         count = weight.sum()
         total = count.clamp(min=1)
-        mean = (weight @ rows)[0] / total
-        var = (weight @ (rows - mean).square())[0] / total
+        mean = (rows * weight).sum(dim=0) / total
+        var = ((rows - mean).square() * weight).sum(dim=0) / total
         enough = count > 1
         with torch.no_grad():
             momentum = self.momentum * enough

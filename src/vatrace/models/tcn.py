@@ -28,7 +28,7 @@ class CausalConv(nn.Module):
 
     def initial_state(self, batch_size: int) -> Tensor:
         """What is before the first step: zeros (B, P, C_in)."""
-        return torch.zeros(batch_size, self.past, self.conv.in_channels, device=self.conv.bias.device)
+        return self.conv.weight.new_zeros(batch_size, self.past, self.conv.in_channels)
 
     def forward(self, x: Tensor, past: Tensor) -> tuple[Tensor, Tensor]:
         """Convolve, given the `past` (B, P, C_in): the inputs just before x (B, T, C_in).

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
+import torch
 from torch import Tensor, nn
 
 Features = Mapping[str, Tensor]
 """(B, T, D_m) by modality."""
 Validity = Mapping[str, Tensor]
 """(B, T) bool by modality."""
+
+
+def side_by_side(features: Features, valid: Validity, names: Iterable[str]) -> Tensor:
+    """Join modalities (B, T, sum of D_m) for others to attend to, with 0 where one is missing."""
+    return torch.cat([features[name] * valid[name][:, :, None].to(features[name].dtype) for name in names], dim=-1)
 
 
 class Fusion(nn.Module):

@@ -28,7 +28,7 @@ class _Pair(nn.Module):
 
     def initial_state(self, batch_size: int) -> list[Tensor]:
         """An empty window of keys, values and validity."""
-        return self.attention.initial_state(batch_size, self.attention_dim, self.attention_dim, self.update.weight.device)
+        return self.attention.initial_state(batch_size, self.attention_dim, self.attention_dim, self.update.weight)
 
     def step(self, x: Tensor, source: Tensor, valid: Tensor, state: Iterator[Tensor]) -> tuple[Tensor, list[Tensor]]:
         """The same for the next steps of a stream."""
@@ -54,7 +54,7 @@ class _PairwiseAttention(Fusion):
             raise ValueError("attention to the other modalities needs two at least (concat takes one)")
         if num_recursions < 1:
             raise ValueError(f"num_recursions must be at least 1, not {num_recursions}")
-        if attention_dim % num_heads:
+        if num_heads < 1 or attention_dim % num_heads:
             raise ValueError(f"attention_dim must be a multiple of num_heads ({num_heads}), not {attention_dim}")
         self.names, self.out_dim, self.causal = tuple(dims), sum(dims.values()), causal
         self.num_recursions = num_recursions

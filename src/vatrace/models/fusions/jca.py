@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from vatrace.models.attention import TimeAttention
-from vatrace.models.fusions.base import Features, Fusion, Validity
+from vatrace.models.fusions.base import Features, Fusion, Validity, side_by_side
 
 
 class JCA(Fusion):
@@ -41,33 +41,30 @@ class JCA(Fusion):
         self.attention = TimeAttention("tanh", reach, causal)
         self.dropout = nn.Dropout(dropout)
 
-    def _joint(self, features: Features) -> Tensor:
-        return torch.cat([features[name] for name in self.dims], dim=-1)
-
     def _updated(self, name: str, x: Tensor, attended: Tensor) -> Tensor:
         hidden = torch.relu(self.own[name](x) + self.attended[name](attended))
         return x + self.dropout(self.update[name](hidden))
 
     def recursions(self, features: Features, valid: Validity) -> list[Tensor]:
         """The features side by side before and after, each (B, T, out_dim)."""
-        joint, results = self._joint(features), []
+        joint, results = side_by_side(features, valid, self.dims), []
         for name in self.dims:
             x = features[name]
             results.append(self._updated(name, x, self.attention(self.correlate[name](x), joint, x, valid[name])))
-        return [joint, torch.cat(results, dim=-1)]
+        return [torch.cat([features[name] for name in self.dims], dim=-1), torch.cat(results, dim=-1)]
 
     def initial_state(self, batch_size: int) -> list[Tensor]:
         """Empty windows of the joint, each modality's features and their validity."""
-        device = next(self.parameters()).device
+        like = next(self.parameters())
         return [
             tensor
             for name, dim in self.dims.items()
-            for tensor in self.attention.initial_state(batch_size, self.out_dim, dim, device)
+            for tensor in self.attention.initial_state(batch_size, self.out_dim, dim, like)
         ]
 
     def step(self, features: Features, valid: Validity, state: Iterator[Tensor]) -> tuple[Tensor, list[Tensor]]:
         """Fuse the next steps of a stream."""
-        joint, results, remembered = self._joint(features), [], []
+        joint, results, remembered = side_by_side(features, valid, self.dims), [], []
         for name in self.dims:
             x = features[name]
             attended, new = self.attention.step(self.correlate[name](x), joint, x, valid[name], state)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from vatrace.models.attention import TimeAttention
-from vatrace.models.fusions.base import Features, Fusion, Validity
+from vatrace.models.fusions.base import Features, Fusion, Validity, side_by_side
 
 Axis = Literal["time", "channel"]
 
@@ -39,7 +39,7 @@ class TimeCorrelation(nn.Module):
 
     def initial_state(self, batch_size: int) -> list[Tensor]:
         """An empty window of the joint, the features and their validity."""
-        return self.attention.initial_state(batch_size, *self.dims, self.update.weight.device)
+        return self.attention.initial_state(batch_size, *self.dims, like=self.update.weight)
 
     def step(self, x: Tensor, joint: Tensor, valid: Tensor, state: Iterator[Tensor]) -> tuple[Tensor, list[Tensor]]:
         """The same for the next steps of a stream."""
@@ -51,8 +51,9 @@ class ChannelCorrelation(nn.Module):
     """One modality is projected by the correlation of its channels with those of a joint representation.
 
     With X (T, D) and J (T, d): A = tanh(mean over t of (x_t W)ᵀ j_t), D x d; H = ReLU(tanh(X V A)); X <- X +
-    Dropout(ReLU(FC(H))). It is what the authors' code does, where a learned mixture along exactly 300 steps stands in place
-    of the mean and 1/√d in place of its 1/T. If causal, the mean is over the steps so far.
+    Dropout(ReLU(FC(H))). It is what the authors' code does, but that a learned mixture along exactly 300 steps, and 1/√d,
+    stand there in place of W and the mean. If causal, the mean is over the steps so far: a correlation for each step, so that
+    a whole sequence takes memory for T x D x d values (a stream only for D x d).
     """
 
     def __init__(self, dim: int, joint_dim: int, dropout: float, causal: bool) -> None:
@@ -81,8 +82,8 @@ class ChannelCorrelation(nn.Module):
 
     def initial_state(self, batch_size: int) -> list[Tensor]:
         """The sum (B, D, d) and the number (B, 1) of no steps."""
-        device = self.update.weight.device
-        return [torch.zeros(batch_size, *self.dims, device=device), torch.zeros(batch_size, 1, device=device)]
+        like = self.update.weight
+        return [like.new_zeros(batch_size, *self.dims), like.new_zeros(batch_size, 1)]
 
     def step(self, x: Tensor, joint: Tensor, valid: Tensor, state: Iterator[Tensor]) -> tuple[Tensor, list[Tensor]]:
         """The same for the next steps of a stream."""
@@ -109,19 +110,26 @@ class Recursion(nn.Module):
             self.joint = nn.ModuleDict({"all": nn.Linear(total, joint_dim)})
         self.attend = nn.ModuleDict({name: make(dim) for name, dim in dims.items()})
 
-    def _joint(self, features: Features) -> dict[str, Tensor]:
+    def _joint(self, features: Features, valid: Validity) -> dict[str, Tensor]:
         if not self.of_others:
-            joint = self.joint["all"](torch.cat([features[name] for name in self.attend], dim=-1))
+            joint = self.joint["all"](side_by_side(features, valid, self.attend))
             return dict.fromkeys(self.attend, joint)
         return {
-            name: self.joint[name](torch.cat([features[other] for other in self.attend if other != name], dim=-1))
+            name: self.joint[name](side_by_side(features, valid, [other for other in self.attend if other != name]))
             for name in self.attend
         }
 
+    def _there(self, valid: Validity) -> dict[str, Tensor]:
+        """Where both sides of a correlation are: the modality, and one at least of those that its joint is of."""
+        if not self.of_others:
+            return dict(valid)
+        others = {name: [valid[other] for other in self.attend if other != name] for name in self.attend}
+        return {name: valid[name] & torch.stack(others[name]).any(dim=0) for name in self.attend}
+
     def forward(self, features: Features, valid: Validity) -> dict[str, Tensor]:
         """Features (B, T, D_m) and validity (B, T) by modality -> features (B, T, D_m) by modality."""
-        joint = self._joint(features)
-        return {name: attend(features[name], joint[name], valid[name]) for name, attend in self.attend.items()}
+        joint, there = self._joint(features, valid), self._there(valid)
+        return {name: attend(features[name], joint[name], there[name]) for name, attend in self.attend.items()}
 
     def initial_state(self, batch_size: int) -> list[Tensor]:
         """Those of all modalities, one after the other."""
@@ -129,9 +137,9 @@ class Recursion(nn.Module):
 
     def step(self, features: Features, valid: Validity, state: Iterator[Tensor]) -> tuple[dict[str, Tensor], list[Tensor]]:
         """The same for the next steps of a stream."""
-        joint, attended, remembered = self._joint(features), {}, []
+        joint, there, attended, remembered = self._joint(features, valid), self._there(valid), {}, []
         for name, attend in self.attend.items():
-            attended[name], new = attend.step(features[name], joint[name], valid[name], state)
+            attended[name], new = attend.step(features[name], joint[name], there[name], state)
             remembered += new
         return attended, remembered
 

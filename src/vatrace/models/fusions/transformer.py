@@ -37,7 +37,7 @@ class _Layer(nn.Module):
 
     def initial_state(self, batch_size: int) -> list[Tensor]:
         """An empty window of keys, values and validity."""
-        return self.attention.initial_state(batch_size, self.dim, self.dim, self.gathered.weight.device)
+        return self.attention.initial_state(batch_size, self.dim, self.dim, self.gathered.weight)
 
     def step(self, x: Tensor, valid: Tensor, state: Iterator[Tensor]) -> tuple[Tensor, list[Tensor]]:
         """The same for the next steps of a stream."""
@@ -74,6 +74,10 @@ class Transformer(Fusion):
         reach: int | None = None,
     ) -> None:
         super().__init__()
+        if num_heads < 1 or token_dim % num_heads:
+            raise ValueError(f"token_dim must be a multiple of num_heads ({num_heads}), not {token_dim}")
+        if num_layers < 1:
+            raise ValueError(f"num_layers must be at least 1, not {num_layers}")
         self.names, self.out_dim, self.causal = tuple(dims), token_dim * len(dims), causal
         self.project = nn.ModuleDict({name: nn.Linear(dim, token_dim) for name, dim in dims.items()})
         self.layers = nn.ModuleList(
