@@ -96,6 +96,7 @@ def export_onnx(
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # the tracing exporter says that it will go one day
             warnings.simplefilter("ignore", torch.jit.TracerWarning)  # type: ignore[attr-defined]
+            warnings.filterwarnings("ignore", "Constant folding")
             warnings.filterwarnings(
                 "ignore", "Exporting a model to ONNX with a batch_size other than 1"
             )  # of LSTM: ours is given
