@@ -267,7 +267,7 @@ def test_onnx_stream_equals_pytorch(tmp_path: Path, name: str) -> None:
 
 
 def test_onnx_equals_pytorch(tmp_path: Path, model: AffectModel) -> None:
-    export_onnx(model, tmp_path / "model.onnx")  # it raises if any of four lengths differs by more than 1e-4
+    export_onnx(model, str(tmp_path / "model.onnx"))  # it raises if any of four lengths differs by more than 1e-4
 
 
 @pytest.mark.parametrize("modality", ["face", "voice", "words"])

@@ -58,7 +58,7 @@ def _by_name(model: AffectModel, inputs: tuple[Tensor, ...]) -> tuple[dict[str, 
 
 
 def export_onnx(
-    model: AffectModel, path: Path, *, streaming: bool = False, metadata: Mapping[str, object] | None = None
+    model: AffectModel, path: str | Path, *, streaming: bool = False, metadata: Mapping[str, object] | None = None
 ) -> None:
     """Write a model as ONNX, with any batch size and any number of steps.
 
@@ -92,7 +92,7 @@ def export_onnx(
     axes = {name: {0: "batch"} if "state" in name else {0: "batch", 1: "steps"} for name in [*inputs, *outputs]}
     wrapped = (_Stream(model) if streaming else _Whole(model)).eval()  # the exporter puts back the mode that it finds
     axes["recursions"] = {1: "batch", 2: "steps"}
-    with written_whole(path) as temporary:
+    with written_whole(Path(path)) as temporary:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # the tracing exporter says that it will go one day
             warnings.simplefilter("ignore", torch.jit.TracerWarning)  # type: ignore[attr-defined]
