@@ -1,10 +1,14 @@
+from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import pytest
+import torch
 
 from vatrace.config import PRESETS, RunConfig, read_config
 from vatrace.models.affect import AffectModel
 from vatrace.models.attention import TimeAttention
+from vatrace.train import Batch, Epoch, fit
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -45,6 +49,23 @@ def test_the_paper_preset_is_as_printed() -> None:
         0.1,
         1e-8,
     )
+
+
+@pytest.mark.parametrize("output", ["valence", "arousal"])
+def test_the_paper_preset_trains_a_model_for_each_output(output: Literal["valence", "arousal"]) -> None:
+    config = read_config("paper")
+    torch.manual_seed(0)
+    model = AffectModel(replace(config.model, outputs=(output,)))
+    features = {name: torch.randn(2, config.train.win_len, dim) for name, dim in config.model.feature_dims.items()}
+    valid = {name: torch.rand(2, config.train.win_len) < 0.8 for name in features}
+    target = torch.tanh(features["face"][:, :, :1])
+    batch = Batch(features, valid, target, torch.ones(2, config.train.win_len, dtype=torch.bool))
+    before = [value.clone() for value in model.parameters()]
+    epochs: list[Epoch] = []
+    fit(model, lambda number: [batch] * 2, 2, lambda model: 0.0, replace(config.train, num_epochs=1), epochs.append)
+    assert 0 < epochs[0].loss < 2
+    assert epochs[0].learning_rate == pytest.approx(1e-5 / 5)  # the first of five epochs of warm-up
+    assert all(not torch.equal(old, new) for old, new in zip(before, model.parameters(), strict=True))
 
 
 @pytest.mark.parametrize(
