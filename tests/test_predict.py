@@ -19,7 +19,8 @@ def check(prediction: Prediction, duration: float, rate: float = 10) -> None:
     for values in (prediction.valence, prediction.arousal):
         assert values.shape == prediction.times.shape
         assert np.isfinite(values).all() and np.abs(values).max() <= 1
-    assert list(prediction.to_pandas().columns) == ["time", "valence", "arousal", "face", "voice", "words"]
+    assert list(prediction.to_pandas().columns)[:6] == ["time", "valence", "arousal", "face", "voice", "words"]
+    assert len(prediction.to_pandas().columns) == 6 or prediction.explanation
 
 
 def write_srt(path: Path, text: str, duration: float = 6.0) -> Path:
