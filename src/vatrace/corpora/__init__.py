@@ -1,1 +1,1 @@
-"""What there is to learn from: labels, and recordings put together."""
+"""What there is to learn from: a laboratory's recordings with their annotations and splits, and recordings put together."""
