@@ -94,7 +94,7 @@ def speed(folder: Path) -> None:
     crops = np.zeros((1, 48, 48), np.uint8)
 
     def find_faces() -> None:
-        tracker = FaceTracker(landmarker, lambda crops: np.zeros((len(crops), 1), np.float32), Spool(1))
+        tracker = FaceTracker(landmarker, lambda crops: np.zeros((len(crops), 1), np.float32), Spool((1,)))
         for frame in frames:
             tracker.update(frame.image, frame.time, frame.steps)
 

@@ -33,7 +33,7 @@ def landmarker() -> Landmarker:
 
 
 def follow(landmarker: Landmarker, images: list[Image.Image], rate: float = 10) -> FaceTracker:
-    tracker = FaceTracker(landmarker, mean_grey, Spool(8))
+    tracker = FaceTracker(landmarker, mean_grey, Spool((8,)))
     for step, image in enumerate(images):
         tracker.update(image, step / rate, range(step, step + 1))
     return tracker
@@ -153,7 +153,7 @@ def test_a_cut_to_another_person_is_another_person(landmarker: Landmarker, share
 
 
 def track(steps: range, portrait: list[float], size: float = 10.0) -> Track:
-    return Track(Roi(0, 0, 1, 0), 0.0, list(steps), [size] * len(steps), [2 * step for step in steps], np.array(portrait))
+    return Track(Roi(0, 0, 1, 0), 0.0, list(steps), [size] * len(steps), [0.0] * len(steps), [2 * step for step in steps], np.array(portrait))
 
 
 def test_people_never_joins_faces_seen_at_once() -> None:

@@ -1,3 +1,4 @@
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -5,7 +6,7 @@ import pytest
 from PIL import Image
 
 from conftest import CODECS, write_movie
-from vatrace.media import MAX_SIDE, SAMPLING_RATE, AudioReader, MediaError, VideoReader, probe
+from vatrace.media import MAX_SIDE, SAMPLING_RATE, AudioReader, MediaError, VideoReader, frame_times, probe, sound_span
 
 
 def grey(level: float, size: tuple[int, int] = (64, 48)) -> Image.Image:
@@ -49,6 +50,89 @@ def test_each_step_shows_the_picture_that_is_on_show_in_variable_frame_rate(tmp_
     assert {step: shown[step] for step in expected} == pytest.approx(expected, abs=6)
 
 
+def decoded_times(path: Path) -> list[float]:
+    return [frame.time for frame in VideoReader(path, rate=1000)]  # so fine that every picture is on show at a step
+
+
+@pytest.mark.parametrize("suffix", CODECS)
+@pytest.mark.parametrize("frame_rate", [25, 30])
+def test_frame_times_are_those_of_the_decoded_frames(tmp_path: Path, suffix: str, frame_rate: int) -> None:
+    images = [grey(20 + 3 * index) for index in range(50)]
+    path = write_movie(tmp_path / f"a.{suffix}", images, sound=tone(0.5, 2.0), frame_rate=frame_rate)
+    times = frame_times(path)
+    assert len(times) == 50
+    np.testing.assert_allclose(times, decoded_times(path), rtol=0, atol=1e-9)
+
+
+def packet_times(path: Path) -> list[int]:
+    import av
+
+    with av.open(str(path)) as container:
+        return [packet.pts for packet in container.demux(video=0) if packet.pts is not None]
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mkv"])
+def test_frame_times_of_reordered_and_uneven_pictures(tmp_path: Path, suffix: str) -> None:
+    times = [0.0, 0.05, 0.3, 0.35, 1.2, 1.25, 1.9]
+    path = write_movie(tmp_path / f"vfr.{suffix}", [grey(20 + 30 * index) for index in range(len(times))], times)
+    order = packet_times(path)
+    assert order != sorted(order)  # the file does hold B-frames
+    assert frame_times(path) == pytest.approx(times, abs=1e-3)
+    assert frame_times(path) == pytest.approx(decoded_times(path), abs=1e-9)
+
+
+def test_pictures_in_avi_that_were_stored_in_the_order_of_decoding_are_all_seen_in_time(tmp_path: Path) -> None:
+    import av
+
+    path = tmp_path / "b-frames.avi"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=25)
+        stream.width, stream.height = grey(0).size
+        stream.pix_fmt, stream.options = "yuv420p", {"bf": "3", "b-adapt": "0"}
+        for index in range(75):
+            frame = av.VideoFrame.from_image(grey(20 + 3 * index))
+            frame.pts, frame.time_base = index, Fraction(1, 25)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    with av.open(str(path)) as container:
+        order = [frame.pts for frame in container.decode(video=0)]
+    assert order != sorted(order)
+    frames = list(VideoReader(path, 25))
+    assert [frame.steps for frame in frames] == [range(index, index + 1) for index in range(75)]
+    assert [level(frame.image) for frame in frames] == pytest.approx([20 + 3 * index for index in range(75)], abs=2)
+    np.testing.assert_allclose(frame_times(path), np.arange(75) / 25, atol=1e-9)
+
+
+def test_frame_times_of_late_pictures_and_of_joined_files_are_those_of_the_reader(tmp_path: Path) -> None:
+    images = [grey(20 + 3 * index) for index in range(50)]
+    late = write_movie(tmp_path / "late.mkv", images[:5], [1.0, 1.1, 1.2, 1.3, 1.4], sound=tone(0, 2))
+    assert frame_times(late) == pytest.approx([1.0, 1.1, 1.2, 1.3, 1.4], abs=1e-3)
+    part = write_movie(tmp_path / "part.mpg", images, sound=tone(0.5, 2.0))
+    joined = tmp_path / "joined.mpg"
+    joined.write_bytes(part.read_bytes() * 2)
+    assert len(frame_times(joined)) == 100
+    assert frame_times(joined) == pytest.approx(decoded_times(joined), abs=1e-9)
+
+
+def test_frame_times_where_the_file_has_none_follow_from_the_frame_rate(tmp_path: Path) -> None:
+    import av
+
+    path = tmp_path / "raw.h264"
+    with av.open(str(path), "w", format="h264") as container:
+        stream = container.add_stream("libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for index in range(20):
+            container.mux(stream.encode(av.VideoFrame.from_image(grey(10 * index))))
+        container.mux(stream.encode(None))
+    assert frame_times(path) == pytest.approx(np.arange(20) / 25)
+
+
+def test_sound_alone_has_no_frame_times(tmp_path: Path) -> None:
+    path = write_movie(tmp_path / "sound.mp4", sound=tone(0, 1))
+    with pytest.raises(MediaError, match="no pictures"):
+        frame_times(path)
+
+
 def test_pictures_that_start_late_leave_the_first_steps_empty(tmp_path: Path) -> None:
     path = write_movie(tmp_path / "late.mkv", [grey(100)] * 5, [1.0, 1.1, 1.2, 1.3, 1.4], sound=tone(0, 2))
     assert next(iter(VideoReader(path, rate=10))).steps.start == 10
@@ -61,6 +145,13 @@ def test_sound_that_starts_late_is_preceded_by_silence(tmp_path: Path, suffix: s
     sound = np.concatenate(list(reader))
     assert onset(sound) == pytest.approx(1.0, abs=0.03)
     assert reader.end == pytest.approx(2.5, abs=0.05)
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mkv"])
+def test_the_span_of_the_sound_is_known_from_its_packets(tmp_path: Path, suffix: str) -> None:
+    path = write_movie(tmp_path / f"late.{suffix}", [grey(100)] * 75, sound=tone(0, 1.5), sound_start=1.0)
+    assert sound_span(path) == pytest.approx((1.0, 2.5), abs=0.05)
+    assert sound_span(write_movie(tmp_path / f"silent.{suffix}", [grey(100)] * 5)) is None
 
 
 def test_audio_blocks_have_the_length_asked_for_and_join_to_the_whole(talking: Path) -> None:

@@ -4,7 +4,7 @@ from vatrace.spool import Spool
 
 
 def test_rows_are_read_back_and_what_was_not_written_is_zero() -> None:
-    spool = Spool(3)
+    spool = Spool((3,))
     rows = np.arange(12, dtype=np.float32).reshape(4, 3)
     spool.write(5, rows)
     assert spool.length == 9
@@ -16,4 +16,4 @@ def test_rows_are_read_back_and_what_was_not_written_is_zero() -> None:
 
 
 def test_an_empty_spool_reads_as_zeros() -> None:
-    assert not Spool(2).read(100, 103).any()
+    assert not Spool((2,)).read(100, 103).any()

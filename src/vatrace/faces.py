@@ -51,7 +51,7 @@ SAME_PERSON = 0.9
 clip are at 0.99 or more, different speakers at 0.90 or less."""
 
 FaceEncoder = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
-"""Grey crops (N, 48, 48) to embeddings (N, E)."""
+"""RGB crops (N, 48, 48, 3) to embeddings (N, E)."""
 
 
 @dataclass
@@ -63,6 +63,7 @@ class Track:
         last_seen: seconds.
         steps: grid steps at which it was seen, ascending.
         sizes: side of its crop in pixels at each of them.
+        centres: how far to the right its crop's centre is at each of them, pixels.
         rows: where its embedding at each of them is in the tracker's spool.
         portrait: (768,) sum of its portraits.
     """
@@ -71,6 +72,7 @@ class Track:
     last_seen: float = 0.0
     steps: list[int] = field(default_factory=list)
     sizes: list[float] = field(default_factory=list)
+    centres: list[float] = field(default_factory=list)
     rows: list[int] = field(default_factory=list)
     portrait: NDArray[np.float64] = field(default_factory=lambda: np.zeros(PORTRAIT_SIZE**2 * 3))
 
@@ -92,8 +94,8 @@ def aligned_square(points: NDArray[np.float64]) -> Roi:
 
 
 def expression_crop(picture: Image.Image, square: Roi) -> NDArray[np.uint8]:
-    """The grey (48, 48) picture of a face, 0..255."""
-    return np.asarray(crop(picture, square_matrix(square, CROP_SIZE), CROP_SIZE).convert("L"))
+    """The (48, 48, 3) RGB picture of a face, 0..255."""
+    return np.asarray(crop(picture, square_matrix(square, CROP_SIZE), CROP_SIZE))
 
 
 def _portrait(picture: Image.Image, square: Roi) -> NDArray[np.float64]:
@@ -115,13 +117,14 @@ class FaceTracker:
         landmarker: finds faces and landmarks.
         encoder: turns crops into embeddings.
         spool: takes the embeddings of all faces, one after the other.
+        crops: takes their crops likewise, where they are to be kept.
     """
 
-    def __init__(self, landmarker: Landmarker, encoder: FaceEncoder, spool: Spool) -> None:
+    def __init__(self, landmarker: Landmarker, encoder: FaceEncoder, spool: Spool, crops: Spool | None = None) -> None:
         self.tracks: list[Track] = []
         self._landmarker = landmarker
         self._encoder = encoder
-        self._spool = spool
+        self._spool, self._crops = spool, crops
         self._live: list[Track] = []
         self._lost: list[Track] = []
         self._thumbnail: NDArray[np.float32] | None = None
@@ -145,13 +148,16 @@ class FaceTracker:
         if not found:
             return
         squares = [aligned_square(points) for _, points in found]
-        embeddings = self._encoder(np.stack([expression_crop(picture, square) for square in squares]))
+        crops = np.stack([expression_crop(picture, square) for square in squares])
         first = self._spool.length
-        self._spool.write(first, embeddings)
+        self._spool.write(first, self._encoder(crops))
+        if self._crops is not None:
+            self._crops.write(first, crops)
         for row, ((track, points), square) in enumerate(zip(found, squares, strict=True), first):
             track.roi, track.last_seen = roi_from_mesh(points), time
             track.steps.extend(steps)
             track.sizes.extend([square.side] * len(steps))
+            track.centres.extend([square.x] * len(steps))
             track.rows.extend([row] * len(steps))
             track.portrait += _portrait(picture, square)
 
@@ -221,6 +227,11 @@ class Person:
     def prominence(self) -> float:
         """Steps times size, in pixels."""
         return sum(sum(track.sizes) for track in self.tracks)
+
+    @property
+    def centre(self) -> float:
+        """How far to the right the face is on average, in pixels."""
+        return sum(sum(track.centres) for track in self.tracks) / len(self.steps)
 
 
 def people(tracks: list[Track], num_steps: int) -> list[Person]:

@@ -6,6 +6,8 @@ and turned phone video come out right.
 
 from __future__ import annotations
 
+import heapq
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +32,14 @@ MAX_DRIFT = 0.05
 TIME_JUMP, LONGEST_GAP = 1.0, 600.0
 """Seconds that timestamps may go back, or ahead from one frame to the next, and still be believed; beyond, they have started
 anew, as in files that were joined, and time goes on from where it was."""
+
+
+CLOCK_TOLERANCE = 2e-3
+"""Seconds by which a picture may be late at a step and still be on show: containers round times, Matroska to milliseconds."""
+
+
+MAX_REORDER = 16
+"""Frames by which the order of decoding and that of presentation can differ, as H.264 has it."""
 
 
 class MediaError(ValueError):
@@ -128,21 +138,116 @@ class _Clock:
     """Times from the container's start that go on where timestamps start anew or are missing.
 
     Args:
-        start: the container's time zero in seconds.
+        start: the container's time zero in seconds; None for the first frame's.
     """
 
-    def __init__(self, start: float) -> None:
-        self._offset = -start
+    def __init__(self, start: float | None) -> None:
+        self._offset = None if start is None else -start
         self._expected = 0.0
 
     def time(self, stamp: float | None, duration: float) -> float:
         """The time of a frame with this timestamp (None: it follows the one before) and duration, in seconds."""
-        time = self._expected if stamp is None else stamp + self._offset
+        if self._offset is None and stamp is not None:
+            self._offset = -stamp
+        time = self._expected if stamp is None or self._offset is None else stamp + self._offset
         if not -TIME_JUMP < time - self._expected < LONGEST_GAP:
-            self._offset += self._expected - time
+            self._offset = (self._offset or 0.0) + self._expected - time
             time = self._expected
         self._expected = time + duration
         return time
+
+
+def _has_decoding_times(container: Any, stream: Any) -> bool:
+    """Whether timestamps say when pictures are decoded, not when they are shown: AVI knows no other, and counts the delay."""
+    return bool(container.format.name == "avi" and stream.codec_context.has_b_frames)
+
+
+def _picture_clock(container: Any, stream: Any) -> _Clock:
+    return _Clock(None if _has_decoding_times(container, stream) else _start(container))
+
+
+def _usual_duration(stream: Any) -> float:
+    """Seconds that a picture of this stream lasts where nothing else is said."""
+    return float(1 / stream.average_rate) if stream.average_rate else 0.04
+
+
+def frame_times(path: Path) -> NDArray[np.float64]:
+    """When each picture of a video is shown, by its packets alone: nothing is decoded, so an hour takes a second.
+
+    They are the times of the frames that `VideoReader` sees, but that a picture which can't be decoded is counted here.
+
+    Args:
+        path: the video.
+
+    Returns:
+        (F,) seconds from the container's start, ascending, one for each picture.
+
+    Raises:
+        MediaError: if it can't be opened or there are no pictures in it.
+    """
+    times: list[float] = []
+    with _open(path) as container:
+        stream = _video_stream(container)
+        if stream is None:
+            raise MediaError(f"{path}: no pictures in it")
+        clock, usual = _picture_clock(container, stream), _usual_duration(stream)
+        for stamp, duration in _stamps(container, stream):
+            time = clock.time(stamp, duration or usual)
+            if not times and time < usual:  # as in VideoReader
+                time = 0.0
+            if not times or time > times[-1]:
+                times.append(time)
+    if not times:
+        raise MediaError(f"{path}: no pictures in it")
+    return np.array(times)
+
+
+def sound_span(path: Path) -> tuple[float, float] | None:
+    """When a recording's sound starts and ends, in seconds from the container's start, by its packets alone; None without any.
+
+    Raises:
+        MediaError: if it can't be opened.
+    """
+    with _open(path) as container:
+        if not container.streams.audio:
+            return None
+        clock = _Clock(_start(container))
+        spans = [(clock.time(stamp, length), length) for stamp, length in _stamps(container, container.streams.audio[0])]
+    return (max(spans[0][0], 0.0), spans[-1][0] + spans[-1][1]) if spans else None
+
+
+def _stamps(container: Any, stream: Any) -> Iterator[tuple[float | None, float]]:
+    """Presentation time (None where unknown) and duration of each packet, in seconds and in the order of presentation.
+
+    Packets come in the order of decoding. They are sorted between two jumps of the decoding time, so that the pictures of files
+    that were joined aren't mixed.
+    """
+    import av
+
+    part: list[tuple[float | None, float]] = []
+    previous: float | None = None
+
+    def in_order() -> list[tuple[float | None, float]]:
+        return part if any(stamp is None for stamp, _ in part) else sorted(part, key=lambda item: item[0] or 0.0)
+
+    packets = container.demux(stream)
+    while True:
+        try:
+            packet = next(packets, None)
+        except av.FFmpegError:  # a damaged end: what comes before it stands
+            packet = None
+        if packet is None:
+            break
+        if packet.size == 0 or packet.is_discard:
+            continue
+        decoding, showing = (None if value is None else float(value * packet.time_base) for value in (packet.dts, packet.pts))
+        if decoding is not None:
+            if previous is not None and not -TIME_JUMP < decoding - previous < LONGEST_GAP:
+                yield from in_order()
+                part = []
+            previous = decoding
+        part.append((decoding if showing is None else showing, float((packet.duration or 0) * packet.time_base)))
+    yield from in_order()
 
 
 def _frames(container: Any, stream: Any) -> Iterator[tuple[Any, str | None]]:
@@ -162,6 +267,25 @@ def _frames(container: Any, stream: Any) -> Iterator[tuple[Any, str | None]]:
             yield from ((frame, None) for frame in packet.decode())
         except av.FFmpegError as error:
             yield None, _reason(error)
+
+
+def _in_order(frames: Iterator[tuple[Any, str | None]], depth: int) -> Iterator[tuple[Any, float | None, str | None]]:
+    """Frames with their timestamps, put right where these are of decoding.
+
+    Decoders give frames in the order of presentation, so that each has the earliest time of the next `depth`, at least.
+    """
+    waiting: deque[Any] = deque()
+    stamps: list[float] = []
+    for frame, damage in frames:
+        if frame is None or depth == 0 or frame.time is None:
+            yield frame, None if frame is None else frame.time, damage
+            continue
+        waiting.append(frame)
+        heapq.heappush(stamps, frame.time)
+        if len(stamps) > depth:
+            yield waiting.popleft(), heapq.heappop(stamps), None
+    while waiting:
+        yield waiting.popleft(), heapq.heappop(stamps), None
 
 
 class VideoReader:
@@ -197,7 +321,7 @@ class VideoReader:
             self.end = time + duration
         if previous is None:
             raise MediaError(f"{self.path}: no picture in it can be decoded ({self.damage or 'no frames'})")
-        yield from self._shown(*previous, until=max(self.end, previous[1] + 1e-6))
+        yield from self._shown(*previous, until=max(self.end, previous[1] + 2 * CLOCK_TOLERANCE))
 
     def _decode(self) -> Iterator[tuple[Any, float, float]]:
         """Frames with their times and durations in seconds."""
@@ -206,16 +330,17 @@ class VideoReader:
             if stream is None:
                 raise MediaError(f"{self.path}: no pictures in it")
             stream.thread_type = "AUTO"
-            clock = _Clock(_start(container))
+            clock = _picture_clock(container, stream)
             self._aspect = float(stream.sample_aspect_ratio or 1)  # old cameras' pixels are not square
-            usual = float(1 / stream.average_rate) if stream.average_rate else 0.04
+            usual = _usual_duration(stream)
             latest: float | None = None
-            for frame, damage in _frames(container, stream):
+            decoding_times = _has_decoding_times(container, stream)
+            for frame, stamp, damage in _in_order(_frames(container, stream), MAX_REORDER if decoding_times else 0):
                 if frame is None:
                     self.damage = self.damage or damage
                     continue
                 duration = float(frame.duration * frame.time_base) if frame.duration and frame.time_base else usual
-                time = clock.time(frame.time, duration)
+                time = clock.time(stamp, duration)
                 if latest is None and time < usual:  # less than a frame late, or early, is on time
                     time = 0.0
                 if latest is None or time > latest:
@@ -223,8 +348,7 @@ class VideoReader:
                     yield frame, time, duration
 
     def _shown(self, frame: Any, time: float, until: float) -> Iterator[Frame]:
-        tolerance = 1e-6  # timestamps are rounded to the container's clock
-        first, stop = (int(np.ceil((moment - tolerance) * self.rate)) for moment in (time, until))
+        first, stop = (int(np.ceil((moment - CLOCK_TOLERANCE) * self.rate)) for moment in (time, until))
         if first < stop:
             yield Frame(_upright(frame, self._aspect), time, range(first, stop))
 

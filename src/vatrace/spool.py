@@ -2,38 +2,42 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 
 class Spool:
-    """Rows of float16 in a temporary file that goes when this object does.
+    """Rows of one shape in a temporary file that goes when this object does.
 
     Args:
-        dim: values in a row.
+        shape: of a row.
+        dtype: of its values.
 
     Attributes:
         length: one more than the last row written.
     """
 
-    def __init__(self, dim: int) -> None:
+    def __init__(self, shape: tuple[int, ...], dtype: DTypeLike = np.float16) -> None:
         self.length = 0
-        self._dim = dim
-        self._row_size = dim * np.dtype(np.float16).itemsize
+        self.shape, self.dtype = shape, np.dtype(dtype)
+        self._row_size = math.prod(shape) * self.dtype.itemsize
         self._file = tempfile.TemporaryFile(prefix="vatrace-")  # noqa: SIM115 - it lives as long as this object
 
-    def write(self, start: int, rows: NDArray[np.floating]) -> None:
-        """Put rows (n, dim) at `start`, over what is there."""
+    def write(self, start: int, rows: NDArray[Any]) -> None:
+        """Put rows (n, ...) at `start`, over what is there."""
         self._file.seek(start * self._row_size)
-        self._file.write(np.ascontiguousarray(rows, dtype=np.float16).tobytes())
+        self._file.write(np.ascontiguousarray(rows, dtype=self.dtype).tobytes())
         self.length = max(self.length, start + len(rows))
 
-    def read(self, start: int, stop: int) -> NDArray[np.float16]:
-        """Rows `start` to `stop` (stop - start, dim); zeros where none was written."""
+    def read(self, start: int, stop: int) -> NDArray[Any]:
+        """Rows `start` to `stop` (stop - start, ...); zeros where none was written."""
         self._file.seek(start * self._row_size)
-        found = np.frombuffer(self._file.read((stop - start) * self._row_size), dtype=np.float16).reshape(-1, self._dim)
-        rows = np.zeros((stop - start, self._dim), dtype=np.float16)
+        content = self._file.read((stop - start) * self._row_size)
+        found = np.frombuffer(content, dtype=self.dtype).reshape(-1, *self.shape)
+        rows = np.zeros((stop - start, *self.shape), dtype=self.dtype)
         rows[: len(found)] = found
         return rows

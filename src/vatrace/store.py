@@ -219,6 +219,9 @@ class Store:
         """The recordings that are there, ascending."""
         return sorted(file.parent.name for file in self.path.glob("recordings/*/meta.json") if _is_name(file.parent.name))
 
+    def __contains__(self, name: str) -> bool:
+        return (self.path / "recordings" / name / "meta.json").is_file()
+
     def recording(self, name: str) -> Recording:
         """One recording.
 
@@ -289,6 +292,10 @@ class Store:
         (self.path / "labels").mkdir(exist_ok=True)
         with written_whole(self.path / "labels" / f"{name}.npy") as temporary:
             np.save(temporary, np.asarray(labels, dtype=np.float32))
+
+    def remove_labels(self, name: str) -> None:
+        """Forget the labels of a recording."""
+        (self.path / "labels" / f"{name}.npy").unlink(missing_ok=True)
 
     def write_corpus(self, members: Mapping[str, Membership], facts: Mapping[str, Any]) -> None:
         """Write the splits and subjects of all recordings, and facts about the labels (see `corpus_facts`)."""

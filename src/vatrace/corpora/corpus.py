@@ -24,8 +24,8 @@ class Source:
 
     Attributes:
         name: unique in the corpus, and a file name.
-        media: the video or sound; None where there is none. Recordings of two people may share one.
-        split: None where nothing is said.
+        media: the video or sound; None where it is missing. Recordings of two people may share one.
+        split: None where nothing is said, or more than one.
         subject: recordings with people in common have the same; they never go to different folds.
         face_folder: cropped faces of this person as pictures named by the frame's number from 1 (`00001.jpg`);
             None for finding faces in the video.

@@ -9,7 +9,7 @@ from vatrace.weights import onnx_session
 
 
 class FaceEncoder:
-    """Grey face crops to embeddings.
+    """Face crops to embeddings.
 
     Args:
         threads: CPU threads.
@@ -19,13 +19,20 @@ class FaceEncoder:
         self._session = onnx_session("face.onnx", threads)
 
     def __call__(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """(N, 48, 48) grey values 0..255 -> (N, 128) embeddings."""
+        """(N, 48, 48, 3) RGB, or (N, 48, 48) grey, values 0..255 -> (N, 128) embeddings."""
         return self._run("embedding", crops)
 
     def expressions(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """(N, 48, 48) -> (N, 8) probabilities of neutral, happiness, surprise, sadness, anger, disgust, fear, contempt."""
+        """The same -> (N, 8) probabilities of neutral, happiness, surprise, sadness, anger, disgust, fear, contempt."""
         return self._run("expression", crops)
 
     def _run(self, output: str, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
-        (result,) = self._session.run([output], {"faces": crops[:, None].astype(np.float32)})
+        grey = crops if crops.ndim == 3 else luma(crops)
+        (result,) = self._session.run([output], {"faces": grey[:, None].astype(np.float32)})
         return np.asarray(result, dtype=np.float32)
+
+
+def luma(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """RGB (..., 3) to grey (...): the luma of ITU-R BT.601, in the integers that Pillow's mode "L" has it in."""
+    weighted = rgb.astype(np.uint32) @ np.array([19595, 38470, 7471], dtype=np.uint32)
+    return ((weighted + 0x8000) >> 16).astype(np.uint8)

@@ -1,20 +1,15 @@
-"""The command line; the only module that prints or exits."""
+"""The commands predict and demo."""
 
 from __future__ import annotations
 
 import argparse
-import logging
-import os
-import sys
-import tempfile
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from io import TextIOWrapper
+from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from vatrace import __version__
+from vatrace.cli.terminal import complain, make_folder, progress_bars, reason, refuse_existing
 from vatrace.media import SOUND_SUFFIXES, VIDEO_SUFFIXES, MediaError
 from vatrace.predict import DEFAULT_RATE, MAX_RATE, load_model
 from vatrace.prediction import MODALITIES
@@ -22,18 +17,8 @@ from vatrace.weights import MissingWeightsError, find_whisper
 from vatrace.writers import FORMATS, check_formats, written_whole
 
 if TYPE_CHECKING:
-    from vatrace.predict import Model, Progress
+    from vatrace.predict import Model
     from vatrace.prediction import Prediction
-
-INTERRUPTED = 130
-
-TOP_EPILOG = """examples:
-  vatrace demo                                   try it on a recording made from installed packages
-  vatrace predict talk.mp4                       talk.csv and talk.png in this folder
-  vatrace predict videos/ --out traces           every recording in a folder
-
-Everything runs on this machine; nothing is sent anywhere.
-"""
 
 PREDICT_EPILOG = """examples:
   vatrace predict talk.mp4
@@ -50,18 +35,9 @@ Exit status: 0 if all went well, 1 if a recording failed (the others are done), 
 """
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """The parser of all commands."""
+def add_parsers(commands: Any) -> None:
+    """Add predict and demo to the commands."""
     raw = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser(
-        prog="vatrace",
-        description="Valence and arousal over time from video, by face, voice and words.",
-        epilog=TOP_EPILOG,
-        formatter_class=raw,
-    )
-    parser.add_argument("--version", action="version", version=f"vatrace {__version__}")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-
     predict = commands.add_parser(
         "predict",
         help="recordings in, traces out",
@@ -104,7 +80,6 @@ def build_parser() -> argparse.ArgumentParser:
     demo.add_argument("--overwrite", action="store_true", help="replace results that are there already")
     _add_model_options(demo)
     demo.set_defaults(run=run_demo)
-    return parser
 
 
 def _add_model_options(parser: argparse.ArgumentParser) -> None:
@@ -191,14 +166,14 @@ def run_predict(args: argparse.Namespace) -> int:
             recordings += expand(source)
         except (MediaError, OSError) as error:
             failures += 1
-            _complain(error)
+            complain(error)
     recordings = list(dict.fromkeys(recordings))
     names = result_names(recordings)
     if args.transcript is not None and len(recordings) != 1:
         raise ValueError(f"--transcript belongs to one recording, not to {len(recordings)}")
     if not recordings:
         return 1
-    _make_folder(args.out)
+    make_folder(args.out)
     model = _load(args)
     suffixes = [*args.format, "png", *(["html"] if args.report else [])]
     done = 0
@@ -209,9 +184,9 @@ def run_predict(args: argparse.Namespace) -> int:
         except (MissingWeightsError, BrokenPipeError):
             raise  # the others would fail alike
         except (MediaError, OSError, ValueError) as error:
-            _complain(error)
+            complain(error)
         except Exception as error:  # one recording must not stop the others, whatever it is
-            _complain(f"{recording}: {type(error).__name__}: {error} (a fault in vatrace: please report it)")
+            complain(f"{recording}: {type(error).__name__}: {error} (a fault in vatrace: please report it)")
     if len(recordings) > 1:
         print(f"{done} of {len(recordings)} recordings done")
     return int(failures > 0 or done < len(recordings))
@@ -221,8 +196,8 @@ def _process(recording: Path, targets: dict[str, Path], args: argparse.Namespace
     """Predict one recording and write its results."""
     if any(path.exists() and recording.exists() and path.samefile(recording) for path in targets.values()):
         raise FileExistsError(f"{recording}: its own result would replace it, give another folder with --out")
-    _refuse_existing(targets.values(), args.overwrite)
-    with _progress(recording.name) as progress:
+    refuse_existing(targets.values(), args.overwrite)
+    with progress_bars(recording.name) as progress:
         prediction = model.predict(
             recording,
             rate=args.rate,
@@ -232,12 +207,6 @@ def _process(recording: Path, targets: dict[str, Path], args: argparse.Namespace
             progress=progress,
         )
     _write(prediction, targets)
-
-
-def _refuse_existing(paths: Iterable[Path], overwrite: bool) -> None:
-    existing = [path for path in paths if path.exists()]
-    if existing and not overwrite:
-        raise FileExistsError(f"{existing[0]}: already there: give another folder with --out, or replace it with --overwrite")
 
 
 def _write(prediction: Prediction, targets: dict[str, Path]) -> None:
@@ -251,7 +220,7 @@ def _write(prediction: Prediction, targets: dict[str, Path]) -> None:
                 writers[suffix](prediction, temporary)
     except OSError as error:
         folder = next(iter(targets.values())).parent
-        raise OSError(f"{prediction.source}: can't write its results to {folder} ({_reason(error)})") from error
+        raise OSError(f"{prediction.source}: can't write its results to {folder} ({reason(error)})") from error
     print(f"{prediction.source.name}: {summary(prediction)} -> {', '.join(map(str, targets.values()))}", flush=True)
     for note in prediction.notes:
         print(f"  note: {note}", flush=True)
@@ -263,13 +232,13 @@ def run_demo(args: argparse.Namespace) -> int:
 
     targets = {suffix: args.out / f"demo.{suffix}" for suffix in ("csv", "png", "html")}
     video = args.out / "demo.mp4"
-    _refuse_existing([*targets.values(), video], args.overwrite)
+    refuse_existing([*targets.values(), video], args.overwrite)
     find_whisper(args.whisper)  # if it is missing, that should be said before anything is made
-    _make_folder(args.out)
+    make_folder(args.out)
     model = _load(args)
     with written_whole(video) as temporary:
         make_demo(temporary)
-    with _progress(video.name) as progress:
+    with progress_bars(video.name) as progress:
         prediction = model.predict(video, progress=progress)
     _write(prediction, targets)
     print(f"open {targets['html']} to look at it, {video} is what it was made from")
@@ -278,73 +247,3 @@ def run_demo(args: argparse.Namespace) -> int:
 
 def _load(args: argparse.Namespace) -> Model:
     return load_model(fusion=args.model, whisper=args.whisper)
-
-
-def _make_folder(folder: Path) -> None:
-    """Make the folder and see that it can be written in, before hours of work.
-
-    Raises:
-        OSError: if it can't.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise OSError(f"{folder}: can't write there ({_reason(error)})") from error
-
-
-def _reason(error: OSError) -> str:
-    return (error.strerror or str(error)).lower()
-
-
-@contextmanager
-def _progress(name: str) -> Iterator[Progress | None]:
-    """A bar for each stage, on a terminal only."""
-    if sys.stderr is None or not sys.stderr.isatty():
-        yield None
-        return
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
-        stages = {}
-
-        def show(stage: str, share: float) -> None:
-            if stage not in stages:
-                stages[stage] = bars.add_task(f"{escape(name)}: {stage}", total=1.0)
-            bars.update(stages[stage], completed=share)
-
-        yield show
-
-
-def _complain(error: object) -> None:
-    print(f"error: {error}", file=sys.stderr, flush=True)
-
-
-def main(argv: Sequence[str] | None = None) -> None:
-    """Run a command and exit with its status."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIOWrapper):  # a name that the terminal can't show must not lose its results
-            stream.reconfigure(errors="backslashreplace")
-    logging.basicConfig(format="%(message)s")
-    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
-    args = build_parser().parse_args(argv)
-    try:
-        status = args.run(args)
-    except BrokenPipeError:  # whoever read the output has gone, as `head` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        status = 1
-    except (MediaError, MissingWeightsError, ImportError, ValueError, OSError) as error:
-        _complain(error)
-        status = 1
-    except KeyboardInterrupt:
-        print("stopped; recordings finished before are kept", file=sys.stderr)
-        status = INTERRUPTED
-    sys.exit(status)
-
-
-if __name__ == "__main__":
-    main()

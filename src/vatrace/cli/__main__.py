@@ -1,0 +1,5 @@
+"""`python -m vatrace.cli`."""
+
+from vatrace.cli import main
+
+main()

@@ -1,0 +1,75 @@
+"""What all commands have in common on the terminal."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from vatrace.perceive import Progress
+
+
+def refuse_existing(paths: Iterable[Path], overwrite: bool) -> None:
+    """Raise FileExistsError if a result is there already and may not be replaced."""
+    existing = [path for path in paths if path.exists()]
+    if existing and not overwrite:
+        raise FileExistsError(f"{existing[0]}: already there: give another folder with --out, or replace it with --overwrite")
+
+
+def make_folder(folder: Path) -> None:
+    """Make the folder and see that it can be written in, before hours of work.
+
+    Raises:
+        OSError: if it can't.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise OSError(f"{folder}: can't write there ({reason(error)})") from error
+
+
+def reason(error: OSError) -> str:
+    """What the system says of an error, to stand in a sentence."""
+    return (error.strerror or str(error)).lower()
+
+
+@contextmanager
+def progress_bars(name: str) -> Iterator[Progress | None]:
+    """A bar for each stage, on a terminal only."""
+    if sys.stderr is None or not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
+        stages = {}
+
+        def show(stage: str, share: float) -> None:
+            if stage not in stages:
+                stages[stage] = bars.add_task(f"{escape(name)}: {stage}", total=1.0)
+            bars.update(stages[stage], completed=share)
+
+        yield show
+
+
+def complain(error: object) -> None:
+    """Print an error; the command goes on or ends as its caller says."""
+    print(f"error: {error}", file=sys.stderr, flush=True)
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table in plain text; only its last column is as long as it needs to be."""
+    widths = [max(len(row[column]) for row in [header, *rows]) for column in range(len(header) - 1)]
+    return "\n".join(
+        "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[-1]]).rstrip()
+        for row in [header, *rows]
+    )

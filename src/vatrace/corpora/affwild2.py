@@ -1,0 +1,300 @@
+"""Aff-Wild2 as the ABAW challenges give it out, wherever its parts lie below one folder.
+
+    .../Train_Set/NAME.txt, .../Validation_Set/NAME.txt    header `valence,arousal`, a row a frame, -5 where not annotated
+    .../NAME.mp4 (or .avi)                                 the raw videos, in `batch1`, `batch2`, `new_vids` or elsewhere
+    .../cropped_aligned/NAME/00001.jpg                     faces, by the frame's number from 1, with gaps
+    .../Valence_Arousal_..._test_set_release.txt           the test set's names, or the sample of a submission
+    subjects.csv                                           not of Aff-Wild2: recording,subject, where a laboratory knows them
+
+Row k of the annotations, counted from 0, is video frame k and face picture k + 1. `NAME_left` and `NAME_right` are two people
+in the video NAME; if one of them has no such ending, it is the other side.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import defaultdict
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vatrace.corpora.corpus import Annotation, Corpus, CorpusError, Source, Split
+from vatrace.corpora.tables import read_table
+from vatrace.media import VIDEO_SUFFIXES
+
+NOT_ANNOTATED = -5.0
+SPLIT_FOLDERS: dict[str, Split] = {
+    "train_set": "train",
+    "training_set": "train",
+    "validation_set": "dev",
+    "val_set": "dev",
+    "test_set": "test",
+}
+"""Names of the folders of annotations over the years, in lower case."""
+
+PICTURE = re.compile(r"(\d{5,})\.(jpe?g|png)", re.IGNORECASE)
+CROPPED = re.compile(r"crop|align|face", re.IGNORECASE)
+"""A folder of numbered pictures holds faces if it, or one above it, is called so; whole frames are kept in such folders too."""
+TEST_LIST = re.compile(r"(^|[^a-z])(va|valence)[^a-z](.*[^a-z])?test.?set", re.IGNORECASE)
+LOCATION = re.compile(r"([^/\\,]+)[/\\](\d+)\.\w+$")
+
+Side = Literal["left", "right"]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where the parts of the corpus lie; where there are several of one name, the first is used.
+
+    Attributes:
+        root: the folder that was searched.
+        videos: by name.
+        faces: folders of face pictures, by recording. Those that are aligned come first, then those that hold any.
+        labels: annotation files with their splits, by recording.
+        listed: recordings in lists of the test set, each with the last picture that a submission must have of it; 0 where
+            only its name is listed.
+        pictures: folders that hold folders of numbered pictures, but are not called cropped, aligned or faces.
+    """
+
+    root: Path
+    videos: dict[str, list[Path]]
+    faces: dict[str, list[Path]]
+    labels: dict[str, list[tuple[Split, Path]]]
+    listed: dict[str, int]
+    pictures: tuple[Path, ...]
+
+    def splits(self, name: str) -> set[Split]:
+        """The splits that a recording is said to be in; it should be one."""
+        said = {split for split, _ in self.labels.get(name, [])}
+        return said | {"test"} if name in self.listed else said
+
+    def person(self, name: str) -> tuple[str, Side | None]:
+        """The name of the video that a recording is of, and which person of two it says to be."""
+        if name not in self.videos:  # else a video is truly called so
+            for side in ("left", "right"):
+                if name.endswith(f"_{side}"):
+                    return name.removesuffix(f"_{side}"), side
+        return name, None
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What a list of the test set or a sample of a submission asks for.
+
+    Attributes:
+        names: recordings, in order.
+        recording: (N,) the place in `names` of each frame that must be in a submission, in its order; empty where only names
+            are listed: then every frame of each video must be.
+        picture: (N,) the numbers of those frames, from 1.
+    """
+
+    names: tuple[str, ...]
+    recording: NDArray[np.int64]
+    picture: NDArray[np.int64]
+
+
+def find(root: Path) -> Layout:
+    """Search a folder and those below it. Folders of face pictures are not read beyond their first picture.
+
+    Raises:
+        CorpusError: if a folder or list can't be read, or a recording has two annotation files of one split.
+    """
+    videos, faces, empty, labels = (defaultdict[str, list[Path]](list) for _ in range(4))
+    listed: dict[str, int] = {}
+    pictures: set[Path] = set()
+    for folder, files, numbered in _walk(root):
+        cropped = CROPPED.search(str(folder.relative_to(root)))
+        if numbered and cropped:
+            faces[folder.name].append(folder)
+        elif numbered:
+            pictures.add(folder.parent)
+        elif cropped:
+            empty[folder.name].append(folder)
+        for path in files:
+            if path.suffix.lower() in VIDEO_SUFFIXES:
+                videos[path.stem].append(path)
+        texts = [path for path in files if path.suffix.lower() == ".txt"]
+        if folder.name.lower() in SPLIT_FOLDERS and any(_has_header(path) for path in texts):
+            for path in texts:
+                labels[path.stem].append(path)
+        else:
+            for path in (path for path in texts if TEST_LIST.search(path.stem)):
+                _merge_last(listed, read_listing(path))
+    for name in {*labels, *listed} & set(empty):
+        faces[name] += empty[name]
+    for folders in faces.values():
+        folders.sort(
+            key=lambda folder: (folder in empty[folder.name], "align" not in str(folder.relative_to(root)).lower(), folder)
+        )
+    return Layout(
+        root=root,
+        videos={name: sorted(paths) for name, paths in videos.items()},
+        faces=dict(faces),
+        labels={name: _with_splits(paths, root) for name, paths in labels.items()},
+        listed=listed,
+        pictures=tuple(sorted(pictures)),
+    )
+
+
+def _merge_last(listed: dict[str, int], listing: Listing) -> None:
+    last = np.zeros(len(listing.names), np.int64)
+    np.maximum.at(last, listing.recording, listing.picture)
+    for name, picture in zip(listing.names, last.tolist(), strict=True):
+        listed[name] = max(listed.get(name, 0), picture)
+
+
+def _with_splits(paths: list[Path], root: Path) -> list[tuple[Split, Path]]:
+    """The annotation files of one recording with the splits that their folders say."""
+    said = sorted((SPLIT_FOLDERS[path.parent.name.lower()], path) for path in paths)
+    for (split, path), (other, second) in pairwise(said):
+        if split == other:
+            raise CorpusError(f"{second}: also in {path}; keep one release of the annotations below {root}")
+    return said
+
+
+def _walk(root: Path) -> list[tuple[Path, list[Path], bool]]:
+    """Folders with their files, and whether they hold numbered pictures: those are not read on. Sorted."""
+    found: list[tuple[Path, list[Path], bool]] = []
+    waiting, seen = [root], set()
+    while waiting:
+        folder = waiting.pop()
+        files: list[Path] = []
+        numbered = False
+        try:
+            if (real := folder.resolve()) in seen:  # links may go round
+                continue
+            seen.add(real)
+            with os.scandir(folder) as entries:
+                for entry in entries:
+                    if PICTURE.fullmatch(entry.name):
+                        files, numbered = [], True
+                        break
+                    if entry.name.startswith((".", "__MACOSX")):
+                        continue
+                    (waiting if entry.is_dir() else files).append(Path(entry.path))
+        except OSError as error:
+            raise CorpusError(f"{folder}: {(error.strerror or str(error)).lower()}") from error
+        found.append((folder, files, numbered))
+    return sorted(found)
+
+
+def _has_header(path: Path) -> bool:
+    with path.open(encoding="utf-8-sig", errors="replace") as file:
+        return _is_header(file.readline())
+
+
+def _is_header(line: str) -> bool:
+    return line.lower().replace(" ", "").strip() == "valence,arousal"
+
+
+def read_rows(path: Path) -> NDArray[np.float64]:
+    """Read an annotation file.
+
+    Returns:
+        (N, 2) valence and arousal in -1..1 for each row, NaN where not annotated.
+
+    Raises:
+        CorpusError: if it can't be read, or a row holds anything else.
+    """
+    try:
+        header, *lines = path.read_text(encoding="utf-8-sig").rstrip().split("\n") or [""]
+    except (OSError, UnicodeDecodeError) as error:
+        raise CorpusError(f"{path}: can't be read ({error})") from error
+    if not _is_header(header):
+        raise CorpusError(f"{path}: line 1: must be 'valence,arousal', not {header[:40]!r}")
+    rows = np.empty((len(lines), 2))
+    for index, line in enumerate(lines):
+        try:
+            rows[index, 0], rows[index, 1] = map(float, line.split(","))
+        except ValueError as error:
+            message = f"{path}: line {index + 2}: must be two numbers, valence,arousal, not {line.strip()[:40]!r}"
+            raise CorpusError(message) from error
+    rows[rows == NOT_ANNOTATED] = np.nan
+    wrong = np.argwhere(~(np.isnan(rows) | (np.abs(rows) <= 1)))
+    if len(wrong):
+        row, column = wrong[0]
+        raise CorpusError(
+            f"{path}: line {row + 2}: {rows[row, column]:g} is neither in -1..1 nor {NOT_ANNOTATED:g}; rescale it"
+        )
+    return rows
+
+
+def picture_numbers(folder: Path) -> NDArray[np.int64]:
+    """The numbers of the face pictures in a folder, ascending."""
+    matches = (PICTURE.fullmatch(entry.name) for entry in folder.iterdir())
+    return np.array(sorted(int(match[1]) for match in matches if match), dtype=np.int64)
+
+
+def read_listing(path: Path) -> Listing:
+    """Read which recordings are to be predicted: one name a line, or the sample of a submission.
+
+    The sample has the header `image_location,valence,arousal` and a line `NAME/00001.jpg,...` for each frame.
+
+    Raises:
+        CorpusError: if it can't be read or is neither.
+    """
+    try:
+        lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise CorpusError(f"{path}: can't be read ({error})") from error
+    if not lines:
+        raise CorpusError(f"{path}: nothing in it; it should have a recording's name in each line")
+    places: dict[str, int] = {}
+    if not lines[0].lower().startswith("image_location"):
+        wrong = [line for line in lines if "," in line or "/" in line]
+        if wrong:
+            raise CorpusError(f"{path}: {wrong[0][:40]!r} is not a recording's name; a sample starts with 'image_location,...'")
+        places = {name.removesuffix(".txt"): 0 for name in lines}
+        return Listing(tuple(places), np.empty(0, np.int64), np.empty(0, np.int64))
+    frames = np.empty((len(lines) - 1, 2), np.int64)
+    for index, line in enumerate(lines[1:]):
+        match = LOCATION.search(line.split(",", 1)[0].strip())
+        if match is None:
+            raise CorpusError(f"{path}: line {index + 2}: must start like 'NAME/00001.jpg', not {line[:40]!r}")
+        frames[index] = places.setdefault(match[1], len(places)), int(match[2])
+    return Listing(tuple(places), frames[:, 0], frames[:, 1])
+
+
+def as_corpus(layout: Layout) -> Corpus:
+    """The recordings that are annotated or listed for the test. One that is in two splits is given to none.
+
+    Annotations have one value for each frame of the video: rows beyond it are left out, and frames without a row have NaN.
+
+    Raises:
+        CorpusError: if `subjects.csv` can't be read.
+    """
+    table = layout.root / "subjects.csv"
+    subjects = {name: subject for _, (name, subject) in read_table(table, ["recording", "subject"])} if table.exists() else {}
+    names = sorted({*layout.labels, *layout.listed})
+    people: dict[str, list[Side | None]] = defaultdict(list)
+    for name in names:
+        video, side = layout.person(name)
+        people[video].append(side)
+
+    def source(name: str) -> Source:
+        video, side = layout.person(name)
+        if side is None and len(people[video]) == 2:
+            side = "left" if "right" in people[video] else "right"
+        splits, faces = layout.splits(name), layout.faces.get(name)
+        return Source(
+            name=name,
+            media=layout.videos[video][0] if video in layout.videos else None,
+            split=splits.pop() if len(splits) == 1 else None,
+            subject=subjects.get(name) or subjects.get(video) or video,
+            face_folder=faces[0] if faces else None,
+            side=None if faces else side,
+        )
+
+    def annotations(source: Source, times: NDArray[np.float64]) -> list[Annotation]:
+        if source.name not in layout.labels:
+            return []
+        rows = read_rows(layout.labels[source.name][0][1])[: len(times)]
+        values = np.full((len(times), 2), np.nan)
+        values[: len(rows)] = rows
+        return [Annotation("", times, values)]
+
+    return Corpus(layout.root, "affwild2", tuple(source(name) for name in names), annotations)

@@ -1,0 +1,122 @@
+"""From what annotators say of a corpus to one label for each step of a store."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vatrace.corpora.annotators import (
+    Agreement,
+    Merge,
+    agreement,
+    ewe_weights,
+    merged,
+    on_grid,
+    relative_lags,
+    shifted,
+)
+from vatrace.corpora.corpus import Annotation, Corpus, CorpusError
+from vatrace.corpora.reaction import Reaction, reaction_lag
+from vatrace.store import Membership, Recording, Store
+
+
+@dataclass(frozen=True)
+class Labelling:
+    """How the labels of a store came about.
+
+    Attributes:
+        num_labelled: recordings with labels.
+        lags: seconds by which each annotator's values were moved back.
+        agreement: between annotators; None with one.
+        reaction: how the common lag was found; None where it was given or can't be told.
+        failures: what is wrong, by recording.
+    """
+
+    num_labelled: int
+    lags: dict[str, float]
+    agreement: Agreement | None
+    reaction: Reaction | None
+    failures: dict[str, str]
+
+
+def label_store(corpus: Corpus, store: Store, merge: Merge = "mean", lag: float | None = 0.0) -> Labelling:
+    """Write the labels, splits and subjects of a corpus into a store that has its features.
+
+    Annotators' lags against each other are estimated and taken out, then what is common to all: `lag`.
+
+    Args:
+        corpus: whose annotations.
+        store: with the features of its recordings.
+        merge: how several annotators' values become one.
+        lag: seconds by which all labels are behind what is seen and heard; None to estimate it from the features of the train
+            recordings.
+    """
+    recordings = {source.name: store.recording(source.name) for source in corpus.sources if source.name in store}
+    given: dict[str, list[Annotation]] = {}
+    failures = {}
+    for source in corpus.sources:
+        if source.name in recordings:
+            try:
+                given[source.name] = corpus.annotations(source, recordings[source.name].frame_times)
+            except (CorpusError, OSError) as error:
+                failures[source.name] = str(error)
+    lags = relative_lags(list(given.values()))
+    lags |= {a.annotator: 0.0 for group in given.values() for a in group if a.annotator not in lags}
+    members = {source.name: Membership(source.split, source.subject) for source in corpus.sources}
+
+    grids = _grids(given, recordings, lags)
+    reaction = None
+    if lag is None:
+        train = [r for name, r in recordings.items() if members[name].split == "train" and grids.get(name)]
+        reaction = reaction_lag(train, {r.name: merged(grids[r.name]) for r in train})
+        lag = reaction.lag if reaction else 0.0
+    if lag:
+        lags = {name: value + lag for name, value in lags.items()}
+        grids = _grids(given, recordings, lags)
+
+    together = _end_to_end(grids, recordings)
+    weights = ewe_weights(together) if merge == "ewe" and len(together) > 1 else None
+    labelled = 0
+    for name in recordings:
+        if grids.get(name):
+            store.write_labels(name, merged(grids[name], weights))
+            labelled += 1
+        else:
+            store.remove_labels(name)
+    found = agreement(together) if len(together) > 1 else None
+    facts = {
+        "kind": corpus.kind,
+        "merge": merge,
+        "lags": lags,
+        "agreement": None if found is None else asdict(found),
+        "weights": None if weights is None else {name: values.tolist() for name, values in weights.items()},
+    }
+    store.write_corpus(members, facts)
+    return Labelling(labelled, lags, found, reaction, failures)
+
+
+def _grids(
+    given: Mapping[str, list[Annotation]], recordings: Mapping[str, Recording], lags: Mapping[str, float]
+) -> dict[str, dict[str, NDArray[np.float64]]]:
+    """What each annotator says (T, 2), without lag, by recording and annotator."""
+    return {
+        name: {
+            a.annotator: on_grid(shifted(a, lags[a.annotator]), recordings[name].meta.rate, recordings[name].num_steps)
+            for a in annotations_of
+        }
+        for name, annotations_of in given.items()
+    }
+
+
+def _end_to_end(
+    grids: Mapping[str, Mapping[str, NDArray[np.float64]]], recordings: Mapping[str, Recording]
+) -> dict[str, NDArray[np.float64]]:
+    """All recordings one after the other, (T, 2) by annotator, NaN where an annotator says nothing."""
+    annotators = sorted({annotator for by_annotator in grids.values() for annotator in by_annotator})
+    nothing = {name: np.full((recordings[name].num_steps, 2), np.nan) for name in grids}
+    return {
+        annotator: np.concatenate([grids[name].get(annotator, nothing[name]) for name in grids]) for annotator in annotators
+    }

@@ -1,0 +1,67 @@
+"""Small CSV tables as people write them: comma, semicolon or tab, with or without a byte order mark, headers in any case."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from vatrace.corpora.corpus import CorpusError
+
+DELIMITERS = (",", ";", "\t")
+UNKNOWN = frozenset({"", "nan", "na", "n/a", "null"})
+"""What an empty cell may hold, in lower case."""
+
+
+def read_table(path: Path, required: Sequence[str], optional: Sequence[str] = ()) -> Iterator[tuple[int, list[str]]]:
+    """Read some columns of a CSV file. Empty lines are passed over.
+
+    Args:
+        path: the file, UTF-8.
+        required: names of columns that must be there, in lower case.
+        optional: names of columns that may be there.
+
+    Yields:
+        The line's number from 1, and the cells of `required` and then `optional` without spaces around them: "" where there
+        are none.
+
+    Raises:
+        CorpusError: if it can't be read, a column is missing, or a line has more cells than the header.
+    """
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            header = file.readline()
+            delimiter = max(DELIMITERS, key=header.count)
+            found = [name.strip().strip('"').strip().lower() for name in header.split(delimiter)]
+            missing = [name for name in required if name not in found]
+            if missing:
+                names = ", ".join(found) if any(found) else "nothing"
+                raise CorpusError(f"{path}: line 1: no column {missing[0]!r} (needed: {', '.join(required)}; found: {names})")
+            places = [found.index(name) if name in found else None for name in (*required, *optional)]
+            reader = csv.reader(file, delimiter=delimiter)
+            for row in reader:
+                line = reader.line_num + 1  # the reader hasn't seen the header
+                if any(cell.strip() for cell in row[len(found) :]):
+                    raise CorpusError(f"{path}: line {line}: {len(row)} cells, but {len(found)} columns; decimals need a point")
+                if any(cell.strip() for cell in row):
+                    yield line, ["" if at is None or at >= len(row) else row[at].strip() for at in places]
+    except OSError as error:
+        raise CorpusError(f"{path}: {(error.strerror or str(error)).lower()}") from error
+    except UnicodeDecodeError as error:
+        raise CorpusError(f"{path}: not UTF-8; save it as CSV in UTF-8") from error
+    except csv.Error as error:
+        raise CorpusError(f"{path}: not a CSV table that can be read ({error})") from error
+
+
+def number(cell: str) -> float:
+    """The number in a cell, with a point or a comma for its decimals; NaN where the cell is empty or says that it's unknown.
+
+    Raises:
+        ValueError: if it is something else; the message names it.
+    """
+    try:
+        return np.nan if cell.lower() in UNKNOWN else float(cell.replace(",", "."))
+    except ValueError as error:
+        raise ValueError(f"{cell[:40]!r} is not a number") from error

@@ -1,0 +1,130 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from vatrace.store import CHUNK, EncoderInfo, Membership, Meta, Recording, Schema, Store, StoreError
+from vatrace.transcripts import Word
+
+SCHEMA = Schema(10.0, {"face": EncoderInfo("f", "f-1", 3), "voice": EncoderInfo("v", "v-1", 2)}, crops=True)
+
+
+def put(store: Store, name: str, steps: int = 7, seed: int = 0) -> dict[str, np.ndarray]:
+    """A recording of random values; returns what was given."""
+    rng = np.random.default_rng(seed)
+    given = {name: rng.normal(size=(steps, dim)).astype(np.float16) for name, dim in store.schema.dims.items()}
+    valid = {name: rng.random(steps) < 0.7 for name in store.schema.dims}
+    crops = rng.integers(0, 256, (steps, 48, 48, 3)).astype(np.uint8)
+    store.write(
+        Meta(name, 10.0, steps, {"media": "abc"}, [Word("hé", 0.1, 0.2)], ["a note"]),
+        valid,
+        lambda start, stop: {name: values[start:stop] for name, values in given.items()},
+        np.arange(steps) / 25,
+        lambda start, stop: crops[start:stop],
+    )
+    return given | {f"{name}_valid": mask for name, mask in valid.items()} | {"crops": crops}
+
+
+def test_what_is_written_is_read_back_whole_and_in_part(tmp_path: Path) -> None:
+    store = Store.create(tmp_path / "store", SCHEMA)
+    given = put(store, "ä b", steps=CHUNK + 9)
+    recording = Store(tmp_path / "store").recording("ä b")
+    assert recording.meta == Meta("ä b", 10.0, CHUNK + 9, {"media": "abc"}, [Word("hé", 0.1, 0.2)], ["a note"])
+    for start, stop in ((0, None), (CHUNK - 3, CHUNK + 5)):
+        valid = recording.valid(start, stop)
+        for name in SCHEMA.dims:
+            mask = given[f"{name}_valid"][start:stop]
+            np.testing.assert_array_equal(valid[name], mask)
+            np.testing.assert_array_equal(recording.features(name, start, stop), given[name][start:stop] * mask[:, None])
+        np.testing.assert_array_equal(recording.crops(start, stop), given["crops"][start:stop])
+        assert np.isnan(recording.labels(start, stop)).all()
+    np.testing.assert_array_equal(recording.frame_times, np.arange(CHUNK + 9) / 25)
+
+
+def test_a_recording_that_breaks_off_leaves_no_trace_and_the_one_before(tmp_path: Path) -> None:
+    store = Store.create(tmp_path / "store", SCHEMA)
+    given = put(store, "a")
+
+    def breaks(start: int, stop: int) -> dict[str, np.ndarray]:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        store.write(Meta("a", 10.0, 7), {name: np.ones(7, bool) for name in SCHEMA.dims}, breaks, np.zeros(0), breaks)
+    with pytest.raises(KeyboardInterrupt):
+        store.write(Meta("b", 10.0, 7), {name: np.ones(7, bool) for name in SCHEMA.dims}, breaks, np.zeros(0), breaks)
+    assert store.names == ["a"]
+    assert [path.name for path in (tmp_path / "store" / "recordings").iterdir()] == ["a"]
+    np.testing.assert_array_equal(store.recording("a").crops(), given["crops"])
+
+
+def test_what_a_killed_writer_leaves_is_no_recording_and_is_removed(tmp_path: Path) -> None:
+    store = Store.create(tmp_path / "store", SCHEMA)
+    put(store, "a")
+    left = tmp_path / "store" / "recordings" / ".b-123"
+    left.mkdir()
+    (left / "meta.json").write_text("{}")
+    assert store.names == ["a"] and "b" not in store
+    store.remove_unfinished()
+    assert not left.exists() and store.names == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("other", "named"),
+    [
+        (Schema(25.0, SCHEMA.encoders, True), "rate 10.0, not 25.0"),
+        (Schema(10.0, SCHEMA.encoders, False), "crops"),
+        (Schema(10.0, SCHEMA.encoders | {"voice": EncoderInfo("v", "v-2", 2)}, True), "v-2"),
+    ],
+)
+def test_a_store_of_another_kind_is_not_mixed_with(tmp_path: Path, other: Schema, named: str) -> None:
+    Store.create(tmp_path / "store", SCHEMA)
+    assert Store.create(tmp_path / "store", SCHEMA).schema == SCHEMA
+    with pytest.raises(StoreError, match=named):
+        Store.create(tmp_path / "store", other)
+
+
+def test_what_is_no_store_is_said(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="not a store"):
+        Store(tmp_path)
+    (tmp_path / "thesis.txt").write_text("mine")
+    with pytest.raises(StoreError, match="already there"):
+        Store.create(tmp_path, SCHEMA)
+    store = Store.create(tmp_path / "store", SCHEMA)
+    with pytest.raises(StoreError, match="'x'"):
+        store.recording("x")
+    (tmp_path / "store" / "store.json").write_text(json.dumps({"format": 99}))
+    with pytest.raises(StoreError, match="format 99"):
+        Store(tmp_path / "store")
+
+
+def test_without_crops_asking_for_them_says_what_to_do(tmp_path: Path) -> None:
+    store = Store.create(tmp_path / "store", Schema(10.0, SCHEMA.encoders))
+    put(store, "a")
+    with pytest.raises(StoreError, match="--crops"):
+        store.recording("a").crops()
+
+
+def labels_of(recording: Recording) -> np.ndarray:
+    return recording.labels()
+
+
+def test_labels_of_test_are_locked_and_each_look_is_logged(tmp_path: Path) -> None:
+    store = Store.create(tmp_path / "store", SCHEMA)
+    for name in ("a", "b", "c", "d"):
+        put(store, name)
+        store.write_labels(name, np.full((7, 2), 0.5))
+    members = {"a": Membership("train", "s1"), "b": Membership("dev"), "c": Membership("test"), "d": Membership(None)}
+    store.write_corpus(members | {"not extracted": Membership("train")}, {"kind": "folder"})
+    assert store.members == members and store.corpus_facts == {"kind": "folder"}
+    assert [r.name for r in store.split("train")] == ["a"] and (labels_of(store.split("train")[0]) == 0.5).all()
+    assert np.isnan(labels_of(store.split("test")[0])).all()
+    log = tmp_path / "store" / "test-log.jsonl"
+    assert not log.exists()
+    for count in (1, 2):
+        (recording,) = store.unlock_test("runs/one")
+        assert recording.name == "c" and (labels_of(recording) == 0.5).all()
+        lines = [json.loads(line) for line in log.read_text().splitlines()]
+        assert len(lines) == count and lines[-1]["why"] == "runs/one"
+    with pytest.raises(ValueError, match="train, dev, test"):
+        store.split("validation")  # type: ignore[arg-type]
