@@ -153,7 +153,15 @@ def test_a_cut_to_another_person_is_another_person(landmarker: Landmarker, share
 
 
 def track(steps: range, portrait: list[float], size: float = 10.0) -> Track:
-    return Track(Roi(0, 0, 1, 0), 0.0, list(steps), [size] * len(steps), [0.0] * len(steps), [2 * step for step in steps], np.array(portrait))
+    return Track(
+        Roi(0, 0, 1, 0),
+        0.0,
+        list(steps),
+        [size] * len(steps),
+        [0.0] * len(steps),
+        [2 * step for step in steps],
+        np.array(portrait),
+    )
 
 
 def test_people_never_joins_faces_seen_at_once() -> None:

@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vatrace.corpora.corpus import Source
 from vatrace.encoders import EncoderSpec
-from vatrace.media import MediaError, frame_times, probe
+from vatrace.media import MediaError, MediaInfo, frame_times, probe
 from vatrace.prediction import MODALITIES
 from vatrace.store import EncoderInfo, Meta, Schema, Store
 from vatrace.transcripts import read_transcript
@@ -23,6 +24,10 @@ from vatrace.weights import MissingWeightsError
 if TYPE_CHECKING:
     from vatrace.faces import Person
     from vatrace.perceive import Perceiver, Progress, Sight
+
+
+MAX_RATE_ERROR = 0.1
+"""By which share a video's frame rate may differ from what its frames' times come to."""
 
 
 @dataclass(frozen=True)
@@ -172,8 +177,8 @@ def _extract(task: Task, perceiver: Perceiver, report: Progress) -> Iterator[Out
     assert media is not None
     info = probe(media)
     times = frame_times(media) if info.has_video else np.zeros(0)
-    rate = store.schema.rate or (float((len(times) - 1) / (times[-1] - times[0])) if len(times) > 1 else 0.0)
-    if not rate:
+    rate = store.schema.rate or _frame_rate(info, times)
+    if rate is None:
         raise MediaError(f"{media}: one picture or sound alone has no frame rate: give one with --rate")
     wanted = {name for name in perceiver.encoders if info.has_video or name != "face"}
     usable = {name for name in wanted if name == "face" or info.has_audio}
@@ -194,6 +199,15 @@ def _extract(task: Task, perceiver: Perceiver, report: Progress) -> Iterator[Out
         store.write(meta, percept.valid, percept.features, times, percept.crops)
         absent = [f"no {name}" for name in MODALITIES if name in wanted and not percept.valid[name].any()]
         yield Outcome(source.name, None, (*percept.notes, *absent), percept.duration)
+
+
+def _frame_rate(info: MediaInfo, times: NDArray[np.float64]) -> float | None:
+    """The container's word, unless the frames belie it."""
+    if len(times) < 2:
+        return None
+    seen = float((len(times) - 1) / (times[-1] - times[0]))
+    believed = info.frame_rate is not None and abs(info.frame_rate / seen - 1) < MAX_RATE_ERROR
+    return info.frame_rate if believed else seen
 
 
 def _person(sight: Sight, source: Source, sources: Sequence[Source]) -> Person | None:

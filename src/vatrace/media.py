@@ -56,6 +56,7 @@ class MediaInfo:
         has_audio: whether there is sound.
         duration: length in seconds as the container states it; None where it doesn't, and for a still picture.
         is_still: whether it is one picture without time.
+        frame_rate: pictures a second as the container states it or implies; None where there are none.
     """
 
     path: Path
@@ -63,6 +64,7 @@ class MediaInfo:
     has_audio: bool
     duration: float | None
     is_still: bool
+    frame_rate: float | None = None
 
 
 @dataclass(frozen=True)
@@ -131,7 +133,8 @@ def probe(path: Path) -> MediaInfo:
             raise MediaError(f"{path}: neither pictures nor sound in it (format {container.format.name})")
         is_still = video is not None and ("image2" in container.format.name or container.format.name.endswith("_pipe"))
         duration = container.duration / 1e6 if container.duration is not None and not is_still else None
-        return MediaInfo(path, video is not None, has_audio, duration, is_still)
+        rate = float(video.average_rate) if video is not None and video.average_rate and not is_still else None
+        return MediaInfo(path, video is not None, has_audio, duration, is_still, rate)
 
 
 class _Clock:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from vatrace.perceive import Progress
 
 DEFAULT_RATE = 10.0
-LOCAL_CLUSTER = "local"
+LOCAL_CLUSTER, AUTO = "local", "auto"
 
 CHECK_EPILOG = """examples:
   vatrace check Aff-Wild2/
@@ -93,7 +93,6 @@ def add_parsers(commands: Any) -> None:
     extract.add_argument(
         "--lag",
         type=_lag,
-        default="given",
         metavar="SECONDS",
         help="how far labels are behind what is seen, or `auto` to estimate it (default: auto, but 0 for Aff-Wild2)",
     )
@@ -119,7 +118,7 @@ def _count(text: str) -> int:
 
 
 def _lag(text: str) -> float | str:
-    if text == "auto":
+    if text == AUTO:
         return text
     try:
         return float(text)
@@ -172,8 +171,9 @@ def run_extract(args: argparse.Namespace) -> int:
             outcomes += group
             if progress:
                 progress("recordings", finished / len(tasks))
-    lag = (0.0 if corpus.kind == "affwild2" else None) if args.lag == "given" else None if args.lag == "auto" else args.lag
-    labelling = label_store(corpus, store, args.merge, lag)
+    usual = 0.0 if corpus.kind == "affwild2" else AUTO  # the challenge compares with the labels as they are
+    lag = usual if args.lag is None else args.lag
+    labelling = label_store(corpus, store, args.merge, None if lag == AUTO else lag)
     _say_outcomes(outcomes, labelling)
     failed = sum(outcome.error is not None for outcome in outcomes)
     print(f"{args.store}: {len(store.names)} recordings, {labelling.num_labelled} with labels; {failed} failed")
@@ -196,16 +196,22 @@ def _work(tasks: Sequence[Task], args: argparse.Namespace, progress: Progress | 
 def _say_outcomes(outcomes: Sequence[Outcome], labelling: Labelling) -> None:
     rows = [[o.name, "failed", o.error] for o in outcomes if o.error]
     rows += [[name, "no labels", reason] for name, reason in labelling.failures.items()]
-    rows += [[o.name, "note", note] for o in outcomes for note in o.notes]
     if rows:
-        print(table(["recording", "", "what"], rows))
+        print(table(["recording", "", "why"], rows))
+    noted: dict[str, list[str]] = {}
+    for outcome in outcomes:
+        for note in outcome.notes:
+            noted.setdefault(note, []).append(outcome.name)
+    if noted:
+        print(
+            table(["note", "of", "such as"], [[note, str(len(names)), ", ".join(names[:3])] for note, names in noted.items()])
+        )
     if labelling.reaction is not None:
         best = labelling.reaction
-        print(
-            f"labels are {best.lag:.1f} s behind the features by correlation (r {best.correlations.max():.2f} on held-out recordings)"
-        )
+        strength = f"r {best.correlations.max():.2f} on held-out recordings"
+        print(f"by correlation with the features, labels are {best.lag:.1f} s late ({strength})")
     if labelling.agreement is not None:
         agreed = labelling.agreement
-        lags = ", ".join(f"{name} {lag:+.2f} s" for name, lag in sorted(labelling.lags.items()))
+        lags = ", ".join(f"{name} {lag:.2f} s" for name, lag in sorted(labelling.lags.items()))
         others = ", ".join(f"{name} {value:.2f}" for name, value in agreed.others.items())
-        print(f"{agreed.num_annotators} annotators, moved back by {lags}; CCC of each with the others: {others}")
+        print(f"{agreed.num_annotators} annotators, whose lags {lags} were taken out; CCC of each with the others: {others}")

@@ -88,7 +88,7 @@ def shifted(annotation: Annotation, lag: float) -> Annotation:
 
 
 def relative_lags(recordings: Sequence[Sequence[Annotation]]) -> dict[str, float]:
-    """How many seconds each annotator is behind the others; the mean over annotators is 0.
+    """How many seconds each annotator is behind the fastest of them.
 
     The lag of an annotator is the one at which what he or she says of all recordings together correlates best with the mean of
     the others; this is repeated with the lags found until they stay.
@@ -113,8 +113,8 @@ def relative_lags(recordings: Sequence[Sequence[Annotation]]) -> dict[str, float
                 others = _nanmean(np.stack([_moved(trace, lags[other]) for other, trace in by_name.items() if other != name]))
                 scores += [_product(by_name[name], others, shift) for shift in range(-reach, reach + 1)]
             lags[name] = (int(np.argmax(scores)) - reach) / LAG_RATE
-        centre = round(float(np.mean(list(lags.values()))) * LAG_RATE) / LAG_RATE if lags else 0.0
-        lags = {name: lag - centre for name, lag in lags.items()}
+        fastest = min(lags.values(), default=0.0)
+        lags = {name: lag - fastest for name, lag in lags.items()}
         if lags == before:
             break
     return lags
@@ -129,7 +129,7 @@ def _centred(trace: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def _moved(trace: NDArray[np.float64], lag: float) -> NDArray[np.float64]:
     """A trace without a lag, NaN where that leaves nothing."""
-    steps = round(lag * LAG_RATE)
+    steps = min(max(round(lag * LAG_RATE), -len(trace)), len(trace))
     moved = np.full_like(trace, np.nan)
     if steps >= 0:
         moved[: len(trace) - steps] = trace[steps:]

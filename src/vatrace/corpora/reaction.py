@@ -77,8 +77,8 @@ def _samples(
     """Features and validity (n, D) of moments whose labels are known at all lags, and these labels (n, 2 L)."""
     rate = recording.meta.rate
     shifts = np.round(lags * rate).astype(int)
-    moments = np.arange(0, recording.num_steps - shifts[-1], max(1, round(rate / SAMPLES_PER_SECOND)))
-    targets = labels[moments[:, None] + shifts].reshape(len(moments), -1)
+    moments = np.arange(0, max(recording.num_steps - shifts[-1], 0), max(1, round(rate / SAMPLES_PER_SECOND)))
+    targets = labels[moments[:, None] + shifts].reshape(len(moments), 2 * len(lags))
     known = ~np.isnan(targets).any(axis=1)
     moments, targets = moments[known], targets[known]
     valid = recording.valid()

@@ -1,0 +1,271 @@
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from layouts import Planted, brightness, make_affwild2, make_folder_corpus
+from vatrace.corpora.labels import label_store
+from vatrace.corpora.open import open_corpus
+from vatrace.encoders import parse_encoders
+from vatrace.extract import Outcome, Setting, extract, open_tasks
+from vatrace.store import Store
+from vatrace.workers import in_processes, on_ray
+
+FACES = Setting(tuple(parse_encoders("voice=none,words=none").values()), None, 1, crops=True)
+
+
+def extracted(root: Path, store: Store, setting: Setting = FACES) -> list[Outcome]:
+    tasks, outcomes = open_tasks(open_corpus(root).sources, store, setting)
+    return outcomes + [outcome for task in tasks for outcome in extract(task)]
+
+
+@pytest.fixture(scope="module")
+def affwild2(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Planted]]:
+    root = tmp_path_factory.mktemp("affwild2")
+    return root, make_affwild2(root)
+
+
+@pytest.fixture(scope="module")
+def by_frames(affwild2: tuple[Path, dict[str, Planted]], tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """The corpus in a store with a step for each frame."""
+    store = Store.create(tmp_path_factory.mktemp("store") / "s", FACES.schema(None))
+    assert [outcome for outcome in extracted(affwild2[0], store) if outcome.error] == []
+    label_store(open_corpus(affwild2[0]), store)
+    return store
+
+
+def grey(crops: np.ndarray) -> np.ndarray:
+    return crops.mean(axis=(1, 2, 3))
+
+
+def test_labels_and_faces_meet_at_the_frame_they_belong_to(affwild2: tuple[Path, dict[str, Planted]], by_frames: Store) -> None:
+    """Through gaps in the faces, rows that are not annotated, too few and too many rows, and three frame rates."""
+    assert by_frames.names == sorted(affwild2[1])
+    for name, planted in affwild2[1].items():
+        recording = by_frames.recording(name)
+        assert recording.meta.rate == pytest.approx(planted.frame_rate)
+        steps = np.round(recording.frame_times * recording.meta.rate).astype(int)  # of each frame
+        assert len(steps) == planted.num_frames and len(set(steps)) == planted.num_frames
+        if not planted.video.endswith(".avi"):  # with MP3 in it, FFmpeg's AVI shows the first frame for two
+            np.testing.assert_array_equal(steps, np.arange(planted.num_frames))
+        expected = np.full((planted.num_frames, 2), np.nan)
+        if planted.rows is not None:
+            rows = planted.rows[: planted.num_frames]
+            expected[: len(rows)] = rows
+        np.testing.assert_allclose(recording.labels()[steps], expected, atol=1e-6)
+        seen = recording.valid()["face"][steps]
+        if planted.pictures is not None:
+            np.testing.assert_array_equal(np.flatnonzero(seen) + 1, planted.pictures)
+        light = grey(recording.crops())[steps][seen]
+        factors = brightness(planted.labels(planted.frame_times)[:, 0])
+        fit = [np.corrcoef(light, np.roll(factors, shift)[seen])[0, 1] for shift in (-1, 0, 1)]
+        assert fit[1] > 0.99 and fit[1] == max(fit)  # a frame's shift would fit worse
+
+
+def test_at_ten_steps_a_second_labels_are_the_means_of_their_rows(
+    affwild2: tuple[Path, dict[str, Planted]], tmp_path: Path
+) -> None:
+    root, planted = affwild2
+    store = Store.create(tmp_path / "s", FACES.schema(10.0))
+    extracted(root, store)
+    label_store(open_corpus(root), store)
+    one = planted["video1"]  # 25 frames a second: steps of 3, 2, 3, 2, ... rows
+    assert one.rows is not None
+    step = np.floor(np.arange(100) / 25 * 10 + 1e-6).astype(int)
+    expected = [one.rows[step == i][~np.isnan(one.rows[step == i][:, 0])] for i in range(40)]
+    means = [rows.mean(axis=0) if len(rows) else np.full(2, np.nan) for rows in expected]
+    np.testing.assert_allclose(store.recording("video1").labels()[:40], means, atol=1e-5)
+    members = store.members
+    assert {name: member.split for name, member in members.items()} == {name: p.split for name, p in planted.items()}
+    assert members["video3_left"].subject == members["video3_right"].subject != members["video1"].subject
+
+
+def test_without_cropped_faces_each_of_two_people_is_found_at_his_side(tmp_path: Path) -> None:
+    planted = make_affwild2(tmp_path / "corpus", cropped=False)
+    store = Store.create(tmp_path / "s", FACES.schema(10.0))
+    extracted(tmp_path / "corpus", store)
+    for left, right in (("video3_left", "video3_right"), ("video5_left", "video5")):
+        light = {name: grey(store.recording(name).crops()) for name in (left, right)}
+        for name in (left, right):
+            seen = store.recording(name).valid()["face"]
+            assert seen.mean() > 0.9
+            factors = brightness(planted[name].labels(np.arange(40) / 10)[:, 0])
+            other = brightness(planted[right if name == left else left].labels(np.arange(40) / 10)[:, 0])
+            mine, theirs = (np.corrcoef(light[name][seen], f[seen])[0, 1] for f in (factors, other))
+            assert mine > 0.95 and mine > theirs
+
+
+def stamps(store: Store) -> dict[str, int]:
+    return {name: (store.path / "recordings" / name / "meta.json").stat().st_mtime_ns for name in store.names}
+
+
+def test_only_what_has_changed_is_done_again(tmp_path: Path) -> None:
+    root = tmp_path / "corpus"
+    make_folder_corpus(root)
+    store = Store.create(tmp_path / "s", FACES.schema(10.0))
+    extracted(root, store)
+    before = stamps(store)
+    assert open_tasks(open_corpus(root).sources, store, FACES) == ([], [])
+    os.utime(root / "p1.mp4", (1, 1))  # copied: the same content at another time
+    assert open_tasks(open_corpus(root).sources, store, FACES) == ([], [])
+    shutil.copy(root / "p1.mp4", root / "day2" / "p4.mp4")
+    outcomes = extracted(root, store)
+    assert [outcome.name for outcome in outcomes] == ["p4"]
+    assert {name for name, stamp in stamps(store).items() if stamp != before[name]} == {"p4"}
+
+
+def test_a_broken_video_is_said_and_left_out(tmp_path: Path) -> None:
+    root = tmp_path / "corpus"
+    make_folder_corpus(root)
+    (root / "p1.mp4").write_text("not a video")
+    (root / "p9.mp4").write_bytes(b"")
+    store = Store.create(tmp_path / "s", FACES.schema(10.0))
+    outcomes = {outcome.name: outcome for outcome in extracted(root, store)}
+    failed = {name: outcome.error for name, outcome in outcomes.items() if outcome.error}
+    assert "p1.mp4" in (failed["p1"] or "")
+    assert set(store.names) == set(outcomes) - set(failed)
+    assert set(label_store(open_corpus(root), store).failures) == set()
+
+
+def test_several_workers_make_the_same_store(tmp_path: Path) -> None:
+    root = tmp_path / "corpus"
+    make_folder_corpus(root, duration=2)
+    stores = [Store.create(tmp_path / name, FACES.schema(10.0)) for name in ("one", "two")]
+    extracted(root, stores[0])
+    tasks, _ = open_tasks(open_corpus(root).sources, stores[1], FACES)
+    outcomes = [outcome for group in in_processes(tasks, 2) for outcome in group]
+    assert {outcome.name for outcome in outcomes} == set(stores[0].names) == set(stores[1].names)
+    for name in stores[0].names:
+        one, two = (store.recording(name) for store in stores)
+        np.testing.assert_array_equal(one.features("face"), two.features("face"))
+        np.testing.assert_array_equal(one.crops(), two.crops())
+
+
+def children(pid: int) -> list[int]:
+    """Processes below this one."""
+    pairs = [
+        line.split() for line in subprocess.run(["ps", "-eo", "pid,ppid"], capture_output=True, text=True).stdout.splitlines()
+    ]
+    direct = [int(child) for child, parent in pairs[1:] if int(parent) == pid]
+    return direct + [other for child in direct for other in children(child)]
+
+
+def command_line(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+    except OSError:
+        return ""
+
+
+def test_a_worker_that_is_killed_is_replaced_and_its_recording_done(tmp_path: Path) -> None:
+    root = tmp_path / "corpus"
+    make_folder_corpus(root, duration=4)
+    store = Store.create(tmp_path / "s", FACES.schema(10.0))
+    tasks, _ = open_tasks(open_corpus(root).sources, store, FACES)
+    work, names = in_processes(tasks, 2), set()
+    for group in work:
+        names |= {outcome.name for outcome in group if outcome.error is None}
+        if len(names) == 1:
+            victims = [pid for pid in children(os.getpid()) if "spawn_main" in command_line(pid)]
+            os.kill(victims[0], signal.SIGKILL)
+    assert names == set(store.names) == {"p1", "p2", "p3", "p4", "p5"}
+
+
+def test_on_ray_a_worker_that_is_killed_half_way_loses_nothing(tmp_path: Path) -> None:
+    pytest.importorskip("ray")
+    root = tmp_path / "corpus"
+    make_folder_corpus(root, duration=4)
+    store = Store.create(tmp_path / "s", FACES.schema(10.0))
+    tasks, _ = open_tasks(open_corpus(root).sources, store, FACES)
+    names: set[str] = set()
+    killed = 0
+    for group in on_ray(tasks):
+        names |= {outcome.name for outcome in group if outcome.error is None}
+        if not killed:
+            busy = [pid for pid in children(os.getpid()) if command_line(pid).startswith("ray::extract")]
+            for pid in busy[:1]:
+                os.kill(pid, signal.SIGKILL)
+                killed += 1
+    assert killed == 1
+    assert names == set(store.names) == {"p1", "p2", "p3", "p4", "p5"}
+
+
+def test_no_cluster_at_an_address_is_said_at_once(tmp_path: Path) -> None:
+    pytest.importorskip("ray")
+    started = time.monotonic()
+    with pytest.raises(ConnectionError, match="127.0.0.1:1: no Ray cluster"):
+        list(on_ray([], "127.0.0.1:1"))
+    assert time.monotonic() - started < 15
+
+
+def cli(*arguments: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-m", "vatrace.cli", *map(str, arguments)], capture_output=True, text=True)
+
+
+def test_killed_at_any_moment_it_goes_on_and_nothing_is_by_half(tmp_path: Path) -> None:
+    root, where = tmp_path / "corpus", tmp_path / "s"
+    make_folder_corpus(root, duration=3)
+    command = [
+        sys.executable,
+        "-m",
+        "vatrace.cli",
+        "extract",
+        str(root),
+        "--store",
+        str(where),
+        "--encoders",
+        "voice=none,words=none",
+    ]
+    for delay in (0.3, 0.6, 0.9):
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        time.sleep(delay)
+        process.kill()
+        process.wait()
+        if (where / "store.json").is_file():
+            for name in Store(where).names:
+                recording = Store(where).recording(name)
+                assert recording.features("face").shape == (recording.num_steps, 128)
+    result = cli("extract", root, "--store", where, "--encoders", "voice=none,words=none")
+    assert result.returncode == 0, result.stderr
+    assert Store(where).names == ["p1", "p2", "p3", "p4", "p5"]
+    assert [path.name for path in (where / "recordings").iterdir() if path.name.startswith(".")] == []
+
+
+def test_the_commands_say_what_they_did_and_what_failed(tmp_path: Path) -> None:
+    root = tmp_path / "corpus"
+    make_folder_corpus(root, duration=2)
+    (root / "p5.webm").unlink(missing_ok=True)
+    (root / "day2" / "p4.mp4").write_text("broken")
+    checked = cli("check", root)
+    assert checked.returncode == 1 and "p4" in checked.stdout
+    made = cli("extract", root, "--store", tmp_path / "s", "--encoders", "voice=none,words=none")
+    assert made.returncode == 1
+    assert "p4" in made.stdout and "1 failed" in made.stdout and "Traceback" not in made.stderr
+    again = cli("extract", root, "--store", tmp_path / "s")
+    assert again.returncode == 1 and again.stderr.startswith("error: ") and "encoders" in again.stderr
+    assert cli("check", tmp_path / "nowhere").stderr.count("\n") == 1
+
+
+def test_the_planted_lags_of_annotators_are_taken_out(tmp_path: Path) -> None:
+    planted = make_folder_corpus(tmp_path / "corpus", duration=6, lags={"anna": 0.4, "ben": 1.2}, noise=0.02)
+    store = Store.create(tmp_path / "s", FACES.schema(10.0))
+    extracted(tmp_path / "corpus", store)
+    labelling = label_store(open_corpus(tmp_path / "corpus"), store, "ewe", lag=0.4)
+    assert labelling.lags == pytest.approx({"anna": 0.4, "ben": 1.2}, abs=0.05)
+    for name, recording in planted.items():
+        found = store.recording(name).labels()
+        known = ~np.isnan(found[:, 0])
+        times = np.arange(len(found)) / 10
+        middle = known & (times > 0.5) & (times < 4.5)
+        truth = recording.labels(times)
+        most = 0.05 * np.abs(np.diff(truth, axis=0)).max() * 10 + 4 * 0.02  # a lag that is 0.05 s off, and noise
+        assert np.abs(found[middle] - truth[middle]).max() < most
+    assert store.corpus_facts["agreement"]["others"]["valence"] > 0.95
+    assert replace(FACES, crops=False).schema(10.0) != store.schema
