@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vatrace.checkpoint import Model
 from vatrace.config import RunConfig, read_config
 from vatrace.corpora.composed import RATE, Bank, Composed, compose
 from vatrace.export import export_onnx
@@ -60,7 +61,7 @@ def statistics(banks: dict[str, Bank]) -> dict[str, tuple[Tensor, Tensor]]:
     return result
 
 
-def pooled_ccc(model: AffectModel, recordings: list[Composed]) -> list[float]:
+def pooled_ccc(model: Model, recordings: list[Composed]) -> list[float]:
     """CCC of each of the model's outputs over all steps at which something is there."""
     truths, predictions = [], []
     with torch.inference_mode():
@@ -101,16 +102,14 @@ def train(config: RunConfig, banks: Path, seed: int, log: Callable[[str], None] 
     started = time.time()
 
     def report(epoch: Epoch) -> None:
-        dev_ccc = " ".join(f"{name} {value:.3f}" for name, value in zip(config.model.outputs, scores[-1], strict=True))
+        dev_ccc = " ".join(f"{name} {value:.3f}" for name, value in epoch.scores.items())
         log(f"{epoch.number}/{config.train.num_epochs} loss {epoch.loss:.4f} dev CCC {dev_ccc} {time.time() - started:.0f} s")
 
-    scores: list[list[float]] = []
+    def evaluate(trained: Model) -> dict[str, float]:
+        return dict(zip(config.model.outputs, pooled_ccc(trained, dev), strict=True))
 
-    def evaluate(model: AffectModel) -> float:
-        scores.append(pooled_ccc(model, dev))
-        return sum(scores[-1])
-
-    return fit(model, lambda number: islice(endless, EPOCH), EPOCH, evaluate, config.train, report)
+    fit(model, lambda number: islice(endless, EPOCH), EPOCH, evaluate, config.train, report, seed=seed)
+    return model
 
 
 def main() -> None:

@@ -38,10 +38,10 @@ def test_the_paper_preset_is_as_printed() -> None:
     assert (config.train.squared_error, config.train.max_grad_norm) == (0, 0)
     assert config.model.feature_dims == {"face": 512, "voice": 128, "words": 768}
     assert config.model.widths == {"face": 256, "voice": 128, "words": 128}
-    assert config.model.outputs == ("valence",)
+    assert config.model.outputs == ("valence", "arousal") and config.train.separate
     train = config.train
     assert (train.optimizer, train.learning_rate, train.weight_decay, train.batch_size) == ("adam", 1e-5, 1e-3, 12)
-    assert (train.win_len, train.num_epochs, train.early_stop) == (300, 100, 50)
+    assert (train.win_len, train.hop_len, train.num_epochs, train.early_stop) == (300, 200, 100, 50)
     assert (train.schedule, train.warmup_epochs, train.patience, train.factor, train.min_learning_rate) == (
         "plateau",
         5,
@@ -62,7 +62,7 @@ def test_the_paper_preset_trains_a_model_for_each_output(output: Literal["valenc
     batch = Batch(features, valid, target, torch.ones(2, config.train.win_len, dtype=torch.bool))
     before = [value.clone() for value in model.parameters()]
     epochs: list[Epoch] = []
-    fit(model, lambda number: [batch] * 2, 2, lambda model: 0.0, replace(config.train, num_epochs=1), epochs.append)
+    fit(model, lambda number: [batch] * 2, 2, lambda model: {output: 0.0}, replace(config.train, num_epochs=1), epochs.append)
     assert 0 < epochs[0].loss < 2
     assert epochs[0].learning_rate == pytest.approx(1e-5 / 5)  # the first of five epochs of warm-up
     assert all(not torch.equal(old, new) for old, new in zip(before, model.parameters(), strict=True))

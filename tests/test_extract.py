@@ -150,9 +150,8 @@ def test_several_workers_make_the_same_store(tmp_path: Path) -> None:
 
 def children(pid: int) -> list[int]:
     """Processes below this one."""
-    pairs = [
-        line.split() for line in subprocess.run(["ps", "-eo", "pid,ppid"], capture_output=True, text=True).stdout.splitlines()
-    ]
+    listed = subprocess.run(["ps", "-eo", "pid,ppid"], capture_output=True, text=True, check=True).stdout
+    pairs = [line.split() for line in listed.splitlines()]
     direct = [int(child) for child, parent in pairs[1:] if int(parent) == pid]
     return direct + [other for child in direct for other in children(child)]
 
@@ -200,13 +199,15 @@ def test_on_ray_a_worker_that_is_killed_half_way_loses_nothing(tmp_path: Path) -
 def test_no_cluster_at_an_address_is_said_at_once(tmp_path: Path) -> None:
     pytest.importorskip("ray")
     started = time.monotonic()
-    with pytest.raises(ConnectionError, match="127.0.0.1:1: no Ray cluster"):
+    with pytest.raises(ConnectionError, match=r"127\.0\.0\.1:1: no Ray cluster"):
         list(on_ray([], "127.0.0.1:1"))
     assert time.monotonic() - started < 15
 
 
 def cli(*arguments: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-m", "vatrace.cli", *map(str, arguments)], capture_output=True, text=True)
+    return subprocess.run(
+        [sys.executable, "-m", "vatrace.cli", *map(str, arguments)], capture_output=True, text=True, check=False
+    )
 
 
 def test_killed_at_any_moment_it_goes_on_and_nothing_is_by_half(tmp_path: Path) -> None:

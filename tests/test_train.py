@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import torch
 
+from vatrace.checkpoint import Model
 from vatrace.losses import ccc_loss
 from vatrace.models.affect import AffectModel, ModelConfig
 from vatrace.train import Batch, Epoch, LearningRate, TrainConfig, batch_loss, fit, make_optimizer
@@ -53,10 +54,11 @@ def test_the_cosine_ends_near_zero() -> None:
 def test_unlabelled_steps_do_not_count_in_the_loss() -> None:
     model, one = AffectModel(CONFIG).eval(), batch()
     other = replace(one, target=torch.where(one.labelled[:, :, None], one.target, math.nan))
-    assert batch_loss(model, one, 1.0) == batch_loss(model, other, 1.0)
-    expected = ccc_loss(one.target, model(one.features, one.valid), one.labelled)
-    errors = (one.target - model(one.features, one.valid))[one.labelled]
-    torch.testing.assert_close(batch_loss(model, one, 0.5), expected + 0.5 * errors.square().mean())
+    prediction = model(one.features, one.valid)
+    assert batch_loss(prediction, one, 1.0) == batch_loss(prediction, other, 1.0)
+    expected = ccc_loss(one.target, prediction, one.labelled)
+    errors = (one.target - prediction)[one.labelled]
+    torch.testing.assert_close(batch_loss(prediction, one, 0.5), expected + 0.5 * errors.square().mean())
 
 
 def endless(number: int) -> Iterator[Batch]:
@@ -67,34 +69,37 @@ def test_it_learns_reports_and_keeps_the_best() -> None:
     torch.manual_seed(0)
     held_out, epochs, scores = batch(999), list[Epoch](), []
 
-    def score(model: AffectModel) -> float:
+    def score(model: Model) -> dict[str, float]:
         assert not model.training
         with torch.inference_mode():
             scores.append(1 - ccc_loss(held_out.target, model(held_out.features, held_out.valid)).item())
-        return scores[-1]
+        return {"both": scores[-1]}
 
-    model = fit(AffectModel(CONFIG), endless, 5, score, TrainConfig(num_epochs=8, learning_rate=1e-2), epochs.append)
+    model = AffectModel(CONFIG)
+    progress = fit(model, endless, 5, score, TrainConfig(num_epochs=8, learning_rate=1e-2), epochs.append)
+    assert progress.history == epochs
     assert [epoch.number for epoch in epochs] == list(range(1, 9))
     assert epochs[-1].loss < 0.5 * epochs[0].loss
     best = max(scores)
     assert best > 0.7
-    assert score(model) == pytest.approx(best, abs=1e-6)
+    assert score(model)["both"] == pytest.approx(best, abs=1e-6)
 
 
 def test_no_score_at_all_is_an_error() -> None:
     with pytest.raises(FloatingPointError, match="no score in 2 epochs"):
-        fit(AffectModel(CONFIG), endless, 5, lambda model: math.nan, TrainConfig(num_epochs=2))
+        fit(AffectModel(CONFIG), endless, 5, lambda model: {"valence": math.nan}, TrainConfig(num_epochs=2))
 
 
 def test_it_stops_early_and_goes_back_to_the_best() -> None:
     torch.manual_seed(0)
     given, seen, weights = [0.1, 0.5, 0.4, 0.3, 0.2, 0.9], list[Epoch](), []
 
-    def score(model: AffectModel) -> float:
+    def score(model: Model) -> dict[str, float]:
         weights.append({name: value.clone() for name, value in model.state_dict().items()})
-        return given[len(weights) - 1]
+        return {"valence": given[len(weights) - 1]}
 
-    model = fit(AffectModel(CONFIG), endless, 5, score, TrainConfig(num_epochs=6, early_stop=3), seen.append)
+    model = AffectModel(CONFIG)
+    fit(model, endless, 5, score, TrainConfig(num_epochs=6, early_stop=3), seen.append)
     assert len(seen) == 5  # the best was the second; the third, fourth and fifth were not better
     assert all(torch.equal(value, weights[1][name]) for name, value in model.state_dict().items())
 
@@ -106,4 +111,9 @@ def test_the_optimiser_is_the_one_named_and_leaves_frozen_weights(name: Any, kin
     optimizer = make_optimizer(model, TrainConfig(optimizer=name, learning_rate=0.5, weight_decay=0.25))
     assert type(optimizer) is kind
     assert (optimizer.param_groups[0]["lr"], optimizer.param_groups[0]["weight_decay"]) == (0.5, 0.25)
-    assert len(optimizer.param_groups[0]["params"]) == sum(value.requires_grad for value in model.parameters())
+    one, frozen = batch(), [value.clone() for value in model.tcn.parameters()]
+    head = model.output.weight.clone()
+    batch_loss(model(one.features, one.valid), one, 1.0).backward()
+    optimizer.step()
+    assert all(torch.equal(value, before) for value, before in zip(model.tcn.parameters(), frozen, strict=True))
+    assert not torch.equal(model.output.weight, head)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from dataclasses import field
+from dataclasses import field, replace
 from importlib.resources import files
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
 from vatrace.models.affect import ModelConfig
+from vatrace.models.backbone import BackboneConfig
 from vatrace.train import TrainConfig
 
 PRESETS = ("default", "streaming", "paper")
@@ -19,14 +20,15 @@ PRESETS = ("default", "streaming", "paper")
 
 @dataclass(frozen=True, config={"extra": "forbid"})
 class RunConfig:
-    """A run: the tables [model] and [train] of the TOML file."""
+    """A run: the tables [model] and [train] of the TOML file, and [backbone] where a face network is trained along."""
 
     model: ModelConfig = field(default_factory=ModelConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
+    backbone: BackboneConfig | None = None
 
 
 def read_config(source: str | Path) -> RunConfig:
-    """Read a run's TOML file, or one of PRESETS by its name.
+    """Read a run's TOML file, or one of PRESETS by its name. Paths in a file are relative to it.
 
     Raises:
         FileNotFoundError: if there is no such file.
@@ -39,7 +41,11 @@ def read_config(source: str | Path) -> RunConfig:
     else:
         raise FileNotFoundError(f"{source}: no such file, nor a preset ({', '.join(PRESETS)})")
     try:
-        return TypeAdapter(RunConfig).validate_python(tomllib.loads(content.decode()))
+        config = TypeAdapter(RunConfig).validate_python(tomllib.loads(content.decode()))
+        if config.backbone is not None:
+            weights = str(Path(source).absolute().parent / config.backbone.weights)
+            config = replace(config, backbone=replace(config.backbone, weights=weights))
+        return config
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"{source}: not TOML: {error}") from error
     except ValidationError as error:

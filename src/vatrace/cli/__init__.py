@@ -12,8 +12,6 @@ from io import TextIOWrapper
 from vatrace import __version__
 from vatrace.cli import corpus, predict, training
 from vatrace.cli.terminal import complain
-from vatrace.media import MediaError
-from vatrace.weights import MissingWeightsError
 
 INTERRUPTED = 130
 
@@ -21,6 +19,12 @@ TOP_EPILOG = """examples:
   vatrace demo                                   try it on a recording made from installed packages
   vatrace predict talk.mp4                       talk.csv and talk.png in this folder
   vatrace predict videos/ --out traces           every recording in a folder
+
+with recordings of your own that are annotated:
+  vatrace check corpus/                          what is wrong with it
+  vatrace extract corpus/ --store store          features to train from
+  vatrace train default --store store --out run
+  vatrace evaluate run --store store --out report
 
 Everything runs on this machine; nothing is sent anywhere.
 """
@@ -55,10 +59,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     except BrokenPipeError:  # whoever read the output has gone, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         status = 1
-    except (MediaError, MissingWeightsError, ImportError, ValueError, OSError) as error:
+    except (ImportError, ValueError, OSError, FloatingPointError) as error:
         complain(error)
         status = 1
     except KeyboardInterrupt:
-        print("stopped; recordings finished before are kept", file=sys.stderr)
+        print("stopped; what was finished before is kept", file=sys.stderr)
         status = INTERRUPTED
     sys.exit(status)

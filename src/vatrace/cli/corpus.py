@@ -171,9 +171,10 @@ def run_extract(args: argparse.Namespace) -> int:
             outcomes += group
             if progress:
                 progress("recordings", finished / len(tasks))
-    usual = 0.0 if corpus.kind == "affwild2" else AUTO  # the challenge compares with the labels as they are
-    lag = usual if args.lag is None else args.lag
-    labelling = label_store(corpus, store, args.merge, None if lag == AUTO else lag)
+    lag = None if args.lag == AUTO else args.lag
+    if args.lag is None and corpus.kind == "affwild2":
+        lag = 0.0  # the challenge compares with the labels as they are
+    labelling = label_store(corpus, store, args.merge, lag)
     _say_outcomes(outcomes, labelling)
     failed = sum(outcome.error is not None for outcome in outcomes)
     print(f"{args.store}: {len(store.names)} recordings, {labelling.num_labelled} with labels; {failed} failed")

@@ -2,8 +2,164 @@
 
 from __future__ import annotations
 
-from typing import Any
+import argparse
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vatrace.cli.terminal import make_folder, progress_bars, refuse_existing
+
+if TYPE_CHECKING:
+    from vatrace.train import Epoch
+
+TRAIN_EPILOG = """examples:
+  vatrace train runs/affwild2.toml --store store --out run
+  vatrace train default --store store --out run --folds 6
+  vatrace train run.toml --store store --out run --device cuda --seed 1
+  torchrun --nproc-per-node 4 -m vatrace.cli train run.toml --store store --out run --device cuda
+
+RUN.toml is a file, or one of the presets default, streaming, paper (docs/models.md says what can be in it).
+It can be stopped at any time: the same command goes on after the last epoch done, with the same result.
+"""
+
+EVALUATE_EPILOG = """examples:
+  vatrace evaluate run --store store
+  vatrace evaluate run --store store --out report
+  vatrace evaluate run --store store --split test --unlock-test
+
+For a run with folds, dev is all of train and dev, each recording predicted by models that never saw it.
+The test split is for the end, when all is chosen: each look at it is written to test-log.jsonl of the store and of the run.
+"""
+
+COMPARE_EPILOG = """examples:
+  vatrace compare run-a run-b run-c --store store
+"""
+
+SUBMIT_EPILOG = """examples:
+  vatrace submit run --store store --out predictions.txt
+  vatrace submit run --store store --out predictions.txt --frames Aff-Wild2/CVPR_6th_ABAW_VA_test_set_sample.txt
+"""
 
 
 def add_parsers(commands: Any) -> None:
     """Add train, evaluate, compare and submit to the commands."""
+    raw = argparse.RawDescriptionHelpFormatter
+    train = commands.add_parser(
+        "train",
+        help="a store in, a trained model out",
+        epilog=TRAIN_EPILOG,
+        formatter_class=raw,
+        description="Train what a TOML file says, choosing by dev.",
+    )
+    train.add_argument("config", metavar="RUN.toml", help="a file, or a preset")
+    _add_store(train)
+    train.add_argument("--out", type=Path, required=True, metavar="RUN", help="folder for the run")
+    train.add_argument("--folds", type=_folds, default=0, metavar="N", help="cross-validate over train and dev")
+    train.add_argument("--seed", type=int, default=0, metavar="N", help="(default: %(default)s)")
+    _add_device(train)
+    train.set_defaults(run=run_train)
+
+    evaluate = commands.add_parser(
+        "evaluate",
+        help="how good a run is, and why",
+        epilog=EVALUATE_EPILOG,
+        formatter_class=raw,
+        description="Measure a run's agreement with the labels: a table, and with --out also JSON and a page.",
+    )
+    evaluate.add_argument("run_folder", type=Path, metavar="RUN", help="folder of the run")
+    _add_store(evaluate)
+    _add_split(evaluate)
+    evaluate.add_argument("--out", type=Path, metavar="DIR", help="also write evaluation.json and evaluation.html there")
+    evaluate.add_argument("--overwrite", action="store_true", help="replace results that are there already")
+    _add_device(evaluate)
+    evaluate.set_defaults(run=run_evaluate)
+
+    compare = commands.add_parser(
+        "compare",
+        help="whether one run is better than another",
+        epilog=COMPARE_EPILOG,
+        formatter_class=raw,
+        description="Compare runs on the same recordings, by a paired bootstrap over them.",
+    )
+    compare.add_argument("run_folders", nargs="+", type=Path, metavar="RUN", help="folders of at least two runs")
+    _add_store(compare)
+    _add_split(compare)
+    _add_device(compare)
+    compare.set_defaults(run=run_compare)
+
+    submit = commands.add_parser(
+        "submit",
+        help="the predictions of the test split as ABAW wants them",
+        epilog=SUBMIT_EPILOG,
+        formatter_class=raw,
+        description="Write a value for every frame of the recordings in the test split.",
+    )
+    submit.add_argument("run_folder", type=Path, metavar="RUN", help="folder of the run")
+    _add_store(submit)
+    submit.add_argument("--out", type=Path, required=True, metavar="FILE", help="the file to write")
+    submit.add_argument("--frames", type=Path, metavar="FILE", help="the challenge's list of frames (default: all frames)")
+    submit.add_argument("--overwrite", action="store_true", help="replace the file if it is there already")
+    _add_device(submit)
+    submit.set_defaults(run=run_submit)
+
+
+def _add_store(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--store", type=Path, required=True, metavar="STORE", help="made by vatrace extract")
+
+
+def _add_split(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--split", choices=["dev", "test"], default="dev", help="(default: %(default)s)")
+    parser.add_argument("--unlock-test", action="store_true", help="needed for --split test; it is logged")
+
+
+def _add_device(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--device", default="cpu", metavar="NAME", help="cpu, cuda, cuda:1, ... (default: %(default)s)")
+
+
+def _folds(text: str) -> int:
+    if not text.isdecimal() or int(text) < 2:
+        raise argparse.ArgumentTypeError(f"a whole number from 2 on, not {text!r}")
+    return int(text)
+
+
+def _check_device(device: str) -> None:
+    """Raise ValueError if there is no such device."""
+    try:
+        import torch
+    except ImportError as error:
+        raise ImportError("training needs PyTorch: pip install 'vatrace[train]'") from error
+    try:
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise ValueError(f"--device {device}: not on this machine ({str(error).splitlines()[0]})") from error
+
+
+def run_train(args: argparse.Namespace) -> int:
+    """The train command."""
+    _check_device(args.device)
+    from vatrace.config import read_config
+    from vatrace.store import Store
+    from vatrace.train_run import Report, train_run
+
+    config, store = read_config(args.config), Store(args.store)
+    first = int(os.environ.get("RANK", "0")) == 0
+
+    def say(member: str, epoch: Epoch) -> None:
+        scores = ", ".join(f"{name} {score:.3f}" for name, score in epoch.scores.items())
+        number = f"{epoch.number}/{config.train.num_epochs}"
+        print(f"{member} {number}: loss {epoch.loss:.3f}, dev CCC {scores}, rate {epoch.learning_rate:.2g}", flush=True)
+
+    with progress_bars(args.out.name) as progress:
+
+        def step(member: str, epochs: float) -> None:
+            if progress:
+                progress(member, epochs / config.train.num_epochs)
+
+        report = Report(say, step) if first else Report()
+        workers = 2 if args.device.startswith("cuda") else 0
+        run = train_run(
+            config, store, args.out, folds=args.folds, seed=args.seed, device=args.device, num_workers=workers, report=report
+        )
+    if run is not None:
+        print(f"{run.folder}: {len(run.members)} models; next: vatrace evaluate {run.folder} --store {store.path}")
+    return 0

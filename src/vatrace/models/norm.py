@@ -5,12 +5,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from vatrace.distributed import total
+
 
 class MaskedBatchNorm(nn.Module):
     """Batch norm (Ioffe & Szegedy 2015, arXiv 1502.03167) with statistics over valid steps only.
 
     With all steps valid it is `torch.nn.BatchNorm1d`. A batch with fewer than two valid steps is normalised by the running
-    statistics, which it leaves as they are.
+    statistics, which it leaves as they are. Where several processes train together, the statistics are those of all.
 
     Args:
         dim: channels.
@@ -46,13 +48,13 @@ class MaskedBatchNorm(nn.Module):
     def _batch_statistics(self, x: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and variance (C,), in float32 also where mixed precision gives less."""
         rows, weight = x.reshape(-1, x.shape[-1]).float(), valid.reshape(-1, 1).float()
-        count = weight.sum()
-        total = count.clamp(min=1)
-        mean = (rows * weight).sum(dim=0) / total
-        var = ((rows - mean).square() * weight).sum(dim=0) / total
+        count = total(weight.sum())
+        steps = count.clamp(min=1)
+        mean = total((rows * weight).sum(dim=0)) / steps
+        var = total(((rows - mean).square() * weight).sum(dim=0)) / steps
         enough = count > 1
         with torch.no_grad():
             momentum = self.momentum * enough
             self.running_mean.lerp_(mean, momentum)
-            self.running_var.lerp_(var * total / (total - 1).clamp(min=1), momentum)
+            self.running_var.lerp_(var * steps / (steps - 1).clamp(min=1), momentum)
         return torch.where(enough, mean, self.running_mean), torch.where(enough, var, self.running_var)

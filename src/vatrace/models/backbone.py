@@ -1,0 +1,108 @@
+"""A face network that is trained along with the model: face crops in, valence and arousal out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Annotated, Literal
+
+import torch
+from pydantic import Field, PositiveInt
+from pydantic.dataclasses import dataclass
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from vatrace.models.affect import AffectModel
+from vatrace.models.face import FaceNet
+from vatrace.models.ir_resnet import IRResNet50
+
+CHUNK = 512
+"""Faces that go through the network at once; what a chunk needs for its gradients is computed again when they are wanted."""
+
+
+@dataclass(frozen=True, config={"extra": "forbid"})
+class BackboneConfig:
+    """A face network that is trained along, released group by group from its top as the paper does.
+
+    Attributes:
+        network: "ferplus" (`runs/face.py` trains it) or "ir50" (the paper's).
+        weights: the file that it starts from; relative to the run's TOML file.
+        release_epochs: after so many epochs the first, second, third group of its layers begins to learn; the rest stays.
+        learning_rate: times that of the rest.
+    """
+
+    network: Literal["ferplus", "ir50"]
+    weights: str
+    release_epochs: tuple[PositiveInt, ...] = (5, 10, 15)
+    learning_rate: Annotated[float, Field(gt=0, le=1)] = 1.0
+
+
+class GreyFaceNet(FaceNet):
+    """FaceNet on colour crops (N, 3, 48, 48) in -1..1."""
+
+    size, dim = 48, 128
+
+    def forward(self, faces: Tensor) -> Tensor:  # type: ignore[override]
+        """(N, 3, 48, 48) in -1..1 -> (N, 128)."""
+        luma = faces.new_tensor([0.299, 0.587, 0.114])[:, None, None]  # ITU-R BT.601, as in the encoder
+        return super().forward((faces * luma).sum(dim=1, keepdim=True) * 127.5 + 127.5)[0]
+
+    def groups(self) -> list[list[nn.Module]]:
+        """Its layers in three groups from the top."""
+        trunk = list(self.trunk)
+        return [[self.embed, trunk[5]], [trunk[4]], [trunk[3]]]
+
+
+NETWORKS: dict[str, Callable[[], GreyFaceNet | IRResNet50]] = {"ferplus": GreyFaceNet, "ir50": IRResNet50}
+
+
+class EndToEndModel(nn.Module):
+    """A face network and the model that its embeddings go into.
+
+    Args:
+        affect: whose face features have the network's channels.
+        config: which network, and when it is released.
+
+    Raises:
+        ValueError: if the channels differ.
+    """
+
+    def __init__(self, affect: AffectModel, config: BackboneConfig) -> None:
+        super().__init__()
+        self.affect, self.backbone_config = affect, config
+        self.backbone = NETWORKS[config.network]()
+        self.config, self.modalities = affect.config, affect.modalities
+        if affect.config.feature_dims.get("face") != self.backbone.dim:
+            raise ValueError(
+                f"backbone {config.network} gives {self.backbone.dim} channels: set model.feature_dims.face to that"
+            )
+        self.release(0)
+        self.eval()
+
+    def release(self, epochs_done: int) -> None:
+        """Let those groups learn whose time has come."""
+        self.backbone.requires_grad_(False)
+        for group, epoch in zip(self.backbone.groups(), self.backbone_config.release_epochs, strict=False):
+            for module in group:
+                module.requires_grad_(epochs_done >= epoch)
+
+    def train(self, mode: bool = True) -> EndToEndModel:
+        """Set the mode; the network always stays in evaluation mode, so that its batch norms keep the statistics they have."""
+        super().train(mode)
+        self.backbone.eval()
+        return self
+
+    def forward(self, features: Mapping[str, Tensor], valid: Mapping[str, Tensor]) -> Tensor:
+        """Predict as AffectModel does, but that features["face"] are crops (B, T, S, S, 3) uint8."""
+        crops, there = features["face"], valid["face"]
+        faces = crops[there].permute(0, 3, 1, 2)  # only those that are there
+        parts = [self._encode(part) for part in faces.split(CHUNK)] if len(faces) else []
+        embeddings = crops.new_zeros((*there.shape, self.backbone.dim), dtype=torch.float32)
+        if parts:
+            embeddings = embeddings.index_put((there,), torch.cat(parts).float())
+        elif self.training:  # no face in this batch: a gradient of zero, which other processes wait for
+            embeddings = embeddings + 0 * sum(value.sum() for value in self.backbone.parameters() if value.requires_grad)
+        return self.affect({**features, "face": embeddings}, valid)
+
+    def _encode(self, faces: Tensor) -> Tensor:
+        scaled = faces.float() / 127.5 - 1
+        return checkpoint(self.backbone, scaled, use_reentrant=False)
