@@ -182,7 +182,7 @@ def test_ctrl_c_stops_soon_and_leaves_no_half_file(
     os.killpg(process.pid, signal.SIGINT)
     _, errors = process.communicate(timeout=30)
     assert process.returncode == 130
-    assert errors.splitlines() == ["stopped; recordings finished before are kept"]
+    assert errors.splitlines() == ["stopped; what was finished before is kept"]
     assert list(out.iterdir()) == []
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 
 def concordance_cc(truth: ArrayLike, prediction: ArrayLike) -> float:
@@ -21,12 +23,85 @@ def concordance_cc(truth: ArrayLike, prediction: ArrayLike) -> float:
     Raises:
         ValueError: if the two differ in shape.
     """
-    x, y = np.asarray(truth, dtype=np.float64), np.asarray(prediction, dtype=np.float64)
-    if x.shape != y.shape:
-        raise ValueError(f"truth has shape {x.shape} but prediction has {y.shape}")
+    x, y = _pair(truth, prediction)
     if x.size == 0:
         return float("nan")
     denominator = x.var() + y.var() + (x.mean() - y.mean()) ** 2
     if denominator == 0:
         return float("nan")
     return float(2 * np.mean((x - x.mean()) * (y - y.mean())) / denominator)
+
+
+def pearson_cc(truth: ArrayLike, prediction: ArrayLike) -> float:
+    """Pearson's correlation coefficient in -1..1; NaN where one of the two is constant or empty.
+
+    Args:
+        truth: (N,) values.
+        prediction: (N,) values.
+    """
+    x, y = _pair(truth, prediction)
+    if x.size == 0 or x.std() == 0 or y.std() == 0:
+        return float("nan")
+    return float(np.mean((x - x.mean()) * (y - y.mean())) / (x.std() * y.std()))
+
+
+def rmse(truth: ArrayLike, prediction: ArrayLike) -> float:
+    """Root of the mean squared error; NaN for no values.
+
+    Args:
+        truth: (N,) values.
+        prediction: (N,) values.
+    """
+    x, y = _pair(truth, prediction)
+    return float(np.sqrt(np.mean((x - y) ** 2))) if x.size else float("nan")
+
+
+def sign_agreement(truth: ArrayLike, prediction: ArrayLike) -> float:
+    """Share of values with the same sign, "SAGR" (Nicolaou et al. 2011, IEEE Trans. Affective Computing 2, 92-105), 0..1.
+
+    Args:
+        truth: (N,) values.
+        prediction: (N,) values.
+    """
+    x, y = _pair(truth, prediction)
+    return float(np.mean(np.sign(x) == np.sign(y))) if x.size else float("nan")
+
+
+@dataclass(frozen=True)
+class ConcordanceParts:
+    """What CCC is made of (Lin 1989): CCC = correlation * accuracy, accuracy = 2 / (scale + 1 / scale + shift^2).
+
+    Attributes:
+        correlation: Pearson's r.
+        accuracy: 0..1, Lin's C_b.
+        scale: standard deviation of the prediction by that of the truth; below 1 the prediction is too flat.
+        shift: mean of the prediction minus that of the truth, by the root of the product of the standard deviations.
+    """
+
+    correlation: float
+    accuracy: float
+    scale: float
+    shift: float
+
+
+def concordance_parts(truth: ArrayLike, prediction: ArrayLike) -> ConcordanceParts:
+    """Split CCC into correlation, scale and shift; all NaN where one of the two is constant or empty.
+
+    Args:
+        truth: (N,) values.
+        prediction: (N,) values.
+    """
+    x, y = _pair(truth, prediction)
+    correlation = pearson_cc(x, y)
+    if np.isnan(correlation):
+        return ConcordanceParts(*[float("nan")] * 4)
+    scale = y.std() / x.std()
+    shift = (y.mean() - x.mean()) / np.sqrt(x.std() * y.std())
+    return ConcordanceParts(correlation, float(2 / (scale + 1 / scale + shift**2)), float(scale), float(shift))
+
+
+def _pair(truth: ArrayLike, prediction: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    x, y = np.asarray(truth, dtype=np.float64), np.asarray(prediction, dtype=np.float64)
+    if x.shape != y.shape:
+        raise ValueError(f"truth has shape {x.shape} but prediction has {y.shape}")
+    return x, y

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from vatrace.checkpoint import Model, load_model
 from vatrace.models.affect import Output
 from vatrace.models.backbone import EndToEndModel
-from vatrace.store import Recording
+from vatrace.store import Recording, Store
 from vatrace.timeline import overlap_add
 from vatrace.windows import OUTPUTS, Crops, read_inputs
 
@@ -92,6 +92,17 @@ class Run:
         if not content["finished"] or missing:
             raise RunError(f"{folder}: this run has not ended; go on with it by the same vatrace train")
         return cls(folder, members, content["folds"] > 0, content["config"]["train"]["win_len"], content)
+
+    def see_that_it_fits(self, store: Store) -> None:
+        """Raise RunError if a store's features are not made as those that the run was trained on."""
+        trained, there = self.content["schema"]["encoders"], store.schema.encoders
+        for name in self.content["config"]["model"]["feature_dims"]:
+            if name not in there or there[name].version != trained[name]["version"]:
+                found = there[name].version if name in there else "none"
+                raise RunError(
+                    f"{store.path}: its {name} features are {found}, those that {self.folder} was trained on are "
+                    f"{trained[name]['version']}"
+                )
 
 
 def read_run_file(folder: Path) -> dict[str, Any] | None:

@@ -334,14 +334,25 @@ class Store:
         Args:
             why: what looks at them, such as the run's folder.
         """
-        line = json.dumps({"time": datetime.now(UTC).isoformat(timespec="seconds"), "why": why})
-        with (self.path / "test-log.jsonl").open("a", encoding="utf-8") as file:
-            file.write(line + "\n")
+        log_look(self.path, why)
         return [self.recording(recording.name) for recording in self.split("test")]
 
     def _corpus(self) -> dict[str, Any]:
         file = self.path / "corpus.json"
         return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {"recordings": {}}
+
+
+def log_look(folder: Path, why: str) -> None:
+    """Write to a store's or a run's test-log.jsonl that its test split is looked at."""
+    line = json.dumps({"time": datetime.now(UTC).isoformat(timespec="seconds"), "why": why})
+    with (folder / "test-log.jsonl").open("a", encoding="utf-8") as file:
+        file.write(line + "\n")
+
+
+def num_looks(folder: Path) -> int:
+    """How often its test split has been looked at."""
+    log = folder / "test-log.jsonl"
+    return len(log.read_text(encoding="utf-8").splitlines()) if log.is_file() else 0
 
 
 def _is_name(name: str) -> bool:

@@ -50,7 +50,8 @@ def progress_bars(name: str) -> Iterator[Progress | None]:
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
+    both = sys.stdout is not None and sys.stdout.isatty()  # what is printed then goes above the bars, else where it should
+    with Progress(*columns, console=Console(stderr=True), transient=True, redirect_stdout=both) as bars:
         stages = {}
 
         def show(stage: str, share: float) -> None:

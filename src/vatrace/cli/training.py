@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import argparse
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from vatrace.cli.terminal import make_folder, progress_bars, refuse_existing
+from vatrace.store import log_look, num_looks
 
 if TYPE_CHECKING:
+    from vatrace.run import Run
+    from vatrace.store import Recording, Store
     from vatrace.train import Epoch
 
 TRAIN_EPILOG = """examples:
@@ -162,4 +169,143 @@ def run_train(args: argparse.Namespace) -> int:
         )
     if run is not None:
         print(f"{run.folder}: {len(run.members)} models; next: vatrace evaluate {run.folder} --store {store.path}")
+    return 0
+
+
+def _recordings(args: argparse.Namespace, store: Store, runs: Sequence[Run]) -> list[Recording]:
+    """Those of the split with their labels; a look at test is written to the logs of the store and the runs.
+
+    Raises:
+        ValueError: for test without --unlock-test.
+    """
+    if args.split == "dev":
+        folds = {run.has_folds for run in runs}
+        if len(folds) > 1:
+            raise ValueError("runs with folds and without have different dev recordings: compare like with like")
+        return [*store.split("train"), *store.split("dev")] if folds == {True} else store.split("dev")
+    if not args.unlock_test:
+        raise ValueError(
+            "the test split is for the end, when all is chosen: with --unlock-test it is evaluated, "
+            "and that is written to test-log.jsonl of the store and of the run"
+        )
+    why = ", ".join(str(run.folder.absolute()) for run in runs)
+    recordings = store.unlock_test(why)
+    for run in runs:
+        log_look(run.folder, why)
+    return recordings
+
+
+def _train_mean(store: Store) -> NDArray[np.float64]:
+    """(2,) The mean label of train."""
+    sums, counts = np.zeros(2), np.zeros(2)
+    for recording in store.split("train"):
+        labels = recording.labels().astype(np.float64)
+        sums += np.nansum(labels, axis=0)
+        counts += (~np.isnan(labels)).sum(axis=0)
+    return sums / np.maximum(counts, 1)
+
+
+def run_evaluate(args: argparse.Namespace) -> int:
+    """The evaluate command."""
+    _check_device(args.device)
+    from vatrace.evaluate import evaluate, text_table
+    from vatrace.evaluation_page import write_json, write_page
+    from vatrace.run import Predictor, Run
+    from vatrace.store import Store
+    from vatrace.writers import written_whole
+
+    targets = [] if args.out is None else [args.out / "evaluation.json", args.out / "evaluation.html"]
+    refuse_existing(targets, args.overwrite)
+    store, run = Store(args.store), Run.open(args.run_folder)
+    run.see_that_it_fits(store)
+    if args.out is not None:
+        make_folder(args.out)
+    recordings = _recordings(args, store, [run])
+    predictor = Predictor(run, args.device)
+    predict = predictor.out_of_fold if run.has_folds and args.split == "dev" else predictor.predict
+    subjects = {name: member.subject for name, member in store.members.items()}
+    with progress_bars(run.folder.name) as progress:
+        evaluation, predictions = evaluate(
+            lambda recording, change: predict(recording, change=change),
+            recordings,
+            subjects,
+            _train_mean(store),
+            store.corpus_facts.get("agreement"),
+            (lambda done: progress("evaluate", done)) if progress else lambda done: None,
+        )
+    print(text_table(evaluation))
+    looks = num_looks(store.path)
+    facts = [
+        f"{run.folder.name} on {args.split}"
+        + (", each recording predicted by models that never saw it." if run.has_folds else "."),
+        f"{evaluation.num_recordings} recordings of {evaluation.num_units} subjects, {evaluation.num_steps} labelled steps; "
+        f"at {evaluation.unsupported:.0%} of these nothing was seen or heard.",
+        f"The test split of this store has been looked at {looks} times."
+        if looks
+        else "The test split has never been looked at.",
+    ]
+    if targets:
+        with written_whole(targets[0]) as numbers, written_whole(targets[1]) as page:
+            write_json(numbers, {"run": str(run.folder), "split": args.split, "test_looks": looks}, evaluation)
+            rates = {recording.name: recording.meta.rate for recording in recordings}
+            write_page(page, f"{run.folder.name}: {args.split}", facts, evaluation, predictions, rates)
+        print(f"-> {', '.join(map(str, targets))}")
+    return 0
+
+
+def run_compare(args: argparse.Namespace) -> int:
+    """The compare command."""
+    _check_device(args.device)
+    from vatrace.compare import compare, text_table
+    from vatrace.run import Predictor, Run
+    from vatrace.store import Store
+
+    store, runs = Store(args.store), [Run.open(folder) for folder in args.run_folders]
+    if len(runs) < 2:
+        raise ValueError("to compare, name at least two runs")
+    for run in runs:
+        run.see_that_it_fits(store)
+    recordings = _recordings(args, store, runs)
+    subjects = {name: member.subject for name, member in store.members.items()}
+    predictions = []
+    with progress_bars("compare") as progress:
+        for run in runs:
+            predictor = Predictor(run, args.device)
+            predict = predictor.out_of_fold if run.has_folds and args.split == "dev" else predictor.predict
+            pairs = {}
+            for done, recording in enumerate(recordings, start=1):
+                pairs[recording.name] = (recording.labels(), predict(recording))
+                if progress:
+                    progress(run.folder.name, done / len(recordings))
+            predictions.append(pairs)
+    print(text_table(compare(predictions, [str(folder) for folder in args.run_folders], subjects)))
+    return 0
+
+
+def run_submit(args: argparse.Namespace) -> int:
+    """The submit command."""
+    _check_device(args.device)
+    from vatrace.corpora.affwild2 import read_listing
+    from vatrace.corpora.submission import write_submission
+    from vatrace.run import Predictor, Run
+    from vatrace.store import Store
+
+    refuse_existing([args.out], args.overwrite)
+    store, run = Store(args.store), Run.open(args.run_folder)
+    run.see_that_it_fits(store)
+    listing = None if args.frames is None else read_listing(args.frames)
+    recordings = store.split("test")
+    if not recordings:
+        raise ValueError(f"{store.path}: no recording of this store is in the test split")
+    make_folder(args.out.parent)
+    predictor, predictions = Predictor(run, args.device), {}
+    with progress_bars(run.folder.name) as progress:
+        for done, recording in enumerate(recordings, start=1):
+            predictions[recording.name] = predictor.predict(recording)
+            if progress:
+                progress("submit", done / len(recordings))
+    notes = write_submission(args.out, recordings, predictions, listing)
+    print(f"{args.out}: {len(predictions)} recordings")
+    for note in notes:
+        print(f"  note: {note}")
     return 0

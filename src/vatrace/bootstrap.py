@@ -1,0 +1,74 @@
+"""Intervals of CCC by resampling whole recordings, or whole people: steps of one recording are far from independent.
+
+CCC needs only sums, so that a resample is a weighted sum of what each recording adds. Numpy only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+NUM_RESAMPLES = 2000
+LEVEL = 0.95
+
+Pair = tuple[NDArray[np.floating], NDArray[np.floating]]
+"""Truth and prediction (T, 2), NaN where there is none."""
+
+
+def moments(pairs: Sequence[Pair], units: Sequence[str]) -> NDArray[np.float64]:
+    """What each unit adds to CCC's sums.
+
+    Args:
+        pairs: of each recording.
+        units: what is resampled together, such as the recording's subject.
+
+    Returns:
+        (U, 2, 6) for each unit and dimension: number of steps, and sums of x, y, x^2, y^2 and x y.
+    """
+    order = {unit: index for index, unit in enumerate(dict.fromkeys(units))}
+    result = np.zeros((len(order), 2, 6))
+    for (truth, prediction), unit in zip(pairs, units, strict=True):
+        for column in range(2):
+            x, y = truth[:, column].astype(np.float64), prediction[:, column].astype(np.float64)
+            known = ~np.isnan(x) & ~np.isnan(y)
+            x, y = x[known], y[known]
+            result[order[unit], column] += [len(x), x.sum(), y.sum(), (x**2).sum(), (y**2).sum(), (x * y).sum()]
+    return result
+
+
+def ccc_of_moments(sums: NDArray[np.float64]) -> NDArray[np.float64]:
+    """CCC from sums (..., 6) as `moments` has them, summed over units; NaN where it is undefined."""
+    count, x, y, xx, yy, xy = np.moveaxis(sums, -1, 0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        mean_x, mean_y = x / count, y / count
+        covariance = xy / count - mean_x * mean_y
+        spread = xx / count - mean_x**2 + yy / count - mean_y**2 + (mean_x - mean_y) ** 2
+        return np.where(spread > 0, 2 * covariance / spread, np.nan)
+
+
+def resample_counts(num_units: int, num_resamples: int = NUM_RESAMPLES, seed: int = 0) -> NDArray[np.int64]:
+    """How often each unit is in each resample, (R, U)."""
+    return np.random.default_rng(seed).multinomial(num_units, np.full(num_units, 1 / num_units), num_resamples)
+
+
+def resampled_ccc(unit_moments: NDArray[np.float64], counts: NDArray[np.int64]) -> NDArray[np.float64]:
+    """CCC of valence, arousal and their mean for each resample, (R, 3)."""
+    values = ccc_of_moments(np.tensordot(counts, unit_moments, axes=1))
+    return np.concatenate([values, nan_mean(values)[:, None]], axis=1)
+
+
+def nan_mean(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The mean over the last axis of what is defined, NaN where nothing is."""
+    known = ~np.isnan(values)
+    return np.where(known.any(axis=-1), np.where(known, values, 0).sum(axis=-1) / np.maximum(known.sum(axis=-1), 1), np.nan)
+
+
+def interval(values: NDArray[np.float64], level: float = LEVEL) -> tuple[float, float]:
+    """The percentile interval of resampled values (R,); NaN where fewer than half are defined."""
+    defined = values[~np.isnan(values)]
+    if len(defined) * 2 < len(values):
+        return float("nan"), float("nan")
+    low, high = np.quantile(defined, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
