@@ -3,9 +3,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from vatrace.encoders import FEATURE_DIMS
-from vatrace.encoders.face import FaceEncoder
+from vatrace.encoders import DEFAULT_ENCODERS, FEATURE_DIMS, parse_encoders
+from vatrace.encoders.face import FaceEncoder, luma
 from vatrace.encoders.words import WordEncoder, words_on_grid
 from vatrace.transcripts import Word
 
@@ -75,3 +76,44 @@ def test_words_on_grid_lie_where_they_are_spoken_each_in_its_sentence(words: Wor
     assert [inside for inside, _ in placed] == [range(5, 9), range(9, 10), range(30, 31)]
     np.testing.assert_array_equal(placed[0][1], words(["Hello", "there."])[0])
     np.testing.assert_array_equal(placed[2][1], words(["Bye."])[0])
+
+
+def test_encoders_are_chosen_by_name(tmp_path: Path) -> None:
+    (tmp_path / "ir50.pth").write_bytes(b"weights")
+    chosen = parse_encoders(f"face=ir50:{tmp_path / 'ir50.pth'}, words=none")
+    assert list(chosen) == ["face", "voice"]
+    assert (chosen["face"].name, chosen["face"].dim, chosen["voice"]) == ("ir50", 512, DEFAULT_ENCODERS["voice"])
+    before = chosen["face"].version
+    (tmp_path / "ir50.pth").write_bytes(b"other weights")
+    assert parse_encoders(f"face=ir50:{tmp_path / 'ir50.pth'}")["face"].version != before
+    assert parse_encoders("") == DEFAULT_ENCODERS
+    assert {name: spec.dim for name, spec in DEFAULT_ENCODERS.items()} == FEATURE_DIMS
+    assert len({spec.version for spec in DEFAULT_ENCODERS.values()}) == 3
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("face", "face=NAME"),
+        ("hands=ir50:x", "face=NAME"),
+        ("face=resnet", "ferplus, ir50 and none, not 'resnet'"),
+        ("face=ir50", "name its weights: face=ir50:FILE"),
+        ("voice=whisper:x", "its own weights"),
+        ("face=none,voice=none,words=none", "no encoder is left"),
+    ],
+)
+def test_a_wrong_choice_is_answered_with_the_right_ones(text: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        parse_encoders(text)
+
+
+def test_weights_that_are_not_there_are_said() -> None:
+    with pytest.raises(FileNotFoundError, match=r"nowhere\.pth: no such file, for face=ir50"):
+        parse_encoders("face=ir50:nowhere.pth")
+
+
+def test_colour_crops_are_seen_as_pillow_makes_them_grey(faces: FaceEncoder) -> None:
+    crops = np.random.default_rng(0).integers(0, 256, (4, 48, 48, 3)).astype(np.uint8)
+    grey = np.stack([np.asarray(Image.fromarray(crop).convert("L")) for crop in crops])
+    np.testing.assert_array_equal(luma(crops), grey)
+    np.testing.assert_array_equal(faces(crops), faces(grey))

@@ -241,7 +241,7 @@ def test_a_damaged_checkpoint_is_named(run: Run, tmp_path: Path) -> None:
 
 def test_a_loss_that_breaks_down_is_an_error(store: Store, config: RunConfig, tmp_path: Path) -> None:
     wild = replace(config, train=replace(config.train, learning_rate=1e30, max_grad_norm=0, warmup_epochs=0))
-    with pytest.raises(FloatingPointError, match="learning_rate|no score"):
+    with pytest.raises(FloatingPointError, match=r"learning_rate|no score"):
         train_run(wild, store, tmp_path / "r")
 
 

@@ -59,7 +59,7 @@ def trace_figure(evaluation: Evaluation, predictions: Mapping[str, Pair], rates:
             _plain(axes)
     for axes in grid[-1]:
         axes.set_xlabel("time in s")
-        axes.legend(frameon=False, fontsize=8, loc="lower right", ncols=2)
+    drawn.legend(handles=grid[0][0].lines[1:], loc="outside upper right", frameon=False, fontsize=8, ncols=2)
     return drawn
 
 
@@ -96,7 +96,7 @@ def ablation_figure(evaluation: Evaluation) -> Figure:
     axes.invert_yaxis()
     axes.axvline(0, color="0.5", linewidth=0.8)
     axes.set(xlabel="CCC")
-    axes.legend(frameon=False, fontsize=8, loc="lower right")
+    drawn.legend(loc="outside upper right", frameon=False, fontsize=8, ncols=2)
     _plain(axes)
     return drawn
 

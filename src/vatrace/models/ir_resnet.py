@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-STAGES = ((64, 3), (128, 4), (256, 14), (512, 3))
-"""Channels and units of the four stages; the first unit of each halves the picture."""
+STAGES = ((64, 3, 1), (128, 4, 2), (256, 14, 2), (512, 3, 2))
+"""Channels, units and stride of the four stages. ArcFace's own first stride is 2; it is 1 for crops as small as these."""
 
 
 class Unit(nn.Module):
@@ -42,14 +42,12 @@ class IRResNet50(nn.Module):
         super().__init__()
         self.input_layer = nn.Sequential(nn.Conv2d(3, 64, 3, 1, 1, bias=False), nn.BatchNorm2d(64), nn.PReLU(64))
         units, channels = [], 64
-        for width, count in STAGES:
+        for width, count, stride in STAGES:
             for index in range(count):
-                units.append(Unit(channels, width, stride=2 if index == 0 else 1))
+                units.append(Unit(channels, width, stride if index == 0 else 1))
                 channels = width
         self.body = nn.Sequential(*units)
-        side = self.size
-        for _ in STAGES:
-            side = -(-side // 2)
+        side = self.size // 8
         self.output_layer = nn.Sequential(
             nn.BatchNorm2d(channels),
             nn.Dropout(0.4),
@@ -59,13 +57,13 @@ class IRResNet50(nn.Module):
         )
 
     def forward(self, faces: Tensor) -> Tensor:
-        """(B, 3, 40, 40) RGB in -1..1 -> (B, 512)."""
-        return self.output_layer(self.body(self.input_layer(faces)))
+        """(B, 3, 40, 40) RGB in -1..1 -> (B, 512) of length 1."""
+        return nn.functional.normalize(self.output_layer(self.body(self.input_layer(faces))))
 
     def groups(self) -> list[list[nn.Module]]:
         """Its layers in three groups from the top: the last stage with the output, the third stage, and the rest."""
         ends = [0]
-        for _, count in STAGES:
+        for _, count, _ in STAGES:
             ends.append(ends[-1] + count)
         units = list(self.body)
         return [[self.output_layer, *units[ends[3] :]], units[ends[2] : ends[3]], [self.input_layer, *units[: ends[2]]]]

@@ -1,0 +1,114 @@
+"""The paper's voice network, VGGish, from a file that the user has: a patch of 0.96 s around each step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vatrace.encoders.state_dict import read_state_dict
+from vatrace.media import SAMPLING_RATE
+
+WIN_LEN, HOP_LEN, FFT_LEN = 400, 160, 512
+"""Samples: 25 ms every 10 ms."""
+NUM_MELS, LOW, HIGH = 64, 125.0, 7500.0
+"""Mel bands, and Hz of the lowest and highest edge."""
+LOG_OFFSET = 0.01
+PATCH_LEN = 96
+"""Mel frames of a patch, 0.96 s."""
+BATCH = 64
+
+
+def mel_filters() -> NDArray[np.float64]:
+    """Triangles (257, 64) on the mel scale 1127 ln(1 + f / 700), with the published edges; none over the constant part."""
+    edges = np.linspace(_mel(np.array(LOW)), _mel(np.array(HIGH)), NUM_MELS + 2)
+    bins = _mel(np.linspace(0, SAMPLING_RATE / 2, FFT_LEN // 2 + 1))[:, None]
+    lower, centre, upper = edges[:-2], edges[1:-1], edges[2:]
+    triangles = np.maximum(0, np.minimum((bins - lower) / (centre - lower), (upper - bins) / (upper - centre)))
+    triangles[0] = 0
+    return np.asarray(triangles)
+
+
+def _mel(frequency: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.asarray(1127 * np.log(1 + frequency / 700))
+
+
+def log_mel(sound: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Sound (N,) at 16 kHz to log-mel frames (1 + (N - 400) // 160, 64).
+
+    ln(mel + 0.01) of the magnitudes under a periodic Hann window.
+    """
+    count = max(1 + (len(sound) - WIN_LEN) // HOP_LEN, 0)
+    frames = np.lib.stride_tricks.sliding_window_view(sound, WIN_LEN)[::HOP_LEN][:count] if count else np.zeros((0, WIN_LEN))
+    window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(WIN_LEN) / WIN_LEN)
+    magnitudes = np.abs(np.fft.rfft(frames * window, FFT_LEN, axis=1))
+    return np.log(magnitudes @ mel_filters() + LOG_OFFSET).astype(np.float32)
+
+
+class VGGishEncoder:
+    """Sound to embeddings.
+
+    Args:
+        path: of the weights, such as `vggish-10086976.pth`.
+        threads: CPU threads.
+
+    Raises:
+        ValueError: if the file holds other weights.
+    """
+
+    def __init__(self, path: Path, threads: int = 1) -> None:
+        import torch
+
+        from vatrace.models.vggish import VGGish
+
+        torch.set_num_threads(threads)
+        self._network = VGGish()
+        self._network.load_state_dict(read_state_dict(path, self._network, ignore=("pproc.",)))
+        self._network.eval()
+
+    def steps(self, blocks: Iterable[NDArray[np.float32]], rate: float) -> Iterator[tuple[int, NDArray[np.float32]]]:
+        """Embed a patch around each step of the grid; what lies before and after the sound is silence.
+
+        Args:
+            blocks: 16 kHz sound one after the other, the first from 0 s on.
+            rate: steps a second.
+
+        Yields:
+            The first step and the vectors (n, 128) of it and those that follow.
+        """
+        half = PATCH_LEN * HOP_LEN // 2
+        tail = np.zeros(WIN_LEN - HOP_LEN, np.float32)
+        waiting = np.zeros(half, np.float32)  # sound from `offset` on
+        offset, end, step = -half, 0, 0
+        sources = iter(blocks)
+        more = True
+        while more:
+            block = next(sources, None)
+            more = block is not None
+            if block is None:
+                waiting = np.concatenate([waiting, np.zeros(half, np.float32), tail])
+            else:
+                waiting, end = np.concatenate([waiting, block]), end + len(block)
+            ready: list[NDArray[np.float32]] = []
+            first = step
+            while step / rate < end / SAMPLING_RATE:
+                start = round(step / rate * SAMPLING_RATE) - half - offset
+                if start + 2 * half + len(tail) > len(waiting):
+                    break
+                ready.append(log_mel(waiting[start : start + 2 * half + len(tail)]))
+                step += 1
+                if len(ready) == BATCH:
+                    yield first, self._embed(ready)
+                    ready, first = [], step
+            if ready:
+                yield first, self._embed(ready)
+            cut = max(round(step / rate * SAMPLING_RATE) - half - offset, 0)
+            waiting, offset = waiting[cut:], offset + min(cut, len(waiting))
+
+    def _embed(self, patches: list[NDArray[np.float32]]) -> NDArray[np.float32]:
+        import torch
+
+        with torch.inference_mode():
+            return np.asarray(self._network(torch.from_numpy(np.stack(patches))).numpy())
