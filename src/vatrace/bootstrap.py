@@ -54,7 +54,9 @@ def resample_counts(num_units: int, num_resamples: int = NUM_RESAMPLES, seed: in
 
 
 def resampled_ccc(unit_moments: NDArray[np.float64], counts: NDArray[np.int64]) -> NDArray[np.float64]:
-    """CCC of valence, arousal and their mean for each resample, (R, 3)."""
+    """CCC of valence, arousal and their mean for each resample, (R, 3); NaN for a single unit, which says nothing of others."""
+    if len(unit_moments) < 2:
+        return np.full((len(counts), 3), np.nan)
     values = ccc_of_moments(np.tensordot(counts, unit_moments, axes=1))
     return np.concatenate([values, nan_mean(values)[:, None]], axis=1)
 

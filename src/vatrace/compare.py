@@ -38,17 +38,15 @@ def compare(
 
     Args:
         predictions: of each run, truth and prediction (T, 2) by recording.
-        names: of the runs.
+        names: of the runs, each another.
         subjects: by recording, "" where unknown.
 
     Returns:
         By run and by valence, arousal and their mean.
 
     Raises:
-        ValueError: if there are fewer than two runs, or they have not the same recordings.
+        ValueError: if they have not the same recordings.
     """
-    if len(predictions) < 2:
-        raise ValueError("to compare, name at least two runs")
     recordings = list(predictions[0])
     for name, run in zip(names, predictions, strict=True):
         if set(run) != set(recordings):

@@ -260,9 +260,9 @@ def run_compare(args: argparse.Namespace) -> int:
     from vatrace.run import Predictor, Run
     from vatrace.store import Store
 
+    if len(set(args.run_folders)) < 2 or len(set(args.run_folders)) < len(args.run_folders):
+        raise ValueError("to compare, name at least two runs, each once")
     store, runs = Store(args.store), [Run.open(folder) for folder in args.run_folders]
-    if len(runs) < 2:
-        raise ValueError("to compare, name at least two runs")
     for run in runs:
         run.see_that_it_fits(store)
     recordings = _recordings(args, store, runs)
