@@ -1,6 +1,7 @@
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -194,6 +195,33 @@ def test_on_ray_a_worker_that_is_killed_half_way_loses_nothing(tmp_path: Path) -
                 killed += 1
     assert killed == 1
     assert names == set(store.names) == {"p1", "p2", "p3", "p4", "p5"}
+
+
+def test_a_ray_cluster_that_is_there_is_used(tmp_path: Path) -> None:
+    pytest.importorskip("ray")
+    root = tmp_path / "corpus"
+    make_folder_corpus(root, duration=2)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [str(Path(sys.executable).with_name("ray")), "start", "--head", "--port", str(port), "--num-cpus", "2", "--block"]
+    environment = os.environ | {"RAY_USAGE_STATS_ENABLED": "0"}
+    head = subprocess.Popen(
+        [*command, "--include-dashboard=false"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment
+    )
+    try:
+        for _ in range(300):
+            with socket.socket() as knock:
+                if knock.connect_ex(("127.0.0.1", port)) == 0:
+                    break
+            time.sleep(0.1)
+        arguments = ["--store", tmp_path / "s", "--encoders", "voice=none,words=none", "--ray", f"127.0.0.1:{port}"]
+        result = cli("extract", root, *arguments)
+    finally:
+        head.terminate()
+        head.wait(60)
+    assert result.returncode == 0, result.stderr
+    assert Store(tmp_path / "s").names == ["p1", "p2", "p3", "p4", "p5"]
 
 
 def test_no_cluster_at_an_address_is_said_at_once(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
 
 from vatrace.extract import Outcome, Task, extract
 
@@ -78,7 +79,7 @@ def on_ray(tasks: Sequence[Task], address: str | None = None) -> Iterator[list[O
 
     Raises:
         ImportError: if ray is not installed.
-        ConnectionError: if there is no cluster at the address.
+        ConnectionError: if there is no cluster at the address, or it wants another token than this user's.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is reported to anybody
     try:
@@ -89,6 +90,8 @@ def on_ray(tasks: Sequence[Task], address: str | None = None) -> Iterator[list[O
         ray.init("local", log_to_driver=False, logging_level=logging.ERROR, include_dashboard=False)
     else:
         _see_that_it_answers(address)
+        if os.environ.get("RAY_AUTH_TOKEN") or (Path.home() / ".ray" / "auth_token").is_file():
+            os.environ.setdefault("RAY_AUTH_MODE", "token")  # clusters ask for it, Ray itself offers it to local ones only
         ray.init(address, log_to_driver=False, logging_level=logging.ERROR)
     try:
         work = ray.remote(max_retries=3)(extract)
