@@ -82,6 +82,8 @@ def on_ray(tasks: Sequence[Task], address: str | None = None) -> Iterator[list[O
         ConnectionError: if there is no cluster at the address, or it wants another token than this user's.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is reported to anybody
+    if os.environ.get("RAY_AUTH_TOKEN") or (Path.home() / ".ray" / "auth_token").is_file():
+        os.environ.setdefault("RAY_AUTH_MODE", "token")  # clusters ask for it, Ray by itself offers it to local ones only
     try:
         import ray
     except ImportError as error:
@@ -90,8 +92,6 @@ def on_ray(tasks: Sequence[Task], address: str | None = None) -> Iterator[list[O
         ray.init("local", log_to_driver=False, logging_level=logging.ERROR, include_dashboard=False)
     else:
         _see_that_it_answers(address)
-        if os.environ.get("RAY_AUTH_TOKEN") or (Path.home() / ".ray" / "auth_token").is_file():
-            os.environ.setdefault("RAY_AUTH_MODE", "token")  # clusters ask for it, Ray itself offers it to local ones only
         ray.init(address, log_to_driver=False, logging_level=logging.ERROR)
     try:
         work = ray.remote(max_retries=3)(extract)
