@@ -217,7 +217,10 @@ def test_nothing_labelled_and_one_output_are_no_accident(store: Store, tmp_path:
     def only_valence(recording: Recording, change: object) -> np.ndarray:
         return perfect(recording, change) * [1, np.nan]
 
-    found, pairs = evaluate(only_valence, store.split("dev"), {}, np.zeros(2))
+    ceiling = {"num_annotators": 3, "others": {"valence": 0.812, "arousal": 0.734}, "pairs": {"valence": 0.7, "arousal": 0.6}}
+    found, pairs = evaluate(only_valence, store.split("dev"), {}, np.zeros(2), ceiling)
     assert np.isnan(found.scores["arousal"].ccc) and found.mean_ccc[0] == pytest.approx(1)
     assert "nan" in text_table(found)
     write_page(tmp_path / "page.html", "x", [], found, pairs, dict.fromkeys(pairs, 10.0))
+    for shown in (text_table(found), (tmp_path / "page.html").read_text()):
+        assert "0.812" in shown and "0.734" in shown  # what annotators agree on

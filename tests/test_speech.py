@@ -109,3 +109,12 @@ def test_frames_on_grid_averages_what_falls_in_each_step() -> None:
     assert start == 20
     assert means[:3, 0] == pytest.approx([1.0, 5.0, 10.0])
     assert len(means) == len({int(np.floor((2.04 + i / FRAME_RATE) * 10 + 1e-6)) for i in range(23)})
+
+
+@pytest.mark.parametrize("rate", [60.0, 100.0])
+def test_above_fifty_steps_a_second_each_step_has_the_frame_that_is_current(rate: float) -> None:
+    frames = np.arange(100, dtype=np.float32)[:, None]
+    first, found = frames_on_grid(SpeechWindow(1.5, frames, [], []), rate)
+    assert first == round(1.5 * rate)
+    for step, value in enumerate(found[:, 0], start=first):
+        assert value == np.floor((step / rate - 1.5) * 50 + 1e-4)

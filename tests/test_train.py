@@ -117,3 +117,21 @@ def test_the_optimiser_is_the_one_named_and_leaves_frozen_weights(name: Any, kin
     optimizer.step()
     assert all(torch.equal(value, before) for value, before in zip(model.tcn.parameters(), frozen, strict=True))
     assert not torch.equal(model.output.weight, head)
+
+
+@pytest.mark.parametrize(("limit", "clipped"), [(1e-3, True), (0.0, False)])
+def test_gradients_are_clipped_to_what_is_said(limit: float, clipped: bool) -> None:
+    model = AffectModel(CONFIG)
+    config = TrainConfig(num_epochs=1, max_grad_norm=limit)
+    fit(model, endless, 5, lambda model: {"valence": 0.0}, config)
+    norm = math.sqrt(sum(value.grad.square().sum().item() for value in model.parameters() if value.grad is not None))
+    assert (norm <= 1.001e-3) == clipped
+
+
+def test_mixed_precision_learns_too_and_keeps_its_loss_in_full() -> None:
+    torch.manual_seed(0)
+    model, epochs = AffectModel(CONFIG), list[Epoch]()
+    config = TrainConfig(num_epochs=6, learning_rate=1e-2, precision="bfloat16")
+    fit(model, endless, 5, lambda model: {"valence": 0.0}, config, epochs.append)
+    assert epochs[-1].loss < 0.6 * epochs[0].loss
+    assert all(value.dtype == torch.float32 for value in model.parameters())

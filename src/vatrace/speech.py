@@ -169,17 +169,21 @@ class Listener:
 
 
 def frames_on_grid(window: SpeechWindow, rate: float) -> tuple[int, NDArray[np.float32]]:
-    """The mean of a window's frames over each step that it covers.
+    """The mean of a window's frames over each step that it covers; above 50 steps a second the frame that is current.
 
     Args:
         window: N >= 1 frames.
-        rate: steps a second, at most 50.
+        rate: steps a second.
 
     Returns:
         The first step, and the means (n, 384) from there on.
     """
     times = window.start + np.arange(len(window.frames)) / FRAME_RATE
     index = np.floor((times + TOLERANCE) * rate).astype(int)
+    if rate > FRAME_RATE:
+        steps = np.arange(index[0], index[-1] + 1)
+        current = np.floor((steps / rate + TOLERANCE - window.start) * FRAME_RATE).astype(int)
+        return int(index[0]), window.frames[current.clip(0)].astype(np.float32)
     edges = np.flatnonzero(np.diff(index, prepend=index[0] - 1))
     sums = np.add.reduceat(window.frames, edges, axis=0)
     means = sums / np.diff(edges, append=len(index))[:, None]
