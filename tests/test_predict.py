@@ -285,6 +285,18 @@ def test_a_model_of_one_output_is_refused(tmp_path: Path) -> None:
         vatrace.load_model(fusion=tmp_path / "valence.onnx")
 
 
+def test_a_model_that_was_trained_on_other_features_is_refused(tmp_path: Path) -> None:
+    from vatrace.export import export_onnx
+    from vatrace.models.affect import AffectModel, ModelConfig
+
+    facts = {"rate": 10, "win_len": 300, "encoders": '{"face": "ferplus-0123456789ab"}'}
+    export_onnx(AffectModel(ModelConfig(fusion="concat")), tmp_path / "other.onnx", metadata=facts)
+    with pytest.raises(
+        MissingWeightsError, match="trained on face features of ferplus-0123456789ab, this vatrace's are ferplus-"
+    ):
+        vatrace.load_model(fusion=tmp_path / "other.onnx")
+
+
 def test_any_fusion_can_be_used_and_one_without_recursions_has_no_changes(talking: Path, tmp_path: Path) -> None:
     from vatrace.export import export_onnx
     from vatrace.models.affect import AffectModel, ModelConfig

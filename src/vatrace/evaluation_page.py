@@ -16,7 +16,7 @@ import numpy as np
 
 from vatrace.bootstrap import Pair
 from vatrace.evaluate import DIMENSIONS, Evaluation
-from vatrace.report import COLOURS
+from vatrace.report import COLOURS, STYLE
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -117,19 +117,16 @@ def _limits(evaluation: Evaluation, dimension: str) -> tuple[float, float]:
     return (min(0.0, *values) - 0.02, max(0.05, *values) * 1.08) if values else (0.0, 1.0)
 
 
+MORE_STYLE = """img { width: auto; max-width: 100%; }
+td:first-child { text-align: left; }
+tr + tr { border-top: 1px solid #8883; }
+"""
+
 PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{title} · vatrace</title>
 <style>
-:root {{ color-scheme: light dark; }}
-body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 70rem; margin: 2rem auto; padding: 0 1rem; }}
-img {{ max-width: 100%; background: #fff; border-radius: 6px; }}
-table {{ border-collapse: collapse; margin-bottom: 1rem; }}
-td, th {{ padding: .2rem 1rem .2rem 0; text-align: right; font-variant-numeric: tabular-nums; }}
-td:first-child, th:first-child {{ text-align: left; }}
-tr + tr {{ border-top: 1px solid #8883; }}
-footer {{ margin-top: 2rem; border-top: 1px solid #8888; padding-top: .5rem; font-size: .9em; }}
-</style></head><body>
+{style}</style></head><body>
 <h1>{title}</h1>
 <p>{facts}</p>
 {scores}
@@ -192,6 +189,7 @@ def write_page(
     path.write_text(
         PAGE.format(
             title=html.escape(title),
+            style=STYLE + MORE_STYLE,
             facts=" ".join(html.escape(fact) for fact in facts),
             scores=_table(header, rows),
             agreement=_source(agreement_figure(predictions)),

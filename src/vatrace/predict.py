@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Collection
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from vatrace.encoders import FEATURE_DIMS
+from vatrace.encoders import DEFAULT_ENCODERS, FEATURE_DIMS
 from vatrace.explain import Explanation, modality_shares, recursion_changes
 from vatrace.media import MediaError, MediaInfo, probe
 from vatrace.perceive import Perceiver, Percept, Progress, Sight, Sound
@@ -50,6 +51,7 @@ class Model:
             meta = self._fusion.get_modelmeta().custom_metadata_map
             self.rate, self._win_len, outputs = float(meta["rate"]), int(meta["win_len"]), meta["outputs"]
             dims = {value.name: value.shape[-1] for value in self._fusion.get_inputs()}
+            encoders = json.loads(meta.get("encoders", "{}"))
         except Exception as error:  # ONNX Runtime has no public base class for what it raises
             raise MissingWeightsError(
                 f"{path}: not a vatrace fusion model (ONNX with its rate, win_len and outputs)"
@@ -58,6 +60,11 @@ class Model:
             raise MissingWeightsError(f"{path}: gives {outputs}, where valence,arousal is needed")
         if dims != FEATURE_DIMS | {"valid": len(MODALITIES)}:
             raise MissingWeightsError(f"{path}: not for these encoders, its inputs are {dims}")
+        for name, version in encoders.items():
+            if version != DEFAULT_ENCODERS[name].version:
+                raise MissingWeightsError(
+                    f"{path}: was trained on {name} features of {version}, this vatrace's are {DEFAULT_ENCODERS[name].version}"
+                )
 
     def predict(
         self,

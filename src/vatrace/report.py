@@ -79,18 +79,21 @@ def summary(prediction: Prediction) -> str:
     return ", ".join(parts)
 
 
+STYLE = """:root { color-scheme: light dark; }
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 70rem; margin: 2rem auto; padding: 0 1rem; }
+img { width: 100%; background: #fff; border-radius: 6px; }
+table { border-collapse: collapse; margin-bottom: 1rem; }
+td, th { padding: .2rem 1rem .2rem 0; text-align: right; font-variant-numeric: tabular-nums; }
+th:first-child { text-align: left; }
+footer { margin-top: 2rem; border-top: 1px solid #8888; padding-top: .5rem; font-size: .9em; }
+"""
+"""How pages look, light and dark."""
+
 PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{title} · vatrace</title>
 <style>
-:root {{ color-scheme: light dark; }}
-body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 70rem; margin: 2rem auto; padding: 0 1rem; }}
-img {{ width: 100%; background: #fff; border-radius: 6px; }}
-table {{ border-collapse: collapse; margin-bottom: 1rem; }}
-td, th {{ padding: .2rem 1rem .2rem 0; text-align: right; font-variant-numeric: tabular-nums; }}
-th:first-child {{ text-align: left; }}
-footer {{ margin-top: 2rem; border-top: 1px solid #8888; padding-top: .5rem; font-size: .9em; }}
-</style></head><body>
+{style}</style></head><body>
 <h1>{title}</h1>
 <img alt="Valence and arousal over time, and when face, voice and words were there" src="data:image/png;base64,{picture}">
 <h2>Numbers</h2>
@@ -127,6 +130,7 @@ def write_page(prediction: Prediction, path: Path) -> None:
     path.write_text(
         PAGE.format(
             title=html.escape(prediction.source.name),
+            style=STYLE,
             picture=base64.b64encode(picture.getvalue()).decode(),
             numbers=_numbers(prediction),
             notes=f"<h2>Notes</h2><ul>{notes}</ul>" if notes else "",

@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -91,7 +91,8 @@ def train_run(
         if len(planned) == 1 and isinstance(model, AffectModel) and model.config.outputs == OUTPUTS:
             from vatrace.export import export_onnx
 
-            facts = {"rate": _usual_rate(store, planned[0][1]), "win_len": config.train.win_len}
+            facts = _facts(config, planned[0][1])
+            facts["encoders"] = json.dumps(facts["encoders"])  # ONNX metadata is text
             export_onnx(model.cpu(), out / "model.onnx", metadata=facts)
         _write_json(out / "run.json", content | {"finished": True})
         return Run.open(out)
@@ -141,8 +142,14 @@ def _num_labelled(recording: Recording, config: RunConfig) -> int:
     return int((~np.isnan(recording.labels()[:, columns]).any(axis=1)).sum())
 
 
-def _usual_rate(store: Store, recordings: Sequence[Recording]) -> float:
-    return store.schema.rate or float(np.median([recording.meta.rate for recording in recordings]))
+def _facts(config: RunConfig, train: Sequence[Recording]) -> dict[str, Any]:
+    """What must be known to use a model beside its weights."""
+    schema = train[0].schema
+    return {
+        "rate": schema.rate or float(np.median([recording.meta.rate for recording in train])),
+        "win_len": config.train.win_len,
+        "encoders": {name: schema.encoders[name].version for name in config.model.feature_dims},
+    }
 
 
 def _train_member(
@@ -188,13 +195,7 @@ def _train_member(
     )
     if log:
         log.close()
-        schema = train[0].schema
-        facts = {
-            "rate": schema.rate or float(np.median([recording.meta.rate for recording in train])),
-            "win_len": options.win_len,
-            "encoders": {name: info.version for name, info in schema.encoders.items()},
-        }
-        save_model(member.weights, model, facts)
+        save_model(member.weights, model, _facts(config, train))
     return model
 
 

@@ -223,12 +223,6 @@ def read_rows(path: Path) -> NDArray[np.float64]:
     return rows
 
 
-def picture_numbers(folder: Path) -> NDArray[np.int64]:
-    """The numbers of the face pictures in a folder, ascending."""
-    matches = (PICTURE.fullmatch(entry.name) for entry in folder.iterdir())
-    return np.array(sorted(int(match[1]) for match in matches if match), dtype=np.int64)
-
-
 def read_listing(path: Path) -> Listing:
     """Read which recordings are to be predicted: one name a line, or the sample of a submission.
 

@@ -18,6 +18,7 @@ from PIL import Image
 from vatrace.corpora import affwild2, folder
 from vatrace.corpora.corpus import Corpus, CorpusError, Source, Split
 from vatrace.corpora.tables import read_table
+from vatrace.cropped import numbered_pictures
 from vatrace.media import MediaError, frame_times, probe, sound_span
 
 Severity = Literal["error", "warning", "info"]
@@ -255,7 +256,7 @@ def _media(media: _Media) -> Notes:
 
 def _faces(pictures: Path, media: _Media | None) -> Notes:
     """What the names of face pictures say, and whether the first can be read."""
-    numbers = affwild2.picture_numbers(pictures)
+    numbers = np.array(sorted(numbered_pictures(pictures)), dtype=np.int64)
     if not len(numbers):
         yield "warning", f"no pictures called like 00001.jpg in {pictures}; the face will be missing"
         return
