@@ -17,7 +17,7 @@ from made_stores import CONFIG, make_store
 from vatrace.checkpoint import CheckpointError, load_model, load_tensors
 from vatrace.config import RunConfig, read_config
 from vatrace.run import Member, Predictor, Run, RunError, predict_recording
-from vatrace.store import Store
+from vatrace.store import Membership, Store
 from vatrace.timeline import windows
 from vatrace.train import Epoch
 from vatrace.train_run import Report, dev_scores, train_run
@@ -177,6 +177,15 @@ def test_folds_are_predicted_by_models_that_never_saw_them(tmp_path: Path, confi
     assert np.isnan(predictor.predict(recording, [run.members[0]])[:, 1]).all()
 
 
+def test_without_splits_folds_are_over_all_recordings_but_those_of_test(tmp_path: Path, config: RunConfig) -> None:
+    store = make_store(tmp_path / "s")
+    members = store.members
+    store.write_corpus({name: Membership("test" if name == "g" else None) for name in members}, {"kind": "folder"})
+    run = train_run(replace(config, train=replace(config.train, num_epochs=1)), store, tmp_path / "r", folds=2)
+    assert run is not None
+    assert sorted(name for member in run.members for name in member.dev) == ["a", "b", "c", "d", "e", "f"]
+
+
 def test_test_recordings_are_never_read_for_their_labels(store: Store, config: RunConfig, tmp_path: Path) -> None:
     before = train_run(config, store, tmp_path / "before")
     copy = make_store(tmp_path / "copy")
@@ -195,7 +204,7 @@ def test_a_folder_with_another_run_is_left_alone(run: Run, store: Store, config:
 
 def test_what_does_not_fit_is_said_with_what_to_do(store: Store, config: RunConfig, tmp_path: Path) -> None:
     other = replace(config, model=replace(config.model, feature_dims={"face": 6, "voice": 5, "words": 9}))
-    with pytest.raises(RunError, match=r"\[model\.feature_dims\]\nface = 6\nvoice = 5\nwords = 4"):
+    with pytest.raises(RunError, match=r"\[model\.feature_dims\]\nface = 6\nvoice = 5\nwords = 4\n\[model\.widths\]\nface = 8"):
         train_run(other, store, tmp_path / "r")
     alone = make_store(tmp_path / "s", {"a": "train"})
     with pytest.raises(RunError, match=r"no recording with labels in dev: .*--folds"):

@@ -24,8 +24,10 @@ def make_folds(sizes: Mapping[str, int], subjects: Mapping[str, str], num_folds:
     groups: dict[tuple[str, str], list[str]] = {}
     for name in sorted(sizes):
         groups.setdefault((subjects[name], "" if subjects[name] else name), []).append(name)
+    if len(groups) < 2:
+        raise ValueError(f"folds need at least 2 subjects with labels outside the test split, there are {len(groups)}")
     if not 2 <= num_folds <= len(groups):
-        raise ValueError(f"there are {len(groups)} subjects in train and dev: the number of folds must be in 2..{len(groups)}")
+        raise ValueError(f"{len(groups)} subjects with labels can be parted into 2 to {len(groups)} folds, not {num_folds}")
     folds: list[list[str]] = [[] for _ in range(num_folds)]
     totals = [0] * num_folds
     for group in sorted(groups.values(), key=lambda names: -sum(sizes[name] for name in names)):

@@ -62,7 +62,7 @@ def train_run(
         config: the run's.
         store: with features and labels.
         out: the run's folder.
-        folds: how many, over train and dev together; 0 for training on train and choosing by dev.
+        folds: how many, over all recordings with labels that are not in test; 0 for training on train and choosing by dev.
         seed: of weights, order and dropout.
         device: as torch names it.
         num_workers: processes that read windows ahead.
@@ -102,21 +102,23 @@ def _see_that_they_fit(config: RunConfig, store: Store) -> None:
     dims = store.schema.dims
     wanted = config.model.feature_dims
     if any(dims.get(name) != dim for name, dim in wanted.items() if not (name == "face" and config.backbone)):
-        table = "\n".join(["[model.feature_dims]", *(f"{name} = {dim}" for name, dim in dims.items())])
-        raise RunError(f"{store.path}: its features don't fit the config, which should say:\n{table}")
+        tables = ["[model.feature_dims]", *(f"{name} = {dim}" for name, dim in dims.items())]
+        tables += ["[model.widths]", *(f"{name} = {config.model.widths.get(name, 64)}" for name in dims)]
+        raise RunError("\n".join([f"{store.path}: its features don't fit the config, which should say:", *tables]))
     if config.backbone and not store.schema.crops:
         raise RunError(f"{store.path}: [backbone] needs face crops: extract into another store with --crops")
 
 
 def _plan(config: RunConfig, store: Store, out: Path, folds: int) -> list[tuple[Member, list[Recording]]]:
     """The members, each with the recordings that it is trained on."""
-    train, dev = ([r for r in store.split(split) if _num_labelled(r, config) > 0] for split in ("train", "dev"))
     if folds:
-        everything = {recording.name: recording for recording in train + dev}
+        candidates = [store.recording(name) for name, member in store.members.items() if member.split != "test"]
+        everything = {r.name: r for r in candidates if _num_labelled(r, config) > 0}
         subjects = {name: store.members[name].subject for name in everything}
         sizes = {name: _num_labelled(recording, config) for name, recording in everything.items()}
         parts = [(f"fold-{i}", part) for i, part in enumerate(make_folds(sizes, subjects, folds), start=1)]
     else:
+        train, dev = ([r for r in store.split(split) if _num_labelled(r, config) > 0] for split in ("train", "dev"))
         everything = {recording.name: recording for recording in train}
         parts = [("", [recording.name for recording in dev])]
         for split, recordings in (("train", train), ("dev", dev)):

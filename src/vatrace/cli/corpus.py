@@ -175,7 +175,7 @@ def run_extract(args: argparse.Namespace) -> int:
     if args.lag is None and corpus.kind == "affwild2":
         lag = 0.0  # the challenge compares with the labels as they are
     labelling = label_store(corpus, store, args.merge, lag)
-    _say_outcomes(outcomes, labelling)
+    _say_outcomes(outcomes, labelling, lag)
     failed = sum(outcome.error is not None for outcome in outcomes)
     print(f"{args.store}: {len(store.names)} recordings, {labelling.num_labelled} with labels; {failed} failed")
     return int(failed + len(labelling.failures) > 0)
@@ -194,7 +194,7 @@ def _work(tasks: Sequence[Task], args: argparse.Namespace, progress: Progress | 
     return (extract(task, progress or (lambda stage, share: None)) for task in tasks)
 
 
-def _say_outcomes(outcomes: Sequence[Outcome], labelling: Labelling) -> None:
+def _say_outcomes(outcomes: Sequence[Outcome], labelling: Labelling, lag: float | None) -> None:
     rows = [[o.name, "failed", o.error] for o in outcomes if o.error]
     rows += [[name, "no labels", reason] for name, reason in labelling.failures.items()]
     if rows:
@@ -207,10 +207,12 @@ def _say_outcomes(outcomes: Sequence[Outcome], labelling: Labelling) -> None:
         print(
             table(["note", "of", "such as"], [[note, str(len(names)), ", ".join(names[:3])] for note, names in noted.items()])
         )
-    if labelling.reaction is not None:
-        best = labelling.reaction
+    best = labelling.reaction
+    if best is not None and best.clear:
         strength = f"r {best.correlations.max():.2f} on held-out recordings"
         print(f"by correlation with the features, labels are {best.lag:.1f} s late ({strength})")
+    elif lag is None and labelling.num_labelled:
+        print("how late labels are can't be told from these recordings; if you know it, name it with --lag SECONDS")
     if labelling.agreement is not None:
         agreed = labelling.agreement
         lags = ", ".join(f"{name} {lag:.2f} s" for name, lag in sorted(labelling.lags.items()))

@@ -34,7 +34,7 @@ EVALUATE_EPILOG = """examples:
   vatrace evaluate run --store store --out report
   vatrace evaluate run --store store --split test --unlock-test
 
-For a run with folds, dev is all of train and dev, each recording predicted by models that never saw it.
+For a run with folds, dev is all recordings but those of test, each predicted by models that never saw it.
 The test split is for the end, when all is chosen: each look at it is written to test-log.jsonl of the store and of the run.
 """
 
@@ -61,7 +61,7 @@ def add_parsers(commands: Any) -> None:
     train.add_argument("config", metavar="RUN.toml", help="a file, or a preset")
     _add_store(train)
     train.add_argument("--out", type=Path, required=True, metavar="RUN", help="folder for the run")
-    train.add_argument("--folds", type=_folds, default=0, metavar="N", help="cross-validate over train and dev")
+    train.add_argument("--folds", type=_folds, default=0, metavar="N", help="cross-validate over all but test")
     train.add_argument("--seed", type=int, default=0, metavar="N", help="(default: %(default)s)")
     _add_device(train)
     train.set_defaults(run=run_train)
@@ -182,7 +182,9 @@ def _recordings(args: argparse.Namespace, store: Store, runs: Sequence[Run]) -> 
         folds = {run.has_folds for run in runs}
         if len(folds) > 1:
             raise ValueError("runs with folds and without have different dev recordings: compare like with like")
-        return [*store.split("train"), *store.split("dev")] if folds == {True} else store.split("dev")
+        if folds == {False}:
+            return store.split("dev")
+        return [store.recording(name) for name in sorted({name for member in runs[0].members for name in member.dev})]
     if not args.unlock_test:
         raise ValueError(
             "the test split is for the end, when all is chosen: with --unlock-test it is evaluated, "

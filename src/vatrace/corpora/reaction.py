@@ -27,11 +27,13 @@ class Reaction:
         lags: (L,) seconds.
         correlations: (L,) Pearson's r on held-out recordings, mean of valence and arousal.
         lag: the best, in seconds; 0 where it can't be told.
+        clear: whether it can.
     """
 
     lags: NDArray[np.float64]
     correlations: NDArray[np.float64]
     lag: float
+    clear: bool
 
 
 def reaction_lag(recordings: Sequence[Recording], labels: Mapping[str, NDArray[np.float64]]) -> Reaction | None:
@@ -67,8 +69,8 @@ def reaction_lag(recordings: Sequence[Recording], labels: Mapping[str, NDArray[n
         y = np.concatenate([targets for _, targets in held_out])
         correlations += _correlations(x @ weights, y).reshape(len(lags), 2).mean(axis=1) / 2
     best = int(np.argmax(correlations))
-    clear = correlations[best] >= MIN_CORRELATION and correlations[best] - correlations[0] >= MIN_GAIN
-    return Reaction(lags, correlations, float(lags[best]) if clear else 0.0)
+    clear = bool(correlations[best] >= MIN_CORRELATION and correlations[best] - correlations[0] >= MIN_GAIN)
+    return Reaction(lags, correlations, float(lags[best]) if clear else 0.0, clear)
 
 
 def _samples(
