@@ -17,6 +17,8 @@ RIDGE = 0.1
 """Of the mean squared feature."""
 MIN_CORRELATION, MIN_GAIN = 0.1, 0.01
 """Below these the features say too little of the labels, or of one lag rather than none, to tell."""
+MIN_DEVIATIONS = 4.0
+"""Standard errors of a correlation of nothing with nothing, 1 / sqrt(n), that the best of so many lags must reach as well."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,9 @@ def reaction_lag(recordings: Sequence[Recording], labels: Mapping[str, NDArray[n
         y = np.concatenate([targets for _, targets in held_out])
         correlations += _correlations(x @ weights, y).reshape(len(lags), 2).mean(axis=1) / 2
     best = int(np.argmax(correlations))
-    clear = bool(correlations[best] >= MIN_CORRELATION and correlations[best] - correlations[0] >= MIN_GAIN)
+    num_samples = min(sum(len(inputs) for inputs, _ in half) for half in halves)
+    least = max(MIN_CORRELATION, MIN_DEVIATIONS / np.sqrt(num_samples))
+    clear = bool(correlations[best] >= least and correlations[best] - correlations[0] >= MIN_GAIN)
     return Reaction(lags, correlations, float(lags[best]) if clear else 0.0, clear)
 
 
