@@ -112,9 +112,10 @@ def _see_that_they_fit(config: RunConfig, store: Store) -> None:
 def _plan(config: RunConfig, store: Store, out: Path, folds: int) -> list[tuple[Member, list[Recording]]]:
     """The members, each with the recordings that it is trained on."""
     if folds:
-        candidates = [store.recording(name) for name, member in store.members.items() if member.split != "test"]
+        members = store.members
+        candidates = [store.recording(name) for name, member in members.items() if member.split != "test"]
         everything = {r.name: r for r in candidates if _num_labelled(r, config) > 0}
-        subjects = {name: store.members[name].subject for name in everything}
+        subjects = {name: members[name].subject for name in everything}
         sizes = {name: _num_labelled(recording, config) for name, recording in everything.items()}
         parts = [(f"fold-{i}", part) for i, part in enumerate(make_folds(sizes, subjects, folds), start=1)]
     else:
