@@ -64,6 +64,18 @@ def test_lags_between_annotators_are_found_to_a_step() -> None:
     )
 
 
+def test_lags_are_found_in_short_recordings_too() -> None:
+    rng, times = np.random.default_rng(0), np.arange(0, 3, 0.04)
+    recordings = []
+    for index in range(12):
+        group = []
+        for name, lag in (("anna", 0.3), ("ben", 0.7)):
+            values = 0.6 * np.sin(2 * (times - lag) + index) + rng.normal(0, 0.05, len(times))
+            group.append(said(times, values, name))
+        recordings.append(group)
+    assert relative_lags(recordings) == pytest.approx({"anna": 0, "ben": 0.4}, abs=0.08)
+
+
 def test_one_annotator_has_no_lag_to_others() -> None:
     assert relative_lags([[said(np.arange(10.0), np.zeros(10))]]) == {}
 

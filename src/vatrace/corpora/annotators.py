@@ -96,7 +96,8 @@ def relative_lags(recordings: Sequence[Sequence[Annotation]]) -> dict[str, float
     Args:
         recordings: the annotations of each recording.
     """
-    shared = [group for group in recordings if len(group) > 1]
+    said = [[annotation for annotation in group if len(annotation.times)] for group in recordings]
+    shared = [group for group in said if len(group) > 1]
     lags = {annotation.annotator: 0.0 for group in shared for annotation in group}
     reach = round(MAX_LAG * LAG_RATE)
     traces = []
@@ -139,10 +140,13 @@ def _moved(trace: NDArray[np.float64], lag: float) -> NDArray[np.float64]:
 
 
 def _product(trace: NDArray[np.float64], other: NDArray[np.float64], shift: int) -> float:
-    """The mean product of a trace, moved back by `shift` steps, and another, where both are known."""
+    """The mean product of a trace, moved back by `shift` steps, and another, where both are known, times the trace's length.
+
+    Where less than half of the trace is left, that is too little to compare: 0.
+    """
     product = _moved(trace, shift / LAG_RATE) * other
     known = ~np.isnan(product)
-    return float(product[known].sum() / max(len(trace), 1))
+    return float(product[known].mean()) * len(trace) if known.sum() * 2 >= len(trace) else 0.0
 
 
 def ewe_weights(grids: Mapping[str, NDArray[np.float64]]) -> dict[str, NDArray[np.float64]]:
