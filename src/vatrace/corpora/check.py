@@ -256,11 +256,12 @@ def _media(media: _Media) -> Notes:
 
 def _faces(pictures: Path, media: _Media | None) -> Notes:
     """What the names of face pictures say, and whether the first can be read."""
-    numbers = np.array(sorted(numbered_pictures(pictures)), dtype=np.int64)
+    by_number = numbered_pictures(pictures)
+    numbers = np.array(sorted(by_number), dtype=np.int64)
     if not len(numbers):
         yield "warning", f"no pictures called like 00001.jpg in {pictures}; the face will be missing"
         return
-    first = next(path for path in sorted(pictures.iterdir()) if affwild2.PICTURE.fullmatch(path.name))
+    first = by_number[int(numbers[0])]
     try:
         with Image.open(first) as image:
             image.verify()
