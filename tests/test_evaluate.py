@@ -201,6 +201,23 @@ def test_a_better_run_is_found_to_be_better(run: Run, store: Store, tmp_path: Pa
         assert "at least two runs, each once" in cli("compare", *named_wrong, "--store", store.path).stderr
 
 
+def test_runs_are_compared_by_the_same_steps_and_outputs_only() -> None:
+    pairs = {f"r{i}": pair for i, pair in enumerate(made_pairs(4))}
+    elsewhere = {name: (truth, prediction * (np.nan if name == "r2" else 1)) for name, (truth, prediction) in pairs.items()}
+    with pytest.raises(ValueError, match=r"b: not evaluated on the same recordings as a \(such as r2\)"):
+        compare([pairs, elsewhere], ["a", "b"], {})
+    only_valence = {name: (truth, prediction * [1, np.nan]) for name, (truth, prediction) in pairs.items()}
+    found = compare([pairs, only_valence], ["a", "b"], {})["b"]
+    assert found["valence"].difference == 0
+    for column in ("arousal", "mean"):
+        assert np.isnan([found[column].ccc, found[column].difference, found[column].low, found[column].better]).all()
+
+
+def test_equal_constants_have_no_ccc() -> None:
+    pair = (np.full((7, 2), 0.1), np.full((7, 2), 0.1))
+    assert np.isnan(ccc_of_moments(moments([pair] * 3, ["a"] * 3)[0])).all()
+
+
 def test_features_of_another_make_are_refused(run: Run, tmp_path: Path) -> None:
     other = make_store(tmp_path / "s")
     content = json.loads((other.path / "store.json").read_text())

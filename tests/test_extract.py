@@ -4,6 +4,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -184,17 +185,25 @@ def test_on_ray_a_worker_that_is_killed_half_way_loses_nothing(tmp_path: Path) -
     make_folder_corpus(root, duration=4)
     store = Store.create(tmp_path / "s", FACES.schema(10.0))
     tasks, _ = open_tasks(open_corpus(root).sources, store, FACES)
-    names: set[str] = set()
-    killed = 0
-    for group in on_ray(tasks):
-        names |= {outcome.name for outcome in group if outcome.error is None}
-        if not killed:
+    killed: list[int] = []
+
+    def kill_one() -> None:
+        """The first worker that is seen at a recording."""
+        for _ in range(1200):
             busy = [pid for pid in children(os.getpid()) if command_line(pid).startswith("ray::extract")]
-            for pid in busy[:1]:
-                os.kill(pid, signal.SIGKILL)
-                killed += 1
-    assert killed == 1
-    assert names == set(store.names) == {"p1", "p2", "p3", "p4", "p5"}
+            if busy:
+                os.kill(busy[0], signal.SIGKILL)
+                killed.append(busy[0])
+                return
+            time.sleep(0.05)
+
+    killer = threading.Thread(target=kill_one)
+    killer.start()
+    outcomes = [outcome for group in on_ray(tasks) for outcome in group]
+    killer.join()
+    assert len(killed) == 1
+    assert [outcome for outcome in outcomes if outcome.error] == []
+    assert {outcome.name for outcome in outcomes} == set(store.names) == {"p1", "p2", "p3", "p4", "p5"}
 
 
 def test_a_ray_cluster_that_is_there_is_used(tmp_path: Path) -> None:

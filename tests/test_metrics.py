@@ -26,6 +26,8 @@ def test_concordance_cc_at_its_ends() -> None:
 def test_concordance_cc_is_nan_where_it_is_undefined() -> None:
     assert math.isnan(concordance_cc([], []))
     assert math.isnan(concordance_cc([0.5, 0.5], [0.5, 0.5]))
+    assert math.isnan(concordance_cc([0.1] * 7, [0.1] * 7))  # whose standard deviation is not 0, by rounding
+    assert concordance_cc([0.1] * 7, [0.3] * 7) == pytest.approx(0)
 
 
 def test_concordance_cc_refuses_unequal_lengths() -> None:
@@ -51,6 +53,7 @@ def test_other_measures_are_those_of_their_equations() -> None:
 def test_what_is_undefined_is_nan_and_shapes_must_agree() -> None:
     assert math.isnan(pearson_cc([1, 1], [0, 1])) and math.isnan(rmse([], [])) and math.isnan(sign_agreement([], []))
     assert math.isnan(concordance_parts([1, 2], [3, 3]).shift)
+    assert math.isnan(pearson_cc([0.1] * 7, range(7))) and math.isnan(concordance_parts(range(7), [0.1] * 7).scale)
     for measure in (pearson_cc, rmse, sign_agreement, concordance_parts):
         with pytest.raises(ValueError, match="shape"):
             measure([1, 2], [1, 2, 3])

@@ -38,7 +38,8 @@ def test_every_frame_has_the_value_of_its_time(store: Store, tmp_path: Path) -> 
 
 def test_listed_frames_are_all_there_in_their_order_and_no_others(store: Store, tmp_path: Path) -> None:
     frames = ["v2_left/00003.jpg", "v2_left/00001.jpg", "v1/00061.jpg"]
-    (tmp_path / "sample.txt").write_text("image_location,valence,arousal\n" + "".join(f"{frame},0,0\n" for frame in frames))
+    listed = [*frames, frames[0]]  # one of them twice
+    (tmp_path / "sample.txt").write_text("image_location,valence,arousal\n" + "".join(f"{frame},0,0\n" for frame in listed))
     listing = read_listing(tmp_path / "sample.txt")
     notes = write_submission(tmp_path / "out.txt", store.split("test"), predictions(store), listing)
     rows = read(tmp_path / "out.txt")
@@ -57,4 +58,14 @@ def test_a_listed_recording_that_is_not_there_is_named(store: Store, tmp_path: P
     (tmp_path / "names.txt").write_text("v1\nv9\n")
     with pytest.raises(ValueError, match="v9: listed, but not in the test split"):
         write_submission(tmp_path / "out.txt", store.split("test"), predictions(store), read_listing(tmp_path / "names.txt"))
+    assert not (tmp_path / "out.txt").exists()
+
+
+def test_what_can_not_be_submitted_is_refused(store: Store, tmp_path: Path) -> None:
+    only_valence = {name: values * [1, np.nan] for name, values in predictions(store).items()}
+    with pytest.raises(ValueError, match="v1: valence or arousal is not predicted"):
+        write_submission(tmp_path / "out.txt", store.split("test"), only_valence)
+    (tmp_path / "sample.txt").write_text("image_location,valence,arousal\nv1/00000.jpg,0,0\n")
+    with pytest.raises(ValueError, match="counted from 1"):
+        write_submission(tmp_path / "out.txt", store.split("test"), predictions(store), read_listing(tmp_path / "sample.txt"))
     assert not (tmp_path / "out.txt").exists()
