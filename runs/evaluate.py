@@ -9,6 +9,7 @@ The test split is for the figures in the README and the model card: evaluate on 
 from __future__ import annotations
 
 import argparse
+import json
 from pathlib import Path
 
 import numpy as np
@@ -18,10 +19,11 @@ from numpy.typing import NDArray
 from composed import NUM_DEV, STEPS, fixed_recordings, load
 from face import load as load_faces
 from face import scores as face_scores
-from vatrace.corpora.composed import SUBSETS, Bank, Composed
+from vatrace.corpora.composed import RATE, SUBSETS, Bank, Composed
 from vatrace.encoders import FEATURE_DIMS
 from vatrace.encoders.face import FaceEncoder
 from vatrace.encoders.words import WordEncoder
+from vatrace.intervals import HalfWidths, bounds, situations
 from vatrace.metrics import concordance_cc
 from vatrace.prediction import MODALITIES
 from vatrace.weights import onnx_session
@@ -40,6 +42,7 @@ class Fusion:
 
     def __init__(self, file: str | Path) -> None:
         self._session = onnx_session(file, threads=2)
+        self.half_widths: HalfWidths = json.loads(self._session.get_modelmeta().custom_metadata_map.get("intervals", "{}"))
 
     def __call__(self, recording: Composed) -> NDArray[np.float32]:
         """Valence and arousal (T, 2)."""
@@ -87,6 +90,20 @@ def samples(fusion: Fusion, name: str, bank: Bank) -> None:
     line(f"{name} alone, single samples", list(bank.labels[:, None]), predictions)
 
 
+def coverage(recordings: list[Composed], predicted: list[NDArray[np.float32]], widths: HalfWidths) -> None:
+    """Print how often intervals hold the truth, over all steps of the recordings that have these modalities at all."""
+    inside: dict[str, list[NDArray[np.bool_]]] = {}
+    for recording, values in zip(recordings, predicted, strict=True):
+        low, high = bounds(values.astype(np.float64), situations(recording.valid, RATE), widths)
+        held = (low <= recording.target) & (recording.target <= high)
+        for name in ("all", "+".join(name for name in MODALITIES if recording.valid[name].any()) or "nothing"):
+            inside.setdefault(name, []).append(held)
+    print(f"\n{'intervals at 90 %, composed':<34}{'n':>6}   held, valence          held, arousal")
+    for name, parts in inside.items():
+        valence, arousal = np.concatenate(parts).mean(axis=0)
+        print(f"{name:<34}{len(parts):>6}   {valence:<22.1%} {arousal:.1%}")
+
+
 def main() -> None:
     """Print the tables of one split."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -110,14 +127,17 @@ def main() -> None:
     for name, bank in banks.items():
         samples(fusion, name, bank)
     recordings = fixed_recordings(banks, 4 * NUM_DEV, seed=1)
+    predicted = [fusion(recording) for recording in recordings]
     for names in (None, *SUBSETS):
         truths, predictions = [], []
-        for recording in recordings:
+        for recording, values in zip(recordings, predicted, strict=True):
             there = np.any([recording.valid[name] for name in MODALITIES], axis=0)
             if names in {None, tuple(name for name in MODALITIES if recording.valid[name].any())} and there.any():
                 truths.append(recording.target[there])
-                predictions.append(fusion(recording)[there])
+                predictions.append(values[there])
         line(f"composed, {STEPS / 10:.0f} s, {'+'.join(names) if names else 'all'}", truths, predictions)
+    if fusion.half_widths:
+        coverage(recordings, predicted, fusion.half_widths)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -216,6 +217,17 @@ def test_runs_are_compared_by_the_same_steps_and_outputs_only() -> None:
 def test_equal_constants_have_no_ccc() -> None:
     pair = (np.full((7, 2), 0.1), np.full((7, 2), 0.1))
     assert np.isnan(ccc_of_moments(moments([pair] * 3, ["a"] * 3)[0])).all()
+
+
+def test_recordings_that_were_learned_from_are_refused(run: Run, tmp_path: Path) -> None:
+    """As when splits.csv was changed after training."""
+    for split, named in (("dev", "a"), ("test", "e")):
+        store = make_store(tmp_path / split)
+        moved = {name: replace(member, split=split) if name == named else member for name, member in store.members.items()}
+        store.write_corpus(moved, {})
+        result = cli("evaluate", run.folder, "--store", store.path, "--split", split, "--unlock-test")
+        assert result.returncode == 1 and f"was trained with {named}, now in {split}" in result.stderr
+        assert not (store.path / "test-log.jsonl").exists()
 
 
 def test_features_of_another_make_are_refused(run: Run, tmp_path: Path) -> None:

@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 
 NUM_RESAMPLES = 2000
 LEVEL = 0.95
+NOTHING = 1e-12
+"""A smaller spread is rounding of sums."""
 
 Pair = tuple[NDArray[np.floating], NDArray[np.floating]]
 """Truth and prediction (T, 2), NaN where there is none."""
@@ -45,7 +47,7 @@ def ccc_of_moments(sums: NDArray[np.float64]) -> NDArray[np.float64]:
         mean_x, mean_y = x / count, y / count
         covariance = xy / count - mean_x * mean_y
         spread = xx / count - mean_x**2 + yy / count - mean_y**2 + (mean_x - mean_y) ** 2
-        return np.where(spread > 0, 2 * covariance / spread, np.nan)
+        return np.where(spread > NOTHING, 2 * covariance / spread, np.nan)
 
 
 def resample_counts(num_units: int, num_resamples: int = NUM_RESAMPLES, seed: int = 0) -> NDArray[np.int64]:

@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
-from vatrace.bootstrap import Pair, ccc_of_moments, interval, moments, nan_mean, resample_counts, resampled_ccc
+from vatrace.bootstrap import Pair, ccc_of_moments, interval, moments, resample_counts, resampled_ccc
 
 COLUMNS = ("valence", "arousal", "mean")
 
@@ -42,16 +43,16 @@ def compare(
         subjects: by recording, "" where unknown.
 
     Returns:
-        By run and by valence, arousal and their mean.
+        By run and by valence, arousal and their mean; NaN where a run hasn't that output.
 
     Raises:
-        ValueError: if they have not the same recordings.
+        ValueError: if they have not the same recordings, or don't predict the same steps of them.
     """
     recordings = list(predictions[0])
     for name, run in zip(names, predictions, strict=True):
-        if set(run) != set(recordings):
-            differing = ", ".join(sorted(set(run) ^ set(recordings))[:5])
-            raise ValueError(f"{name}: not evaluated on the same recordings as {names[0]} (such as {differing})")
+        differing = sorted(set(run) ^ set(recordings)) or _unlike(predictions[0], run)
+        if differing:
+            raise ValueError(f"{name}: not evaluated on the same recordings as {names[0]} (such as {', '.join(differing[:5])})")
     units = [subjects.get(name) or name for name in recordings]
     unit_moments = [moments([run[name] for name in recordings], units) for run in predictions]
     counts = resample_counts(len(unit_moments[0]))
@@ -59,15 +60,32 @@ def compare(
     whole = []
     for values in unit_moments:
         both = ccc_of_moments(values.sum(axis=0))
-        whole.append([*both.tolist(), float(nan_mean(both))])
+        whole.append([*both.tolist(), float(both.mean())])
     result = {}
     for name, ccc, resampled in zip(names, whole, resamples, strict=True):
         change = resampled - resamples[0]
+        change[:, 2] = change[:, :2].mean(axis=1)  # NaN where one is: a mean of one output is no rival to that of two
         result[name] = {
-            column: Difference(ccc[k], ccc[k] - whole[0][k], *interval(change[:, k]), float(np.mean(change[:, k] > 0)))
+            column: Difference(ccc[k], ccc[k] - whole[0][k], *interval(change[:, k]), _share_above(change[:, k]))
             for k, column in enumerate(COLUMNS)
         }
     return result
+
+
+def _unlike(first: Mapping[str, Pair], other: Mapping[str, Pair]) -> list[str]:
+    """Recordings with other steps that count, in an output that both runs have: models of other folds leave out others."""
+    counts = [
+        {name: (~np.isnan(truth + prediction)).sum(axis=0) for name, (truth, prediction) in run.items()}
+        for run in (first, other)
+    ]
+    in_both = np.logical_and(*(np.any(list(by_name.values()), axis=0) for by_name in counts))
+    return [name for name in sorted(first) if ((counts[0][name] != counts[1][name]) & in_both).any()]
+
+
+def _share_above(values: NDArray[np.float64]) -> float:
+    """The share of those defined that are above 0; NaN if there are none."""
+    defined = values[~np.isnan(values)]
+    return float(np.mean(defined > 0)) if len(defined) else float("nan")
 
 
 def text_table(differences: Mapping[str, Mapping[str, Difference]]) -> str:

@@ -68,7 +68,7 @@ class Evaluation:
         num_steps: labelled.
         unsupported: share of the labelled steps at which nothing was seen or heard.
         scores: by dimension; NaN throughout for an output that the run has not.
-        mean_ccc: mean of both dimensions' CCC, with its interval.
+        mean_ccc: mean CCC of the dimensions that the run gives, with its interval.
         baselines: CCC by name and dimension, of what costs nothing.
         ablation: CCC by the modalities that are left and dimension.
         robustness: CCC by modality, share of it taken away, and dimension.
@@ -126,13 +126,15 @@ def evaluate(
         variants[f"only {name}"] = _only(name)
         for share in SHARES:
             variants[f"{name} {share}"] = _without(name, share)
-    pairs: dict[str, list[Pair]] = {}
+    whole: list[Pair] = []
+    pooled: dict[str, dict[str, float]] = {}
     for done, (key, variant) in enumerate(variants.items()):
-        pairs[key] = []
+        pairs: list[Pair] = []
         for index, (recording, truth) in enumerate(zip(chosen, truths, strict=True)):
-            pairs[key].append((truth, predict(recording, variant(recording, index))))
+            pairs.append((truth, predict(recording, variant(recording, index))))
             report((done + (index + 1) / len(chosen)) / len(variants))
-    whole = pairs[""]
+        pooled[key] = pooled_ccc(pairs)
+        whole = whole or pairs  # the first are those with nothing taken away; the others are not kept
     unit_moments = moments(whole, units)
     resamples = resampled_ccc(unit_moments, resample_counts(len(unit_moments)))
     supported = [np.logical_or.reduce(list(recording.valid().values())) for recording in chosen]
@@ -146,9 +148,9 @@ def evaluate(
         scores={name: _score(whole, column, resamples[:, column]) for column, name in enumerate(DIMENSIONS)},
         mean_ccc=(float(nan_mean(ccc_of_moments(unit_moments.sum(axis=0)))), *interval(resamples[:, 2])),
         baselines=_baselines(chosen, truths, train_mean),
-        ablation=_ablation(names, pairs),
+        ablation=_ablation(names, pooled),
         robustness={
-            name: {0.0: pooled_ccc(whole)} | {share: pooled_ccc(pairs[f"{name} {share}"]) for share in SHARES}
+            name: {0.0: pooled[""]} | {share: pooled[f"{name} {share}"] for share in SHARES}
             for name in (names if len(names) > 1 else [])
         },
         lag=_lags(chosen, whole),
@@ -227,12 +229,11 @@ def spells(steps: int, rate: float, share: float, seed: int) -> NDArray[np.bool_
     return np.isin(block, order[: round(share * len(order))])
 
 
-def _ablation(names: Sequence[str], pairs: Mapping[str, Sequence[Pair]]) -> dict[str, dict[str, float]]:
-    result = {"all": pooled_ccc(pairs[""])}
-    for name in names if len(names) > 1 else []:
-        result[f"only {name}"] = pooled_ccc(pairs[f"only {name}"])
-    for name in names if len(names) > 1 else []:
-        result[f"without {name}"] = pooled_ccc(pairs[f"{name} {SHARES[-1]}"])
+def _ablation(names: Sequence[str], pooled: Mapping[str, dict[str, float]]) -> dict[str, dict[str, float]]:
+    result = {"all": pooled[""]}
+    if len(names) > 1:
+        result |= {f"only {name}": pooled[f"only {name}"] for name in names}
+        result |= {f"without {name}": pooled[f"{name} {SHARES[-1]}"] for name in names}
     return result
 
 
@@ -262,8 +263,9 @@ def _by_recording(recordings: Sequence[Recording], pairs: Sequence[Pair]) -> lis
 
 def text_table(evaluation: Evaluation) -> str:
     """The evaluation in plain text."""
+    subjects = f" of {evaluation.num_units} subjects" if evaluation.num_units < evaluation.num_recordings else ""
     lines = [
-        f"{evaluation.num_recordings} recordings of {evaluation.num_units} subjects, {evaluation.num_steps} labelled steps, "
+        f"{evaluation.num_recordings} recordings{subjects}, {evaluation.num_steps} labelled steps, "
         f"{evaluation.unsupported:.0%} of them with nothing seen or heard",
         "",
         f"{'':10}{'CCC [95 %]':>24}{'by recording':>14}{'Pearson r':>11}{'RMSE':>8}{'sign':>7}{'scale':>8}{'shift':>8}",

@@ -132,13 +132,14 @@ PAGE = """<!doctype html>
 {scores}
 <p>CCC is 1 for the same trace, 0 for no agreement; it is the correlation times what scale and shift lose. Intervals are
 95 % bootstrap intervals over subjects, or over recordings where subjects are not known. Sign is the share of steps with the
-right sign. A scale below 1 means that the prediction is too flat.</p>
+right sign. A scale below 1 means that the prediction is too flat. Dev has chosen the weights, so that its figures flatter a
+little; those of test don't, as long as nothing is chosen by them.</p>
 <h2>Label and prediction</h2><img alt="Label against prediction" src="{agreement}">
 <h2>The worst, the middle and the best recording</h2><img alt="Traces of three recordings" src="{traces}">
 <h2>What it rests on</h2><img alt="CCC by modalities" src="{ablation}">
 <h2>What is missing, and late</h2><img alt="CCC against missing modalities and lag" src="{dependence}">
 <p>The curves take away a share of all steps, 3 s at a time. Where the lag curve has its top beside 0, the labels are late
-(right) or early (left) of what is seen and heard.</p>
+(right) or early (left) of the prediction.</p>
 <h2>What costs nothing</h2>{baselines}
 <p>The label of one second before is no rival, since nobody has it; it says how smooth the labels are. A constant has a CCC
 of 0, so its error is given.</p>

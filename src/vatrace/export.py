@@ -120,6 +120,17 @@ def export_onnx(
             raise RuntimeError(f"{path}: not written, ONNX Runtime differs from PyTorch by {difference:.2g}")
 
 
+def add_metadata(path: Path, metadata: Mapping[str, object]) -> None:
+    """Add names and values to those that an exported file keeps, in place of any of the same names."""
+    import onnx
+
+    proto = onnx.load(path)
+    known = {prop.key: prop.value for prop in proto.metadata_props}
+    onnx.helper.set_model_props(proto, known | {key: str(value) for key, value in metadata.items()})
+    with written_whole(path) as temporary:
+        onnx.save(proto, temporary)
+
+
 def _keep_one_of_each(proto: ModelProto) -> None:
     """Keep one copy of weights that several recursions use: the exporter writes one for each use."""
     from onnx import TensorProto

@@ -24,11 +24,9 @@ def concordance_cc(truth: ArrayLike, prediction: ArrayLike) -> float:
         ValueError: if the two differ in shape.
     """
     x, y = _pair(truth, prediction)
-    if x.size == 0:
+    if x.size == 0 or (_is_constant(x) and _is_constant(y) and x[0] == y[0]):
         return float("nan")
     denominator = x.var() + y.var() + (x.mean() - y.mean()) ** 2
-    if denominator == 0:
-        return float("nan")
     return float(2 * np.mean((x - x.mean()) * (y - y.mean())) / denominator)
 
 
@@ -40,7 +38,7 @@ def pearson_cc(truth: ArrayLike, prediction: ArrayLike) -> float:
         prediction: (N,) values.
     """
     x, y = _pair(truth, prediction)
-    if x.size == 0 or x.std() == 0 or y.std() == 0:
+    if x.size == 0 or _is_constant(x) or _is_constant(y):
         return float("nan")
     return float(np.mean((x - x.mean()) * (y - y.mean())) / (x.std() * y.std()))
 
@@ -98,6 +96,11 @@ def concordance_parts(truth: ArrayLike, prediction: ArrayLike) -> ConcordancePar
     scale = y.std() / x.std()
     shift = (y.mean() - x.mean()) / np.sqrt(x.std() * y.std())
     return ConcordanceParts(correlation, float(2 / (scale + 1 / scale + shift**2)), float(scale), float(shift))
+
+
+def _is_constant(values: NDArray[np.float64]) -> bool:
+    """Not by the standard deviation: that of 0.1, 0.1, 0.1 is not 0, by rounding."""
+    return bool(values.min() == values.max())
 
 
 def _pair(truth: ArrayLike, prediction: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

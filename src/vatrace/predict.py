@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from vatrace.encoders import DEFAULT_ENCODERS, FEATURE_DIMS
 from vatrace.explain import Explanation, modality_shares, recursion_changes
+from vatrace.intervals import HalfWidths, bounds, situations
 from vatrace.media import MediaError, MediaInfo, probe
 from vatrace.perceive import Perceiver, Percept, Progress, Sight, Sound
 from vatrace.prediction import MODALITIES, Prediction
@@ -52,6 +53,7 @@ class Model:
             self.rate, self._win_len, outputs = float(meta["rate"]), int(meta["win_len"]), meta["outputs"]
             dims = {value.name: value.shape[-1] for value in self._fusion.get_inputs()}
             encoders = json.loads(meta.get("encoders", "{}"))
+            self._half_widths: HalfWidths = json.loads(meta.get("intervals", "{}"))
         except Exception as error:  # ONNX Runtime has no public base class for what it raises
             raise MissingWeightsError(
                 f"{path}: not a vatrace fusion model (ONNX with its rate, win_len and outputs)"
@@ -136,6 +138,10 @@ class Model:
         explanation = self._explain(passes, percept, times) if explain else None
         report("fusion", 1.0)
         values = passes[-1]
+        ends = None
+        if self._half_widths:
+            low, high = bounds(values, situations(percept.valid, self.rate), self._half_widths)
+            ends = (_resample(low, self.rate, times), _resample(high, self.rate, times))
         return Prediction(
             source=source,
             times=times,
@@ -143,6 +149,7 @@ class Model:
             arousal=resample(values[:, 1], self.rate, times),
             presence={name: resample_mask(mask, self.rate, times) for name, mask in percept.valid.items()},
             explanation=explanation,
+            bounds=ends,
             words=percept.words,
             notes=percept.notes + _notes(sight.people, percept.valid, usable),
         )
@@ -171,6 +178,11 @@ class Model:
                 -1, len(times)
             ),
         )
+
+
+def _resample(values: NDArray[np.float64], rate: float, times: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Both columns of a trace (T, 2) at other times."""
+    return np.stack([resample(values[:, column], rate, times) for column in range(2)], axis=-1)
 
 
 def _notes(people: list[Person], valid: dict[str, NDArray[np.bool_]], usable: set[str]) -> list[str]:

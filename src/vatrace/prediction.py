@@ -31,6 +31,8 @@ class Prediction:
         words: what was said, with times.
         notes: what the user should know about this recording, in plain sentences.
         explanation: what the values rest on, if it was asked for.
+        bounds: lower and upper ends (T, 2) of intervals for valence and arousal that are to hold the truth nine times in ten;
+            None where the model was not calibrated.
     """
 
     source: Path
@@ -41,6 +43,7 @@ class Prediction:
     words: list[Word] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     explanation: Explanation | None = None
+    bounds: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None
 
     @property
     def supported(self) -> NDArray[np.bool_]:
@@ -50,6 +53,9 @@ class Prediction:
     def to_pandas(self) -> pd.DataFrame:
         """A table with the columns time, valence, arousal, face, voice, words (the last three 1 or 0).
 
+        Then valence_low, valence_high, arousal_low, arousal_high where the model was calibrated, and reliable: 1 where anything
+        was there, 0 where nothing supports the values.
+
         With an explanation also face_share, voice_share, words_share (0..1, NaN where nothing matters) and recursion_1, ...
         (how far each recursion moved the point).
         """
@@ -57,6 +63,12 @@ class Prediction:
 
         columns = {"time": self.times, "valence": self.valence, "arousal": self.arousal}
         columns |= {name: self.presence[name].astype(np.int8) for name in MODALITIES}
+        if self.bounds:
+            for column, name in enumerate(("valence", "arousal")):
+                columns |= {
+                    f"{name}_{end}": values[:, column] for end, values in zip(("low", "high"), self.bounds, strict=True)
+                }
+        columns["reliable"] = self.supported.astype(np.int8)
         if self.explanation:
             columns |= {f"{name}_share": self.explanation.shares[name] for name in MODALITIES}
             columns |= {f"recursion_{i}": change for i, change in enumerate(self.explanation.changes, start=1)}

@@ -35,8 +35,11 @@ def figure(prediction: Prediction) -> Figure:
     step = float(times[1] - times[0]) if len(times) > 1 else 0.1
     thin = max(1, len(times) // MAX_POINTS)
     above.axhline(0, color="0.75", linewidth=0.8, zorder=1)
-    for name in ("valence", "arousal"):
+    for column, name in enumerate(("valence", "arousal")):
         values = getattr(prediction, name)
+        if prediction.bounds is not None:
+            low, high = (ends[::thin, column] for ends in prediction.bounds)
+            above.fill_between(times[::thin], low, high, color=COLOURS[name], alpha=0.12, linewidth=0)
         style = {"color": COLOURS[name], "marker": "o" if len(times) == 1 else None}
         above.plot(times[::thin], values[::thin], alpha=0.25, linewidth=1, **style)
         shown = np.where(supported, values, np.nan)

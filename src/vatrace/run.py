@@ -46,11 +46,13 @@ class Member:
         folder: of its files.
         outputs: what it gives, of valence and arousal.
         dev: names of the recordings that chose its weights.
+        train: names of the recordings that it learned from.
     """
 
     folder: Path
     outputs: tuple[Output, ...]
     dev: tuple[str, ...]
+    train: tuple[str, ...]
 
     @property
     def weights(self) -> Path:
@@ -104,6 +106,18 @@ class Run:
                     f"{trained[name]['version']}"
                 )
 
+    def see_that_they_are_new(self, names: Sequence[str], split: str) -> None:
+        """Raise RunError if recordings that are now in dev or test were learned from, as when splits changed in between.
+
+        Those of test must not even have chosen weights; in a run with folds each has models that did not learn from it.
+        """
+        learned = set() if self.has_folds else {name for member in self.members for name in member.train}
+        if split == "test":
+            learned = {name for member in self.members for name in (*member.train, *member.dev)}
+        known = sorted(learned & set(names))
+        if known:
+            raise RunError(f"{self.folder}: was trained with {', '.join(known[:5])}, now in {split}: train it anew")
+
 
 def read_run_file(folder: Path) -> dict[str, Any] | None:
     """What run.json says; None where there is none.
@@ -122,7 +136,9 @@ def read_run_file(folder: Path) -> dict[str, Any] | None:
 
 def read_members(folder: Path, content: Mapping[str, Any]) -> tuple[Member, ...]:
     """The members that run.json names."""
-    return tuple(Member(folder / m["folder"], tuple(m["outputs"]), tuple(m["dev"])) for m in content["members"])
+    return tuple(
+        Member(folder / m["folder"], *(tuple(m[key]) for key in ("outputs", "dev", "train"))) for m in content["members"]
+    )
 
 
 def crops_of(model: Model) -> Crops | None:
@@ -187,7 +203,7 @@ class Predictor:
 
 def run_content(config: Any, schema: Any, seed: int, folds: int, members: Sequence[Member], finished: bool) -> dict[str, Any]:
     """What run.json holds."""
-    listed = [{"folder": m.folder.name, "outputs": list(m.outputs), "dev": list(m.dev)} for m in members]
+    listed = [{"folder": m.folder.name, "outputs": m.outputs, "dev": m.dev, "train": m.train} for m in members]
     content = {
         "format": FORMAT,
         "finished": finished,

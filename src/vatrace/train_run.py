@@ -136,7 +136,8 @@ def _plan(config: RunConfig, store: Store, out: Path, folds: int) -> list[tuple[
             models = [(output,) for output in config.model.outputs]
         for outputs in models:
             folder = "-".join(filter(None, [name, *(outputs if config.train.separate else ())])) or "model"
-            planned.append((Member(out / folder, outputs, tuple(held_out)), chosen))
+            names = tuple(recording.name for recording in chosen)
+            planned.append((Member(out / folder, outputs, tuple(held_out), names), chosen))
     return planned
 
 

@@ -34,7 +34,7 @@ EVALUATE_EPILOG = """examples:
   vatrace evaluate run --store store --out report
   vatrace evaluate run --store store --split test --unlock-test
 
-For a run with folds, dev is all recordings but those of test, each predicted by models that never saw it.
+For a run with folds, dev is all recordings but those of test, each predicted by models that did not learn from it.
 The test split is for the end, when all is chosen: each look at it is written to test-log.jsonl of the store and of the run.
 """
 
@@ -177,19 +177,25 @@ def _recordings(args: argparse.Namespace, store: Store, runs: Sequence[Run]) -> 
 
     Raises:
         ValueError: for test without --unlock-test.
+        RunError: if a run has learned from one of them.
     """
     if args.split == "dev":
         folds = {run.has_folds for run in runs}
         if len(folds) > 1:
             raise ValueError("runs with folds and without have different dev recordings: compare like with like")
-        if folds == {False}:
-            return store.split("dev")
-        return [store.recording(name) for name in sorted({name for member in runs[0].members for name in member.dev})]
+        chosen = store.split("dev")
+        if folds == {True}:
+            chosen = [store.recording(name) for name in sorted({name for member in runs[0].members for name in member.dev})]
+        for run in runs:
+            run.see_that_they_are_new([recording.name for recording in chosen], "dev")
+        return chosen
     if not args.unlock_test:
         raise ValueError(
             "the test split is for the end, when all is chosen: with --unlock-test it is evaluated, "
             "and that is written to test-log.jsonl of the store and of the run"
         )
+    for run in runs:
+        run.see_that_they_are_new([recording.name for recording in store.split("test")], "test")
     why = ", ".join(str(run.folder.absolute()) for run in runs)
     recordings = store.unlock_test(why)
     for run in runs:
@@ -197,11 +203,11 @@ def _recordings(args: argparse.Namespace, store: Store, runs: Sequence[Run]) -> 
     return recordings
 
 
-def _train_mean(store: Store) -> NDArray[np.float64]:
-    """(2,) The mean label of train."""
+def _train_mean(store: Store, run: Run) -> NDArray[np.float64]:
+    """(2,) The mean label of what a run has learned from."""
     sums, counts = np.zeros(2), np.zeros(2)
-    for recording in store.split("train"):
-        labels = recording.labels().astype(np.float64)
+    for name in sorted({name for member in run.members for name in member.train}):
+        labels = store.recording(name).labels().astype(np.float64)
         sums += np.nansum(labels, axis=0)
         counts += (~np.isnan(labels)).sum(axis=0)
     return sums / np.maximum(counts, 1)
@@ -231,7 +237,7 @@ def run_evaluate(args: argparse.Namespace) -> int:
             lambda recording, change: predict(recording, change=change),
             recordings,
             subjects,
-            _train_mean(store),
+            _train_mean(store, run),
             store.corpus_facts.get("agreement"),
             (lambda done: progress("evaluate", done)) if progress else lambda done: None,
         )
@@ -239,8 +245,8 @@ def run_evaluate(args: argparse.Namespace) -> int:
     looks = num_looks(store.path)
     facts = [
         f"{run.folder.name} on {args.split}"
-        + (", each recording predicted by models that never saw it." if run.has_folds else "."),
-        f"{evaluation.num_recordings} recordings of {evaluation.num_units} subjects, {evaluation.num_steps} labelled steps; "
+        + (", each recording predicted by models that did not learn from it." if run.has_folds else "."),
+        f"{evaluation.num_recordings} recordings, {evaluation.num_steps} labelled steps; "
         f"at {evaluation.unsupported:.0%} of these nothing was seen or heard.",
         f"The test split of this store has been looked at {looks} times."
         if looks

@@ -34,7 +34,8 @@ def write_submission(
         What the user should know.
 
     Raises:
-        ValueError: if a listed recording is not there, or has no frames.
+        ValueError: if a listed recording is not there, has no frames, or lacks valence or arousal; or if a frame's number is
+            below 1.
     """
     by_name = {recording.name: recording for recording in recordings}
     names = list(by_name) if listing is None else list(listing.names)
@@ -47,12 +48,17 @@ def write_submission(
         times = by_name[name].frame_times
         if not len(times):
             raise ValueError(f"{name}: has no frames, it is sound alone")
+        if np.isnan(predictions[name]).any():
+            raise ValueError(f"{name}: valence or arousal is not predicted, and a submission needs both; train a run with both")
         traces = [resample(predictions[name][:, column], by_name[name].meta.rate, times) for column in range(2)]
         values[name] = np.clip(np.stack(traces, axis=1), -1, 1)
     if listing is None or not len(listing.picture):
         rows = [(name, number) for name in names for number in range(1, len(values[name]) + 1)]
     else:
-        rows = [(listing.names[i], int(k)) for i, k in zip(listing.recording, listing.picture, strict=True)]
+        rows = list(dict.fromkeys((listing.names[i], int(k)) for i, k in zip(listing.recording, listing.picture, strict=True)))
+    below = [name for name, number in rows if number < 1]
+    if below:
+        raise ValueError(f"{below[0]}: frames are counted from 1, but the list has {below[0]}/00000.jpg")
     beyond: dict[str, int] = {}
     with written_whole(path) as temporary, temporary.open("w", encoding="utf-8") as file:
         file.write(HEADER + "\n")
