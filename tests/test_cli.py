@@ -39,7 +39,8 @@ def test_predict_writes_table_and_picture(talking: Path, tmp_path: Path) -> None
     assert len(result.stdout.splitlines()) == 1
     assert sorted(path.name for path in out.iterdir()) == [f"talking.{s}" for s in ("csv", "html", "json", "parquet", "png")]
     table = pd.read_csv(out / "talking.csv")
-    assert list(table.columns) == ["time", "valence", "arousal", "face", "voice", "words"]
+    bounds = ["valence_low", "valence_high", "arousal_low", "arousal_high"]
+    assert list(table.columns) == ["time", "valence", "arousal", "face", "voice", "words", *bounds, "reliable"]
     assert len(table) in {40, 41}  # AAC rounds 4 s up to its frames
     assert table["time"].tolist() == pytest.approx([i / 10 for i in range(len(table))])
     assert set(table["face"]) <= {0, 1}

@@ -20,7 +20,11 @@ def check(prediction: Prediction, duration: float, rate: float = 10) -> None:
         assert values.shape == prediction.times.shape
         assert np.isfinite(values).all() and np.abs(values).max() <= 1
     assert list(prediction.to_pandas().columns)[:6] == ["time", "valence", "arousal", "face", "voice", "words"]
-    assert len(prediction.to_pandas().columns) == 6 or prediction.explanation
+    table = prediction.to_pandas()
+    assert (table["reliable"] == table[["face", "voice", "words"]].max(axis=1)).all()
+    if prediction.bounds is not None:
+        assert ((table["valence_low"] <= table["valence"]) & (table["valence"] <= table["valence_high"])).all()
+        assert ((table["arousal_low"] <= table["arousal"]) & (table["arousal"] <= table["arousal_high"])).all()
 
 
 def write_srt(path: Path, text: str, duration: float = 6.0) -> Path:
@@ -42,6 +46,20 @@ def test_other_rates_are_the_same_trace(model: Model, talking: Path, rate: float
     usual, other = model.predict(talking), model.predict(talking, rate=rate)
     check(other, 4.0, rate)
     np.testing.assert_allclose(other.valence, np.interp(other.times, usual.times, usual.valence), atol=1e-6)
+
+
+def test_intervals_are_wide_where_little_is_seen_or_heard(model: Model, talking: Path, tmp_path: Path) -> None:
+    def width(prediction: Prediction) -> np.ndarray:
+        assert prediction.bounds is not None
+        return np.concatenate([high - low for low, high in [prediction.bounds]])
+
+    whole, words = model.predict(talking), model.predict(talking, modalities=["words"])
+    there = np.all(list(whole.presence.values()), axis=0)
+    assert there.any() and width(whole)[there].max() < width(words)[words.presence["words"]].min()
+    rng = np.random.default_rng(0)
+    blobs = [Image.fromarray(rng.integers(0, 256, (6, 8, 3)).astype(np.uint8)).resize((320, 180)) for _ in range(50)]
+    nobody = model.predict(write_movie(tmp_path / "blobs.mp4", blobs))
+    assert width(nobody).min() > width(words).max() * 0.9 and not nobody.to_pandas()["reliable"].any()
 
 
 def test_a_loaded_model_gives_the_same_again(model: Model, talking: Path) -> None:

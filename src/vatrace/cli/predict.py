@@ -28,7 +28,8 @@ PREDICT_EPILOG = """examples:
   vatrace predict podcast.mp3                         sound alone: the face is masked
   vatrace predict talk.srt                            words alone
 
-The CSV has the columns time (s), valence, arousal (-1..1), face, voice, words (1 where it was there, else 0).
+The CSV has the columns time (s), valence, arousal (-1..1), face, voice, words (1 where it was there, else 0),
+valence_low, valence_high, arousal_low, arousal_high (90 % intervals), reliable (0 where nothing supports the values).
 With --explain also face_share, voice_share, words_share (how much of the value rests on each: together 1, empty where
 nothing matters) and recursion_1, ... (how far each recursion of the attention moved the point).
 Exit status: 0 if all went well, 1 if a recording failed (the others are done), 2 for a wrong command, 130 for ctrl-C.
