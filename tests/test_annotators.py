@@ -55,7 +55,7 @@ def test_lags_between_annotators_are_found_to_a_step() -> None:
             group.append(said(np.arange(1500) / rate, 0.3 * late + rng.normal(0, 0.2), name))
         recordings.append(group)
     found = relative_lags(recordings)
-    assert found == pytest.approx({name: lag - 0.4 for name, lag in lags.items()}, abs=1 / rate)
+    assert found == pytest.approx({name: lag - 0.4 for name, lag in lags.items()}, abs=1.01 / rate)
     straight = [shifted(a, found[a.annotator]) for a in recordings[0]]
     grids = {a.annotator: on_grid(a, rate, 1500)[100:1400] for a in straight}
     assert (
@@ -74,6 +74,18 @@ def test_lags_are_found_in_short_recordings_too() -> None:
             group.append(said(times, values, name))
         recordings.append(group)
     assert relative_lags(recordings) == pytest.approx({"anna": 0, "ben": 0.4}, abs=0.08)
+
+
+def test_who_agrees_with_nobody_has_no_lag_and_moves_nobody() -> None:
+    rng, times = np.random.default_rng(3), np.arange(1500) / 25
+    recordings = []
+    for _ in range(8):
+        truth = wander(rng, 1500)
+        group = [said(times, np.roll(truth, shift) + rng.normal(0, 0.1, 1500), name) for name, shift in (("a", 0), ("b", 20))]
+        recordings.append([*group, said(times, np.zeros(1500), "flat"), said(times, wander(rng, 1500), "other")])
+    assert relative_lags(recordings) == pytest.approx({"a": 0, "b": 0.8}, abs=0.04)
+    strangers = [[said(times, wander(rng, 1500), name) for name in "xy"] for _ in range(8)]
+    assert relative_lags(strangers) == {}
 
 
 def test_one_annotator_has_no_lag_to_others() -> None:

@@ -1,3 +1,4 @@
+import multiprocessing
 import os
 import shutil
 import signal
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 
 from layouts import Planted, brightness, make_affwild2, make_folder_corpus
+from vatrace.corpora.corpus import Source
 from vatrace.corpora.labels import label_store
 from vatrace.corpora.open import open_corpus
 from vatrace.encoders import parse_encoders
@@ -179,6 +181,18 @@ def test_a_worker_that_is_killed_is_replaced_and_its_recording_done(tmp_path: Pa
     assert names == set(store.names) == {"p1", "p2", "p3", "p4", "p5"}
 
 
+def test_a_recording_that_kills_its_worker_harms_no_other(tmp_path: Path) -> None:
+    root = tmp_path / "corpus"
+    make_folder_corpus(root, duration=1)
+    store = Store.create(tmp_path / "s", FACES.schema(10.0))
+    tasks, _ = open_tasks(open_corpus(root).sources, store, FACES)
+    deadly = replace(tasks[1], sources=tuple(KillerSource(**vars(source)) for source in tasks[1].sources))
+    outcomes = [o for group in in_processes([tasks[0], deadly, *tasks[2:]], 2) for o in group]
+    failed = {outcome.name: outcome.error or "" for outcome in outcomes if outcome.error}
+    assert set(failed) == {deadly.sources[0].name} and "its worker died" in failed[deadly.sources[0].name]
+    assert len(outcomes) == 5 and len(store.names) == 4
+
+
 def test_on_ray_a_worker_that_is_killed_half_way_loses_nothing(tmp_path: Path) -> None:
     pytest.importorskip("ray")
     root = tmp_path / "corpus"
@@ -239,6 +253,15 @@ def test_no_cluster_at_an_address_is_said_at_once(tmp_path: Path) -> None:
     with pytest.raises(ConnectionError, match=r"127\.0\.0\.1:1: no Ray cluster"):
         list(on_ray([], "127.0.0.1:1"))
     assert time.monotonic() - started < 15
+
+
+class KillerSource(Source):
+    """Ends the process that looks at it."""
+
+    def __setstate__(self, state: object) -> None:
+        if multiprocessing.parent_process() is not None:
+            time.sleep(0.5)  # so that others are being worked on
+            os._exit(9)
 
 
 def cli(*arguments: object) -> subprocess.CompletedProcess[str]:

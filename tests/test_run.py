@@ -202,6 +202,22 @@ def test_a_folder_with_another_run_is_left_alone(run: Run, store: Store, config:
     assert Run.open(run.folder).members == run.members
 
 
+def test_other_labels_make_another_run(config: RunConfig, tmp_path: Path) -> None:
+    store = make_store(tmp_path / "s")
+    train_run(config, store, tmp_path / "r")
+    store.write_labels("a", -store.recording("a").labels())
+    with pytest.raises(RunError, match=r"holds another run \(other data"):
+        train_run(config, store, tmp_path / "r")
+
+
+def test_a_store_of_another_rate_does_not_fit(run: Run, tmp_path: Path) -> None:
+    other = make_store(tmp_path / "s")
+    content = json.loads((other.path / "store.json").read_text())
+    (other.path / "store.json").write_text(json.dumps(content | {"rate": 30.0}))
+    with pytest.raises(RunError, match=r"has 30 steps a second, .* was trained with 10"):
+        run.see_that_it_fits(Store(other.path))
+
+
 def test_what_does_not_fit_is_said_with_what_to_do(store: Store, config: RunConfig, tmp_path: Path) -> None:
     other = replace(config, model=replace(config.model, feature_dims={"face": 6, "voice": 5, "words": 9}))
     with pytest.raises(RunError, match=r"\[model\.feature_dims\]\nface = 6\nvoice = 5\nwords = 4\n\[model\.widths\]\nface = 8"):

@@ -128,3 +128,14 @@ def test_labels_of_test_are_locked_and_each_look_is_logged(tmp_path: Path) -> No
         assert len(lines) == count and lines[-1]["why"] == "runs/one"
     with pytest.raises(ValueError, match="train, dev, test"):
         store.split("validation")  # type: ignore[arg-type]
+
+
+def test_new_features_have_no_old_labels(tmp_path: Path) -> None:
+    store = Store.create(tmp_path / "store", SCHEMA)
+    put(store, "a")
+    store.write_labels("a", np.zeros((7, 2)))
+    put(store, "a", steps=9)
+    assert store.recording("a").labels().shape == (9, 2) and np.isnan(store.recording("a").labels()).all()
+    store.write_labels("a", np.zeros((7, 2)))
+    with pytest.raises(StoreError, match=r"a\.npy: not of as many steps"):
+        store.recording("a").labels()

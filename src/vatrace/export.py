@@ -170,11 +170,13 @@ def _plain_copy(model: AffectModel) -> AffectModel:
 
 
 def _inputs(model: AffectModel, steps: int, batch: int = 2) -> tuple[Tensor, ...]:
-    """Random features and validity."""
+    """Features like those that the model was standardised by, at random, and validity."""
     generator = torch.Generator().manual_seed(steps)
-    dims = [model.config.feature_dims[name] for name in model.modalities]
-    features = [torch.randn(batch, steps, dim, generator=generator) for dim in dims]
-    return (*features, torch.rand(batch, steps, len(dims), generator=generator) > 0.3)
+    features = []
+    for name in model.modalities:
+        mean, scale = model.get_buffer(f"{name}_mean"), model.get_buffer(f"{name}_scale")
+        features.append(mean + torch.randn(batch, steps, len(mean), generator=generator) / scale)
+    return (*features, torch.rand(batch, steps, len(features), generator=generator) > 0.3)
 
 
 def _difference(model: AffectModel, path: Path) -> float:

@@ -11,6 +11,7 @@ A member is one model: there is one, or one for each fold, for each output, or f
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -98,6 +99,10 @@ class Run:
     def see_that_it_fits(self, store: Store) -> None:
         """Raise RunError if a store's features are not made as those that the run was trained on."""
         trained, there = self.content["schema"]["encoders"], store.schema.encoders
+        rate = self.content["schema"]["rate"]
+        if rate != store.schema.rate:
+            said = [f"{value:g} steps a second" if value else "a step a frame" for value in (store.schema.rate, rate)]
+            raise RunError(f"{store.path}: has {said[0]}, {self.folder} was trained with {said[1]}")
         for name in self.content["config"]["model"]["feature_dims"]:
             if name not in there or there[name].version != trained[name]["version"]:
                 found = there[name].version if name in there else "none"
@@ -201,16 +206,27 @@ class Predictor:
         return self.predict(recording, held_out, change)
 
 
-def run_content(config: Any, schema: Any, seed: int, folds: int, members: Sequence[Member], finished: bool) -> dict[str, Any]:
-    """What run.json holds."""
+def run_content(config: Any, store: Store, seed: int, folds: int, members: Sequence[Member]) -> dict[str, Any]:
+    """What run.json holds when a run begins; `data` changes with the labels and with what the features are made of."""
+    data, sums, counts = hashlib.sha256(), np.zeros(2), np.zeros(2)
+    learned = {name for member in members for name in member.train}
+    for name in sorted(learned | {name for member in members for name in member.dev}):
+        recording = store.recording(name)
+        labels = recording.labels()
+        data.update(json.dumps([name, recording.meta.inputs], sort_keys=True).encode() + labels.tobytes())
+        if name in learned:
+            sums += np.nansum(labels, axis=0, dtype=np.float64)
+            counts += (~np.isnan(labels)).sum(axis=0)
     listed = [{"folder": m.folder.name, "outputs": m.outputs, "dev": m.dev, "train": m.train} for m in members]
     content = {
         "format": FORMAT,
-        "finished": finished,
+        "finished": False,
         "seed": seed,
         "folds": folds,
         "config": asdict(config),
-        "schema": asdict(schema),
+        "schema": asdict(store.schema),
+        "data": data.hexdigest(),
+        "train_mean": (sums / np.maximum(counts, 1)).tolist(),
         "members": listed,
     }
     return dict(json.loads(json.dumps(content)))  # as it is read again

@@ -149,10 +149,16 @@ class Recording:
         return self._read("crops.npy", start, stop)
 
     def labels(self, start: int = 0, stop: int | None = None) -> NDArray[np.float32]:
-        """Valence and arousal (n, 2) in -1..1, NaN where there is no label."""
+        """Valence and arousal (n, 2) in -1..1, NaN where there is no label.
+
+        Raises:
+            StoreError: if the labels are not of these features.
+        """
         stop = self.num_steps if stop is None else stop
         if not self.label_file.is_file():
             return np.full((stop - start, 2), np.nan, np.float32)
+        if len(np.load(self.label_file, mmap_mode="r")) != self.num_steps:
+            raise StoreError(f"{self.label_file}: not of as many steps as the features; run the same vatrace extract again")
         return _read(self.label_file, start, stop)
 
     @cached_property
@@ -277,6 +283,7 @@ class Store:
                     pictures[start:stop] = crops(start, stop)
             content = asdict(meta) | {"words": [[word.text, word.start, word.end] for word in meta.words]}
             _write_json(temporary / "meta.json", content)
+            self.remove_labels(meta.name)  # they are of the features before
             shutil.rmtree(folder, ignore_errors=True)
             temporary.rename(folder)
         finally:
@@ -312,6 +319,12 @@ class Store:
         """Split and subject of each recording that is in the store."""
         there = set(self.names)
         return {name: Membership(**member) for name, member in self._corpus()["recordings"].items() if name in there}
+
+    def without_features(self, split: Split) -> list[str]:
+        """Recordings of a split that are not in the store, since they could not be extracted."""
+        there = set(self.names)
+        listed = self._corpus()["recordings"].items()
+        return sorted(name for name, member in listed if member["split"] == split and name not in there)
 
     def split(self, split: Split) -> list[Recording]:
         """The recordings of train or dev, and of test without their labels.

@@ -16,10 +16,11 @@ import torch
 from vatrace.checkpoint import Model, save_model
 from vatrace.config import RunConfig
 from vatrace.distributed import gather, num_processes, process_group, rank
+from vatrace.encoders.state_dict import read_state_dict
 from vatrace.folds import make_folds
 from vatrace.metrics import concordance_cc
 from vatrace.models.affect import AffectModel, Output
-from vatrace.models.backbone import BackboneConfig, EndToEndModel
+from vatrace.models.backbone import BackboneConfig, EndToEndModel, GreyFaceNet
 from vatrace.run import Member, Run, RunError, crops_of, predict_recording, read_run_file, run_content
 from vatrace.store import Recording, Store
 from vatrace.train import Epoch, fit
@@ -36,11 +37,13 @@ class Report:
 
     Attributes:
         epoch: given the member's name and each epoch, those before an interruption included.
+        note: given what else the user should know.
         step: given the member's name and how many epochs are done, after each batch.
     """
 
     epoch: Callable[[str, Epoch], None] = lambda member, epoch: None
     step: Callable[[str, float], None] = lambda member, epochs: None
+    note: Callable[[str], None] = lambda text: None
 
 
 def train_run(
@@ -75,7 +78,7 @@ def train_run(
     with process_group(torch.device(device)) as place:
         _see_that_they_fit(config, store)
         planned = _plan(config, store, out, folds)
-        content = run_content(config, store.schema, seed, folds, [member for member, _ in planned], finished=False)
+        content = run_content(config, store, seed, folds, [member for member, _ in planned])
         there = read_run_file(out)
         if there is not None and there | {"finished": False} != content:
             differing = ", ".join(key for key in content if key != "finished" and there.get(key) != content[key])
@@ -88,13 +91,16 @@ def train_run(
             model = _train_member(config, member, train, dev, seed + index, place, num_workers, report)
         if rank() > 0:
             return None
+        _write_json(out / "run.json", content | {"finished": True})
         if len(planned) == 1 and isinstance(model, AffectModel) and model.config.outputs == OUTPUTS:
             from vatrace.export import export_onnx
 
             facts = _facts(config, planned[0][1])
             facts["encoders"] = json.dumps(facts["encoders"])  # ONNX metadata is text
-            export_onnx(model.cpu(), out / "model.onnx", metadata=facts)
-        _write_json(out / "run.json", content | {"finished": True})
+            try:
+                export_onnx(model.cpu(), out / "model.onnx", metadata=facts)
+            except RuntimeError as error:
+                report.note(f"no ONNX file: {error}")
         return Run.open(out)
 
 
@@ -217,8 +223,7 @@ def _backbone_weights(config: BackboneConfig) -> Mapping[str, torch.Tensor]:
         from vatrace.encoders.ir50 import load_ir50
 
         return load_ir50(Path(config.weights)).state_dict()
-    weights: Mapping[str, torch.Tensor] = torch.load(config.weights, map_location="cpu", weights_only=True)
-    return weights
+    return read_state_dict(Path(config.weights), GreyFaceNet())
 
 
 def dev_scores(model: Model, recordings: Sequence[Recording], outputs: Sequence[str], win_len: int) -> dict[str, float]:

@@ -7,16 +7,14 @@ import multiprocessing
 import os
 import signal
 import socket
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from pathlib import Path
 
 from vatrace.extract import Outcome, Task, extract
-
-MAX_TRIES = 2
-"""How often a task is begun whose worker dies: a recording that kills its worker must not do so for ever."""
 
 
 def _failed(task: Task, reason: str) -> list[Outcome]:
@@ -27,17 +25,29 @@ def _ignore_interrupt() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # ctrl-C is the parent's to handle
 
 
+@contextmanager
+def _pool(num_workers: int) -> Iterator[ProcessPoolExecutor]:
+    """Processes that are gone when the block ends, however it does."""
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(num_workers, context, initializer=_ignore_interrupt) as pool:
+        try:
+            yield pool
+        except BaseException:
+            for child in multiprocessing.active_children():
+                child.terminate()
+            raise
+
+
 def in_processes(tasks: Sequence[Task], num_workers: int) -> Iterator[list[Outcome]]:
     """Extract in several processes of this machine; yields what became of each task as it is done.
 
-    A worker that dies (as for want of memory) is replaced, and what it was at begun once more.
+    Where a worker dies (as for want of memory), what was being worked on is begun once more, each by itself.
     """
-    waiting, tries = deque(tasks), Counter[Task]()
+    waiting = deque(tasks)
     while waiting:
         running: dict[Future[list[Outcome]], Task] = {}
-        context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(num_workers, context, initializer=_ignore_interrupt) as pool:
-            try:
+        try:
+            with _pool(num_workers) as pool:
                 while waiting or running:
                     while waiting and len(running) < num_workers:
                         running[pool.submit(extract, waiting[0])] = waiting[0]
@@ -45,17 +55,17 @@ def in_processes(tasks: Sequence[Task], num_workers: int) -> Iterator[list[Outco
                     for future in wait(running, return_when=FIRST_COMPLETED).done:
                         yield future.result()
                         del running[future]
-            except BrokenProcessPool:
-                for task in running.values():
-                    tries[task] += 1
-                    if tries[task] < MAX_TRIES:
-                        waiting.append(task)
-                    else:
-                        yield _failed(task, f"its worker died, {MAX_TRIES} times (out of memory?)")
-            except BaseException:
-                for child in multiprocessing.active_children():
-                    child.terminate()
-                raise
+        except BrokenProcessPool:
+            yield from (_alone(task) for task in running.values())
+
+
+def _alone(task: Task) -> list[Outcome]:
+    """In a process of its own, so that it can only harm itself."""
+    try:
+        with _pool(1) as pool:
+            return pool.submit(extract, task).result()
+    except BrokenProcessPool:
+        return _failed(task, "its worker died, also by itself (out of memory?)")
 
 
 def _see_that_it_answers(address: str) -> None:
@@ -101,7 +111,9 @@ def on_ray(tasks: Sequence[Task], address: str | None = None) -> Iterator[list[O
             task = pending.pop(ready)
             try:
                 yield ray.get(ready)
-            except ray.exceptions.WorkerCrashedError:
-                yield _failed(task, "its worker died, 4 times (out of memory?)")
+            except ray.exceptions.RayTaskError as error:  # what `extract` itself raises: the others would fail alike
+                raise error.as_instanceof_cause() from error
+            except ray.exceptions.RayError as error:
+                yield _failed(task, f"lost by the cluster, 4 times ({type(error).__name__})")
     finally:
         ray.shutdown()

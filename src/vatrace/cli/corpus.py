@@ -213,6 +213,8 @@ def _say_outcomes(outcomes: Sequence[Outcome], labelling: Labelling, lag: float 
         print(f"by correlation with the features, labels are {best.lag:.1f} s late ({strength})")
     elif lag is None and labelling.num_labelled:
         print("how late labels are can't be told from these recordings; if you know it, name it with --lag SECONDS")
+    if labelling.untold:
+        print(f"{', '.join(labelling.untold)}: agrees too little with the others to tell a lag; none was taken out")
     if labelling.agreement is not None:
         agreed = labelling.agreement
         lags = ", ".join(f"{name} {lag:.2f} s" for name, lag in sorted(labelling.lags.items()))

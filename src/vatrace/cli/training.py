@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from vatrace.cli.terminal import make_folder, progress_bars, refuse_existing
 from vatrace.store import log_look, num_looks
@@ -62,7 +61,7 @@ def add_parsers(commands: Any) -> None:
     _add_store(train)
     train.add_argument("--out", type=Path, required=True, metavar="RUN", help="folder for the run")
     train.add_argument("--folds", type=_folds, default=0, metavar="N", help="cross-validate over all but test")
-    train.add_argument("--seed", type=int, default=0, metavar="N", help="(default: %(default)s)")
+    train.add_argument("--seed", type=_seed, default=0, metavar="N", help="(default: %(default)s)")
     _add_device(train)
     train.set_defaults(run=run_train)
 
@@ -129,6 +128,12 @@ def _folds(text: str) -> int:
     return int(text)
 
 
+def _seed(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"a whole number from 0 on, not {text!r}")
+    return int(text)
+
+
 def _check_device(device: str) -> None:
     """Raise ValueError if there is no such device."""
     try:
@@ -162,7 +167,7 @@ def run_train(args: argparse.Namespace) -> int:
             if progress:
                 progress(member, epochs / config.train.num_epochs)
 
-        report = Report(say, step) if first else Report()
+        report = Report(say, step, lambda text: print(f"note: {text}")) if first else Report()
         workers = 2 if args.device.startswith("cuda") else 0
         run = train_run(
             config, store, args.out, folds=args.folds, seed=args.seed, device=args.device, num_workers=workers, report=report
@@ -186,6 +191,9 @@ def _recordings(args: argparse.Namespace, store: Store, runs: Sequence[Run]) -> 
         chosen = store.split("dev")
         if folds == {True}:
             chosen = [store.recording(name) for name in sorted({name for member in runs[0].members for name in member.dev})]
+        locked = sorted({recording.name for recording in chosen} & {recording.name for recording in store.split("test")})
+        if locked:
+            raise ValueError(f"{', '.join(locked[:5])}: now in the test split, but in these folds: train anew")
         for run in runs:
             run.see_that_they_are_new([recording.name for recording in chosen], "dev")
         return chosen
@@ -201,16 +209,6 @@ def _recordings(args: argparse.Namespace, store: Store, runs: Sequence[Run]) -> 
     for run in runs:
         log_look(run.folder, why)
     return recordings
-
-
-def _train_mean(store: Store, run: Run) -> NDArray[np.float64]:
-    """(2,) The mean label of what a run has learned from."""
-    sums, counts = np.zeros(2), np.zeros(2)
-    for name in sorted({name for member in run.members for name in member.train}):
-        labels = store.recording(name).labels().astype(np.float64)
-        sums += np.nansum(labels, axis=0)
-        counts += (~np.isnan(labels)).sum(axis=0)
-    return sums / np.maximum(counts, 1)
 
 
 def run_evaluate(args: argparse.Namespace) -> int:
@@ -237,7 +235,7 @@ def run_evaluate(args: argparse.Namespace) -> int:
             lambda recording, change: predict(recording, change=change),
             recordings,
             subjects,
-            _train_mean(store, run),
+            np.array(run.content["train_mean"]),
             store.corpus_facts.get("agreement"),
             (lambda done: progress("evaluate", done)) if progress else lambda done: None,
         )
@@ -305,6 +303,11 @@ def run_submit(args: argparse.Namespace) -> int:
     recordings = store.split("test")
     if not recordings:
         raise ValueError(f"{store.path}: no recording of this store is in the test split")
+    absent = store.without_features("test")
+    if absent and listing is None:
+        raise ValueError(
+            f"{', '.join(absent[:5])}: in the test split, but not in {store.path}; extract again, or name --frames"
+        )
     make_folder(args.out.parent)
     predictor, predictions = Predictor(run, args.device), {}
     with progress_bars(run.folder.name) as progress:

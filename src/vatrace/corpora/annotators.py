@@ -21,6 +21,10 @@ LAG_RATE = 25.0
 MAX_LAG = 3.0
 """Seconds by which one annotator may be behind the others."""
 MAX_ROUNDS = 10
+MIN_CORRELATION, MIN_GAIN = 0.3, 0.02
+"""An annotator whose best correlation with the others is below this, or no better than without a lag, has no lag to tell."""
+INDEPENDENT_DUR = 3.0
+"""Seconds after which a trace says something new, for judging what chance alone would give."""
 DIMENSIONS = ("valence", "arousal")
 
 Merge = Literal["mean", "ewe"]
@@ -88,7 +92,9 @@ def shifted(annotation: Annotation, lag: float) -> Annotation:
 
 
 def relative_lags(recordings: Sequence[Sequence[Annotation]]) -> dict[str, float]:
-    """How many seconds each annotator is behind the fastest of them.
+    """How many seconds each annotator is behind the fastest of them, at most MAX_LAG.
+
+    Annotators of whom it can't be told, since they agree too little with the others, are left out.
 
     The lag of an annotator is the one at which what he or she says of all recordings together correlates best with the mean of
     the others; this is repeated with the lags found until they stay.
@@ -104,21 +110,33 @@ def relative_lags(recordings: Sequence[Sequence[Annotation]]) -> dict[str, float
     for group in shared:
         steps = num_steps(max(float(annotation.times[-1]) for annotation in group), LAG_RATE)
         traces.append({a.annotator: _centred(on_grid(a, LAG_RATE, steps)) for a in group})
+    told = set(lags)
     for _ in range(MAX_ROUNDS):
         before = dict(lags)
         for name in lags:
-            scores = np.zeros(2 * reach + 1)
+            scores, steps = np.zeros(2 * reach + 1), 0
             for by_name in traces:
                 if name not in by_name:
                     continue
                 others = _nanmean(np.stack([_moved(trace, lags[other]) for other, trace in by_name.items() if other != name]))
                 scores += [_product(by_name[name], others, shift) for shift in range(-reach, reach + 1)]
-            lags[name] = (int(np.argmax(scores)) - reach) / LAG_RATE
-        fastest = min(lags.values(), default=0.0)
-        lags = {name: lag - fastest for name, lag in lags.items()}
+                steps += len(by_name[name])
+            scores /= max(steps, 1)
+            by_chance = 2 / np.sqrt(max(steps / LAG_RATE / INDEPENDENT_DUR, 1))
+            if scores.max() < max(MIN_CORRELATION, by_chance):
+                told.discard(name)
+                lags[name] = 0.0
+            elif scores.max() >= scores[reach] + MIN_GAIN:
+                told.add(name)
+                lags[name] = (int(np.argmax(scores)) - reach) / LAG_RATE
+            else:
+                told.add(name)
+                lags[name] = 0.0
+        fastest = min((lags[name] for name in told), default=0.0)
+        lags = {name: lag - fastest if name in told else 0.0 for name, lag in lags.items()}
         if lags == before:
             break
-    return lags
+    return {name: min(lag, MAX_LAG) for name, lag in lags.items() if name in told}
 
 
 def _centred(trace: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -146,7 +164,7 @@ def _product(trace: NDArray[np.float64], other: NDArray[np.float64], shift: int)
     """
     product = _moved(trace, shift / LAG_RATE) * other
     known = ~np.isnan(product)
-    return float(product[known].mean()) * len(trace) if known.sum() * 2 >= len(trace) else 0.0
+    return float(product[known].mean()) * len(trace) if known.sum() >= len(trace) else 0.0  # of 2 columns
 
 
 def ewe_weights(grids: Mapping[str, NDArray[np.float64]]) -> dict[str, NDArray[np.float64]]:

@@ -30,6 +30,7 @@ class Labelling:
     Attributes:
         num_labelled: recordings with labels.
         lags: seconds by which each annotator's values were moved back.
+        untold: annotators who agree too little with the others to tell their lag.
         agreement: between annotators; None with one.
         reaction: how the common lag was found; None where it was given or can't be told.
         failures: what is wrong, by recording.
@@ -37,6 +38,7 @@ class Labelling:
 
     num_labelled: int
     lags: dict[str, float]
+    untold: tuple[str, ...]
     agreement: Agreement | None
     reaction: Reaction | None
     failures: dict[str, str]
@@ -64,7 +66,9 @@ def label_store(corpus: Corpus, store: Store, merge: Merge = "mean", lag: float 
             except (CorpusError, OSError) as error:
                 failures[source.name] = str(error)
     lags = relative_lags(list(given.values()))
-    lags |= {a.annotator: 0.0 for group in given.values() for a in group if a.annotator not in lags}
+    everybody = {annotation.annotator for group in given.values() for annotation in group}
+    untold = tuple(sorted(everybody - set(lags))) if len(everybody) > 1 else ()
+    lags |= {name: 0.0 for name in everybody if name not in lags}
     members = {source.name: Membership(source.split, source.subject) for source in corpus.sources}
 
     grids = _grids(given, recordings, lags)
@@ -94,8 +98,8 @@ def label_store(corpus: Corpus, store: Store, merge: Merge = "mean", lag: float 
         "agreement": None if found is None else asdict(found),
         "weights": None if weights is None else {name: values.tolist() for name, values in weights.items()},
     }
-    store.write_corpus(members, facts)
-    return Labelling(labelled, lags, found, reaction, failures)
+    store.write_corpus(store.members | members, facts)  # those of another corpus in this store stay
+    return Labelling(labelled, lags, untold, found, reaction, failures)
 
 
 def _grids(

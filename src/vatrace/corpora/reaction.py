@@ -52,29 +52,50 @@ def reaction_lag(recordings: Sequence[Recording], labels: Mapping[str, NDArray[n
         None if there are too few recordings or labels.
     """
     lags = np.arange(0, MAX_LAG + LAG_STEP / 2, LAG_STEP)
-    halves: list[list[tuple[NDArray[np.float64], NDArray[np.float64]]]] = [[], []]
+    halves = [_Sums(), _Sums()]
     for index, recording in enumerate(recordings):
-        inputs, targets = _samples(recording, labels[recording.name], lags)
-        if len(inputs):
-            halves[index % 2].append((inputs, targets))
-    if not all(halves):
+        halves[index % 2].add(*_samples(recording, labels[recording.name], lags))
+    if not all(half.count for half in halves):
         return None
-    mean = np.mean([inputs.mean(axis=0) for half in halves for inputs, _ in half], axis=0)
     correlations = np.zeros(len(lags))
     for train, held_out in (halves, halves[::-1]):
-        x = np.concatenate([inputs for inputs, _ in train]) - mean
-        y = np.concatenate([targets for _, targets in train])
-        moments = x.T @ x
-        penalty = RIDGE * np.trace(moments) / len(moments) * np.eye(len(moments))
-        weights = np.linalg.solve(moments + penalty, x.T @ (y - y.mean(axis=0)))
-        x = np.concatenate([inputs for inputs, _ in held_out]) - mean
-        y = np.concatenate([targets for _, targets in held_out])
-        correlations += _correlations(x @ weights, y).reshape(len(lags), 2).mean(axis=1) / 2
+        xx, xy, _ = train.centred()
+        weights = np.linalg.solve(xx + RIDGE * np.trace(xx) / len(xx) * np.eye(len(xx)), xy)  # (D, 2 L)
+        xx, xy, yy = held_out.centred()
+        products, spread = (weights * xy).sum(axis=0), np.einsum("dl,de,el->l", weights, xx, weights, optimize=True) * yy
+        found = products / np.sqrt(np.where(spread > 0, spread, 1))
+        correlations += found.reshape(len(lags), 2).mean(axis=1) / 2
     best = int(np.argmax(correlations))
-    num_samples = min(sum(len(inputs) for inputs, _ in half) for half in halves)
-    least = max(MIN_CORRELATION, MIN_DEVIATIONS / np.sqrt(num_samples))
+    least = max(MIN_CORRELATION, MIN_DEVIATIONS / np.sqrt(min(half.count for half in halves)))
     clear = bool(correlations[best] >= least and correlations[best] - correlations[0] >= MIN_GAIN)
     return Reaction(lags, correlations, float(lags[best]) if clear else 0.0, clear)
+
+
+class _Sums:
+    """What ridge regression and correlation need of samples, so that memory doesn't grow with their number."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._xx: NDArray[np.float64] | float = 0.0
+        self._xy: NDArray[np.float64] | float = 0.0
+        self._x: NDArray[np.float64] | float = 0.0
+        self._y: NDArray[np.float64] | float = 0.0
+        self._yy: NDArray[np.float64] | float = 0.0
+
+    def add(self, x: NDArray[np.float64], y: NDArray[np.float64]) -> None:
+        """Add samples x (n, D) with y (n, K)."""
+        self.count += len(x)
+        self._xx, self._xy = self._xx + x.T @ x, self._xy + x.T @ y
+        self._x, self._y, self._yy = self._x + x.sum(axis=0), self._y + y.sum(axis=0), self._yy + (y**2).sum(axis=0)
+
+    def centred(self) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+        """Sums of products about the means: (D, D), (D, K) and (K,)."""
+        x, y = np.atleast_1d(self._x), np.atleast_1d(self._y)
+        return (
+            np.atleast_2d(self._xx) - np.outer(x, x) / self.count,
+            np.atleast_2d(self._xy) - np.outer(x, y) / self.count,
+            np.atleast_1d(self._yy) - y**2 / self.count,
+        )
 
 
 def _samples(
@@ -92,9 +113,3 @@ def _samples(
     for name in recording.schema.dims:
         columns += [recording.features(name)[moments].astype(np.float64), valid[name][moments, None]]
     return np.concatenate(columns, axis=1), targets
-
-
-def _correlations(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
-    x, y = x - x.mean(axis=0), y - y.mean(axis=0)
-    scale = np.sqrt((x**2).sum(axis=0) * (y**2).sum(axis=0))
-    return (x * y).sum(axis=0) / np.where(scale > 0, scale, 1)
