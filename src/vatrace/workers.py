@@ -92,8 +92,9 @@ def on_ray(tasks: Sequence[Task], address: str | None = None) -> Iterator[list[O
         ConnectionError: if there is no cluster at the address, or it wants another token than this user's.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is reported to anybody
-    if os.environ.get("RAY_AUTH_TOKEN") or (Path.home() / ".ray" / "auth_token").is_file():
-        os.environ.setdefault("RAY_AUTH_MODE", "token")  # clusters ask for it, Ray by itself offers it to local ones only
+    has_token = os.environ.get("RAY_AUTH_TOKEN") or (Path.home() / ".ray" / "auth_token").is_file()
+    if address is not None and has_token:  # clusters ask for it; Ray by itself offers it to those alone that it starts
+        os.environ.setdefault("RAY_AUTH_MODE", "token")
     try:
         import ray
     except ImportError as error:
