@@ -8,16 +8,15 @@ They are kept in the file. About 2 minutes on two CPU cores. `runs/evaluate.py` 
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 
 import numpy as np
 
 from composed import fixed_recordings, load
-from evaluate import Fusion
-from vatrace.corpora.composed import RATE, Composed
+from evaluate import Fusion, without
+from vatrace.corpora.composed import RATE
 from vatrace.export import add_metadata
-from vatrace.intervals import LEVEL, NOTHING, half_widths, situations
+from vatrace.intervals import NOTHING, half_widths, metadata, situations
 
 NUM_RECORDINGS, SEED = 600, 2
 """Recordings to calibrate on; the seed is another than those of choosing (0) and of evaluating (1)."""
@@ -29,23 +28,18 @@ def main() -> None:
     parser.add_argument("banks", type=Path)
     parser.add_argument("fusion", type=Path)
     args = parser.parse_args()
-    fusion = Fusion(args.fusion)
-    errors: dict[str, list[np.ndarray]] = {}
+    fusion, found = Fusion(args.fusion), []
     for recording in fixed_recordings(load(args.banks, "dev"), NUM_RECORDINGS, SEED):
-        missed = recording.target - fusion(recording)
         where = situations(recording.valid, RATE)
-        for name in np.unique(where).tolist():
-            if name != NOTHING:
-                errors.setdefault(name, []).append(missed[where == name])
-        blank = Composed(
-            recording.features, {name: np.zeros_like(mask) for name, mask in recording.valid.items()}, recording.target
-        )
-        errors.setdefault(NOTHING, []).append(recording.target - fusion(blank))  # where nobody is seen or heard for long
-    widths = half_widths({name: np.concatenate(parts).astype(np.float64) for name, parts in errors.items()})
+        missed = (recording.target - fusion(recording)).astype(np.float64)
+        missed[where == NOTHING] = np.nan
+        found.append((missed, where))
+        blank = without(recording, ())  # nobody is seen or heard for long
+        found.append(((blank.target - fusion(blank)).astype(np.float64), situations(blank.valid, RATE)))
+    widths = half_widths(found)
     for name, (valence, arousal) in sorted(widths.items()):
-        print(f"{name:18}{sum(map(len, errors[name])):>8} steps   valence ± {valence:.3f}   arousal ± {arousal:.3f}")
-    rounded = {name: [round(value, 4) for value in pair] for name, pair in widths.items()}
-    add_metadata(args.fusion, {"intervals": json.dumps(rounded), "interval_level": LEVEL})
+        print(f"{name:18} valence ± {valence:.3f}   arousal ± {arousal:.3f}")
+    add_metadata(args.fusion, metadata(widths))
 
 
 if __name__ == "__main__":

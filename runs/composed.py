@@ -16,11 +16,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from vatrace.checkpoint import Model
 from vatrace.config import RunConfig, read_config
-from vatrace.corpora.composed import RATE, Bank, Composed, compose
+from vatrace.corpora.composed import RATE, Bank, Composed, Composition, compose
 from vatrace.export import export_onnx
 from vatrace.metrics import concordance_cc
 from vatrace.models.affect import AffectModel
@@ -36,6 +37,8 @@ EPOCH = 100
 NOISE = 0.1
 """Standard deviation of the noise on standardised features in training."""
 NUM_DEV = 96
+RIDGE = 1000.0
+"""Penalty of the regression that tells how much of a sample's label its features tell."""
 
 
 def load(banks: Path, split: str) -> dict[str, Bank]:
@@ -73,17 +76,48 @@ def pooled_ccc(model: Model, recordings: list[Composed]) -> list[float]:
     return [concordance_cc(truth[:, k], prediction[:, k]) for k in range(truth.shape[1])]
 
 
-def fixed_recordings(banks: dict[str, Bank], count: int, seed: int) -> list[Composed]:
+def fixed_recordings(banks: dict[str, Bank], count: int, seed: int, composition: Composition | None = None) -> list[Composed]:
     """The same recordings for the same seed."""
-    return [compose(banks, STEPS, np.random.default_rng([seed, index])) for index in range(count)]
+    return [compose(banks, STEPS, np.random.default_rng([seed, index]), composition) for index in range(count)]
 
 
-def training_batches(banks: dict[str, Bank], model: AffectModel, config: TrainConfig, seed: int) -> Iterator[Batch]:
+def training_composition(train_banks: dict[str, Bank], dev_banks: dict[str, Bank]) -> Composition:
+    """Recordings in which the encoders are no surer than of people and sentences that they never saw.
+
+    The encoders learned from the training samples, so what they say of them is too good: a fusion that learns from it trusts
+    them too much, most of all the words. Labels are therefore drawn as much farther from the path as a ridge regression on a
+    sample's mean features is farther off on dev than on the training samples themselves.
+    """
+    spread = {}
+    for name, (valence, arousal) in Composition().spread.items():
+        (x, truth), (dev_x, dev_truth) = (_means(banks[name]) for banks in (train_banks, dev_banks))
+        centre, scale, offset = x.mean(axis=0), x.std(axis=0) + 1e-3, truth.mean(axis=0)
+        x, dev_x = (x - centre) / scale, (dev_x - centre) / scale
+        weight = np.linalg.solve(x.T @ x + RIDGE * np.eye(x.shape[1]), x.T @ (truth - offset))
+        squares = ((dev_x @ weight + offset - dev_truth) ** 2).mean(axis=0) - ((x @ weight + offset - truth) ** 2).mean(axis=0)
+        spread[name] = (
+            float(np.sqrt(valence**2 + max(squares[0], 0))),
+            float(np.sqrt(arousal**2 + max(squares[1], 0))),
+        )
+    return Composition(spread=spread)
+
+
+def _means(bank: Bank) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """The mean features (N, D) of each sample, and the labels (N, 2)."""
+    sums = np.add.reduceat(bank.frames.astype(np.float32), bank.offsets[:-1], axis=0)
+    return (sums / np.diff(bank.offsets)[:, None]).astype(np.float32), bank.labels
+
+
+def training_batches(
+    banks: dict[str, Bank], composition: Composition, model: AffectModel, config: TrainConfig, seed: int
+) -> Iterator[Batch]:
     """New recordings without end, with noise on their features."""
     rng = np.random.default_rng([seed, 1])
     while True:
-        batch = collate([compose(banks, config.win_len, rng) for _ in range(config.batch_size)], model.config.outputs)
-        for name, values in batch.features.items():
+        recordings = [compose(banks, config.win_len, rng, composition) for _ in range(config.batch_size)]
+        batch = collate(recordings, model.config.outputs)
+        for name in model.modalities:
+            values = batch.features[name]
             values.add_(NOISE * torch.randn_like(values) / model.get_buffer(f"{name}_scale"))
         yield batch
 
@@ -91,14 +125,16 @@ def training_batches(banks: dict[str, Bank], model: AffectModel, config: TrainCo
 def train(config: RunConfig, banks: Path, seed: int, log: Callable[[str], None] = print) -> AffectModel:
     """Train on composed recordings, logging each epoch; the weights that are best on dev are kept."""
     torch.manual_seed(seed)
-    train_banks = load(banks, "train")
+    train_banks, dev_banks = load(banks, "train"), load(banks, "dev")
     dims = {name: train_banks[name].frames.shape[1] for name in MODALITIES}
-    if config.model.feature_dims != dims:
+    if not config.model.feature_dims.items() <= dims.items():
         raise ValueError(f"the banks are of {dims} channels, the model of {config.model.feature_dims}")
-    dev = fixed_recordings(load(banks, "dev"), NUM_DEV, seed=0)
+    composition = training_composition(train_banks, dev_banks)
+    log("spread of labels in training: " + " ".join(f"{n} {v:.2f} {a:.2f}" for n, (v, a) in composition.spread.items()))
+    dev = fixed_recordings(dev_banks, NUM_DEV, seed=0)
     model = AffectModel(config.model)
-    model.standardise_by(statistics(train_banks))
-    endless = training_batches(train_banks, model, config.train, seed)
+    model.standardise_by(statistics({name: train_banks[name] for name in model.modalities}))
+    endless = training_batches(train_banks, composition, model, config.train, seed)
     started = time.time()
 
     def report(epoch: Epoch) -> None:

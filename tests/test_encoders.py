@@ -5,9 +5,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from vatrace.corpora.categories import CATEGORY_VALENCE_AROUSAL
 from vatrace.encoders import DEFAULT_ENCODERS, FEATURE_DIMS, parse_encoders
 from vatrace.encoders.face import FaceEncoder, luma
 from vatrace.encoders.words import WordEncoder, words_on_grid
+from vatrace.models.face import EXPRESSIONS
 from vatrace.transcripts import Word
 
 
@@ -87,6 +89,7 @@ def test_encoders_are_chosen_by_name(tmp_path: Path) -> None:
     (tmp_path / "ir50.pth").write_bytes(b"other weights")
     assert parse_encoders(f"face=ir50:{tmp_path / 'ir50.pth'}")["face"].version != before
     assert parse_encoders("") == DEFAULT_ENCODERS
+    assert parse_encoders("voice=whisper")["voice"].dim == 384
     assert {name: spec.dim for name, spec in DEFAULT_ENCODERS.items()} == FEATURE_DIMS
     assert len({spec.version for spec in DEFAULT_ENCODERS.values()}) == 3
 
@@ -110,6 +113,14 @@ def test_a_wrong_choice_is_answered_with_the_right_ones(text: str, message: str)
 def test_weights_that_are_not_there_are_said() -> None:
     with pytest.raises(FileNotFoundError, match=r"nowhere\.pth: no such file, for face=ir50"):
         parse_encoders("face=ir50:nowhere.pth")
+
+
+def test_a_face_and_its_mirror_image_are_the_same(faces: FaceEncoder) -> None:
+    crops = np.random.default_rng(0).integers(0, 256, (4, 48, 48)).astype(np.uint8)
+    for read in (faces, faces.expressions, faces.valence_arousal):
+        np.testing.assert_allclose(read(crops), read(crops[:, :, ::-1]), atol=1e-5)
+    table = np.array([CATEGORY_VALENCE_AROUSAL[name] for name in EXPRESSIONS])
+    np.testing.assert_allclose(faces.valence_arousal(crops), faces.expressions(crops) @ table, atol=1e-5)
 
 
 def test_colour_crops_are_seen_as_pillow_makes_them_grey(faces: FaceEncoder) -> None:

@@ -16,6 +16,7 @@ import torch
 from made_stores import CONFIG, make_store
 from vatrace.checkpoint import CheckpointError, load_model, load_tensors
 from vatrace.config import RunConfig, read_config
+from vatrace.intervals import MIN_ERRORS, situations
 from vatrace.run import Member, Predictor, Run, RunError, predict_recording
 from vatrace.store import Membership, Store
 from vatrace.timeline import windows
@@ -254,6 +255,25 @@ def test_the_exported_model_says_the_same(run: Run, store: Store) -> None:
             {n: torch.from_numpy(m)[None] for n, m in recording.valid(0, 40).items()},
         )
     np.testing.assert_allclose(found, expected.numpy(), atol=1e-4)
+
+
+def test_its_intervals_hold_nine_in_ten_of_dev(config: RunConfig, tmp_path: Path) -> None:
+    from vatrace.weights import onnx_session
+
+    store = make_store(tmp_path / "s", steps=1500)
+    run = train_run(config, store, tmp_path / "r")
+    assert run is not None
+    facts = onnx_session(run.folder / "model.onnx").get_modelmeta().custom_metadata_map
+    widths = {name: np.array(pair) for name, pair in json.loads(facts["intervals"]).items()}
+    held: dict[str, list[np.ndarray]] = {}
+    for recording in store.split("dev"):
+        missed = np.abs(recording.labels() - Predictor(run).predict(recording))
+        where = situations(recording.valid(), recording.meta.rate)
+        for name in set(where[~np.isnan(missed).any(axis=1)].tolist()):
+            held.setdefault(name, []).append(missed[(where == name) & ~np.isnan(missed).any(axis=1)] <= widths[name])
+    shares = {name: np.concatenate(parts).mean(axis=0) for name, parts in held.items() if sum(map(len, parts)) >= MIN_ERRORS}
+    assert shares and all((abs(share - 0.9) < 0.01).all() for share in shares.values())
+    assert float(facts["interval_level"]) == 0.9
 
 
 def test_a_damaged_checkpoint_is_named(run: Run, tmp_path: Path) -> None:

@@ -7,7 +7,8 @@ those; steps of one recording are not independent, so it holds over many recordi
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,53 +17,68 @@ from vatrace.prediction import MODALITIES
 
 LEVEL = 0.9
 MEMORY = 3.0
-"""Seconds from the nearest step with anything, within which a step with nothing still rests on something."""
+"""Seconds within which what was or will be there still bears on a step."""
 MIN_ERRORS = 200
 """Fewer errors than this say too little of a situation by itself."""
 
-NOTHING, NOTHING_NEAR = "nothing", "nothing near"
+NOTHING = "nothing"
+NEAR = ", near "
 
 HalfWidths = dict[str, tuple[float, float]]
 """Of valence and arousal, by situation."""
 
 
 def situations(valid: Mapping[str, NDArray[np.bool_]], rate: float) -> NDArray[np.str_]:
-    """What each step rests on, (T,): such as "face+words"; "nothing"; or "nothing near" within MEMORY seconds of something.
+    """What each step rests on, (T,): what is there, and what else is within MEMORY seconds, as in "face, near voice+words".
 
     Args:
         valid: (T,) by modality.
         rate: steps a second.
     """
     there = {name: np.asarray(valid[name], dtype=bool) for name in MODALITIES if name in valid}
-    steps = np.arange(len(next(iter(there.values()))))
-    supported = np.flatnonzero(np.logical_or.reduce(list(there.values())))
-    result = np.full(len(steps), "", dtype="<U24")
-    for name, mask in there.items():
-        joined = np.char.add(np.where(result == "", "", np.char.add(result, "+")), name)
-        result = np.where(mask, joined, result)
-    if not len(supported):
-        return np.where(result == "", NOTHING, result)
-    after = np.searchsorted(supported, steps).clip(max=len(supported) - 1)
-    distance = np.minimum(np.abs(supported[after] - steps), np.abs(supported[np.maximum(after - 1, 0)] - steps))
-    near = np.where(distance <= MEMORY * rate, NOTHING_NEAR, NOTHING)
-    return np.where(result == "", near, result)
+    code = np.zeros(len(next(iter(there.values()))), dtype=int)
+    for bit, mask in enumerate(there.values()):
+        code |= (mask << bit) | (_within(mask, MEMORY * rate) << (bit + len(there)))
+    return np.array([_name(list(there), value) for value in range(4 ** len(there))])[code]
 
 
-def half_widths(errors: Mapping[str, NDArray[np.float64]], level: float = LEVEL) -> HalfWidths:
+def _within(mask: NDArray[np.bool_], steps: float) -> NDArray[np.bool_]:
+    """Whether some step that is no farther than `steps` is there."""
+    places = np.arange(len(mask))
+    before = np.maximum.accumulate(np.where(mask, places, -np.inf))
+    after = np.minimum.accumulate(np.where(mask, places, np.inf)[::-1])[::-1]
+    return np.minimum(places - before, after - places) <= steps
+
+
+def _name(names: list[str], code: int) -> str:
+    now = [name for bit, name in enumerate(names) if code >> bit & 1]
+    near = [name for bit, name in enumerate(names) if code >> (bit + len(names)) & 1 and name not in now]
+    return ("+".join(now) or NOTHING) + (NEAR + "+".join(near) if near else "")
+
+
+def half_widths(recordings: Iterable[tuple[NDArray[np.float64], NDArray[np.str_]]], level: float = LEVEL) -> HalfWidths:
     """The conformal quantile of absolute errors in each situation.
 
     Args:
-        errors: (N, 2) differences between truth and value by situation.
+        recordings: of each, (T, 2) differences between truth and value, NaN where there is no truth, and the situations (T,).
         level: share of truths that are to lie inside.
 
     Returns:
-        By situation; those with fewer than MIN_ERRORS have the widest of the others.
+        By situation, of those with at least MIN_ERRORS.
     """
-    known = {name: _quantiles(np.abs(values), level) for name, values in errors.items() if len(values) >= MIN_ERRORS}
-    if not known:
-        return {}
-    widest = tuple(np.max(list(known.values()), axis=0).tolist())
-    return {name: known.get(name, widest) for name in errors}
+    parts: dict[str, list[NDArray[np.float64]]] = {}
+    for missed, where in recordings:
+        labelled = ~np.isnan(missed).any(axis=1)
+        for name in np.unique(where[labelled]).tolist():
+            parts.setdefault(name, []).append(missed[labelled & (where == name)])
+    errors = {name: np.concatenate(found) for name, found in parts.items()}
+    return {name: _quantiles(np.abs(values), level) for name, values in sorted(errors.items()) if len(values) >= MIN_ERRORS}
+
+
+def metadata(widths: HalfWidths) -> dict[str, object]:
+    """What a model's file keeps of them."""
+    rounded = {name: [round(value, 4) for value in pair] for name, pair in widths.items()}
+    return {"intervals": json.dumps(rounded), "interval_level": LEVEL} if widths else {}
 
 
 def _quantiles(values: NDArray[np.float64], level: float) -> tuple[float, float]:
@@ -75,7 +91,12 @@ def _quantiles(values: NDArray[np.float64], level: float) -> tuple[float, float]
 def bounds(
     values: NDArray[np.float64], where: NDArray[np.str_], widths: HalfWidths
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Lower and upper ends (T, 2) within -1..1 around values (T, 2). A situation that is not known has the widest."""
-    widest = np.max(list(widths.values()), axis=0)
-    half = np.array([widths.get(name, widest) for name in where.tolist()]).reshape(-1, 2)
+    """Lower and upper ends (T, 2) within -1..1 around values (T, 2).
+
+    A situation that is not known has the widest of those in which the same is there, or of all.
+    """
+    half = np.zeros((len(where), 2))
+    for name in np.unique(where).tolist():
+        alike = [pair for key, pair in widths.items() if key.split(NEAR)[0] == name.split(NEAR)[0]]
+        half[where == name] = widths.get(name, np.max(alike or list(widths.values()), axis=0))
     return np.clip(values - half, -1, 1), np.clip(values + half, -1, 1)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vatrace.encoders import DEFAULT_ENCODERS, EncoderSpec
+from vatrace.encoders import DEFAULT_ENCODERS, ON_WHISPER, EncoderSpec
 from vatrace.media import AudioReader, MediaError, MediaInfo, VideoReader
 from vatrace.prediction import MODALITIES
 from vatrace.spool import Spool
@@ -180,12 +180,12 @@ class Perceiver:
         """
         stop = Event()
         wants_voice = info.has_audio and "voice" in usable
-        whisper_voice = wants_voice and self.encoders["voice"].name == "whisper"
+        on_whisper = wants_voice and self.encoders["voice"].name in ON_WHISPER
         # loaded here, so that missing weights are known at once
-        listener = self._listener if whisper_voice or (info.has_audio and transcribe) else None
-        other_voice = self._voice_encoder if wants_voice and not whisper_voice else None
+        listener = self._listener if on_whisper or (info.has_audio and transcribe) else None
+        encoder = self._voice_encoder if wants_voice else None
         with ThreadPoolExecutor(1) as pool:
-            hearing = pool.submit(self._hear, info, rate, listener, other_voice, transcribe, stop, report)
+            hearing = pool.submit(self._hear, info, rate, listener, encoder, on_whisper, transcribe, stop, report)
             try:
                 sight = self._see(info, rate, stop, report) if "face" in usable else self.new_sight()
                 sound = hearing.result()
@@ -256,11 +256,12 @@ class Perceiver:
         rate: float,
         listener: Listener | None,
         encoder: Any,
+        on_whisper: bool,
         transcribe: bool,
         stop: Event,
         report: Progress,
     ) -> Sound:
-        """Whisper's frames and words from `listener`, or another encoder's vectors and only words from `listener`."""
+        """Words from `listener`, and what `encoder` makes of the listener's frames, or else of the sound itself."""
         from vatrace.speech import BLOCK_DUR, frames_on_grid
 
         sound = self.new_sound()
@@ -282,12 +283,12 @@ class Perceiver:
                 if stop.is_set():
                     break
                 sound.words += window.words
-                if encoder is None:
-                    start, frames = frames_on_grid(window, rate)
+                if on_whisper:
+                    start, frames = frames_on_grid(window.start, encoder(window.frames), rate)
                     sound.frames.write(start, frames)
                     sound.covered.append(range(start, start + len(frames)))
                     sound.spans += window.spans
-            if encoder is not None:
+            if encoder is not None and not on_whisper:
                 reader = AudioReader(info.path, BLOCK_DUR)
                 for start, vectors in encoder.steps(blocks(reader), rate):
                     sound.frames.write(start, vectors)

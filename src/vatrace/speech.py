@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vatrace.encoders import FEATURE_DIMS
+from vatrace.encoders import DIMS
 from vatrace.media import SAMPLING_RATE
 from vatrace.timeline import TOLERANCE
 from vatrace.transcripts import Word
@@ -84,7 +84,7 @@ class Listener:
         except (RuntimeError, ValueError) as error:
             raise MissingWeightsError(f"{folder}: CTranslate2 can't read this Whisper ({error})") from error
         width = np.array(self._whisper.encode(np.zeros((self._whisper.model.n_mels, 100), np.float32))).shape[-1]
-        if self._whisper.model.is_multilingual or width != FEATURE_DIMS["voice"]:
+        if self._whisper.model.is_multilingual or width != DIMS["whisper"]:
             raise MissingWeightsError(f"{folder}: the voice model needs Whisper tiny.en, this is another one")
         self._tokenizer = Tokenizer(self._whisper.hf_tokenizer, multilingual=False)
         self._suppressed = get_suppressed_tokens(self._tokenizer, [-1])
@@ -168,23 +168,24 @@ class Listener:
         ]
 
 
-def frames_on_grid(window: SpeechWindow, rate: float) -> tuple[int, NDArray[np.float32]]:
+def frames_on_grid(start: float, frames: NDArray[np.float32], rate: float) -> tuple[int, NDArray[np.float32]]:
     """The mean of a window's frames over each step that it covers; above 50 steps a second the frame that is current.
 
     Args:
-        window: N >= 1 frames.
+        start: of the first frame, in seconds.
+        frames: (N, D), 50 a second, N >= 1.
         rate: steps a second.
 
     Returns:
-        The first step, and the means (n, 384) from there on.
+        The first step, and the means (n, D) from there on.
     """
-    times = window.start + np.arange(len(window.frames)) / FRAME_RATE
+    times = start + np.arange(len(frames)) / FRAME_RATE
     index = np.floor((times + TOLERANCE) * rate).astype(int)
     if rate > FRAME_RATE:
         steps = np.arange(index[0], index[-1] + 1)
-        current = np.floor((steps / rate + TOLERANCE - window.start) * FRAME_RATE).astype(int)
-        return int(index[0]), window.frames[current.clip(0)].astype(np.float32)
+        current = np.floor((steps / rate + TOLERANCE - start) * FRAME_RATE).astype(int)
+        return int(index[0]), frames[current.clip(0)].astype(np.float32)
     edges = np.flatnonzero(np.diff(index, prepend=index[0] - 1))
-    sums = np.add.reduceat(window.frames, edges, axis=0)
+    sums = np.add.reduceat(frames, edges, axis=0)
     means = sums / np.diff(edges, append=len(index))[:, None]
     return int(index[0]), means.astype(np.float32)

@@ -148,14 +148,14 @@ def run_extract(args: argparse.Namespace) -> int:
     """The extract command."""
     from vatrace.corpora.labels import label_store
     from vatrace.corpora.open import open_corpus
-    from vatrace.encoders import parse_encoders
+    from vatrace.encoders import ON_WHISPER, parse_encoders
     from vatrace.extract import Setting, open_tasks
     from vatrace.store import Store
     from vatrace.weights import find_whisper
 
     corpus = open_corpus(args.corpus)
     encoders = parse_encoders(args.encoders)
-    if "words" in encoders or ("voice" in encoders and encoders["voice"].name == "whisper"):
+    if "words" in encoders or ("voice" in encoders and encoders["voice"].name in ON_WHISPER):
         find_whisper(args.whisper)  # if it is missing, that should be said before any worker begins
     threads = max(1, (os.cpu_count() or 1) // args.workers)
     setting = Setting(tuple(encoders.values()), args.whisper, threads, args.crops)

@@ -13,7 +13,9 @@ from typing import Any
 from vatrace.prediction import MODALITIES
 from vatrace.weights import WHISPER_SHA256, package_file
 
-FEATURE_DIMS = {"face": 128, "voice": 384, "words": 384}
+DIMS = {"ferplus": 128, "ravdess": 64, "whisper": 384, "minilm": 384, "ir50": 512, "vggish": 128}
+"""Channels of each encoder's vectors; BERT's are as its files say."""
+FEATURE_DIMS = {"face": DIMS["ferplus"], "voice": DIMS["ravdess"], "words": DIMS["minilm"]}
 """Channels of each modality's features by the package's own encoders."""
 
 
@@ -30,8 +32,16 @@ def _ir50(path: Path | None, threads: int) -> Any:
     return IR50Encoder(path, threads)
 
 
+def _ravdess(path: Path | None, threads: int) -> Any:
+    from vatrace.encoders.voice import VoiceEncoder
+
+    return VoiceEncoder(threads)
+
+
 def _whisper(path: Path | None, threads: int) -> Any:
-    raise AssertionError("Whisper's frames come with the words, from vatrace.speech")
+    from vatrace.encoders.voice import WhisperFrames
+
+    return WhisperFrames()
 
 
 def _vggish(path: Path | None, threads: int) -> Any:
@@ -56,16 +66,18 @@ def _bert(path: Path | None, threads: int) -> Any:
 
 ENCODERS: dict[str, dict[str, Callable[[Path | None, int], Any]]] = {
     "face": {"ferplus": _ferplus, "ir50": _ir50},
-    "voice": {"whisper": _whisper, "vggish": _vggish},
+    "voice": {"ravdess": _ravdess, "whisper": _whisper, "vggish": _vggish},
     "words": {"minilm": _minilm, "bert": _bert},
 }
-"""By modality and name; the first of each is the package's own and needs no file.
+"""By modality and name; the first of each is the package's own.
 
-Faces: (N, 48, 48, 3) uint8 RGB -> (N, D). Voices: `steps(blocks, rate)` takes 16 kHz blocks from 0 s on and yields the first
-step and vectors (n, D). Words: the words of one sentence -> (num_words, D). All float32.
+Faces: (N, 48, 48, 3) uint8 RGB -> (N, D). Voices: Whisper's frames (N, 384) of a stretch of speech -> (N, D); VGGish:
+`steps(blocks, rate)` takes 16 kHz blocks from 0 s on and yields the first step and vectors (n, D). Words: the words of one
+sentence -> (num_words, D). All float32.
 """
-OWN_FILES = {"ferplus": "face.onnx", "minilm": "words.onnx"}
-DIMS = {"ir50": 512, "vggish": 128}
+ON_WHISPER = ("ravdess", "whisper")
+"""Voice encoders that take Whisper's frames."""
+OWN_FILES = {"ferplus": "face.onnx", "ravdess": "voice.onnx", "minilm": "words.onnx"}
 
 
 @dataclass(frozen=True)
@@ -89,9 +101,8 @@ class EncoderSpec:
     @property
     def dim(self) -> int:
         """Channels of its vectors."""
-        if self.path is None:
-            return FEATURE_DIMS[self.modality]
         if self.name == "bert":
+            assert self.path is not None
             return int(json.loads((self.path / "config.json").read_text(encoding="utf-8"))["hidden_size"])
         return DIMS[self.name]
 
@@ -135,7 +146,7 @@ def parse_encoders(text: str) -> dict[str, EncoderSpec]:
         names = ENCODERS[modality]
         if name not in names:
             raise ValueError(f"{modality} has the encoders {', '.join(names)} and none, not {name!r}")
-        own = name == next(iter(names))
+        own = name == "whisper" or name in OWN_FILES
         if own == bool(file):
             advice = "it has its own weights, give no file" if own else f"name its weights: {modality}={name}:FILE"
             raise ValueError(f"{part}: {advice}")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -13,10 +15,11 @@ class FaceEncoder:
 
     Args:
         threads: CPU threads.
+        file: its ONNX file, or the name of one of the package's.
     """
 
-    def __init__(self, threads: int = 1) -> None:
-        self._session = onnx_session("face.onnx", threads)
+    def __init__(self, threads: int = 1, file: str | Path = "face.onnx") -> None:
+        self._session = onnx_session(file, threads)
 
     def __call__(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
         """(N, 48, 48, 3) RGB, or (N, 48, 48) grey, values 0..255 -> (N, 128) embeddings."""
@@ -25,6 +28,10 @@ class FaceEncoder:
     def expressions(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
         """The same -> (N, 8) probabilities of neutral, happiness, surprise, sadness, anger, disgust, fear, contempt."""
         return self._run("expression", crops)
+
+    def valence_arousal(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """The same -> (N, 2) valence and arousal in -1..1 that the probabilities make one expect."""
+        return self._run("valence_arousal", crops)
 
     def _run(self, output: str, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
         grey = crops if crops.ndim == 3 else luma(crops)

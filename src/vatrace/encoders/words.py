@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,15 +20,16 @@ class WordEncoder:
 
     Args:
         threads: CPU threads.
+        file: its ONNX file, or the name of one of the package's.
     """
 
-    def __init__(self, threads: int = 1) -> None:
+    def __init__(self, threads: int = 1, file: str | Path = "words.onnx") -> None:
         from tokenizers import Tokenizer
 
         self._tokenizer = Tokenizer.from_file(str(package_file("words_tokenizer.json")))
         self._tokenizer.no_padding()
         self._tokenizer.enable_truncation(MAX_TOKENS)
-        self._session = onnx_session("words.onnx", threads)
+        self._session = onnx_session(file, threads)
 
     def __call__(self, words: Sequence[str]) -> NDArray[np.float32]:
         """The words of one sentence to (num_words, 384): the mean of each word's token vectors."""

@@ -1,0 +1,97 @@
+"""The voice network: attentive pooling over Whisper's encoder frames (PyTorch, for training and export)."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+VOICE_EMOTIONS = ("neutral", "calm", "happiness", "sadness", "anger", "fear", "disgust", "surprise")
+"""RAVDESS's eight emotions, in the order of its file names and of the network's outputs."""
+
+MAX_LOGIT = 4.0
+"""Bound of the attention's logits: one frame weighs at most e^8 times another, so that sums over windows stay exact."""
+
+
+class AttentiveStatistics(nn.Module):
+    """Mean and standard deviation of the frames around each frame, weighed by what they say (Okabe et al. 2018).
+
+    The weights are a softmax over the window of `reach` frames before and after. As they are one frame's own, the sums over all
+    windows are moving averages: the cost is that of two poolings.
+
+    Args:
+        channels: D, a multiple of `heads`.
+        heads: groups of channels with weights of their own.
+        reach: frames before and after.
+    """
+
+    def __init__(self, channels: int, heads: int, reach: int) -> None:
+        super().__init__()
+        self.heads, self.reach = heads, reach
+        self.score = nn.Sequential(nn.Linear(channels, 64), nn.Tanh(), nn.Linear(64, heads))
+
+    def forward(self, frames: Tensor, valid: Tensor, whole: bool = False) -> Tensor:
+        """Frames (B, N, D) and where they are real (B, N) bool -> (B, N, 2 D), or (B, 1, 2 D) of all frames as a `whole`."""
+        weight = torch.exp(MAX_LOGIT * torch.tanh(self.score(frames))) * valid[:, :, None].to(frames.dtype)
+        weight = weight.repeat_interleave(frames.shape[-1] // self.heads, dim=-1)  # (B, N, D)
+        total = self._mean(weight, whole).clamp_min(1e-6)
+        mean = self._mean(weight * frames, whole) / total
+        square = self._mean(weight * frames.square(), whole) / total
+        return torch.cat([mean, (square - mean.square()).clamp_min(1e-4).sqrt()], dim=-1)
+
+    def _mean(self, values: Tensor, whole: bool) -> Tensor:
+        if whole:
+            return values.mean(dim=1, keepdim=True)
+        width = 2 * self.reach + 1
+        return F.avg_pool1d(values.transpose(1, 2), width, stride=1, padding=self.reach).transpose(1, 2)
+
+
+class VoiceNet(nn.Module):
+    """Whisper frames to an embedding, eight emotion logits, and valence and arousal, at each frame.
+
+    Args:
+        in_channels: of the frames.
+        channels: inside.
+        embedding_dim: size of the embedding that goes on to the fusion.
+        heads: of the attention.
+        reach: frames before and after that are pooled; 75 are 1.5 s.
+        dropout: on frames and on the embedding before the outputs.
+    """
+
+    mean: Tensor
+    scale: Tensor
+
+    def __init__(
+        self,
+        in_channels: int = 384,
+        channels: int = 192,
+        embedding_dim: int = 64,
+        heads: int = 4,
+        reach: int = 75,
+        dropout: float = 0.3,
+    ) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(in_channels))
+        self.register_buffer("scale", torch.ones(in_channels))
+        self.project = nn.Sequential(nn.Dropout(dropout), nn.Linear(in_channels, channels), nn.LayerNorm(channels), nn.GELU())
+        self.pool = AttentiveStatistics(channels, heads, reach)
+        self.embed = nn.Sequential(nn.Linear(2 * channels, embedding_dim), nn.LayerNorm(embedding_dim), nn.GELU())
+        self.dropout = nn.Dropout(dropout)
+        self.classifier = nn.Linear(embedding_dim, len(VOICE_EMOTIONS))
+        self.regressor = nn.Linear(embedding_dim, 2)
+
+    def forward(self, frames: Tensor, valid: Tensor, whole: bool = False) -> tuple[Tensor, Tensor, Tensor]:
+        """Encode the frames of a stretch of speech.
+
+        Args:
+            frames: (B, N, 384), 50 a second.
+            valid: (B, N) bool; False in padding.
+            whole: whether all frames are pooled together, for training on stretches no longer than the window.
+
+        Returns:
+            At each frame, of what is around it (or at a single one, of the whole): the embedding (B, N, embedding_dim), emotion
+            logits (B, N, 8), and valence and arousal (B, N, 2) in -1..1.
+        """
+        embedding = self.embed(self.pool(self.project((frames - self.mean) / self.scale), valid, whole))
+        dropped = self.dropout(embedding)
+        return embedding, self.classifier(dropped), torch.tanh(self.regressor(dropped))
