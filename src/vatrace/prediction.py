@@ -50,6 +50,16 @@ class Prediction:
         """(T,) Where at least one modality was there; elsewhere nothing supports the values."""
         return np.logical_or.reduce(list(self.presence.values()))
 
+    @property
+    def duration(self) -> float:
+        """Seconds, to the end of the last row; a single row counts for 0.1 s."""
+        return float(self.times[-1] + self.times[1]) if len(self.times) > 1 else 0.1
+
+    def at(self, time: float) -> tuple[float, float]:
+        """Valence and arousal in the row nearest to a time in seconds."""
+        row = int(np.argmin(np.abs(self.times - time)))
+        return float(self.valence[row]), float(self.arousal[row])
+
     def to_pandas(self) -> pd.DataFrame:
         """A table with the columns time, valence, arousal, face, voice, words (the last three 1 or 0).
 

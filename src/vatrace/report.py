@@ -5,14 +5,20 @@ from __future__ import annotations
 import base64
 import html
 import io
+import json
 import os
 import warnings
+from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from vatrace.media import probe
 from vatrace.prediction import MODALITIES, Prediction
+from vatrace.preview import preview
+from vatrace.transcripts import TRANSCRIPT_SUFFIXES, sentences
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -32,7 +38,6 @@ def figure(prediction: Prediction) -> Figure:
     drawn = Figure(figsize=(11, 4.6), layout="constrained")
     above, below = drawn.subplots(2, 1, sharex=True, height_ratios=[4, 1])
     times, supported = prediction.times, prediction.supported
-    step = float(times[1] - times[0]) if len(times) > 1 else 0.1
     thin = max(1, len(times) // MAX_POINTS)
     above.axhline(0, color="0.75", linewidth=0.8, zorder=1)
     for column, name in enumerate(("valence", "arousal")):
@@ -44,19 +49,15 @@ def figure(prediction: Prediction) -> Figure:
         above.plot(times[::thin], values[::thin], alpha=0.25, linewidth=1, **style)
         shown = np.where(supported, values, np.nan)
         above.plot(times[::thin], shown[::thin], linewidth=1.8, label=name, **style)
-    above.set(
-        ylim=(-1, 1),
-        ylabel="valence, arousal",
-    )
+    above.set(ylim=(-1, 1), ylabel="valence, arousal")
     above.set_title(os.fsencode(prediction.source.name).decode("utf-8", "replace"), parse_math=False)
     above.set_yticks([-1, -0.5, 0, 0.5, 1])
     above.legend(loc="upper right", frameon=False, ncols=2)
     above.spines[["top", "right"]].set_visible(False)
     for row, name in enumerate(MODALITIES):
-        edges = np.flatnonzero(np.diff(prediction.presence[name].astype(int), prepend=0, append=0)).reshape(-1, 2)
-        spans = [(times[a], (b - a) * step) for a, b in edges]
+        spans = [(start, end - start) for start, end in spans_of(prediction, name)]
         below.broken_barh(spans, (len(MODALITIES) - row - 1.4, 0.8), color=COLOURS[name])
-    below.set(ylim=(-0.6, len(MODALITIES) - 0.4), xlim=(0, max(times[-1] + step, step)), xlabel="time in s")
+    below.set(ylim=(-0.6, len(MODALITIES) - 0.4), xlim=(0, prediction.duration), xlabel="time in s")
     below.set_yticks(range(len(MODALITIES)), reversed(MODALITIES))
     below.tick_params(axis="y", length=0)
     below.spines[["top", "right", "left"]].set_visible(False)
@@ -72,9 +73,8 @@ def write_picture(prediction: Prediction, path: Path | io.BytesIO) -> None:
 
 def summary(prediction: Prediction) -> str:
     """One line: length, mean and range of both traces where something was there, share of each modality."""
-    duration = prediction.times[-1] + (prediction.times[1] if len(prediction.times) > 1 else 0)
     where = prediction.supported if prediction.supported.any() else np.ones(len(prediction.times), bool)
-    parts = [f"{duration:.1f} s"]
+    parts = [f"{prediction.duration:.1f} s"]
     for name in ("valence", "arousal"):
         values = getattr(prediction, name)[where]
         parts.append(f"{name} {values.mean():+.2f} ({values.min():+.2f}..{values.max():+.2f})")
@@ -82,33 +82,133 @@ def summary(prediction: Prediction) -> str:
     return ", ".join(parts)
 
 
-STYLE = """:root { color-scheme: light dark; }
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 70rem; margin: 2rem auto; padding: 0 1rem; }
-img { width: 100%; background: #fff; border-radius: 6px; }
-table { border-collapse: collapse; margin-bottom: 1rem; }
-td, th { padding: .2rem 1rem .2rem 0; text-align: right; font-variant-numeric: tabular-nums; }
-th:first-child { text-align: left; }
-footer { margin-top: 2rem; border-top: 1px solid #8888; padding-top: .5rem; font-size: .9em; }
-"""
-"""How pages look, light and dark."""
+def style() -> str:
+    """How pages look, light and dark."""
+    return web_file("page.css")
 
-PAGE = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{title} · vatrace</title>
-<style>
-{style}</style></head><body>
-<h1>{title}</h1>
-<img alt="Valence and arousal over time, and when face, voice and words were there" src="data:image/png;base64,{picture}">
-<h2>Numbers</h2>
-{numbers}
-{notes}
-<h2>Words</h2>
-<p>{transcript}</p>
-<footer>Valence runs from unpleasant (−1) to pleasant (1), arousal from calm (−1) to excited (1). These are guesses of how a
-person's face, voice and words would be rated by others, not of what the person feels. They are not made for decisions about
-people. See the model card.</footer>
-</body></html>
-"""
+
+def web_file(name: str) -> str:
+    """A part of the pages."""
+    return (files("vatrace") / "web" / name).read_text(encoding="utf-8")
+
+
+POLICY = "default-src 'none'; img-src data:; media-src 'self' data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
+"""What browsers let a report do: show what is in it, and nothing from elsewhere."""
+
+QUADRANTS = {
+    "unpleasant, excited": (-1, 1),
+    "pleasant, excited": (1, 1),
+    "unpleasant, calm": (-1, -1),
+    "pleasant, calm": (1, -1),
+}
+"""Signs of valence and arousal."""
+
+
+def write_page(prediction: Prediction, path: Path, media: str | None = None) -> None:
+    """One self-contained HTML file that needs no network: the recording beside its traces, the words, the numbers.
+
+    Args:
+        prediction: of a recording that can still be read, unless its `media` are given.
+        path: the page.
+        media: the recording's element in HTML; by default a small copy of it is put into the page.
+    """
+    picture = io.BytesIO()
+    write_picture(prediction, picture)
+    notes = "".join(f"<li>{html.escape(note)}</li>" for note in prediction.notes)
+    text = web_file("report.html").format(
+        policy=POLICY,
+        title=html.escape(os.fsencode(prediction.source.name).decode("utf-8", "replace")),
+        style=style() + web_file("uPlot.min.css") + web_file("report.css"),
+        media=_embedded(prediction.source) if media is None else media,
+        duration=prediction.duration,
+        circumplex=_circumplex(prediction),
+        picture=base64.b64encode(picture.getvalue()).decode(),
+        numbers=_numbers(prediction),
+        notes=f"<h2>Notes</h2><ul>{notes}</ul>" if notes else "",
+        transcript=_transcript(prediction),
+        view=json.dumps(_view(prediction), ensure_ascii=False, allow_nan=False).replace("<", "\\u003c"),
+        script=web_file("uPlot.iife.min.js") + web_file("report.js"),
+    )
+    path.write_text(text, encoding="utf-8")
+
+
+def _embedded(source: Path) -> str:
+    """A small copy of a recording, as an element with all of it inside; a transcript has none."""
+    if source.suffix.lower() in TRANSCRIPT_SUFFIXES:
+        return ""
+    kind, content = preview(probe(source))
+    data = f"data:{kind};base64,{base64.b64encode(content).decode()}"
+    if kind.startswith("image/"):
+        return f'<img alt="The picture" src="{data}">'
+    tag = kind.partition("/")[0]
+    return f'<{tag} controls preload="auto" src="{data}"></{tag}>'
+
+
+def _view(prediction: Prediction) -> dict[str, Any]:
+    """What the page's script draws: means over blocks where there are more rows than pixels."""
+    starts = np.arange(0, len(prediction.times), max(1, -(-len(prediction.times) // MAX_POINTS)))
+    sizes = np.diff(starts, append=len(prediction.times))
+
+    def thin(values: NDArray[np.float64]) -> list[float | None]:
+        means = np.add.reduceat(values, starts) / sizes
+        return [None if np.isnan(value) else round(value, 3) for value in means.tolist()]
+
+    trace: dict[str, list[Any]] = {"time": thin(prediction.times)}
+    trace |= {"valence": thin(prediction.valence), "arousal": thin(prediction.arousal)}
+    trace["reliable"] = np.logical_or.reduceat(prediction.supported, starts).astype(int).tolist()
+    if prediction.bounds:
+        for column, name in enumerate(("valence", "arousal")):
+            low, high = (ends[:, column] for ends in prediction.bounds)
+            trace |= {f"{name}_low": thin(low), f"{name}_high": thin(high)}
+    shares = prediction.explanation and {name: thin(share) for name, share in prediction.explanation.shares.items()}
+    spans = {name: np.round(spans_of(prediction, name), 3).tolist() for name in MODALITIES}
+    return {"duration": prediction.duration, "trace": trace, "presence": spans, "shares": shares}
+
+
+def spans_of(prediction: Prediction, name: str) -> NDArray[np.float64]:
+    """(N, 2) When a modality begins and ceases to be there, in seconds."""
+    edges = np.flatnonzero(np.diff(prediction.presence[name].astype(int), prepend=0, append=0)).reshape(-1, 2)
+    return np.append(prediction.times, prediction.duration)[edges]
+
+
+def _circumplex(prediction: Prediction) -> str:
+    """The way of the trace in the plane of valence and arousal, as SVG."""
+    thin = max(1, len(prediction.times) // MAX_POINTS)
+    points = np.stack([100 * prediction.valence, -100 * prediction.arousal], axis=-1)
+    points[~prediction.supported] = np.nan
+    parts = np.split(points[::thin], np.flatnonzero(np.isnan(points[::thin, 0])))
+    lines = [" ".join(f"{x:.1f},{y:.1f}" for x, y in part[~np.isnan(part[:, 0])]) for part in parts]
+    ways = "".join(f'<polyline class="path" points="{line}"/>' for line in lines if line)
+    return (
+        '<svg class="circumplex" viewBox="-112 -112 224 224" role="img" aria-label="The path in valence and arousal">'
+        '<rect class="frame" x="-100" y="-100" width="200" height="200"/>'
+        '<path class="frame" d="M-100 0H100M0 -100V100"/><circle class="frame" r="100" style="fill:none"/>'
+        '<text x="98" y="-3" text-anchor="end">pleasant</text><text x="-98" y="-3">unpleasant</text>'
+        '<text x="3" y="-94">excited</text><text x="3" y="98">calm</text>'
+        f'{ways}<circle class="dot" r="4"/></svg>'
+    )
+
+
+def _transcript(prediction: Prediction) -> str:
+    """The words by sentence, each on the colour of the valence while it was said."""
+    if not prediction.words:
+        return "<p>None.</p>"
+    lines = []
+    for sentence in sentences(prediction.words):
+        spans = []
+        for word in sentence:
+            valence, arousal = prediction.at((word.start + word.end) / 2)
+            colour, strength = "face" if valence > 0 else "arousal", min(2 * abs(valence), 1)
+            tint = f"color-mix(in srgb, var(--{colour}) {strength:.0%}, transparent)"
+            spans.append(
+                f'<span data-start="{word.start:.3f}" data-end="{word.end:.3f}" style="background:{tint}" '
+                f'title="valence {valence:+.2f}, arousal {arousal:+.2f}">{html.escape(word.text)}</span>'
+            )
+        start = sentence[0].start
+        time = f"{int(start) // 60}:{int(start) % 60:02d}"
+        lines.append(f'<p><a href="#time" data-start="{start:.3f}">{time}</a> {" ".join(spans)}</p>')
+    hint = '<p class="hint">Green: pleasant while it was said; orange: unpleasant.</p>'
+    return f'{hint}<div class="transcript">{"".join(lines)}</div>'
 
 
 def _numbers(prediction: Prediction) -> str:
@@ -121,23 +221,11 @@ def _numbers(prediction: Prediction) -> str:
     table = rows.rename(columns={"std": "SD"}).to_html(
         border=0, float_format="{:+.2f}".format, formatters={"SD": "{:.2f}".format}
     )
-    shares = pd.DataFrame({"share of time": {name: f"{prediction.presence[name].mean():.0%}" for name in MODALITIES}})
-    return str(table) + str(shares.to_html(border=0))
-
-
-def write_page(prediction: Prediction, path: Path) -> None:
-    """One self-contained HTML file with the picture, numbers, notes and transcript; it needs no network."""
-    picture = io.BytesIO()
-    write_picture(prediction, picture)
-    notes = "".join(f"<li>{html.escape(note)}</li>" for note in prediction.notes)
-    path.write_text(
-        PAGE.format(
-            title=html.escape(prediction.source.name),
-            style=STYLE,
-            picture=base64.b64encode(picture.getvalue()).decode(),
-            numbers=_numbers(prediction),
-            notes=f"<h2>Notes</h2><ul>{notes}</ul>" if notes else "",
-            transcript=html.escape(" ".join(word.text for word in prediction.words)) or "None.",
-        ),
-        encoding="utf-8",
-    )
+    signs = np.where(supported[["valence", "arousal"]] > 0, 1, -1)
+    quadrants = {name: f"{(signs == sign).all(axis=1).mean():.0%}" for name, sign in QUADRANTS.items()}
+    shares = pd.DataFrame({"there": {name: f"{prediction.presence[name].mean():.0%}" for name in MODALITIES}})
+    if prediction.explanation:
+        rests = pd.DataFrame(prediction.explanation.shares).mean()
+        shares["rests on it"] = rests.map("{:.0%}".format, na_action="ignore")
+    tables = [table, pd.DataFrame({"share of time": quadrants}).to_html(border=0), shares.to_html(border=0, na_rep="")]
+    return "".join(map(str, tables))

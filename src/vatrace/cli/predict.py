@@ -6,6 +6,7 @@ import argparse
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -65,7 +66,7 @@ def add_parsers(commands: Any) -> None:
     )
     predict.add_argument("--transcript", type=Path, metavar="FILE", help="SRT or VTT instead of speech recognition")
     predict.add_argument("--explain", action="store_true", help="add columns that say what each value rests on")
-    predict.add_argument("--report", action="store_true", help="also write a page, <name>.html")
+    predict.add_argument("--report", action="store_true", help="also write a page to look at, <name>.html")
     predict.add_argument("--overwrite", action="store_true", help="replace results that are there already")
     _add_model_options(predict)
     predict.set_defaults(run=run_predict)
@@ -204,21 +205,27 @@ def _process(recording: Path, targets: dict[str, Path], args: argparse.Namespace
             rate=args.rate,
             modalities=args.modalities,
             transcript=args.transcript,
-            explain=args.explain,
+            explain=args.explain or args.report,
             progress=progress,
         )
-    _write(prediction, targets)
+    _write(prediction, targets, args.explain)
 
 
-def _write(prediction: Prediction, targets: dict[str, Path]) -> None:
+def _write(prediction: Prediction, targets: dict[str, Path], explain: bool) -> None:
+    """Write the results; the tables say what the values rest on only if they are to `explain`, the page always."""
     from vatrace.report import summary, write_page, write_picture
 
-    writers = FORMATS | {"png": write_picture, "html": write_page}
+    tabulated = prediction if explain else replace(prediction, explanation=None)
     try:
         with ExitStack() as files:  # all are written before any takes its place
             temporaries = {suffix: files.enter_context(written_whole(path)) for suffix, path in targets.items()}
             for suffix, temporary in temporaries.items():
-                writers[suffix](prediction, temporary)
+                if suffix == "png":
+                    write_picture(prediction, temporary)
+                elif suffix == "html":
+                    write_page(prediction, temporary)
+                else:
+                    FORMATS[suffix](tabulated, temporary)
     except OSError as error:
         folder = next(iter(targets.values())).parent
         raise OSError(f"{prediction.source}: can't write its results to {folder} ({reason(error)})") from error
@@ -240,8 +247,8 @@ def run_demo(args: argparse.Namespace) -> int:
     with written_whole(video) as temporary:
         make_demo(temporary)
     with progress_bars(video.name) as progress:
-        prediction = model.predict(video, progress=progress)
-    _write(prediction, targets)
+        prediction = model.predict(video, explain=True, progress=progress)
+    _write(prediction, targets, explain=False)
     print(f"open {targets['html']} to look at it, {video} is what it was made from")
     return 0
 
