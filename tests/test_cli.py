@@ -34,10 +34,12 @@ def test_help_is_instant_and_has_examples() -> None:
 
 def test_predict_writes_table_and_picture(talking: Path, tmp_path: Path) -> None:
     out = tmp_path / "new" / "folder"
-    result = run("predict", talking, "--out", out, "--format", "csv,parquet,json", "--report")
+    result = run("predict", talking, "--out", out, "--format", "csv,parquet,json,elan,textgrid,vtt,overlay", "--report")
     assert (result.returncode, result.stderr) == (0, "")
     assert len(result.stdout.splitlines()) == 1
-    assert sorted(path.name for path in out.iterdir()) == [f"talking.{s}" for s in ("csv", "html", "json", "parquet", "png")]
+    assert sorted(path.name for path in out.iterdir()) == [
+        f"talking.{suffix}" for suffix in ("TextGrid", "csv", "eaf", "html", "json", "overlay.mp4", "parquet", "png", "vtt")
+    ]
     table = pd.read_csv(out / "talking.csv")
     bounds = ["valence_low", "valence_high", "arousal_low", "arousal_high"]
     assert list(table.columns) == ["time", "valence", "arousal", "face", "voice", "words", *bounds, "reliable"]

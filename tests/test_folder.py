@@ -1,11 +1,14 @@
 from pathlib import Path
 
 import numpy as np
+import pympi
 import pytest
 
 from layouts import LAGS, Planted, make_folder_corpus
 from vatrace.corpora.corpus import Corpus, CorpusError, Source
 from vatrace.corpora.open import open_corpus
+from vatrace.prediction import Prediction
+from vatrace.writers import write_elan
 
 NO_TIMES = np.empty(0)
 """Annotations of this kind of corpus have times of their own."""
@@ -208,3 +211,64 @@ def test_a_folder_without_a_corpus_is_answered_with_both_layouts(tmp_path: Path)
     assert "\n" not in str(error.value)
     with pytest.raises(CorpusError, match="not a folder"):
         open_corpus(tmp_path / "notes.txt")
+
+
+def eaf(path: Path, tiers: dict[str, list[tuple[int, int, str]]]) -> Path:
+    document = pympi.Eaf()
+    for name, annotations in tiers.items():
+        document.add_tier(name)
+        for annotation in annotations:
+            document.add_annotation(name, *annotation)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    document.to_file(str(path))
+    return path
+
+
+def test_elan_documents_are_annotations_too(tmp_path: Path) -> None:
+    touch(tmp_path / "a.mp4")
+    valence = [(0, 200, "0.5"), (250, 500, " -0,25 ")]
+    eaf(tmp_path / "annotations" / "a.ada.eaf", {"Valence": valence, "arousal": [(0, 400, "1")]})
+    corpus = open_corpus(tmp_path)
+    (annotation,) = corpus.annotations(corpus.sources[0], NO_TIMES)
+    assert annotation.annotator == "ada"
+    np.testing.assert_allclose(annotation.times, np.arange(6) / 10)
+    expected = [[0.5, 1], [0.5, 1], [np.nan, 1], [-0.25, 1], [-0.25, np.nan], [np.nan, np.nan]]
+    np.testing.assert_allclose(annotation.values, expected)
+
+
+def test_a_trace_written_for_elan_is_read_back(tmp_path: Path) -> None:
+    times = np.arange(50) / 10
+    presence = dict.fromkeys(("face", "voice", "words"), np.ones(50, bool))
+    trace = Prediction(Path("a.mp4"), times, np.sin(times), np.cos(times), presence)
+    touch(tmp_path / "a.mp4")
+    (tmp_path / "annotations").mkdir()
+    write_elan(trace, tmp_path / "annotations" / "a.eaf")
+    corpus = open_corpus(tmp_path)
+    (annotation,) = corpus.annotations(corpus.sources[0], NO_TIMES)
+    means = np.repeat(np.sin(times).reshape(5, 10).mean(axis=1), 10)
+    np.testing.assert_allclose(annotation.values[:50, 0], means, atol=0.0051)
+
+
+@pytest.mark.parametrize(
+    ("tiers", "message"),
+    [
+        ({"valence": []}, r"a\.eaf: no tier 'arousal' \(needed: valence, arousal; found: default, valence\)"),
+        ({"valence": [(1000, 2000, "happy")], "arousal": []}, r"a\.eaf: 1 s: 'happy' is not a number"),
+        ({"valence": [], "arousal": [(0, 100, "7")]}, r"a\.eaf: 0 s: 7 is not in -1\.\.1"),
+    ],
+)
+def test_elan_documents_of_another_kind_are_named(tmp_path: Path, tiers: dict[str, list], message: str) -> None:
+    touch(tmp_path / "a.mp4")
+    eaf(tmp_path / "annotations" / "a.eaf", tiers)
+    corpus = open_corpus(tmp_path)
+    with pytest.raises(CorpusError, match=message):
+        corpus.annotations(corpus.sources[0], NO_TIMES)
+
+
+@pytest.mark.parametrize("text", ["", "no XML", "<html/>"])
+def test_what_is_no_elan_document_is_named(tmp_path: Path, text: str) -> None:
+    touch(tmp_path / "a.mp4")
+    write(tmp_path / "annotations" / "a.eaf", text)
+    corpus = open_corpus(tmp_path)
+    with pytest.raises(CorpusError, match=r"a\.eaf: "):
+        corpus.annotations(corpus.sources[0], NO_TIMES)

@@ -55,6 +55,11 @@ class Prediction:
         """Seconds, to the end of the last row; a single row counts for 0.1 s."""
         return float(self.times[-1] + self.times[1]) if len(self.times) > 1 else 0.1
 
+    def spans(self, name: str) -> NDArray[np.float64]:
+        """(N, 2) When a modality begins and ceases to be there, in seconds."""
+        edges = np.flatnonzero(np.diff(self.presence[name].astype(int), prepend=0, append=0)).reshape(-1, 2)
+        return np.append(self.times, self.duration)[edges]
+
     def at(self, time: float) -> tuple[float, float]:
         """Valence and arousal in the row nearest to a time in seconds."""
         row = int(np.argmin(np.abs(self.times - time)))

@@ -55,7 +55,7 @@ def figure(prediction: Prediction) -> Figure:
     above.legend(loc="upper right", frameon=False, ncols=2)
     above.spines[["top", "right"]].set_visible(False)
     for row, name in enumerate(MODALITIES):
-        spans = [(start, end - start) for start, end in spans_of(prediction, name)]
+        spans = [(start, end - start) for start, end in prediction.spans(name)]
         below.broken_barh(spans, (len(MODALITIES) - row - 1.4, 0.8), color=COLOURS[name])
     below.set(ylim=(-0.6, len(MODALITIES) - 0.4), xlim=(0, prediction.duration), xlabel="time in s")
     below.set_yticks(range(len(MODALITIES)), reversed(MODALITIES))
@@ -161,14 +161,8 @@ def _view(prediction: Prediction) -> dict[str, Any]:
             low, high = (ends[:, column] for ends in prediction.bounds)
             trace |= {f"{name}_low": thin(low), f"{name}_high": thin(high)}
     shares = prediction.explanation and {name: thin(share) for name, share in prediction.explanation.shares.items()}
-    spans = {name: np.round(spans_of(prediction, name), 3).tolist() for name in MODALITIES}
+    spans = {name: np.round(prediction.spans(name), 3).tolist() for name in MODALITIES}
     return {"duration": prediction.duration, "trace": trace, "presence": spans, "shares": shares}
-
-
-def spans_of(prediction: Prediction, name: str) -> NDArray[np.float64]:
-    """(N, 2) When a modality begins and ceases to be there, in seconds."""
-    edges = np.flatnonzero(np.diff(prediction.presence[name].astype(int), prepend=0, append=0)).reshape(-1, 2)
-    return np.append(prediction.times, prediction.duration)[edges]
 
 
 def _circumplex(prediction: Prediction) -> str:

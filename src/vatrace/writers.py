@@ -1,18 +1,29 @@
-"""A prediction as a file: CSV, Parquet, JSON. Each is written whole or not at all."""
+"""A prediction as a file: tables, and what annotation tools read. Each is written whole or not at all."""
 
 from __future__ import annotations
 
 import json
+import mimetypes
 import os
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 
-from vatrace.prediction import Prediction
+from vatrace.explain import Explanation
+from vatrace.overlay import write_overlay
+from vatrace.prediction import MODALITIES, Prediction
+from vatrace.transcripts import Word, sentences
+
+TIER_STEP = 1.0
+"""Seconds of which ELAN's and Praat's tiers hold the means: these programs show spans with a text, not curves."""
+
+Span = tuple[float, float, str]
+"""Start and end in seconds, and the text."""
 
 
 @contextmanager
@@ -54,18 +65,137 @@ def write_json(prediction: Prediction, path: Path) -> None:
     path.write_text(json.dumps(content, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-FORMATS: dict[str, Callable[[Prediction, Path], None]] = {
-    "csv": write_csv,
-    "parquet": write_parquet,
-    "json": write_json,
+def read_json(path: Path) -> Prediction:
+    """What `write_json` wrote, to its four decimals."""
+    content = json.loads(path.read_text(encoding="utf-8"))
+    columns = {name: np.array(values, np.float64) for name, values in content.items() if name not in NO_COLUMNS}
+    ends = [[f"{name}_{end}" for name in ("valence", "arousal")] for end in ("low", "high")]
+    bounds = [np.stack([columns[name] for name in names], axis=-1) for names in ends] if ends[0][0] in columns else None
+    explanation = None
+    if "face_share" in columns:
+        changes = [column for name, column in columns.items() if name.startswith("recursion_")]
+        shares = {name: columns[f"{name}_share"] for name in MODALITIES}
+        explanation = Explanation(shares, np.array(changes).reshape(-1, len(columns["time"])))
+    return Prediction(
+        source=Path(content["source"]),
+        times=columns["time"],
+        valence=columns["valence"],
+        arousal=columns["arousal"],
+        presence={name: columns[name] > 0 for name in MODALITIES},
+        words=[Word(word["text"], word["start"], word["end"]) for word in content["transcript"]],
+        notes=content["notes"],
+        explanation=explanation,
+        bounds=(bounds[0], bounds[1]) if bounds else None,
+    )
+
+
+NO_COLUMNS = frozenset({"source", "transcript", "notes"})
+"""What `write_json` writes beside columns."""
+
+
+def tiers(prediction: Prediction) -> dict[str, list[Span]]:
+    """What is said, seen and felt as spans of text that don't overlap.
+
+    The words; the mean valence and arousal of each second in which something was there; and when face and voice were there.
+    """
+    result = {"words": _apart((word.start, word.end, word.text) for word in prediction.words)}
+    for name in ("valence", "arousal"):
+        means = []
+        for start in np.arange(0, prediction.duration, TIER_STEP):
+            inside = (prediction.times >= start) & (prediction.times < start + TIER_STEP) & prediction.supported
+            if inside.any():
+                end = min(start + TIER_STEP, prediction.duration)
+                means.append((float(start), end, f"{getattr(prediction, name)[inside].mean():+.2f}"))
+        result[name] = means
+    return result | {name: [(start, end, name) for start, end in prediction.spans(name)] for name in ("face", "voice")}
+
+
+def _apart(spans: Iterable[Span]) -> list[Span]:
+    """The same spans, each cut off where the next one begins; none is shorter than a millisecond."""
+    ordered = sorted(spans)
+    following = [start for start, _, _ in ordered[1:]] + [np.inf]
+    cut = [(start, min(end, limit), text) for (start, end, text), limit in zip(ordered, following, strict=False)]
+    return [span for span in cut if round(1000 * span[1]) > round(1000 * span[0])]
+
+
+def write_elan(prediction: Prediction, path: Path) -> None:
+    """An ELAN document with `tiers`; its video is looked for beside it."""
+    import pympi
+
+    document = pympi.Eaf(author="vatrace")
+    kind = mimetypes.guess_type(prediction.source.name)[0] or "video/mp4"
+    document.add_linked_file(prediction.source.name, relpath=f"./{prediction.source.name}", mimetype=kind)
+    for name, spans in tiers(prediction).items():
+        document.add_tier(name)
+        for start, end, text in spans:
+            document.add_annotation(name, round(1000 * start), round(1000 * end), text)
+    document.remove_tier("default")
+    path.unlink(missing_ok=True)  # pympi would keep a copy of it
+    document.to_file(str(path))
+
+
+def write_textgrid(prediction: Prediction, path: Path) -> None:
+    """A Praat TextGrid with `tiers`."""
+    from praatio.data_classes.interval_tier import IntervalTier
+    from praatio.data_classes.textgrid import Textgrid
+
+    grid = Textgrid(0, prediction.duration)
+    for name, spans in tiers(prediction).items():
+        inside = [(start, min(end, prediction.duration), text) for start, end, text in spans if start < prediction.duration]
+        grid.addTier(IntervalTier(name, inside, 0, prediction.duration))
+    grid.save(str(path), "long_textgrid", includeBlankSpaces=True)
+
+
+def write_subtitles(prediction: Prediction, path: Path) -> None:
+    """WebVTT: what is said, by sentence, and under it the mean valence and arousal meanwhile."""
+    import pysubs2
+
+    subtitles = pysubs2.SSAFile()
+    for sentence in sentences(prediction.words):
+        start, end = sentence[0].start, sentence[-1].end
+        inside = (prediction.times >= start) & (prediction.times < end)
+        rows = inside if inside.any() else prediction.times == prediction.times[np.argmin(abs(prediction.times - start))]
+        values = f"valence {prediction.valence[rows].mean():+.2f}, arousal {prediction.arousal[rows].mean():+.2f}"
+        text = " ".join(word.text for word in sentence) + f"\\N({values})"
+        subtitles.append(pysubs2.SSAEvent(round(1000 * start), round(1000 * end), text))
+    subtitles.save(str(path), format_="vtt", encoding="utf-8")
+
+
+@dataclass(frozen=True)
+class Format:
+    """A kind of file.
+
+    Attributes:
+        suffix: of the file's name, after its dot.
+        write: writes it.
+        module: what must be installed for it, if the package itself does not see to it.
+        package: what the module is installed from.
+    """
+
+    suffix: str
+    write: Callable[[Prediction, Path], None]
+    module: str = ""
+    package: str = ""
+
+
+FORMATS: dict[str, Format] = {
+    "csv": Format("csv", write_csv),
+    "parquet": Format("parquet", write_parquet, "pyarrow", "pyarrow"),
+    "json": Format("json", write_json),
+    "elan": Format("eaf", write_elan, "pympi", "pympi-ling"),
+    "textgrid": Format("TextGrid", write_textgrid, "praatio", "praatio"),
+    "vtt": Format("vtt", write_subtitles),
+    "overlay": Format("overlay.mp4", write_overlay),
 }
 
 
-def check_formats(formats: list[str]) -> None:
+def check_formats(formats: Iterable[str]) -> None:
     """See before any work is done whether it can be written after it.
 
     Raises:
-        ImportError: if Parquet is among the formats and its library is missing.
+        ImportError: if a format's library is missing.
     """
-    if "parquet" in formats and find_spec("pyarrow") is None:
-        raise ImportError("Parquet needs pyarrow: pip install pyarrow")
+    for name in formats:
+        kind = FORMATS[name]
+        if kind.module and find_spec(kind.module) is None:
+            raise ImportError(f"{name} needs {kind.package}: pip install {kind.package}")

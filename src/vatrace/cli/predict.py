@@ -28,6 +28,7 @@ PREDICT_EPILOG = """examples:
   vatrace predict talk.mp4 --transcript talk.srt      the words from a transcript you have
   vatrace predict podcast.mp3                         sound alone: the face is masked
   vatrace predict talk.srt                            words alone
+  vatrace predict talk.mp4 --format elan,overlay      talk.eaf for ELAN, talk.overlay.mp4 with the trace in the picture
 
 The CSV has the columns time (s), valence, arousal (-1..1), face, voice, words (1 where it was there, else 0),
 valence_low, valence_high, arousal_low, arousal_high (90 % intervals), reliable (0 where nothing supports the values).
@@ -54,7 +55,7 @@ def add_parsers(commands: Any) -> None:
         type=_formats,
         default=["csv"],
         metavar="LIST",
-        help="csv, parquet, json; several with commas (default: csv)",
+        help=f"{', '.join(FORMATS)}; several with commas (default: csv)",
     )
     predict.add_argument("--rate", type=_rate, default=DEFAULT_RATE, metavar="HZ", help="rows a second (default: %(default)g)")
     predict.add_argument(
@@ -177,11 +178,11 @@ def run_predict(args: argparse.Namespace) -> int:
         return 1
     make_folder(args.out)
     model = _load(args)
-    suffixes = [*args.format, "png", *(["html"] if args.report else [])]
+    suffixes = {name: FORMATS[name].suffix for name in args.format} | {"png": "png"} | ({"html": "html"} if args.report else {})
     done = 0
     for recording, name in zip(recordings, names, strict=True):
         try:
-            _process(recording, {suffix: args.out / f"{name}.{suffix}" for suffix in suffixes}, args, model)
+            _process(recording, {kind: args.out / f"{name}.{suffix}" for kind, suffix in suffixes.items()}, args, model)
             done += 1
         except (MissingWeightsError, BrokenPipeError):
             raise  # the others would fail alike
@@ -218,14 +219,14 @@ def _write(prediction: Prediction, targets: dict[str, Path], explain: bool) -> N
     tabulated = prediction if explain else replace(prediction, explanation=None)
     try:
         with ExitStack() as files:  # all are written before any takes its place
-            temporaries = {suffix: files.enter_context(written_whole(path)) for suffix, path in targets.items()}
-            for suffix, temporary in temporaries.items():
-                if suffix == "png":
+            temporaries = {kind: files.enter_context(written_whole(path)) for kind, path in targets.items()}
+            for kind, temporary in temporaries.items():
+                if kind == "png":
                     write_picture(prediction, temporary)
-                elif suffix == "html":
+                elif kind == "html":
                     write_page(prediction, temporary)
                 else:
-                    FORMATS[suffix](tabulated, temporary)
+                    FORMATS[kind].write(tabulated, temporary)
     except OSError as error:
         folder = next(iter(targets.values())).parent
         raise OSError(f"{prediction.source}: can't write its results to {folder} ({reason(error)})") from error
@@ -238,7 +239,7 @@ def run_demo(args: argparse.Namespace) -> int:
     """The demo command."""
     from vatrace.demo import make_demo
 
-    targets = {suffix: args.out / f"demo.{suffix}" for suffix in ("csv", "png", "html")}
+    targets = {kind: args.out / f"demo.{kind}" for kind in ("csv", "png", "html")}
     video = args.out / "demo.mp4"
     refuse_existing([*targets.values(), video], args.overwrite)
     find_whisper(args.whisper)  # if it is missing, that should be said before anything is made

@@ -3,7 +3,7 @@
     .../NAME.mp4 (or another video or sound)      the recordings
     .../NAME.srt (or .vtt) beside it              its words, where there is a transcript
     annotations.csv                               recording,time,valence,arousal[,annotator]; or instead of it:
-    annotations/NAME.csv                          time,valence,arousal
+    annotations/NAME.csv                          time,valence,arousal; or NAME.eaf, of ELAN (see `elan`)
     annotations/NAME.ANNOTATOR.csv                the same, where there are several annotators
     annotations/ANNOTATOR/NAME.csv                or so
     splits.csv                                    recording,split[,subject], the split being train, dev or test
@@ -17,6 +17,7 @@ from __future__ import annotations
 import os
 from array import array
 from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -24,6 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vatrace.corpora.corpus import Annotation, Corpus, CorpusError, Source, Split
+from vatrace.corpora.elan import read_elan
 from vatrace.corpora.tables import number, read_table
 from vatrace.media import SOUND_SUFFIXES, VIDEO_SUFFIXES
 from vatrace.transcripts import TRANSCRIPT_SUFFIXES
@@ -91,8 +93,8 @@ def find(root: Path) -> Layout:
     media_files, transcripts = _walk(root)
     media, keys = _names(root, media_files)
     files: dict[str, dict[str, Path]] = defaultdict(dict)
-    for path in sorted((root / "annotations").rglob("*.csv")):
-        if path.name.startswith("."):
+    for path in sorted((root / "annotations").rglob("*")):
+        if path.name.startswith(".") or path.suffix.lower() not in READERS:
             continue
         name, annotator = _whose(path.relative_to(root / "annotations").with_suffix("").as_posix(), keys, path)
         if annotator in files[name]:
@@ -216,9 +218,17 @@ def _annotation(annotator: str, rows: Rows, where: str) -> Annotation:
 
 def _read_file(path: Path) -> Rows:
     rows = Rows()
-    for line, (time, valence, arousal) in read_table(path, ["time", "valence", "arousal"]):
-        _add(rows, f"{path}: line {line}", time, valence, arousal)
+    for where, cells in READERS[path.suffix.lower()](path):
+        _add(rows, f"{path}: {where}", *cells)
     return rows
+
+
+def _read_csv(path: Path) -> Iterator[tuple[str, list[str]]]:
+    return ((f"line {line}", cells) for line, cells in read_table(path, ["time", "valence", "arousal"]))
+
+
+READERS: dict[str, Callable[[Path], Iterator[tuple[str, list[str]]]]] = {".csv": _read_csv, ".eaf": read_elan}
+"""By a file's ending, what yields where a row is in it, and its time, valence and arousal as they are written."""
 
 
 def as_corpus(layout: Layout) -> Corpus:
