@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import html
 import io
 import json
@@ -92,8 +93,11 @@ def web_file(name: str) -> str:
     return (files("vatrace") / "web" / name).read_text(encoding="utf-8")
 
 
-POLICY = "default-src 'none'; img-src data:; media-src 'self' data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
-"""What browsers let a report do: show what is in it, and nothing from elsewhere."""
+POLICY = "default-src 'none'; img-src data:; media-src 'self' data:; style-src {style}; script-src {script}"
+"""What browsers let a report do: show what is in it, run its own script, and nothing from elsewhere."""
+
+NUM_TINTS = 10
+"""Strengths of the colour under a word."""
 
 QUADRANTS = {
     "unpleasant, excited": (-1, 1),
@@ -115,10 +119,12 @@ def write_page(prediction: Prediction, path: Path, media: str | None = None) -> 
     picture = io.BytesIO()
     write_picture(prediction, picture)
     notes = "".join(f"<li>{html.escape(note)}</li>" for note in prediction.notes)
+    styles = style() + web_file("uPlot.min.css") + web_file("report.css") + _tints()
+    script = web_file("uPlot.iife.min.js") + web_file("report.js")
     text = web_file("report.html").format(
-        policy=POLICY,
+        policy=POLICY.format(style=_digest(styles), script=_digest(script)),
         title=html.escape(os.fsencode(prediction.source.name).decode("utf-8", "replace")),
-        style=style() + web_file("uPlot.min.css") + web_file("report.css"),
+        style=styles,
         media=_embedded(prediction.source) if media is None else media,
         duration=prediction.duration,
         circumplex=_circumplex(prediction),
@@ -127,7 +133,7 @@ def write_page(prediction: Prediction, path: Path, media: str | None = None) -> 
         notes=f"<h2>Notes</h2><ul>{notes}</ul>" if notes else "",
         transcript=_transcript(prediction),
         view=json.dumps(_view(prediction), ensure_ascii=False, allow_nan=False).replace("<", "\\u003c"),
-        script=web_file("uPlot.iife.min.js") + web_file("report.js"),
+        script=script,
     )
     path.write_text(text, encoding="utf-8")
 
@@ -136,7 +142,11 @@ def _embedded(source: Path) -> str:
     """A small copy of a recording, as an element with all of it inside; a transcript has none."""
     if source.suffix.lower() in TRANSCRIPT_SUFFIXES:
         return ""
-    kind, content = preview(probe(source))
+    return media_element(*preview(probe(source)))
+
+
+def media_element(kind: str, content: bytes) -> str:
+    """An element that shows or plays content of a media type."""
     data = f"data:{kind};base64,{base64.b64encode(content).decode()}"
     if kind.startswith("image/"):
         return f'<img alt="The picture" src="{data}">'
@@ -176,7 +186,7 @@ def _circumplex(prediction: Prediction) -> str:
     return (
         '<svg class="circumplex" viewBox="-112 -112 224 224" role="img" aria-label="The path in valence and arousal">'
         '<rect class="frame" x="-100" y="-100" width="200" height="200"/>'
-        '<path class="frame" d="M-100 0H100M0 -100V100"/><circle class="frame" r="100" style="fill:none"/>'
+        '<path class="frame" d="M-100 0H100M0 -100V100"/><circle class="frame round" r="100"/>'
         '<text x="98" y="-3" text-anchor="end">pleasant</text><text x="-98" y="-3">unpleasant</text>'
         '<text x="3" y="-94">excited</text><text x="3" y="98">calm</text>'
         f'{ways}<circle class="dot" r="4"/></svg>'
@@ -192,10 +202,9 @@ def _transcript(prediction: Prediction) -> str:
         spans = []
         for word in sentence:
             valence, arousal = prediction.at((word.start + word.end) / 2)
-            colour, strength = "face" if valence > 0 else "arousal", min(2 * abs(valence), 1)
-            tint = f"color-mix(in srgb, var(--{colour}) {strength:.0%}, transparent)"
+            tint = f"{'pleasant' if valence > 0 else 'unpleasant'}-{round(min(2 * abs(valence), 1) * NUM_TINTS)}"
             spans.append(
-                f'<span data-start="{word.start:.3f}" data-end="{word.end:.3f}" style="background:{tint}" '
+                f'<span data-start="{word.start:.3f}" data-end="{word.end:.3f}" class="{tint}" '
                 f'title="valence {valence:+.2f}, arousal {arousal:+.2f}">{html.escape(word.text)}</span>'
             )
         start = sentence[0].start
@@ -205,6 +214,19 @@ def _transcript(prediction: Prediction) -> str:
     return f'{hint}<div class="transcript">{"".join(lines)}</div>'
 
 
+def _tints() -> str:
+    return "".join(
+        f".{name}-{strength} {{ background: color-mix(in srgb, var(--{colour}) {strength / NUM_TINTS:.0%}, transparent); }}\n"
+        for name, colour in (("pleasant", "face"), ("unpleasant", "arousal"))
+        for strength in range(1, NUM_TINTS + 1)
+    )
+
+
+def _digest(content: str) -> str:
+    """By which a content policy knows a script or style."""
+    return f"'sha256-{base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()}'"
+
+
 def _numbers(prediction: Prediction) -> str:
     import pandas as pd
 
@@ -212,7 +234,7 @@ def _numbers(prediction: Prediction) -> str:
     if supported.empty:
         return "<p>Nothing was there to go by.</p>"
     rows = supported[["valence", "arousal"]].agg(["mean", "std", "min", "max"]).T
-    table = rows.rename(columns={"std": "SD"}).to_html(
+    table: str = rows.rename(columns={"std": "SD"}).to_html(
         border=0, float_format="{:+.2f}".format, formatters={"SD": "{:.2f}".format}
     )
     signs = np.where(supported[["valence", "arousal"]] > 0, 1, -1)
@@ -222,4 +244,4 @@ def _numbers(prediction: Prediction) -> str:
         rests = pd.DataFrame(prediction.explanation.shares).mean()
         shares["rests on it"] = rests.map("{:.0%}".format, na_action="ignore")
     tables = [table, pd.DataFrame({"share of time": quadrants}).to_html(border=0), shares.to_html(border=0, na_rep="")]
-    return "".join(map(str, tables))
+    return "".join(tables).replace(' style="text-align: right;"', "")  # which the content policy forbids

@@ -1,6 +1,7 @@
 // The traces of one recording: they follow the playback, and a click on them jumps there.
 "use strict";
 
+document.documentElement.classList.add("scripted");
 const view = JSON.parse(document.getElementById("view").textContent);
 const media = document.querySelector("video, audio");
 const slider = document.getElementById("time");
