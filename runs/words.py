@@ -58,7 +58,7 @@ class Schedule:
     frozen_layers: int = 0
 
 
-TEACHER, STUDENT = Schedule(3, 4e-5, frozen_layers=4), Schedule(8, 1e-4)
+TEACHER, STUDENT = Schedule(3, 4e-5, frozen_layers=4), Schedule(4, 1e-4)
 
 
 class Texts(NamedTuple):

@@ -34,7 +34,7 @@ def test_help_is_instant_and_has_examples() -> None:
 
 def test_predict_writes_table_and_picture(talking: Path, tmp_path: Path) -> None:
     out = tmp_path / "new" / "folder"
-    result = run("predict", talking, "--out", out, "--format", "csv,parquet,json,elan,textgrid,vtt,overlay", "--report")
+    result = run("predict", talking, "--out", out, "--format", "csv,parquet,json,elan,textgrid,vtt", "--report", "--overlay")
     assert (result.returncode, result.stderr) == (0, "")
     assert len(result.stdout.splitlines()) == 1
     assert sorted(path.name for path in out.iterdir()) == [

@@ -7,8 +7,8 @@ from PIL import Image
 
 from conftest import write_movie
 from vatrace.film import write_film
-from vatrace.media import SAMPLING_RATE, AudioReader, MediaError, VideoReader, probe
-from vatrace.preview import MAX_SIDE, preview, write_preview
+from vatrace.media import SAMPLING_RATE, AudioReader, VideoReader, probe
+from vatrace.preview import MAX_SIDE, kind_of, write_preview
 
 
 def grey(level: int, size: tuple[int, int] = (64, 48)) -> Image.Image:
@@ -74,11 +74,17 @@ def test_pictures_that_start_late_are_black_until_then(tmp_path: Path) -> None:
 
 
 def test_sound_and_pictures_alone_have_previews_too(tmp_path: Path) -> None:
-    kind, content = preview(probe(write_movie(tmp_path / "sound.mp4", sound=click(0.5, 1))))
-    assert kind == "audio/mp4" and content[4:8] == b"ftyp"
+    info = probe(write_movie(tmp_path / "sound.mp4", sound=click(0.5, 1)))
+    write_preview(info, tmp_path / "copy")
+    assert kind_of(info) == "audio/mp4" and (tmp_path / "copy").read_bytes()[4:8] == b"ftyp"
     grey(200, (1000, 500)).save(tmp_path / "still.png")
-    kind, content = preview(probe(tmp_path / "still.png"))
-    assert kind == "image/jpeg" and content[:2] == b"\xff\xd8"
-    (tmp_path / "broken.mp4").write_bytes(b"\0" * 100)
-    with pytest.raises(MediaError, match=r"broken\.mp4"):
-        preview(probe(tmp_path / "broken.mp4"))
+    write_preview(probe(tmp_path / "still.png"), tmp_path / "copy")
+    with Image.open(tmp_path / "copy") as copy:
+        assert kind_of(probe(tmp_path / "still.png")) == "image/jpeg" == copy.get_format_mimetype()
+        assert copy.size == (MAX_SIDE, MAX_SIDE // 2)
+
+
+def test_a_preview_tells_how_far_it_is(tmp_path: Path) -> None:
+    told: list[float] = []
+    write_preview(probe(write_movie(tmp_path / "a.mp4", [grey(100)] * 50)), tmp_path / "b.mp4", told.append)
+    assert told == sorted(told) and told[0] < 0.1 and told[-1] > 0.9

@@ -11,7 +11,7 @@ from PIL import Image
 from browser import Opened, open_page
 from vatrace.explain import Explanation
 from vatrace.prediction import Prediction
-from vatrace.report import figure, summary, write_page
+from vatrace.report import embedded, figure, summary, write_page
 from vatrace.transcripts import Word
 
 
@@ -38,7 +38,7 @@ def test_one_row_and_no_support_can_be_drawn_too(tmp_path: Path) -> None:
     single.presence["face"][:] = False
     figure(single).canvas.draw()
     assert summary(single).startswith("0.1 s")
-    write_page(single, tmp_path / "a.html")
+    write_page(single, tmp_path / "a.html", "")
     with open_page(f"file://{tmp_path}/a.html") as opened:
         assert opened.page.locator("canvas").count() == 3 and not opened.complaints
         assert "nothing supports" in opened.page.inner_text("#values")
@@ -53,7 +53,7 @@ def page(talking: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     ends = np.stack([made.valence, made.arousal], axis=-1)
     made = replace(made, explanation=Explanation(shares, np.zeros((0, 40))), bounds=(ends - 0.2, ends + 0.2))
     path = tmp_path_factory.mktemp("page") / "talk.html"
-    write_page(made, path)
+    write_page(made, path, embedded(talking))
     return path
 
 
@@ -119,7 +119,7 @@ def test_dragging_zooms_all_charts(opened: Opened) -> None:
 
 
 def test_names_and_words_are_shown_as_they_are(tmp_path: Path) -> None:
-    write_page(prediction(), tmp_path / "a.html")
+    write_page(prediction(), tmp_path / "a.html", "")
     with open_page(f"file://{tmp_path}/a.html") as opened:
         assert opened.page.inner_text("h1") == "<b>talk.srt"
         assert "<script>" in opened.page.inner_text(".transcript")
@@ -132,13 +132,13 @@ def test_names_and_words_are_shown_as_they_are(tmp_path: Path) -> None:
 
 def test_a_word_that_would_end_the_script_does_not(tmp_path: Path) -> None:
     ended = replace(prediction(), notes=["</script><script>alert(1)</script>"], words=[Word("</script>", 0, 1)])
-    write_page(ended, tmp_path / "a.html")
+    write_page(ended, tmp_path / "a.html", "")
     with open_page(f"file://{tmp_path}/a.html") as opened:
         assert "</script>" in opened.page.inner_text(".transcript") and not opened.complaints
 
 
 def test_long_traces_are_thinned_for_drawing_and_load_at_once(tmp_path: Path) -> None:
-    write_page(prediction(18_000), tmp_path / "a.html")
+    write_page(prediction(18_000), tmp_path / "a.html", "")
     with open_page(f"file://{tmp_path}/a.html") as opened:
         drawn = json.loads(opened.page.inner_text("#view") or opened.page.text_content("#view"))["trace"]
         assert 1000 < len(drawn["time"]) <= 4000

@@ -202,6 +202,6 @@ def test_an_overlay_needs_something_that_moves(tmp_path: Path, prediction: Predi
 def test_formats_are_checked_before_work(name: str, package: str, monkeypatch: pytest.MonkeyPatch) -> None:
     check_formats(FORMATS)
     monkeypatch.setattr("vatrace.writers.find_spec", lambda name: None)
-    check_formats(["csv", "json", "vtt", "overlay"])
+    check_formats(["csv", "json", "vtt"])
     with pytest.raises(ImportError, match=f"pip install {package}"):
         check_formats([name])

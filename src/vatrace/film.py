@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
 from itertools import chain
 from pathlib import Path
@@ -61,8 +61,8 @@ def write_film(
             container.mux(stream.encode(None))
 
 
-def pictures_at(info: MediaInfo, rate: int, max_side: int) -> Iterator[Image.Image]:
-    """What is on show at each step i / rate of a video: black before its first picture."""
+def pictures_at(info: MediaInfo, rate: int, max_side: int, report: Callable[[float], None]) -> Iterator[Image.Image]:
+    """What is on show at each step i / rate of a video, black before its first picture; `report` is told the share done."""
     step, size = 0, None
     for frame in VideoReader(info.path, rate, max_side):
         if size is None:
@@ -73,6 +73,7 @@ def pictures_at(info: MediaInfo, rate: int, max_side: int) -> Iterator[Image.Ima
         for _ in range(max(step, frame.steps.start), frame.steps.stop):
             yield image
         step = frame.steps.stop
+        report(min(frame.time / info.duration, 1.0) if info.duration else 0.0)
 
 
 def _frames_of_sound(sound: Iterable[Block]) -> Iterator[Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +26,13 @@ COLOURS = {"valence": "#56B4E9", "arousal": "#F2884B"}
 PAPER, INK, LINE = "#14171A", "#E8EAED", "#3B4148"
 
 
-def write_overlay(prediction: Prediction, path: Path) -> None:
+def write_overlay(prediction: Prediction, path: Path, report: Callable[[float], None] = lambda share: None) -> None:
     """Write an MP4 with the trace under the pictures, moving with them; of sound alone, the trace alone.
+
+    Args:
+        prediction: of a recording that can still be read.
+        path: the film.
+        report: told the share done, 0..1.
 
     Raises:
         MediaError: for a transcript or a still picture, which nothing moves in, or if the recording can't be read.
@@ -36,7 +41,7 @@ def write_overlay(prediction: Prediction, path: Path) -> None:
         raise MediaError(f"{prediction.source}: an overlay needs a video or sound")
     sound = AudioReader(info.path, 1.0) if info.has_audio else None
     if info.has_video:
-        pictures = pictures_at(info, RATE, MAX_SIDE)
+        pictures = pictures_at(info, RATE, MAX_SIDE, report)
     else:
         pictures = iter([Image.new("RGB", (MAX_SIDE, 0))] * round(prediction.duration * RATE))
     write_film(path, _with_trace(pictures, prediction), RATE, sound)

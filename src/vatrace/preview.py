@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import io
-import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 from vatrace.film import pictures_at, write_film
@@ -13,24 +12,27 @@ MAX_SIDE, RATE, QUALITY = 480, 15, 30
 """Pixels, pictures a second and x264's rate factor: about 1 MB a minute of someone who talks."""
 
 
-def preview(info: MediaInfo) -> tuple[str, bytes]:
-    """The media type and the content of the copy: video/mp4, audio/mp4, or image/jpeg of a still picture.
+def kind_of(info: MediaInfo) -> str:
+    """The media type of the copy."""
+    if info.is_still:
+        return "image/jpeg"
+    return "video/mp4" if info.has_video else "audio/mp4"
+
+
+def write_preview(info: MediaInfo, path: Path, report: Callable[[float], None] = lambda share: None) -> None:
+    """Write the copy: MP4, or JPEG of a still picture.
+
+    Args:
+        info: the recording.
+        path: the copy.
+        report: told the share done, 0..1.
 
     Raises:
         MediaError: if the recording can't be decoded.
     """
     if info.is_still:
-        content = io.BytesIO()
-        next(iter(VideoReader(info.path, 1, MAX_SIDE))).image.save(content, "JPEG", quality=85)
-        return "image/jpeg", content.getvalue()
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "preview.mp4"
-        write_preview(info, path)
-        return ("video/mp4" if info.has_video else "audio/mp4"), path.read_bytes()
-
-
-def write_preview(info: MediaInfo, path: Path) -> None:
-    """Write the copy of a video or sound as MP4."""
-    pictures = pictures_at(info, RATE, MAX_SIDE) if info.has_video else None
+        next(iter(VideoReader(info.path, 1, MAX_SIDE))).image.save(path, "JPEG", quality=85)
+        return
+    pictures = pictures_at(info, RATE, MAX_SIDE, report) if info.has_video else None
     sound = AudioReader(info.path, 1.0) if info.has_audio else None
     write_film(path, pictures, RATE, sound, QUALITY)

@@ -8,7 +8,9 @@ import html
 import io
 import json
 import os
+import tempfile
 import warnings
+from collections.abc import Callable
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +20,7 @@ from numpy.typing import NDArray
 
 from vatrace.media import probe
 from vatrace.prediction import MODALITIES, Prediction
-from vatrace.preview import preview
+from vatrace.preview import kind_of, write_preview
 from vatrace.transcripts import TRANSCRIPT_SUFFIXES, sentences
 
 if TYPE_CHECKING:
@@ -108,13 +110,13 @@ QUADRANTS = {
 """Signs of valence and arousal."""
 
 
-def write_page(prediction: Prediction, path: Path, media: str | None = None) -> None:
-    """One self-contained HTML file that needs no network: the recording beside its traces, the words, the numbers.
+def write_page(prediction: Prediction, path: Path, media: str) -> None:
+    """One HTML file that needs no network: the recording beside its traces, the words, the numbers.
 
     Args:
-        prediction: of a recording that can still be read, unless its `media` are given.
+        prediction: what it shows.
         path: the page.
-        media: the recording's element in HTML; by default a small copy of it is put into the page.
+        media: the recording's element in HTML, such as `embedded` gives; "" for none.
     """
     picture = io.BytesIO()
     write_picture(prediction, picture)
@@ -125,7 +127,7 @@ def write_page(prediction: Prediction, path: Path, media: str | None = None) -> 
         policy=POLICY.format(style=_digest(styles), script=_digest(script)),
         title=html.escape(os.fsencode(prediction.source.name).decode("utf-8", "replace")),
         style=styles,
-        media=_embedded(prediction.source) if media is None else media,
+        media=media,
         duration=prediction.duration,
         circumplex=_circumplex(prediction),
         picture=base64.b64encode(picture.getvalue()).decode(),
@@ -138,20 +140,24 @@ def write_page(prediction: Prediction, path: Path, media: str | None = None) -> 
     path.write_text(text, encoding="utf-8")
 
 
-def _embedded(source: Path) -> str:
-    """A small copy of a recording, as an element with all of it inside; a transcript has none."""
+def embedded(source: Path, report: Callable[[float], None] = lambda share: None) -> str:
+    """A small copy of a recording as an element with all of it inside; "" for a transcript. `report` is told the share done."""
     if source.suffix.lower() in TRANSCRIPT_SUFFIXES:
         return ""
-    return media_element(*preview(probe(source)))
+    info = probe(source)
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder) / "copy"
+        write_preview(info, copy, report)
+        content = base64.b64encode(copy.read_bytes()).decode()
+    return media_element(kind_of(info), f"data:{kind_of(info)};base64,{content}")
 
 
-def media_element(kind: str, content: bytes) -> str:
-    """An element that shows or plays content of a media type."""
-    data = f"data:{kind};base64,{base64.b64encode(content).decode()}"
-    if kind.startswith("image/"):
-        return f'<img alt="The picture" src="{data}">'
+def media_element(kind: str, address: str) -> str:
+    """An element that shows or plays what has this media type and address."""
     tag = kind.partition("/")[0]
-    return f'<{tag} controls preload="auto" src="{data}"></{tag}>'
+    if tag == "image":
+        return f'<img alt="The picture" src="{address}">'
+    return f'<{tag} controls preload="auto" src="{address}"></{tag}>'
 
 
 def _view(prediction: Prediction) -> dict[str, Any]:

@@ -15,7 +15,6 @@ from pathlib import Path
 import numpy as np
 
 from vatrace.explain import Explanation
-from vatrace.overlay import write_overlay
 from vatrace.prediction import MODALITIES, Prediction
 from vatrace.transcripts import Word, sentences
 
@@ -185,7 +184,6 @@ FORMATS: dict[str, Format] = {
     "elan": Format("eaf", write_elan, "pympi", "pympi-ling"),
     "textgrid": Format("TextGrid", write_textgrid, "praatio", "praatio"),
     "vtt": Format("vtt", write_subtitles),
-    "overlay": Format("overlay.mp4", write_overlay),
 }
 
 

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ from vatrace.weights import MissingWeightsError, find_whisper
 from vatrace.writers import FORMATS, check_formats, written_whole
 
 if TYPE_CHECKING:
+    from vatrace.perceive import Progress
     from vatrace.predict import Model
     from vatrace.prediction import Prediction
 
@@ -28,7 +30,7 @@ PREDICT_EPILOG = """examples:
   vatrace predict talk.mp4 --transcript talk.srt      the words from a transcript you have
   vatrace predict podcast.mp3                         sound alone: the face is masked
   vatrace predict talk.srt                            words alone
-  vatrace predict talk.mp4 --format elan,overlay      talk.eaf for ELAN, talk.overlay.mp4 with the trace in the picture
+  vatrace predict talk.mp4 --format csv,elan,textgrid  also for ELAN and Praat
 
 The CSV has the columns time (s), valence, arousal (-1..1), face, voice, words (1 where it was there, else 0),
 valence_low, valence_high, arousal_low, arousal_high (90 % intervals), reliable (0 where nothing supports the values).
@@ -68,6 +70,7 @@ def add_parsers(commands: Any) -> None:
     predict.add_argument("--transcript", type=Path, metavar="FILE", help="SRT or VTT instead of speech recognition")
     predict.add_argument("--explain", action="store_true", help="add columns that say what each value rests on")
     predict.add_argument("--report", action="store_true", help="also write a page to look at, <name>.html")
+    predict.add_argument("--overlay", action="store_true", help="also write a film with the trace in it, <name>.overlay.mp4")
     predict.add_argument("--overwrite", action="store_true", help="replace results that are there already")
     _add_model_options(predict)
     predict.set_defaults(run=run_predict)
@@ -178,7 +181,9 @@ def run_predict(args: argparse.Namespace) -> int:
         return 1
     make_folder(args.out)
     model = _load(args)
-    suffixes = {name: FORMATS[name].suffix for name in args.format} | {"png": "png"} | ({"html": "html"} if args.report else {})
+    suffixes = {name: FORMATS[name].suffix for name in args.format} | {"png": "png"}
+    suffixes |= {"html": "html"} if args.report else {}
+    suffixes |= {"overlay": "overlay.mp4"} if args.overlay else {}
     done = 0
     for recording, name in zip(recordings, names, strict=True):
         try:
@@ -209,13 +214,16 @@ def _process(recording: Path, targets: dict[str, Path], args: argparse.Namespace
             explain=args.explain or args.report,
             progress=progress,
         )
-    _write(prediction, targets, args.explain)
+        _write(prediction, targets, args.explain, progress)
+    _say(prediction, targets)
 
 
-def _write(prediction: Prediction, targets: dict[str, Path], explain: bool) -> None:
+def _write(prediction: Prediction, targets: dict[str, Path], explain: bool, progress: Progress | None) -> None:
     """Write the results; the tables say what the values rest on only if they are to `explain`, the page always."""
-    from vatrace.report import summary, write_page, write_picture
+    from vatrace.overlay import write_overlay
+    from vatrace.report import embedded, write_page, write_picture
 
+    report = progress or (lambda stage, share: None)
     tabulated = prediction if explain else replace(prediction, explanation=None)
     try:
         with ExitStack() as files:  # all are written before any takes its place
@@ -224,12 +232,19 @@ def _write(prediction: Prediction, targets: dict[str, Path], explain: bool) -> N
                 if kind == "png":
                     write_picture(prediction, temporary)
                 elif kind == "html":
-                    write_page(prediction, temporary)
+                    write_page(prediction, temporary, embedded(prediction.source, partial(report, "report")))
+                elif kind == "overlay":
+                    write_overlay(prediction, temporary, partial(report, "overlay"))
                 else:
                     FORMATS[kind].write(tabulated, temporary)
     except OSError as error:
         folder = next(iter(targets.values())).parent
         raise OSError(f"{prediction.source}: can't write its results to {folder} ({reason(error)})") from error
+
+
+def _say(prediction: Prediction, targets: dict[str, Path]) -> None:
+    from vatrace.report import summary
+
     print(f"{prediction.source.name}: {summary(prediction)} -> {', '.join(map(str, targets.values()))}", flush=True)
     for note in prediction.notes:
         print(f"  note: {note}", flush=True)
@@ -249,7 +264,8 @@ def run_demo(args: argparse.Namespace) -> int:
         make_demo(temporary)
     with progress_bars(video.name) as progress:
         prediction = model.predict(video, explain=True, progress=progress)
-    _write(prediction, targets, explain=False)
+        _write(prediction, targets, explain=False, progress=progress)
+    _say(prediction, targets)
     print(f"open {targets['html']} to look at it, {video} is what it was made from")
     return 0
 
