@@ -95,7 +95,7 @@ def web_file(name: str) -> str:
     return (files("vatrace") / "web" / name).read_text(encoding="utf-8")
 
 
-POLICY = "default-src 'none'; img-src data:; media-src 'self' data:; style-src {style}; script-src {script}"
+POLICY = "default-src 'none'; img-src 'self' data:; media-src 'self' data:; style-src {style}; script-src {script}"
 """What browsers let a report do: show what is in it, run its own script, and nothing from elsewhere."""
 
 NUM_TINTS = 10

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from io import TextIOWrapper
 
 from vatrace import __version__
-from vatrace.cli import corpus, predict, training
+from vatrace.cli import corpus, predict, serve, training
 from vatrace.cli.terminal import complain
 
 INTERRUPTED = 130
@@ -19,6 +19,7 @@ TOP_EPILOG = """examples:
   vatrace demo                                   try it on a recording made from installed packages
   vatrace predict talk.mp4                       talk.csv and talk.png in this folder
   vatrace predict videos/ --out traces           every recording in a folder
+  vatrace serve                                  a page in your browser to drop recordings on
 
 with recordings of your own that are annotated:
   vatrace check corpus/                          what is wrong with it
@@ -41,6 +42,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"vatrace {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     predict.add_parsers(commands)
+    serve.add_parsers(commands)
     corpus.add_parsers(commands)
     training.add_parsers(commands)
     return parser

@@ -1,0 +1,133 @@
+// The queue: recordings are uploaded, watched, looked at and removed.
+"use strict";
+
+const list = document.getElementById("jobs"), complaints = document.getElementById("complaints");
+const uploads = new Map(); // what is on its way here: name, share and request by a number of its own
+let number = 0, shown = null;
+
+const make = (tag, attributes = {}, ...children) => {
+  const element = Object.assign(document.createElement(tag), attributes);
+  element.append(...children);
+  return element;
+};
+
+function complain(text) {
+  complaints.append(make("li", { textContent: text }));
+}
+
+function upload(file) {
+  const request = new XMLHttpRequest(), key = number++;
+  uploads.set(key, { name: file.name, share: 0, request });
+  const done = () => {
+    uploads.delete(key);
+    refresh();
+  };
+  request.upload.onprogress = event => {
+    uploads.get(key).share = event.loaded / Math.max(event.total, 1);
+    draw();
+  };
+  request.onload = () => {
+    if (request.status !== 201) complain(JSON.parse(request.responseText).detail ?? `${file.name}: refused`);
+    done();
+  };
+  request.onabort = done;
+  request.onerror = () => {
+    complain(`${file.name}: could not be sent. Does the server still run?`);
+    done();
+  };
+  request.open("POST", `jobs?name=${encodeURIComponent(file.name)}`);
+  request.send(file);
+  draw();
+}
+
+let state = { jobs: [], downloads: [] };
+
+async function refresh() {
+  try {
+    state = await (await fetch("jobs")).json();
+    document.body.classList.remove("gone");
+    draw();
+  } catch {
+    document.body.classList.add("gone"); // it will be tried again
+  }
+}
+
+function look(job) {
+  shown = job.id;
+  document.getElementById("report").hidden = false;
+  document.getElementById("frame").src = `jobs/${job.id}/page`;
+  document.getElementById("report").scrollIntoView({ behavior: "smooth" });
+}
+
+async function remove(job) {
+  await fetch(`jobs/${job.id}`, { method: "DELETE" });
+  if (shown === job.id) {
+    document.getElementById("report").hidden = true;
+    document.getElementById("frame").removeAttribute("src");
+  }
+  refresh();
+}
+
+function stage(name, share) {
+  return make("label", {}, name, make("progress", { max: 1, value: share }));
+}
+
+function row(job) {
+  const head = make("div", { className: "head" }, make("span", { className: "name", textContent: job.name }));
+  const item = make("li", { className: job.state }, head);
+  item.dataset.id = job.id;
+  if (job.state === "done") head.append(make("button", { textContent: "Look", onclick: () => look(job) }));
+  const word = job.state === "done" || job.state === "failed" ? "Delete" : "Cancel";
+  head.append(make("button", { textContent: word, onclick: () => remove(job) }));
+  if (job.state === "waiting") item.append(make("div", { className: "message", textContent: "waiting" }));
+  if (job.message) item.append(make("div", { className: "message", textContent: job.message }));
+  if (job.state === "running") {
+    item.append(make("div", { className: "stages" }, ...Object.entries(job.stages).map(([name, share]) => stage(name, share))));
+  }
+  if (job.state === "done") {
+    const links = state.downloads.map(kind => make("a", {
+      textContent: kind, href: `jobs/${job.id}/download/${kind}`, download: "" }));
+    item.append(make("div", { className: "downloads" }, "Download:", ...links));
+  }
+  return item;
+}
+
+const rows = new Map(); // by id: the job as it was drawn, and its row, so that nothing moves under the pointer
+
+function draw() {
+  const sending = [...uploads.values()].map(({ name, share, request }) => {
+    const head = make("div", { className: "head" }, make("span", { className: "name", textContent: name }),
+      make("button", { textContent: "Cancel", onclick: () => request.abort() }));
+    return make("li", {}, head, make("div", { className: "stages" }, stage("sending", share)));
+  });
+  const items = state.jobs.filter(job => job.state !== "uploading").map(job => {
+    const key = JSON.stringify(job);
+    if (rows.get(job.id)?.key !== key) rows.set(job.id, { key, item: row(job) });
+    return rows.get(job.id).item;
+  });
+  const wanted = [...sending, ...items];
+  if (sending.length || wanted.length !== list.children.length || wanted.some((item, i) => list.children[i] !== item)) {
+    list.replaceChildren(...wanted);
+  }
+  document.getElementById("nothing").hidden = wanted.length > 0;
+}
+
+function take(files) {
+  complaints.replaceChildren();
+  for (const file of files) upload(file);
+}
+
+const input = document.getElementById("files"), drop = document.getElementById("drop");
+input.addEventListener("change", () => {
+  take(input.files);
+  input.value = "";
+});
+for (const name of ["dragover", "dragleave", "drop"]) {
+  drop.addEventListener(name, event => {
+    event.preventDefault();
+    drop.classList.toggle("over", name === "dragover");
+  });
+}
+drop.addEventListener("drop", event => take(event.dataTransfer.files));
+refresh();
+setInterval(refresh, 700);

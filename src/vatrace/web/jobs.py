@@ -1,0 +1,210 @@
+"""Recordings that wait to be predicted, one after the other, and their results, each in a folder of its own.
+
+    FOLDER/20260131-142501-3f9a0c12/job.json       its name, and what came of it
+                                    upload.mp4     the recording, until the server ends
+                                    copy           a small copy of it
+                                    page.html      the report, which shows the copy
+                                    result.json    the trace; once it is there, the result is finished
+
+Results stay until they are removed; recordings are deleted when the server ends. After a crash, those that were not finished
+are predicted again.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import asdict, dataclass, field, replace
+from datetime import datetime
+from pathlib import Path
+from queue import SimpleQueue
+from secrets import token_hex
+from threading import Lock, Thread
+from typing import Literal
+
+from vatrace.media import MediaError, probe
+from vatrace.predict import Model
+from vatrace.prediction import Prediction
+from vatrace.preview import kind_of, write_preview
+from vatrace.report import media_element, summary, write_page
+from vatrace.transcripts import TRANSCRIPT_SUFFIXES
+from vatrace.weights import MissingWeightsError
+from vatrace.writers import read_json, write_json, written_whole
+
+State = Literal["uploading", "waiting", "running", "done", "failed"]
+
+
+@dataclass
+class Job:
+    """One recording.
+
+    Attributes:
+        id: name of its folder; later ones sort after earlier ones.
+        name: the recording's file name.
+        state: where it is.
+        message: when done, the trace in one line; when failed, why.
+        stages: how much of each stage is done, 0..1.
+    """
+
+    id: str
+    name: str
+    state: State = "uploading"
+    message: str = ""
+    stages: dict[str, float] = field(default_factory=dict)
+
+
+class RemovedError(Exception):
+    """The job has been removed meanwhile."""
+
+
+class Jobs:
+    """The queue and its thread.
+
+    Args:
+        folder: where recordings and results are kept; what is there from before is taken up again.
+        model: predicts.
+    """
+
+    def __init__(self, folder: Path, model: Model) -> None:
+        self.folder = folder
+        self._model = model
+        self._lock = Lock()
+        self._queue: SimpleQueue[Job | None] = SimpleQueue()
+        self._jobs: dict[str, Job] = {}
+        for path in sorted(folder.glob("*/job.json")):
+            self._take_up(path)
+        self._thread = Thread(target=self._work, name="jobs", daemon=True)
+        self._thread.start()
+
+    def _take_up(self, path: Path) -> None:
+        job = Job(**json.loads(path.read_text(encoding="utf-8")))
+        if job.state == "uploading" or (job.state in {"waiting", "running"} and not self._upload(job).is_file()):
+            shutil.rmtree(path.parent)
+            return
+        self._jobs[job.id] = job
+        if job.state in {"waiting", "running"}:
+            self.start(job)
+
+    def all(self) -> list[Job]:
+        """The jobs, the latest first."""
+        with self._lock:
+            return sorted(self._jobs.values(), key=lambda job: job.id, reverse=True)
+
+    def get(self, name: str) -> Job:
+        """A job by its id.
+
+        Raises:
+            KeyError: if there is none.
+        """
+        with self._lock:
+            return self._jobs[name]
+
+    def add(self, name: str) -> tuple[Job, Path]:
+        """A new job for a recording of this file name, and where its content belongs before it is started."""
+        job = Job(f"{datetime.now():%Y%m%d-%H%M%S-%f}-{token_hex(4)}", Path(name).name or "recording")
+        (self.folder / job.id).mkdir(parents=True)
+        self._note(job)
+        with self._lock:
+            self._jobs[job.id] = job
+        return job, self._upload(job)
+
+    def start(self, job: Job) -> None:
+        """Put a job whose recording is there at the end of the queue."""
+        job.state, job.stages = "waiting", {}
+        self._note(job)
+        self._queue.put(job)
+
+    def remove(self, name: str) -> None:
+        """Delete a job with all its files; if it runs, it stops.
+
+        Raises:
+            KeyError: if there is none.
+        """
+        with self._lock:
+            job = self._jobs.pop(name)
+            running = job.state == "running"
+        if not running:  # else its thread does it
+            shutil.rmtree(self.folder / job.id, ignore_errors=True)
+
+    def file(self, job: Job, name: Literal["copy", "page.html"]) -> Path:
+        """A file of a finished job."""
+        return self.folder / job.id / name
+
+    def copy_kind(self, job: Job) -> str:
+        """The media type of the small copy; "" for a transcript, which has none."""
+        copy = self.file(job, "copy")
+        return kind_of(probe(copy)) if copy.is_file() else ""
+
+    def result(self, job: Job) -> Prediction:
+        """The trace of a finished job."""
+        return read_json(self.folder / job.id / "result.json")
+
+    def recording(self, job: Job) -> Path:
+        """The recording itself, or its small copy once it is deleted."""
+        upload = self._upload(job)
+        return upload if upload.is_file() else self.file(job, "copy")
+
+    def close(self) -> None:
+        """End the thread and delete all recordings; what was not finished is lost."""
+        with self._lock:
+            unfinished = [job.id for job in self._jobs.values() if job.state not in {"done", "failed"}]
+        for name in unfinished:
+            self.remove(name)
+        self._queue.put(None)
+        self._thread.join()
+        for job in self.all():
+            self._upload(job).unlink(missing_ok=True)
+
+    def _upload(self, job: Job) -> Path:
+        return self.folder / job.id / f"upload{Path(job.name).suffix.lower()}"
+
+    def _note(self, job: Job) -> None:
+        with written_whole(self.folder / job.id / "job.json") as path:
+            path.write_text(json.dumps(asdict(job), ensure_ascii=False), encoding="utf-8")
+
+    def _work(self) -> None:
+        while (job := self._queue.get()) is not None:
+            with self._lock:
+                if job.id not in self._jobs:
+                    continue
+                job.state = "running"
+            try:
+                self._run(job)
+            except RemovedError:
+                shutil.rmtree(self.folder / job.id, ignore_errors=True)
+                continue
+            except (MediaError, MissingWeightsError, OSError, ValueError) as error:
+                job.state, job.message = "failed", str(error).replace(str(self._upload(job)), job.name)
+            except Exception as error:  # one recording must not stop the others, whatever it is
+                job.state, job.message = "failed", f"{type(error).__name__}: {error} (a fault in vatrace: please report it)"
+            self._finish(job)
+
+    def _run(self, job: Job) -> None:
+        """Predict, and write everything, the result last."""
+        source, folder = self._upload(job), self.folder / job.id
+
+        def progress(stage: str, share: float) -> None:
+            if job.id not in self._jobs:
+                raise RemovedError
+            job.stages = job.stages | {stage: share}  # whoever reads the old one is not disturbed
+
+        prediction = self._model.predict(source, explain=True, progress=progress)
+        named = replace(prediction, source=Path(job.name))
+        element = ""
+        if source.suffix not in TRANSCRIPT_SUFFIXES:
+            info = probe(source)
+            write_preview(info, folder / "copy", lambda share: progress("report", share))
+            element = media_element(kind_of(info), "copy")
+        write_page(named, folder / "page.html", element)
+        progress("report", 1.0)
+        with written_whole(folder / "result.json") as path:
+            write_json(named, path)
+        job.state, job.message = "done", summary(named)
+
+    def _finish(self, job: Job) -> None:
+        with self._lock:
+            removed = job.id not in self._jobs
+        if removed:
+            shutil.rmtree(self.folder / job.id, ignore_errors=True)
+        else:
+            self._note(job)

@@ -1,0 +1,177 @@
+"""The local page: recordings are dropped on it, predicted one after the other, and looked at.
+
+It answers this machine only, and only those who know the token in its address.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import asdict, replace
+from pathlib import Path
+from shutil import disk_usage
+from typing import Annotated, Any
+
+from fastapi import APIRouter, FastAPI, HTTPException, Query, Request, Response
+from fastapi.responses import FileResponse
+from starlette.background import BackgroundTask
+from starlette.concurrency import run_in_threadpool
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+
+from vatrace.overlay import write_overlay
+from vatrace.prediction import Prediction
+from vatrace.report import embedded, write_page, write_picture
+from vatrace.web.jobs import Job, Jobs
+from vatrace.writers import FORMATS, check_formats
+
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; frame-src 'self'; img-src 'self' data:; "
+    "media-src 'self'; form-action 'none'; base-uri 'none'; frame-ancestors 'none'"
+)
+REPORT_POLICY = "frame-ancestors 'self'; base-uri 'none'; form-action 'none'"
+"""Reports bring their own policy for what they load."""
+
+ASSETS = {"index.html": "text/html", "index.js": "text/javascript", "index.css": "text/css", "page.css": "text/css"}
+SPARE = 1 << 30
+"""Bytes of the disk that an upload leaves free."""
+
+
+def make_app(jobs: Jobs, token: str, max_upload: int) -> FastAPI:
+    """The application.
+
+    Args:
+        jobs: the queue; closed with the application.
+        token: first part of every path.
+        max_upload: bytes of the largest recording.
+    """
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        await run_in_threadpool(jobs.close)
+
+    app = FastAPI(title="vatrace", docs_url=None, redoc_url=None, openapi_url=None, lifespan=lifespan)
+    # the page of another site can be made to have any name, but not that of this machine
+    app.add_middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost"])
+    app.middleware("http")(_guarded)
+    app.include_router(_routes(jobs, max_upload), prefix=f"/{token}")
+    return app
+
+
+async def _guarded(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
+    """Headers that keep pages to themselves."""
+    response = await call_next(request)
+    response.headers.setdefault("Content-Security-Policy", POLICY)
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    response.headers["Referrer-Policy"] = "no-referrer"  # it would carry the token
+    response.headers["Cross-Origin-Resource-Policy"] = "same-origin"
+    response.headers["Cache-Control"] = "no-store"
+    return response
+
+
+def _routes(jobs: Jobs, max_upload: int) -> APIRouter:
+    routes = APIRouter()
+
+    def find(name: str, finished: bool = False) -> Job:
+        try:
+            job = jobs.get(name)
+        except KeyError as error:
+            raise HTTPException(404, "no such recording: it has been removed") from error
+        if finished and job.state != "done":
+            raise HTTPException(409, f"{job.name} is not finished")
+        return job
+
+    @routes.get("/")
+    def index() -> FileResponse:
+        return _asset("index.html")
+
+    @routes.get("/assets/{name}")
+    def asset(name: str) -> FileResponse:
+        return _asset(name)
+
+    @routes.get("/jobs")
+    def list_jobs() -> dict[str, Any]:
+        downloads = [*(name for name in FORMATS if _possible(name)), "png", "html", "overlay"]
+        return {"jobs": [asdict(job) for job in jobs.all()], "downloads": downloads, "max_upload": max_upload}
+
+    @routes.post("/jobs", status_code=201)
+    async def upload(request: Request, name: Annotated[str, Query(min_length=1, max_length=255)]) -> dict[str, Any]:
+        size = int(request.headers.get("content-length", 0))
+        free = disk_usage(jobs.folder).free - SPARE
+        if size > max_upload:
+            raise HTTPException(413, f"{name}: larger than {max_upload / 1e9:.3g} GB (see --max-upload)")
+        if size > free:
+            raise HTTPException(507, f"{name}: there is no room for it on the disk ({max(free, 0) / 1e9:.3g} GB)")
+        job, path = jobs.add(name)
+        try:
+            received = 0
+            with path.open("wb") as file:
+                async for chunk in request.stream():
+                    received += len(chunk)
+                    if received > min(max_upload, free):
+                        raise HTTPException(413, f"{name}: larger than it said")
+                    await run_in_threadpool(file.write, chunk)
+        except BaseException:
+            jobs.remove(job.id)
+            raise
+        jobs.start(job)
+        return asdict(job)
+
+    @routes.delete("/jobs/{name}", status_code=204)
+    def remove(name: str) -> None:
+        find(name)
+        jobs.remove(name)
+
+    @routes.get("/jobs/{name}/page")
+    def page(name: str) -> FileResponse:
+        path = jobs.file(find(name, finished=True), "page.html")
+        return FileResponse(path, media_type="text/html", headers={"Content-Security-Policy": REPORT_POLICY})
+
+    @routes.get("/jobs/{name}/copy")
+    def copy(name: str) -> FileResponse:
+        job = find(name, finished=True)
+        return FileResponse(jobs.file(job, "copy"), media_type=jobs.copy_kind(job))
+
+    @routes.get("/jobs/{name}/download/{kind}")
+    def download(name: str, kind: str) -> FileResponse:
+        job = find(name, finished=True)
+        suffix = FORMATS[kind].suffix if kind in FORMATS else {"overlay": "overlay.mp4"}.get(kind, kind)
+        with tempfile.NamedTemporaryFile(prefix="vatrace-", suffix=f".{suffix}", delete=False) as file:
+            path = Path(file.name)
+        try:
+            _write(jobs.result(job), kind, jobs.recording(job), path)
+        except (OSError, ValueError) as error:
+            path.unlink(missing_ok=True)
+            raise HTTPException(400, str(error).replace(str(jobs.recording(job)), job.name)) from error
+        return FileResponse(path, filename=f"{Path(job.name).stem}.{suffix}", background=BackgroundTask(path.unlink))
+
+    return routes
+
+
+def _asset(name: str) -> FileResponse:
+    if name not in ASSETS:
+        raise HTTPException(404)
+    return FileResponse(Path(__file__).parent / name, media_type=ASSETS[name])
+
+
+def _possible(name: str) -> bool:
+    try:
+        check_formats([name])
+    except ImportError:
+        return False
+    return True
+
+
+def _write(prediction: Prediction, kind: str, recording: Path, path: Path) -> None:
+    """Write a download; films are made of the `recording`."""
+    if kind == "png":
+        write_picture(prediction, path)
+    elif kind == "html":
+        write_page(prediction, path, embedded(recording) if recording.is_file() else "")
+    elif kind == "overlay":
+        write_overlay(replace(prediction, source=recording), path)
+    elif kind in FORMATS and _possible(kind):
+        FORMATS[kind].write(prediction, path)
+    else:
+        raise ValueError(f"{kind}: no such format")

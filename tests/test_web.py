@@ -1,0 +1,226 @@
+"""The local page in a real browser, served by a real server."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import av
+import pandas as pd
+import pytest
+from PIL import Image
+
+from browser import Opened, open_page
+from vatrace.weights import find_whisper
+
+
+@dataclass
+class Server:
+    process: subprocess.Popen[str]
+    address: str
+    folder: Path
+
+    def get(self, path: str) -> tuple[int, dict[str, str], bytes]:
+        return fetch(self.address + path)
+
+    def jobs(self) -> list[dict]:
+        return json.loads(self.get("jobs")[2])["jobs"]
+
+    def upload(self, path: Path) -> str:
+        request = urllib.request.Request(f"{self.address}jobs?name={path.name}", path.read_bytes(), method="POST")
+        with urllib.request.urlopen(request) as response:
+            return json.loads(response.read())["id"]
+
+    def wait(self, name: str, states: tuple[str, ...] = ("done", "failed"), seconds: float = 120) -> dict:
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            job = next(job for job in self.jobs() if job["id"] == name)
+            if job["state"] in states:
+                return job
+            time.sleep(0.1)
+        raise AssertionError(job)
+
+    def end(self) -> int:
+        self.process.send_signal(signal.SIGINT)
+        return self.process.wait(timeout=60)
+
+
+def fetch(address: str, **headers: str) -> tuple[int, dict[str, str], bytes]:
+    try:
+        with urllib.request.urlopen(urllib.request.Request(address, headers=headers)) as response:
+            return response.status, dict(response.headers), response.read()
+    except urllib.error.HTTPError as error:
+        return error.code, dict(error.headers), error.read()
+
+
+def serve(folder: Path, *arguments: str) -> Server:
+    command = [sys.executable, "-m", "vatrace.cli", "serve", "--port", "0", "--no-browser", "--folder", str(folder), *arguments]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    return Server(process, process.stdout.readline().strip(), folder)
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Server]:
+    server = serve(tmp_path / "results")
+    yield server
+    if server.process.poll() is None:
+        assert server.end() == 0
+
+
+def still(path: Path) -> Path:
+    Image.new("RGB", (64, 64), "grey").save(path)
+    return path
+
+
+@pytest.fixture
+def opened(server: Server) -> Iterator[Opened]:
+    with open_page(server.address, viewport={"width": 1200, "height": 900}) as opened:
+        yield opened
+        assert not opened.complaints
+        assert all(request.startswith((server.address, "data:")) for request in opened.requests)  # nothing leaves the machine
+
+
+def test_a_recording_is_dropped_predicted_looked_at_and_downloaded(
+    server: Server, opened: Opened, talking: Path, tmp_path: Path
+) -> None:
+    find_whisper()
+    page = opened.page
+    page.set_input_files("#files", talking)
+    opened.wait("document.querySelector('#jobs .done')", 120)
+    assert "valence" in page.inner_text("#jobs .message")
+    page.click("button:text-is('Look')")
+    frame = page.frame_locator("#frame")
+    frame.locator("canvas").nth(3).wait_for()
+    assert frame.locator("h1").inner_text() == talking.name
+    video = next(frame for frame in page.frames if "/page" in frame.url)
+    end = time.monotonic() + 10
+    while not video.evaluate("document.querySelector('video').readyState >= 2"):
+        assert time.monotonic() < end
+        page.wait_for_timeout(50)
+    video.evaluate("seek(2)")
+    assert video.evaluate("document.querySelector('video').currentTime") == 2
+    with page.expect_download() as download:
+        page.click(".downloads >> text=csv")
+    download.value.save_as(tmp_path / "a.csv")
+    assert download.value.suggested_filename == f"{talking.stem}.csv"
+    table = pd.read_csv(tmp_path / "a.csv")
+    assert len(table) == pytest.approx(40, abs=1) and table["face"].mean() > 0.9 and "face_share" in table
+    page.click("button:text-is('Delete')")
+    opened.wait("!document.querySelector('#jobs li')")
+    assert not page.is_visible("#frame") and not any(server.folder.iterdir())
+
+
+def test_files_that_can_not_be_used_are_named_and_stop_nobody(opened: Opened, tmp_path: Path) -> None:
+    (tmp_path / "talk.mp4").write_text("no video at all")
+    (tmp_path / "empty.mp4").touch()
+    still(tmp_path / "face.png")
+    opened.page.set_input_files("#files", [tmp_path / name for name in ("talk.mp4", "empty.mp4", "face.png")])
+    opened.wait("document.querySelectorAll('#jobs .failed').length === 2 && document.querySelector('#jobs .done')", 60)
+    text = opened.page.inner_text("#jobs")
+    assert "talk.mp4: not a video, sound or picture" in text and "empty.mp4: the file is empty" in text
+    assert str(tmp_path) not in text and "upload" not in text
+    opened.page.click("button:text-is('Look')")
+    opened.page.frame_locator("#frame").locator("img[alt='The picture']").wait_for()
+
+
+def test_all_downloads_are_what_they_say(server: Server, talking: Path, tmp_path: Path) -> None:
+    name = server.upload(talking)
+    assert server.wait(name)["state"] == "done"
+    kinds = json.loads(server.get("jobs")[2])["downloads"]
+    assert kinds == ["csv", "parquet", "json", "elan", "textgrid", "vtt", "png", "html", "overlay"]
+    found = {kind: server.get(f"jobs/{name}/download/{kind}") for kind in kinds}
+    assert {status for status, _, _ in found.values()} == {200}
+    assert f'filename="{talking.stem}.eaf"' in found["elan"][1]["content-disposition"]
+    assert found["elan"][2].startswith(b"<?xml") and found["png"][2].startswith(b"\x89PNG")
+    assert found["parquet"][2].startswith(b"PAR1") and b"data:video/mp4" in found["html"][2]
+    (tmp_path / "o.mp4").write_bytes(found["overlay"][2])
+    with av.open(str(tmp_path / "o.mp4")) as film:
+        assert film.streams.video[0].height > film.streams.video[0].width * 0.28
+    assert server.get(f"jobs/{name}/download/exe")[0] == 400
+    status, headers, body = fetch(f"{server.address}jobs/{name}/copy", Range="bytes=0-9")
+    assert (status, len(body), headers["content-type"]) == (206, 10, "video/mp4")
+
+
+def test_only_this_machine_with_the_token_is_answered(server: Server) -> None:
+    root, _, _ = server.address.rstrip("/").rpartition("/")
+    assert fetch(root + "/")[0] == fetch(root + "/jobs")[0] == fetch(root + "/wrong/jobs")[0] == 404
+    assert fetch(server.address, Host="evil.example")[0] == 400
+    status, headers, _ = server.get("")
+    assert status == 200 and "default-src 'none'" in headers["content-security-policy"]
+    assert headers["referrer-policy"] == "no-referrer" and headers["cache-control"] == "no-store"
+    assert server.get("assets/../jobs.py")[0] == server.get("assets/jobs.py")[0] == server.get("openapi.json")[0] == 404
+    assert server.get("jobs/nobody/page")[0] == 404
+
+
+def test_a_name_with_a_path_in_it_stays_in_the_folder(server: Server, tmp_path: Path) -> None:
+    still(tmp_path / "face.png")
+    address = f"{server.address}jobs?name=..%2F..%2Fevil.png"
+    with urllib.request.urlopen(
+        urllib.request.Request(address, (tmp_path / "face.png").read_bytes(), method="POST")
+    ) as response:
+        name = json.loads(response.read())["id"]
+    assert server.wait(name)["name"] == "evil.png"
+    assert {path.name for path in tmp_path.iterdir()} == {"face.png", "results"}
+
+
+def test_a_restart_loses_no_result_and_keeps_no_recording(tmp_path: Path) -> None:
+    server = serve(tmp_path / "results")
+    done = server.upload(still(tmp_path / "face.png"))
+    assert server.wait(done)["state"] == "done"
+    assert server.end() == 0
+    assert not list(server.folder.rglob("upload*"))
+    again = serve(tmp_path / "results")
+    assert again.address != server.address
+    assert [job["id"] for job in again.jobs()] == [done]
+    assert again.get(f"jobs/{done}/page")[0] == again.get(f"jobs/{done}/download/csv")[0] == 200
+    again.process.kill()
+    again.process.wait()
+
+
+def test_killed_hard_it_takes_up_what_was_waiting(tmp_path: Path, talking: Path) -> None:
+    server = serve(tmp_path / "results")
+    name = server.upload(talking)
+    server.process.kill()
+    server.process.wait()
+    again = serve(tmp_path / "results")
+    assert again.wait(name)["state"] == "done"
+    assert again.end() == 0
+
+
+def test_what_runs_or_waits_can_be_cancelled(server: Server, talking: Path, tmp_path: Path) -> None:
+    first, second, third = server.upload(talking), server.upload(talking), server.upload(still(tmp_path / "face.png"))
+    server.wait(first, ("running",))
+    for name in (first, second):
+        urllib.request.urlopen(urllib.request.Request(f"{server.address}jobs/{name}", method="DELETE"))
+    assert server.wait(third)["state"] == "done"
+    assert [job["id"] for job in server.jobs()] == [third]
+    end = time.monotonic() + 10
+    while {path.name for path in server.folder.iterdir()} != {third}:
+        assert time.monotonic() < end
+        time.sleep(0.1)
+
+
+def test_what_is_too_large_is_refused(tmp_path: Path) -> None:
+    server = serve(tmp_path / "results", "--max-upload", "0.00001")
+    (tmp_path / "large.mp4").write_bytes(bytes(20_000))
+    with open_page(server.address) as opened:
+        opened.page.set_input_files("#files", tmp_path / "large.mp4")
+        opened.wait("document.querySelector('#complaints li')")
+        assert "large.mp4: larger than 1e-05 GB (see --max-upload)" in opened.page.inner_text("#complaints")
+    assert server.jobs() == [] and server.end() == 0
+
+
+def test_a_port_that_is_taken_is_named(server: Server, tmp_path: Path) -> None:
+    port = server.address.split(":")[2].split("/")[0]
+    command = [sys.executable, "-m", "vatrace.cli", "serve", "--port", port, "--no-browser", "--folder", str(tmp_path)]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert result.returncode == 1 and f"port {port}: can't listen there" in result.stderr and "Traceback" not in result.stderr
