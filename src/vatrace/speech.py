@@ -120,7 +120,7 @@ class Listener:
         start, end = spans[0][0], spans[-1][1]
         frames, encoded, num_mels = self.encode(audio[round(start * SAMPLING_RATE) : round(end * SAMPLING_RATE)])
         start += offset
-        words = self._words(encoded, num_mels, start) if transcribe else []
+        words = self.words(encoded, num_mels, start) if transcribe else []
         return SpeechWindow(start, frames, [(a + offset, b + offset) for a, b in spans], words)
 
     def encode(self, audio: NDArray[np.float32]) -> tuple[NDArray[np.float32], Any, int]:
@@ -139,7 +139,8 @@ class Listener:
         num_frames = -(-len(audio) * FRAME_RATE // SAMPLING_RATE)
         return np.array(encoded)[0, :num_frames].astype(np.float32), encoded, mels.shape[-1]
 
-    def _words(self, encoded: Any, num_mels: int, start: float) -> list[Word]:
+    def words(self, encoded: Any, num_mels: int, start: float) -> list[Word]:
+        """What is said in a stretch of sound that begins at `start` seconds, by what `encode` gives of it."""
         from faster_whisper.transcribe import merge_punctuations
 
         prompt = self._whisper.get_prompt(self._tokenizer, [], without_timestamps=True)

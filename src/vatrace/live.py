@@ -1,0 +1,141 @@
+"""Pictures and sound as they arrive, to a `Streamer` that takes its time: what it can't keep up with is left out, and said."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from dataclasses import dataclass
+from threading import Condition, Thread
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from vatrace.media import SAMPLING_RATE
+from vatrace.stream import RATE, Streamer, Value
+
+HOP_DUR = 0.5
+"""Seconds of sound that are heard together if there is time."""
+MAX_BACKLOG = 4.0
+"""Seconds of sound that may wait; what is older is heard as silence."""
+SLOW = 0.75
+"""Share of the pictures that arrive, or of RATE, below which looking counts as too slow."""
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How well the machine keeps up.
+
+    Attributes:
+        pictures: that were looked at in a second.
+        sound_lag: seconds by which hearing was behind at last.
+        note: what the user should know; "" if all is well.
+    """
+
+    pictures: float
+    sound_lag: float
+    note: str
+
+
+class Feed:
+    """Takes pictures and sound at any pace and never makes who brings them wait. It ends with `close`.
+
+    Args:
+        streamer: does the work, in two threads.
+    """
+
+    def __init__(self, streamer: Streamer) -> None:
+        self._streamer = streamer
+        self._ready = Condition()
+        self._picture: tuple[Image.Image, float] | None = None
+        self._sound: deque[NDArray[np.float32]] = deque()
+        self._arrived: deque[float] = deque(maxlen=50)
+        self._looked: deque[float] = deque(maxlen=50)
+        self._dropped, self._lag = 0.0, 0.0
+        self._closed = False
+        self._error: BaseException | None = None
+        self._threads = [Thread(target=self._guarded, args=(work,), daemon=True) for work in (self._look, self._listen)]
+        for thread in self._threads:
+            thread.start()
+
+    def picture(self, image: Image.Image, moment: float) -> None:
+        """A picture taken at a moment in seconds since the start; it replaces one that still waits."""
+        with self._ready:
+            self._picture = (image, moment)
+            self._arrived.append(time.monotonic())
+            self._ready.notify_all()
+
+    def sound(self, samples: NDArray[np.float32]) -> None:
+        """The next 16 kHz mono sound (N,)."""
+        with self._ready:
+            self._sound.append(samples)
+            waiting = sum(map(len, self._sound)) / SAMPLING_RATE
+            if waiting > MAX_BACKLOG:
+                self._dropped += waiting
+                self._sound = deque([np.zeros_like(np.concatenate(self._sound))])
+            self._ready.notify_all()
+
+    def poll(self, now: float) -> tuple[list[Value], Pace]:
+        """What has become known since the last call, `now` being the seconds since the start.
+
+        Raises:
+            Exception: what ended one of the threads, if any did.
+        """
+        if self._error:
+            raise self._error
+        values = self._streamer.values(now)
+        with self._ready:
+            looked, arrived = _rate(self._looked), _rate(self._arrived)
+            lag, dropped, self._dropped = self._lag, self._dropped, 0.0
+        note = ""
+        if looked < SLOW * min(arrived, RATE) and len(self._looked) > 10:
+            note = f"this machine keeps up with {looked:.0f} pictures a second only"
+        if dropped:
+            note = f"{dropped:.0f} s of sound were left out: this machine can't keep up"
+        return values, Pace(looked, lag, note)
+
+    def close(self) -> None:
+        """End both threads."""
+        with self._ready:
+            self._closed = True
+            self._ready.notify_all()
+        for thread in self._threads:
+            thread.join()
+
+    def _guarded(self, work: object) -> None:
+        try:
+            work()  # type: ignore[operator]
+        except BaseException as error:  # it is raised where somebody listens
+            self._error = error
+
+    def _look(self) -> None:
+        earliest = 0.0
+        while True:
+            with self._ready:
+                self._ready.wait_for(lambda: self._closed or self._picture is not None)
+                if self._closed:
+                    return
+                (image, moment), self._picture = self._picture, None  # type: ignore[misc]
+            if moment < earliest:  # more often than the values is of no use
+                continue
+            earliest = moment + 0.8 / RATE
+            self._streamer.see(image, moment)
+            self._looked.append(time.monotonic())
+
+    def _listen(self) -> None:
+        while True:
+            with self._ready:
+                self._ready.wait_for(lambda: self._closed or sum(map(len, self._sound)) >= HOP_DUR * SAMPLING_RATE)
+                if self._closed:
+                    return
+                heard = np.concatenate(self._sound)
+                self._sound.clear()
+            started = time.monotonic()
+            self._streamer.hear(heard)
+            self._lag = time.monotonic() - started
+
+
+def _rate(moments: deque[float]) -> float:
+    """Events a second."""
+    kept = tuple(moments)
+    return (len(kept) - 1) / max(kept[-1] - kept[0], 1e-6) if len(kept) > 1 else 0.0

@@ -1,0 +1,94 @@
+"""The live trace, fed from a real clip as a camera and a microphone would."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from vatrace.demo import make_demo
+from vatrace.export import export_onnx
+from vatrace.media import SAMPLING_RATE, AudioReader, VideoReader
+from vatrace.models.affect import AffectModel, ModelConfig
+from vatrace.predict import load_model
+from vatrace.stream import MAX_WAIT, RATE, Streamer, Value
+
+
+@pytest.fixture(scope="module")
+def fusion(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An untrained streaming model."""
+    path = tmp_path_factory.mktemp("model") / "streaming.onnx"
+    export_onnx(AffectModel(ModelConfig(fusion_options={"reach": 50, "causal": True})), path, streaming=True)
+    return path
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """30 s of a man who seems to read aloud."""
+    path = tmp_path_factory.mktemp("demo") / "demo.mp4"
+    make_demo(path)
+    return path
+
+
+def follow(streamer: Streamer, video: Path, seconds: float, hop: float = 0.5) -> list[Value]:
+    """Pictures and sound in order of time, the sound in blocks."""
+    frames = [frame for frame in VideoReader(video, RATE) if frame.time < seconds]
+    sound = np.concatenate(list(AudioReader(video, 1.0)))[: round(seconds * SAMPLING_RATE)]
+    values: list[Value] = []
+    for start in np.arange(0, seconds, hop):
+        for frame in [frame for frame in frames if start <= frame.time < start + hop]:
+            streamer.see(frame.image, frame.time)
+        streamer.hear(sound[round(start * SAMPLING_RATE) : round((start + hop) * SAMPLING_RATE)])
+        values += streamer.values(start + hop)
+    return values
+
+
+def test_a_clip_is_followed_as_it_comes(fusion: Path, demo: Path) -> None:
+    streamer = Streamer(fusion)
+    values = follow(streamer, demo, 12.0)
+    np.testing.assert_allclose([value.time for value in values], np.arange(120) / RATE)
+    assert all(-1 <= value.valence <= 1 and -1 <= value.arousal <= 1 for value in values)
+    whole = load_model().predict(demo)
+    seen = np.array([value.presence["face"] for value in values])
+    heard = np.array([value.presence["voice"] for value in values])
+    assert (seen == whole.presence["face"][:120]).mean() > 0.95
+    assert (heard == whole.presence["voice"][:120]).mean() > 0.85  # speech is known a little after it has begun
+    understood = " ".join(word.text for word in streamer.words).lower()
+    assert "best of times" in understood and "worst of times" in understood
+    assert any(value.presence["words"] for value in values)
+    assert {value.low for value in values} == {None}
+
+
+def test_without_sound_nobody_waits_for_it(fusion: Path, demo: Path) -> None:
+    streamer = Streamer(fusion)
+    for frame in VideoReader(demo, RATE):
+        if frame.time > 3:
+            break
+        streamer.see(frame.image, frame.time)
+    values = streamer.values(3.0)
+    assert values[-1].time == pytest.approx(3.0 - MAX_WAIT - 0.1)
+    assert all(value.presence == {"face": True, "voice": False, "words": False} for value in values)
+    assert streamer.values(3.0) == []
+
+
+def test_a_face_that_is_gone_does_not_stay(fusion: Path, demo: Path) -> None:
+    streamer = Streamer(fusion)
+    frames = [frame for frame in VideoReader(demo, RATE) if frame.time < 1]
+    for frame in frames:
+        streamer.see(frame.image, frame.time)
+    blank = frames[0].image.point(lambda level: 0)
+    for index in range(10, 30):
+        streamer.see(blank, index / RATE)
+    seen = [value.presence["face"] for value in streamer.values(3.0 + MAX_WAIT)]
+    assert all(seen[:10]) and not any(seen[11:])
+
+
+def test_what_is_kept_does_not_grow(fusion: Path) -> None:
+    streamer = Streamer(fusion, transcribe=False)
+    rng = np.random.default_rng(0)
+    for second in range(40):
+        streamer.hear(rng.normal(0, 0.001, SAMPLING_RATE).astype(np.float32))
+        streamer.values(second + 1.0)
+    ears = streamer._ears
+    assert len(ears._sound) <= 12 * SAMPLING_RATE and len(ears.voice) <= 120
