@@ -13,13 +13,16 @@ from vatrace.media import SAMPLING_RATE, AudioReader, VideoReader
 from vatrace.models.affect import AffectModel, ModelConfig
 from vatrace.predict import load_model
 from vatrace.stream import MAX_WAIT, RATE, Streamer, Value
+from vatrace.weights import MissingWeightsError, package_file
+
+FACTS = {"rate": RATE, "win_len": 300}
 
 
 @pytest.fixture(scope="module")
 def fusion(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An untrained streaming model."""
     path = tmp_path_factory.mktemp("model") / "streaming.onnx"
-    export_onnx(AffectModel(ModelConfig(fusion_options={"reach": 50, "causal": True})), path, streaming=True)
+    export_onnx(AffectModel(ModelConfig(fusion_options={"reach": 50, "causal": True})), path, streaming=True, metadata=FACTS)
     return path
 
 
@@ -92,3 +95,10 @@ def test_what_is_kept_does_not_grow(fusion: Path) -> None:
         streamer.values(second + 1.0)
     ears = streamer._ears
     assert len(ears._sound) <= 12 * SAMPLING_RATE and len(ears.voice) <= 120
+
+
+def test_a_model_for_whole_recordings_is_refused_and_the_other_way_round(fusion: Path) -> None:
+    with pytest.raises(MissingWeightsError, match=r"fusion\.onnx: is for whole recordings, here one for a live"):
+        Streamer(package_file("fusion.onnx"))
+    with pytest.raises(MissingWeightsError, match=r"streaming\.onnx: is for a live stream, here one for whole recordings"):
+        load_model(fusion)

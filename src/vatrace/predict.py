@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Collection
 from pathlib import Path
@@ -11,15 +10,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from vatrace.encoders import DEFAULT_ENCODERS, FEATURE_DIMS
 from vatrace.explain import Explanation, modality_shares, recursion_changes
-from vatrace.intervals import HalfWidths, bounds, situations
+from vatrace.fusion_file import open_fusion
+from vatrace.intervals import bounds, situations
 from vatrace.media import MediaError, MediaInfo, probe
 from vatrace.perceive import Perceiver, Percept, Progress, Sight, Sound
 from vatrace.prediction import MODALITIES, Prediction
 from vatrace.timeline import num_steps, overlap_add, resample, resample_mask
 from vatrace.transcripts import TRANSCRIPT_SUFFIXES, Word, read_transcript
-from vatrace.weights import MissingWeightsError, onnx_session, package_file
 
 if TYPE_CHECKING:
     from vatrace.faces import Person
@@ -44,29 +42,8 @@ class Model:
 
     def __init__(self, fusion: Path | None = None, whisper: Path | None = None, threads: int | None = None) -> None:
         self._perceiver = Perceiver(whisper=whisper, threads=threads)
-        path = package_file("fusion.onnx") if fusion is None else fusion
-        if not path.is_file():
-            raise MissingWeightsError(f"{path}: no such model file")
-        try:
-            self._fusion = onnx_session(path, threads or os.cpu_count() or 1)
-            meta = self._fusion.get_modelmeta().custom_metadata_map
-            self.rate, self._win_len, outputs = float(meta["rate"]), int(meta["win_len"]), meta["outputs"]
-            dims = {value.name: value.shape[-1] for value in self._fusion.get_inputs()}
-            encoders = json.loads(meta.get("encoders", "{}"))
-            self._half_widths: HalfWidths = json.loads(meta.get("intervals", "{}"))
-        except Exception as error:  # ONNX Runtime has no public base class for what it raises
-            raise MissingWeightsError(
-                f"{path}: not a vatrace fusion model (ONNX with its rate, win_len and outputs)"
-            ) from error
-        if outputs != "valence,arousal":
-            raise MissingWeightsError(f"{path}: gives {outputs}, where valence,arousal is needed")
-        if dims != FEATURE_DIMS | {"valid": len(MODALITIES)}:
-            raise MissingWeightsError(f"{path}: not for these encoders, its inputs are {dims}")
-        for name, version in encoders.items():
-            if version != DEFAULT_ENCODERS[name].version:
-                raise MissingWeightsError(
-                    f"{path}: was trained on {name} features of {version}, this vatrace's are {DEFAULT_ENCODERS[name].version}"
-                )
+        self._fusion = open_fusion(fusion, "fusion.onnx", threads or os.cpu_count() or 1)
+        self.rate = self._fusion.rate
 
     def predict(
         self,
@@ -139,8 +116,8 @@ class Model:
         report("fusion", 1.0)
         values = passes[-1]
         ends = None
-        if self._half_widths:
-            low, high = bounds(values, situations(percept.valid, self.rate), self._half_widths)
+        if self._fusion.half_widths:
+            low, high = bounds(values, situations(percept.valid, self.rate), self._fusion.half_widths)
             ends = (_resample(low, self.rate, times), _resample(high, self.rate, times))
         return Prediction(
             source=source,
@@ -160,10 +137,10 @@ class Model:
 
         def apply(start: int, stop: int) -> NDArray[np.float32]:
             inputs = {name: values[None].astype(np.float32) for name, values in percept.features(start, stop).items()}
-            (recursions,) = self._fusion.run(["recursions"], inputs | {"valid": masks[None, start:stop]})
+            (recursions,) = self._fusion.session.run(["recursions"], inputs | {"valid": masks[None, start:stop]})
             return np.concatenate(np.asarray(recursions)[:, 0], axis=-1)  # (steps, 2 (R + 1))
 
-        joined = overlap_add(len(masks), self._win_len, self._win_len // 2, apply)
+        joined = overlap_add(len(masks), self._fusion.win_len, self._fusion.win_len // 2, apply)
         return joined.reshape(len(masks), -1, 2).transpose(1, 0, 2)
 
     def _explain(self, passes: NDArray[np.float64], percept: Percept, times: NDArray[np.float64]) -> Explanation:

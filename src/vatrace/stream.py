@@ -6,7 +6,6 @@ was said before, which count from when they are understood. Nothing waits withou
 
 from __future__ import annotations
 
-import json
 import os
 from collections import deque
 from dataclasses import dataclass, field
@@ -19,14 +18,15 @@ from numpy.typing import NDArray
 
 from vatrace.encoders import DEFAULT_ENCODERS, FEATURE_DIMS
 from vatrace.faces import REJOIN_SECONDS, FaceTracker, Track
-from vatrace.intervals import HalfWidths, bounds, situations
+from vatrace.fusion_file import open_fusion
+from vatrace.intervals import bounds, situations
 from vatrace.landmarker import Landmarker
 from vatrace.media import SAMPLING_RATE
 from vatrace.prediction import MODALITIES
 from vatrace.speech import FRAME_RATE, Listener, frames_on_grid
 from vatrace.timeline import TOLERANCE
 from vatrace.transcripts import Word
-from vatrace.weights import find_whisper, onnx_session
+from vatrace.weights import find_whisper
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -89,7 +89,7 @@ class Streamer:
         transcribe: whether words are written down.
 
     Raises:
-        MissingWeightsError: if Whisper's weights are missing.
+        MissingWeightsError: if Whisper's weights are missing, or `fusion` is not a streaming model for the package's encoders.
     """
 
     def __init__(
@@ -233,29 +233,22 @@ class _Fusion:
     """A streaming fusion model and what it remembers."""
 
     def __init__(self, file: Path | None, threads: int) -> None:
-        self._session = onnx_session("streaming.onnx" if file is None else file, threads)
-        facts = self._session.get_modelmeta().custom_metadata_map
-        self._half_widths: HalfWidths = json.loads(facts.get("intervals", "{}"))
-        inputs = {value.name: value for value in self._session.get_inputs()}
-        if "state_0" not in inputs:
-            raise ValueError(f"{file}: not a streaming model; export one with streaming=True")
-        self._state = {
-            name: np.zeros([1, *value.shape[1:]], np.float32) for name, value in inputs.items() if name.startswith("state_")
-        }
+        self._file = open_fusion(file, "streaming.onnx", threads)
+        self._state = {name: np.zeros(shape, np.float32) for name, shape in self._file.state_shapes.items()}
         self._past: deque[dict[str, bool]] = deque(maxlen=round(3 * RATE) + 1)
 
     def step(self, time: float, vectors: dict[str, NDArray[np.float32] | None]) -> Value:
         there = {name: vectors[name] is not None for name in MODALITIES}
         features = {name: _or_zeros(vectors[name], FEATURE_DIMS[name]) for name in MODALITIES}
         valid = np.array([[[there[name] for name in MODALITIES]]])
-        values, *state = self._session.run(None, features | {"valid": valid} | self._state)
+        values, *state = self._file.session.run(None, features | {"valid": valid} | self._state)
         self._state = dict(zip(self._state, state, strict=True))
         self._past.append(there)
         valence, arousal = np.asarray(values)[0, 0].astype(float)
         low = high = None
-        if self._half_widths:
+        if self._file.half_widths:
             past = {name: np.array([known[name] for known in self._past]) for name in MODALITIES}
-            ends = bounds(np.array([[valence, arousal]]), situations(past, RATE)[-1:], self._half_widths)
+            ends = bounds(np.array([[valence, arousal]]), situations(past, RATE)[-1:], self._file.half_widths)
             low, high = ((float(end[0, 0]), float(end[0, 1])) for end in ends)
         return Value(time, float(valence), float(arousal), there, low, high)
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from io import TextIOWrapper
 
 from vatrace import __version__
-from vatrace.cli import corpus, predict, serve, training
+from vatrace.cli import corpus, live, predict, serve, training
 from vatrace.cli.terminal import complain
 
 INTERRUPTED = 130
@@ -20,6 +20,7 @@ TOP_EPILOG = """examples:
   vatrace predict talk.mp4                       talk.csv and talk.png in this folder
   vatrace predict videos/ --out traces           every recording in a folder
   vatrace serve                                  a page in your browser to drop recordings on
+  vatrace live                                   follow a camera and a microphone
 
 with recordings of your own that are annotated:
   vatrace check corpus/                          what is wrong with it
@@ -43,6 +44,7 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     predict.add_parsers(commands)
     serve.add_parsers(commands)
+    live.add_parsers(commands)
     corpus.add_parsers(commands)
     training.add_parsers(commands)
     return parser

@@ -1,0 +1,108 @@
+"""Camera and microphone of this machine through FFmpeg, or a file at the pace at which it was recorded."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from threading import Event
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from vatrace.media import SAMPLING_RATE, AudioReader, MediaError, VideoReader, probe
+
+CAMERAS = {"linux": ("v4l2", "/dev/video{}"), "darwin": ("avfoundation", "{}:none"), "win32": ("dshow", "video={}")}
+MICROPHONES = {"linux": ("alsa", "{}"), "darwin": ("avfoundation", "none:{}"), "win32": ("dshow", "audio={}")}
+"""FFmpeg's input devices by system, and what they call a device with a number or name."""
+BLOCK_DUR = 0.1
+"""Seconds of sound that are given out together."""
+
+
+def is_file(name: str) -> bool:
+    """Whether a camera or microphone is a file."""
+    return Path(name).is_file()
+
+
+def pictures(camera: str, start: float, stop: Event) -> Iterator[tuple[Image.Image, float]]:
+    """Pictures and when they were taken, in seconds after `start`.
+
+    Args:
+        camera: a number or name of a device, or a video file.
+        start: on `time.monotonic`'s clock.
+        stop: ends it.
+
+    Raises:
+        MediaError: if it can't be opened or read.
+    """
+    if is_file(camera):
+        probe(Path(camera))
+        for frame in VideoReader(Path(camera), 30.0):
+            if stop.wait(max(start + frame.time - time.monotonic(), 0)):
+                return
+            yield frame.image, frame.time
+        return
+    with _device("camera", camera, CAMERAS) as container:
+        for frame in _decoded(container, container.streams.video, "camera", camera):
+            if stop.is_set():
+                return
+            yield frame.to_image(), time.monotonic() - start
+
+
+def sound(microphone: str, start: float, stop: Event) -> Iterator[NDArray[np.float32]]:
+    """16 kHz mono blocks (N,), the first from `start` on: silence until the device gives its first.
+
+    Args:
+        microphone: a name of a device, or a file with sound.
+        start: on `time.monotonic`'s clock.
+        stop: ends it.
+
+    Raises:
+        MediaError: if it can't be opened or read.
+    """
+    if is_file(microphone):
+        position = 0.0
+        for block in AudioReader(Path(microphone), BLOCK_DUR):
+            position += len(block) / SAMPLING_RATE
+            if stop.wait(max(start + position - time.monotonic(), 0)):
+                return
+            yield block
+        return
+    import av
+
+    resampler = av.AudioResampler(format="fltp", layout="mono", rate=SAMPLING_RATE)
+    with _device("microphone", microphone, MICROPHONES) as container:
+        yield np.zeros(round((time.monotonic() - start) * SAMPLING_RATE), np.float32)
+        for frame in _decoded(container, container.streams.audio, "microphone", microphone):
+            if stop.is_set():
+                return
+            for part in resampler.resample(frame):
+                yield part.to_ndarray()[0]
+
+
+def _device(kind: str, name: str, devices: dict[str, tuple[str, str]]) -> Any:
+    import av
+
+    if sys.platform not in devices:
+        raise MediaError(f"{kind} {name}: no way is known to open one on {sys.platform}; give a file")
+    container_format, pattern = devices[sys.platform]
+    address = name if Path(name).is_absolute() else pattern.format(name)
+    try:
+        return av.open(address, format=container_format)
+    except (av.FFmpegError, OSError, ValueError) as error:
+        reason = (getattr(error, "strerror", None) or str(error)).lower()
+        raise MediaError(f"{kind} {name}: can't be opened ({address}: {reason})") from error
+
+
+def _decoded(container: Any, streams: Any, kind: str, name: str) -> Iterator[Any]:
+    import av
+
+    if not streams:
+        raise MediaError(f"{kind} {name}: gives nothing of the kind")
+    try:
+        yield from container.decode(streams[0])
+    except av.FFmpegError as error:
+        raise MediaError(f"{kind} {name}: it has ended ({(error.strerror or str(error)).lower()})") from error

@@ -1,0 +1,207 @@
+"""The command live."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import math
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from statistics import median
+from threading import Event, Thread
+from typing import IO, TYPE_CHECKING, Any
+
+from vatrace.cli.terminal import refuse_existing
+from vatrace.prediction import MODALITIES
+
+if TYPE_CHECKING:
+    from vatrace.live import Feed, Pace
+    from vatrace.stream import Value
+
+EPILOG = """examples:
+  vatrace live                                  camera 0 and the default microphone, until ctrl-C
+  vatrace live --camera 1 --microphone none     the face alone
+  vatrace live --out session.csv                also keeps the values
+  vatrace live --camera talk.mp4                a file, at the pace at which it was recorded
+
+On a terminal it shows the values; into a pipe it writes CSV. Pictures and sound are not kept. Voice and words are heard a
+moment later than the face is seen; values wait for the voice, up to 1.5 s, and words count from when they are understood.
+"""
+POLL = 0.05
+"""Seconds between looks for new values."""
+LAST_DUR = 2.0
+"""Seconds in which the last values still come once a file has ended."""
+BAR = 41
+"""Characters from -1 to 1."""
+
+
+def add_parsers(commands: Any) -> None:
+    """Add live to the commands."""
+    live = commands.add_parser(
+        "live",
+        help="follow a camera and a microphone",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        description="Show valence and arousal of who is in front of the camera, ten times a second.",
+    )
+    live.add_argument("--camera", default="0", metavar="NAME", help="number or name, a video file, or none (default: 0)")
+    live.add_argument(
+        "--microphone", metavar="NAME", help="name, a file, or none (default: the default one, or that of the file)"
+    )
+    live.add_argument("--seconds", type=float, metavar="S", help="stop after so long")
+    live.add_argument("--out", type=Path, metavar="FILE", help="a CSV file for the values")
+    live.add_argument("--overwrite", action="store_true", help="replace the file if it is there already")
+    live.add_argument("--model", type=Path, metavar="PATH", help="a streaming fusion model in ONNX (default: the package's)")
+    live.add_argument("--whisper", type=Path, metavar="DIR", help="Whisper tiny.en in CTranslate2 form (default: look for it)")
+    live.set_defaults(run=run_live)
+
+
+def run_live(args: argparse.Namespace) -> int:
+    """The live command."""
+    from vatrace.capture import is_file
+    from vatrace.live import Feed
+    from vatrace.stream import Streamer
+
+    microphone = args.microphone or (args.camera if is_file(args.camera) else "default")
+    if args.camera == microphone == "none":
+        raise ValueError("neither camera nor microphone: nothing to follow")
+    if args.out is not None:
+        refuse_existing([args.out], args.overwrite)
+    streamer = Streamer(fusion=args.model, whisper=args.whisper)
+    with ExitStack() as stack:
+        outputs = [stack.enter_context(args.out.open("w", newline="", encoding="utf-8"))] if args.out else []
+        if not sys.stdout.isatty():
+            outputs.append(sys.stdout)
+        feed = Feed(streamer)
+        stack.callback(feed.close)
+        start = time.monotonic()
+        capture = stack.enter_context(_captured(feed, args.camera, microphone, start))
+        show = stack.enter_context(_screen())
+        delays: list[float] = []
+        rows, end = Rows(outputs), args.seconds or math.inf
+        with suppress(KeyboardInterrupt):
+            while (now := time.monotonic() - start) < end:
+                if capture.error:
+                    raise capture.error
+                if capture.ended:
+                    end = min(end, now + LAST_DUR)
+                values, pace = feed.poll(now)
+                rows.write(values)
+                delays += [now - value.time for value in values]
+                show(values, pace, delays[-100:])
+                time.sleep(POLL)
+    if delays:
+        print(f"{rows.number} values, median delay {median(delays):.2f} s", file=sys.stderr)
+    return 0
+
+
+class Rows:
+    """Values as CSV, a row each, at once."""
+
+    def __init__(self, files: list[IO[str]]) -> None:
+        self.number = 0
+        self._files = files
+        self._writers = [csv.writer(file) for file in files]
+        for writer in self._writers:
+            columns = ["valence_low", "valence_high", "arousal_low", "arousal_high"]
+            writer.writerow(["time", "valence", "arousal", *MODALITIES, *columns, "reliable"])
+
+    def write(self, values: list[Value]) -> None:
+        """Add rows."""
+        for value in values:
+            there = [int(value.presence[name]) for name in MODALITIES]
+            ends = [""] * 4 if value.low is None or value.high is None else _ends(value.low, value.high)
+            row = [f"{value.time:.1f}", f"{value.valence:.4f}", f"{value.arousal:.4f}", *there, *ends, int(any(there))]
+            for writer in self._writers:
+                writer.writerow(row)
+        self.number += len(values)
+        for file in self._files:
+            file.flush()
+
+
+def _ends(low: tuple[float, float], high: tuple[float, float]) -> list[str]:
+    return [f"{end:.4f}" for pair in zip(low, high, strict=True) for end in pair]
+
+
+class Capture:
+    """Threads that bring pictures and sound.
+
+    Attributes:
+        error: what ended one of them.
+        ended: whether all have come to the end of their files.
+    """
+
+    def __init__(self) -> None:
+        self.error: BaseException | None = None
+        self.ended = False
+
+
+@contextmanager
+def _captured(feed: Feed, camera: str, microphone: str, start: float) -> Iterator[Capture]:
+    from vatrace.capture import pictures, sound
+
+    capture, stop = Capture(), Event()
+
+    def look() -> None:
+        for image, moment in pictures(camera, start, stop):
+            feed.picture(image, moment)
+
+    def listen() -> None:
+        for block in sound(microphone, start, stop):
+            feed.sound(block)
+
+    def guarded(work: Any) -> None:
+        try:
+            work()
+        except BaseException as error:  # raised where the values are waited for
+            capture.error = error
+
+    works = [work for work, name in ((look, camera), (listen, microphone)) if name != "none"]
+    threads = [Thread(target=guarded, args=(work,), daemon=True) for work in works]
+    for thread in threads:
+        thread.start()
+
+    def watch() -> None:
+        for thread in threads:
+            thread.join()
+        capture.ended = True
+
+    Thread(target=watch, daemon=True).start()
+    try:
+        yield capture
+    finally:
+        stop.set()
+
+
+@contextmanager
+def _screen() -> Iterator[Any]:
+    """Something that shows the latest values: bars on a terminal, nothing into a pipe."""
+    if not sys.stdout.isatty():
+        yield lambda values, pace, delays: None
+        return
+    from rich.live import Live
+    from rich.text import Text
+
+    with Live(auto_refresh=False) as screen:
+
+        def show(values: list[Value], pace: Pace, delays: list[float]) -> None:
+            if values:
+                screen.update(Text(_lines(values[-1], pace, median(delays))), refresh=True)
+
+        yield show
+
+
+def _lines(value: Value, pace: Pace, delay: float) -> str:
+    """The latest value for the terminal."""
+    lines = []
+    for name, number in (("valence", value.valence), ("arousal", value.arousal)):
+        bar = ["·"] * BAR
+        bar[BAR // 2] = "|"
+        bar[round((number + 1) / 2 * (BAR - 1))] = "█"
+        lines.append(f"{name:8} {number:+.2f}  -1 {''.join(bar)} +1")
+    there = ", ".join(name for name in MODALITIES if value.presence[name]) or "nobody"
+    lines.append(f"{value.time:6.1f} s   delay {delay:.1f} s   {there}   {pace.note}")
+    return "\n".join(lines)
