@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import signal
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import av
@@ -20,52 +18,7 @@ from PIL import Image
 
 from browser import Opened, open_page
 from vatrace.weights import find_whisper
-
-
-@dataclass
-class Server:
-    process: subprocess.Popen[str]
-    address: str
-    folder: Path
-
-    def get(self, path: str) -> tuple[int, dict[str, str], bytes]:
-        return fetch(self.address + path)
-
-    def jobs(self) -> list[dict]:
-        return json.loads(self.get("jobs")[2])["jobs"]
-
-    def upload(self, path: Path) -> str:
-        request = urllib.request.Request(f"{self.address}jobs?name={path.name}", path.read_bytes(), method="POST")
-        with urllib.request.urlopen(request) as response:
-            return json.loads(response.read())["id"]
-
-    def wait(self, name: str, states: tuple[str, ...] = ("done", "failed"), seconds: float = 120) -> dict:
-        end = time.monotonic() + seconds
-        while time.monotonic() < end:
-            job = next(job for job in self.jobs() if job["id"] == name)
-            if job["state"] in states:
-                return job
-            time.sleep(0.1)
-        raise AssertionError(job)
-
-    def end(self) -> int:
-        self.process.send_signal(signal.SIGINT)
-        return self.process.wait(timeout=60)
-
-
-def fetch(address: str, **headers: str) -> tuple[int, dict[str, str], bytes]:
-    try:
-        with urllib.request.urlopen(urllib.request.Request(address, headers=headers)) as response:
-            return response.status, dict(response.headers), response.read()
-    except urllib.error.HTTPError as error:
-        return error.code, dict(error.headers), error.read()
-
-
-def serve(folder: Path, *arguments: str) -> Server:
-    command = [sys.executable, "-m", "vatrace.cli", "serve", "--port", "0", "--no-browser", "--folder", str(folder), *arguments]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    return Server(process, process.stdout.readline().strip(), folder)
+from web_server import Server, fetch, serve
 
 
 @pytest.fixture
@@ -114,6 +67,7 @@ def test_a_recording_is_dropped_predicted_looked_at_and_downloaded(
     assert download.value.suggested_filename == f"{talking.stem}.csv"
     table = pd.read_csv(tmp_path / "a.csv")
     assert len(table) == pytest.approx(40, abs=1) and table["face"].mean() > 0.9 and "face_share" in table
+    page.on("dialog", lambda dialog: dialog.accept())
     page.click("button:text-is('Delete')")
     opened.wait("!document.querySelector('#jobs li')")
     assert not page.is_visible("#frame") and not any(server.folder.iterdir())

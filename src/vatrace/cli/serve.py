@@ -8,6 +8,7 @@ import secrets
 import socket
 import webbrowser
 from contextlib import suppress
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from threading import Timer
@@ -67,10 +68,12 @@ def _gigabytes(text: str) -> float:
 
 def run_serve(args: argparse.Namespace) -> int:
     """The serve command."""
-    if find_spec("fastapi") is None or find_spec("uvicorn") is None:
-        raise ImportError("the page needs FastAPI and uvicorn: pip install 'vatrace[web]'")
+    absent = [name for name in ("fastapi", "uvicorn", "websockets") if find_spec(name) is None]
+    if absent:
+        raise ImportError(f"the page needs {', '.join(absent)}: pip install {' '.join(absent)}")
     import uvicorn
 
+    from vatrace.stream import Streamer
     from vatrace.web.jobs import Jobs
     from vatrace.web.server import make_app
 
@@ -89,7 +92,7 @@ def run_serve(args: argparse.Namespace) -> int:
     token = secrets.token_urlsafe(16)
     address = f"http://{HOST}:{listener.getsockname()[1]}/{token}/"
     jobs = Jobs(args.folder, load_model(fusion=args.model, whisper=args.whisper))
-    app = make_app(jobs, token, round(args.max_upload * 1e9))
+    app = make_app(jobs, partial(Streamer, whisper=args.whisper), token, round(args.max_upload * 1e9))
     print(f"{address}\nctrl-C ends it", flush=True)
     if not args.no_browser:
         Timer(0.5, webbrowser.open, [address]).start()

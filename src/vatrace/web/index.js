@@ -60,6 +60,7 @@ function look(job) {
 }
 
 async function remove(job) {
+  if (job.state === "done" && !confirm(`Delete ${job.name}, its trace and its annotations?`)) return;
   await fetch(`jobs/${job.id}`, { method: "DELETE" });
   if (shown === job.id) {
     document.getElementById("report").hidden = true;
@@ -76,7 +77,10 @@ function row(job) {
   const head = make("div", { className: "head" }, make("span", { className: "name", textContent: job.name }));
   const item = make("li", { className: job.state }, head);
   item.dataset.id = job.id;
-  if (job.state === "done") head.append(make("button", { textContent: "Look", onclick: () => look(job) }));
+  if (job.state === "done") {
+    head.append(make("button", { textContent: "Look", onclick: () => look(job) }));
+    head.append(make("a", { textContent: "Annotate", href: `jobs/${job.id}/annotate` }));
+  }
   const word = job.state === "done" || job.state === "failed" ? "Delete" : "Cancel";
   head.append(make("button", { textContent: word, onclick: () => remove(job) }));
   if (job.state === "waiting") item.append(make("div", { className: "message", textContent: "waiting" }));

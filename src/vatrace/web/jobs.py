@@ -5,6 +5,7 @@
                                     copy           a small copy of it
                                     page.html      the report, which shows the copy
                                     result.json    the trace; once it is there, the result is finished
+                                    annotations/   a CSV of each annotator
 
 Results stay until they are removed; recordings are deleted when the server ends. After a crash, those that were not finished
 are predicted again.
@@ -129,6 +130,10 @@ class Jobs:
     def file(self, job: Job, name: Literal["copy", "page.html"]) -> Path:
         """A file of a finished job."""
         return self.folder / job.id / name
+
+    def annotations(self, job: Job) -> Path:
+        """The folder of a job's annotations, which may not be there yet."""
+        return self.folder / job.id / "annotations"
 
     def copy_kind(self, job: Job) -> str:
         """The media type of the small copy; "" for a transcript, which has none."""

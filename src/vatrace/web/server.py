@@ -1,4 +1,4 @@
-"""The local page: recordings are dropped on it, predicted one after the other, and looked at.
+"""The local pages: recordings are dropped, predicted one after the other, looked at and annotated; a camera is followed live.
 
 It answers this machine only, and only those who know the token in its address.
 """
@@ -11,10 +11,13 @@ from contextlib import asynccontextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from shutil import disk_usage
-from typing import Annotated, Any
+from threading import Lock
+from typing import Annotated, Any, Literal
+from urllib.parse import quote
 
-from fastapi import APIRouter, FastAPI, HTTPException, Query, Request, Response
+from fastapi import APIRouter, FastAPI, HTTPException, Query, Request, Response, WebSocket
 from fastapi.responses import FileResponse
+from pydantic import BaseModel, Field, NonNegativeFloat
 from starlette.background import BackgroundTask
 from starlette.concurrency import run_in_threadpool
 from starlette.middleware.trustedhost import TrustedHostMiddleware
@@ -22,7 +25,10 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from vatrace.overlay import write_overlay
 from vatrace.prediction import Prediction
 from vatrace.report import embedded, write_page, write_picture
+from vatrace.stream import Streamer
+from vatrace.web import traces
 from vatrace.web.jobs import Job, Jobs
+from vatrace.web.live import serve_live
 from vatrace.writers import FORMATS, check_formats
 
 POLICY = (
@@ -32,16 +38,24 @@ POLICY = (
 REPORT_POLICY = "frame-ancestors 'self'; base-uri 'none'; form-action 'none'"
 """Reports bring their own policy for what they load."""
 
-ASSETS = {"index.html": "text/html", "index.js": "text/javascript", "index.css": "text/css", "page.css": "text/css"}
+KINDS = {".html": "text/html", ".js": "text/javascript", ".css": "text/css"}
 SPARE = 1 << 30
 """Bytes of the disk that an upload leaves free."""
 
 
-def make_app(jobs: Jobs, token: str, max_upload: int) -> FastAPI:
+class Samples(BaseModel):
+    """A part of a trace: times in seconds, ascending, and values."""
+
+    dimension: Literal["valence", "arousal"]
+    samples: Annotated[list[tuple[NonNegativeFloat, float]], Field(min_length=1, max_length=10_000)]
+
+
+def make_app(jobs: Jobs, make_streamer: Callable[[], Streamer], token: str, max_upload: int) -> FastAPI:
     """The application.
 
     Args:
         jobs: the queue; closed with the application.
+        make_streamer: gives what follows a live camera.
         token: first part of every path.
         max_upload: bytes of the largest recording.
     """
@@ -55,7 +69,8 @@ def make_app(jobs: Jobs, token: str, max_upload: int) -> FastAPI:
     # the page of another site can be made to have any name, but not that of this machine
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost"])
     app.middleware("http")(_guarded)
-    app.include_router(_routes(jobs, max_upload), prefix=f"/{token}")
+    for routes in (_queue(jobs, max_upload), _annotations(jobs), _live(make_streamer)):
+        app.include_router(routes, prefix=f"/{token}")
     return app
 
 
@@ -70,17 +85,18 @@ async def _guarded(request: Request, call_next: Callable[[Request], Awaitable[Re
     return response
 
 
-def _routes(jobs: Jobs, max_upload: int) -> APIRouter:
-    routes = APIRouter()
+def _find(jobs: Jobs, name: str, finished: bool = False) -> Job:
+    try:
+        job = jobs.get(name)
+    except KeyError as error:
+        raise HTTPException(404, "no such recording: it has been removed") from error
+    if finished and job.state != "done":
+        raise HTTPException(409, f"{job.name} is not finished")
+    return job
 
-    def find(name: str, finished: bool = False) -> Job:
-        try:
-            job = jobs.get(name)
-        except KeyError as error:
-            raise HTTPException(404, "no such recording: it has been removed") from error
-        if finished and job.state != "done":
-            raise HTTPException(409, f"{job.name} is not finished")
-        return job
+
+def _queue(jobs: Jobs, max_upload: int) -> APIRouter:
+    routes = APIRouter()
 
     @routes.get("/")
     def index() -> FileResponse:
@@ -120,22 +136,22 @@ def _routes(jobs: Jobs, max_upload: int) -> APIRouter:
 
     @routes.delete("/jobs/{name}", status_code=204)
     def remove(name: str) -> None:
-        find(name)
+        _find(jobs, name)
         jobs.remove(name)
 
     @routes.get("/jobs/{name}/page")
     def page(name: str) -> FileResponse:
-        path = jobs.file(find(name, finished=True), "page.html")
+        path = jobs.file(_find(jobs, name, finished=True), "page.html")
         return FileResponse(path, media_type="text/html", headers={"Content-Security-Policy": REPORT_POLICY})
 
     @routes.get("/jobs/{name}/copy")
     def copy(name: str) -> FileResponse:
-        job = find(name, finished=True)
+        job = _find(jobs, name, finished=True)
         return FileResponse(jobs.file(job, "copy"), media_type=jobs.copy_kind(job))
 
     @routes.get("/jobs/{name}/download/{kind}")
     def download(name: str, kind: str) -> FileResponse:
-        job = find(name, finished=True)
+        job = _find(jobs, name, finished=True)
         suffix = FORMATS[kind].suffix if kind in FORMATS else {"overlay": "overlay.mp4"}.get(kind, kind)
         with tempfile.NamedTemporaryFile(prefix="vatrace-", suffix=f".{suffix}", delete=False) as file:
             path = Path(file.name)
@@ -149,10 +165,75 @@ def _routes(jobs: Jobs, max_upload: int) -> APIRouter:
     return routes
 
 
+def _annotations(jobs: Jobs) -> APIRouter:
+    routes, writing = APIRouter(prefix="/jobs/{name}"), Lock()
+
+    @routes.get("/annotate")
+    def page(name: str) -> FileResponse:
+        _find(jobs, name, finished=True)
+        return _asset("annotate.html")
+
+    @routes.get("/about")
+    def about(name: str) -> dict[str, str]:
+        job = _find(jobs, name, finished=True)
+        return {"name": job.name, "kind": jobs.copy_kind(job)}
+
+    @routes.get("/annotations")
+    def show(name: str) -> dict[str, Any]:
+        job = _find(jobs, name, finished=True)
+        prediction, found = jobs.result(job), traces.read_all(jobs.annotations(job))
+        drawn = {name: traces.as_lists(table) for name, table in {**found, traces.MODEL: prediction.to_pandas()}.items()}
+        return {"duration": prediction.duration, "traces": drawn, "agreement": traces.agreement(found, prediction)}
+
+    @routes.post("/annotations/{annotator}", status_code=204)
+    def add(name: str, annotator: str, part: Samples) -> None:
+        job = _find(jobs, name, finished=True)
+        if not traces.NAME.fullmatch(annotator) or annotator == traces.MODEL:
+            raise HTTPException(400, f"{annotator!r} can't be an annotator's name: use letters, digits, - and _")
+        times = [time for time, _ in part.samples]
+        if times != sorted(times):
+            raise HTTPException(400, "times must ascend")
+        with writing:
+            traces.add(jobs.annotations(job) / f"{annotator}.csv", part.dimension, part.samples)
+
+    @routes.get("/annotations.zip")
+    def download(name: str) -> Response:
+        job = _find(jobs, name, finished=True)
+        stem = Path(job.name).stem
+        disposition = f"attachment; filename*=UTF-8''{quote(stem)}-annotations.zip"
+        content = traces.archive([(stem, jobs.annotations(job))])
+        return Response(content, media_type="application/zip", headers={"Content-Disposition": disposition})
+
+    return routes
+
+
+def _live(make_streamer: Callable[[], Streamer]) -> APIRouter:
+    routes, one = APIRouter(), Lock()
+
+    @routes.get("/live")
+    def page() -> FileResponse:
+        return _asset("live.html")
+
+    @routes.websocket("/live/stream")
+    async def stream(socket: WebSocket) -> None:
+        if not one.acquire(blocking=False):
+            await socket.accept()
+            await socket.send_json({"error": "another page is live already"})
+            await socket.close()
+            return
+        try:
+            await serve_live(socket, make_streamer)
+        finally:
+            one.release()
+
+    return routes
+
+
 def _asset(name: str) -> FileResponse:
-    if name not in ASSETS:
+    path = Path(__file__).parent / name
+    if path.suffix not in KINDS or not path.is_file():
         raise HTTPException(404)
-    return FileResponse(Path(__file__).parent / name, media_type=ASSETS[name])
+    return FileResponse(path, media_type=KINDS[path.suffix])
 
 
 def _possible(name: str) -> bool:

@@ -1,0 +1,173 @@
+// A recording is watched while valence or arousal is traced by mouse, keys or gamepad; the traces are saved as they come.
+"use strict";
+
+const element = id => document.getElementById(id);
+const colour = name => getComputedStyle(document.documentElement).getPropertyValue("--" + name).trim();
+const ENDS = { valence: ["pleasant", "unpleasant"], arousal: ["excited", "calm"] };
+const STEP = 0.05, KEY_SPEED = 0.8, STICK_SPEED = 1.2; // seconds between samples; how fast keys and stick move the value, a second
+const DASHES = [[], [6, 3], [2, 3], [8, 3, 2, 3]];
+let media = null, value = 0, samples = [], state = null, revealed = false, charts = [];
+const pressed = new Set();
+
+function complain(text) {
+  element("complaints").replaceChildren(...(text ? [Object.assign(document.createElement("li"), { textContent: text })] : []));
+}
+
+function place(next) {
+  value = Math.min(Math.max(next, -1), 1);
+  element("mark").style.top = `${50 - 50 * value}%`;
+  element("bar").setAttribute("aria-valuenow", value.toFixed(2));
+}
+
+function choose() {
+  const [top, bottom] = ENDS[element("dimension").value];
+  element("bar").querySelector(".top").textContent = top;
+  element("bar").querySelector(".bottom").textContent = bottom;
+  place(0);
+}
+
+const playing = () => media && !media.paused && !media.ended;
+
+async function toggle() {
+  if (playing()) {
+    media.pause();
+    return;
+  }
+  if (!element("annotator").reportValidity() || !element("annotator").value) return;
+  media.playbackRate = Number(element("speed").value);
+  await media.play();
+}
+
+function tick(seconds) {
+  if (!playing()) return;
+  const device = element("device").value;
+  if (device === "keys") place(value + KEY_SPEED * seconds * (pressed.has("ArrowUp") - pressed.has("ArrowDown")));
+  if (device === "gamepad") {
+    const stick = navigator.getGamepads().find(Boolean)?.axes[1] ?? 0;
+    if (Math.abs(stick) > 0.1) place(value - STICK_SPEED * seconds * stick);
+  }
+  const time = media.currentTime;
+  if (samples.length && time < samples.at(-1)[0]) save(); // it was moved back while it played
+  if (!samples.length || time > samples.at(-1)[0]) samples.push([time, value]);
+  if (samples.length >= 1 / STEP) save();
+}
+
+let saving = Promise.resolve();
+
+function save() {
+  if (samples.length < 2) return saving;
+  const sent = samples, annotator = element("annotator").value, dimension = element("dimension").value;
+  samples = sent.slice(-1); // the next part goes on from here
+  saving = saving.then(async () => {
+    const response = await fetch(`annotations/${annotator}`, {
+      method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ dimension, samples: sent }) });
+    if (!response.ok) throw new Error((await response.json()).detail);
+    element("saved").textContent = `Saved up to ${sent.at(-1)[0].toFixed(1)} s as ${annotator}.`;
+  }).catch(error => complain(`Not saved: ${error.message}. Does the server still run?`));
+  return saving;
+}
+
+async function ended() {
+  await save();
+  samples = [];
+  await refresh();
+}
+
+async function refresh() {
+  state = await (await fetch("annotations")).json();
+  draw();
+  const rows = state.agreement.map(row => {
+    const cells = [row.one, row.other, ...["valence", "arousal"].map(name =>
+      row[name] === null ? "" : `${row[name].toFixed(2)} (${row[`${name}_seconds`].toFixed(0)} s)`)];
+    const line = document.createElement("tr");
+    line.append(...cells.map(text => Object.assign(document.createElement("td"), { textContent: text })));
+    return line;
+  });
+  element("agreement").tBodies[0].replaceChildren(...rows);
+}
+
+function shown(dimension) { // the model's trace leads nobody who has not traced nearly all of it
+  const own = state.traces[element("annotator").value];
+  return revealed || (own?.[dimension].filter(v => v !== null).length ?? 0) > 0.9 * state.duration * 10;
+}
+
+function draw() {
+  charts.forEach(chart => chart.destroy());
+  element("charts").replaceChildren();
+  const grid = { stroke: colour("line"), width: 1 }, axis = { stroke: colour("soft"), grid, ticks: grid };
+  charts = ["valence", "arousal"].map(dimension => {
+    const names = Object.keys(state.traces).filter(name => name !== "model" || shown(dimension));
+    const all = [...new Set(names.flatMap(name => state.traces[name].time))].sort((a, b) => a - b);
+    const columns = names.map(name => {
+      const found = new Map(state.traces[name].time.map((time, i) => [time, state.traces[name][dimension][i]]));
+      return all.map(time => found.get(time) ?? null);
+    });
+    const section = element("charts").appendChild(document.createElement("section"));
+    section.append(Object.assign(document.createElement("h2"), { textContent: dimension }));
+    const series = names.map((name, i) => name === "model" ? { label: name, stroke: colour("soft"), width: 1 }
+      : { label: name, stroke: colour(["valence", "arousal", "face", "voice", "words"][i % 5]), width: 2, dash: DASHES[(i / 5 | 0) % 4] });
+    const options = {
+      width: Math.max(element("charts").clientWidth, 300), height: 180,
+      scales: { x: { time: false, range: [0, state.duration] }, y: { range: [-1, 1] } },
+      axes: [{ ...axis, values: (_, ticks) => ticks.map(tick => `${tick} s`) }, { ...axis, size: 50 }], series: [{}, ...series],
+    };
+    const chart = new uPlot(options, [all, ...columns], section);
+    chart.over.addEventListener("click", () => { media.currentTime = chart.posToVal(chart.cursor.left, "x"); });
+    return chart;
+  });
+}
+
+async function open() {
+  const about = await (await fetch("about")).json();
+  element("name").textContent = about.name;
+  document.title = `${about.name} · Annotate · vatrace`;
+  media = document.createElement(about.kind.startsWith("audio") ? "audio" : "video");
+  media.controls = true;
+  media.src = "copy";
+  for (const name of ["pause", "ended"]) media.addEventListener(name, ended);
+  media.addEventListener("seeking", save);
+  media.addEventListener("seeked", () => { samples = []; });
+  for (const name of ["play", "pause"]) {
+    media.addEventListener(name, () => { element("play").textContent = playing() ? "Stop" : "Play and trace"; });
+  }
+  element("media").append(media);
+  element("annotator").value = localStorage.getItem("annotator") ?? "";
+  choose();
+  await refresh();
+}
+
+element("annotator").addEventListener("change", () => {
+  localStorage.setItem("annotator", element("annotator").value);
+  if (state) draw();
+});
+element("dimension").addEventListener("change", choose);
+element("play").addEventListener("click", toggle);
+element("reveal").addEventListener("click", () => {
+  revealed = true;
+  draw();
+});
+addEventListener("pointermove", event => {
+  const box = element("bar").getBoundingClientRect();
+  if (element("device").value === "mouse") place(1 - 2 * (event.clientY - box.top) / box.height);
+});
+addEventListener("keydown", event => {
+  if (event.target.closest("input, select, button, video, audio")) return;
+  if (event.key === " ") toggle();
+  else if (event.key === "ArrowUp" || event.key === "ArrowDown") pressed.add(event.key);
+  else return;
+  event.preventDefault();
+});
+addEventListener("keyup", event => pressed.delete(event.key));
+addEventListener("pagehide", () => {
+  if (samples.length > 1) {
+    const content = JSON.stringify({ dimension: element("dimension").value, samples });
+    navigator.sendBeacon(`annotations/${element("annotator").value}`, new Blob([content], { type: "application/json" }));
+  }
+});
+let last = performance.now();
+setInterval(() => {
+  const now = performance.now();
+  tick((now - last) / 1000);
+  last = now;
+}, 1000 * STEP);
+open();

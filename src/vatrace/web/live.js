@@ -1,0 +1,171 @@
+// Camera and microphone go to the server as they are, values come back and are drawn.
+"use strict";
+
+const SPAN = 30, PICTURES = 10, WIDTH = 480; // seconds on show, pictures a second, and their width in pixels
+const element = id => document.getElementById(id);
+const mirror = element("mirror"), canvas = document.createElement("canvas");
+const colour = name => getComputedStyle(document.documentElement).getPropertyValue("--" + name).trim();
+const signed = value => (value < 0 ? "−" : "+") + Math.abs(value).toFixed(2);
+let session = null, values = [], charts = [];
+
+function complain(text) {
+  element("complaints").replaceChildren(Object.assign(document.createElement("li"), { textContent: text }));
+}
+
+function build() {
+  const grid = { stroke: colour("line"), width: 1 }, axis = { stroke: colour("soft"), grid, ticks: grid };
+  charts.forEach(chart => chart.destroy());
+  charts = ["valence", "arousal"].map(name => {
+    const place = element("charts"), line = colour(name);
+    place.append(Object.assign(document.createElement("h2"), { textContent: name }));
+    const options = {
+      width: Math.max(place.clientWidth, 300), height: 190, legend: { show: false }, cursor: { show: false },
+      scales: { x: { time: false }, y: { range: [-1, 1] } },
+      axes: [{ ...axis, values: (_, ticks) => ticks.map(tick => `${tick} s`) }, { ...axis, size: 50 }],
+      series: [{}, { stroke: line, width: 2 }, { width: 0 }, { width: 0 }],
+      bands: [{ series: [3, 2], fill: line + "2e" }],
+    };
+    return new uPlot(options, [[], [], [], []], place);
+  });
+}
+
+function draw(delay, pace) {
+  const now = values.at(-1).time, recent = values.slice(-SPAN * 10);
+  charts.forEach((chart, k) => {
+    const name = ["valence", "arousal"][k], rows = recent.map(value => value.reliable ? value[name] : null);
+    chart.setData([recent.map(value => value.time), rows, recent.map(v => v.low?.[k] ?? null), recent.map(v => v.high?.[k] ?? null)], false);
+    chart.setScale("x", { min: Math.max(now - SPAN, 0), max: Math.max(now, SPAN) });
+  });
+  const latest = values.at(-1), there = ["face", "voice", "words"].filter(name => latest.presence[name]);
+  element("values").replaceChildren(...[
+    `valence ${signed(latest.valence)}`, `arousal ${signed(latest.arousal)}`, there.join(", ") || "nobody there",
+    `delay ${delay.toFixed(2)} s`, pace.note,
+  ].filter(Boolean).map(text => Object.assign(document.createElement("div"), { textContent: text })));
+}
+
+async function devices() {
+  const video = { width: { ideal: 640 }, height: { ideal: 480 } };
+  const audio = { channelCount: 1, echoCancellation: false, noiseSuppression: false, autoGainControl: false };
+  for (const wish of [{ video, audio }, { video }, { audio }]) {
+    try {
+      return await navigator.mediaDevices.getUserMedia(wish);
+    } catch (error) {
+      if (error.name !== "NotFoundError") throw error;
+    }
+  }
+  throw new Error("there is neither camera nor microphone");
+}
+
+async function start() {
+  element("complaints").replaceChildren();
+  element("start").disabled = true;
+  element("values").textContent = "Starting …";
+  try {
+    const stream = await devices();
+    const context = new AudioContext(), socket = new WebSocket(new URL("live/stream", location.href.replace(/^http/, "ws")));
+    socket.binaryType = "arraybuffer";
+    session = { stream, context, socket, began: null, timer: null };
+    values = [];
+    await context.audioWorklet.addModule("assets/tap.js");
+    socket.onclose = stop;
+    socket.onmessage = ({ data }) => take(JSON.parse(data));
+  } catch (error) {
+    complain(`Camera and microphone can't be used: ${error.message}`);
+    stop();
+  }
+}
+
+function begin() { // the server is ready: second 0 is now
+  const { stream, context, socket } = session;
+  socket.send(JSON.stringify({ rate: context.sampleRate }));
+  session.began = performance.now();
+  if (stream.getAudioTracks().length) {
+    const tap = new AudioWorkletNode(context, "tap", { numberOfInputs: 1, numberOfOutputs: 0 });
+    context.createMediaStreamSource(stream).connect(tap);
+    let lead = null; // seconds until the microphone gave its first sound
+    tap.port.onmessage = ({ data }) => {
+      if (!session) return;
+      if (lead === null) {
+        lead = (performance.now() - session.began) / 1000 - data.length / context.sampleRate;
+        send(2, null, new Uint8Array(new Float32Array(Math.max(Math.round(lead * context.sampleRate), 0)).buffer));
+      }
+      send(2, null, new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
+    };
+    context.resume();
+  }
+  if (stream.getVideoTracks().length) {
+    mirror.srcObject = stream;
+    mirror.play();
+    session.timer = setInterval(picture, 1000 / PICTURES);
+  }
+  element("stop").disabled = false;
+}
+
+function send(kind, time, content) {
+  const { socket } = session ?? {};
+  if (socket?.readyState !== WebSocket.OPEN || (kind === 1 && socket.bufferedAmount > 500_000)) return;
+  const head = time === null ? 1 : 9, message = new Uint8Array(head + content.length);
+  message[0] = kind;
+  if (time !== null) new DataView(message.buffer).setFloat64(1, time, true);
+  message.set(content, head);
+  socket.send(message);
+}
+
+function picture() {
+  if (!mirror.videoWidth) return;
+  const time = (performance.now() - session.began) / 1000;
+  canvas.width = WIDTH;
+  canvas.height = Math.round(WIDTH * mirror.videoHeight / mirror.videoWidth);
+  canvas.getContext("2d").drawImage(mirror, 0, 0, canvas.width, canvas.height);
+  canvas.toBlob(async blob => send(1, time, new Uint8Array(await blob.arrayBuffer())), "image/jpeg", 0.85);
+}
+
+function take(message) {
+  if (message.error) {
+    complain(message.error);
+    stop();
+  } else if (message.ready) {
+    begin();
+  } else {
+    for (const value of message.values) value.reliable = Object.values(value.presence).some(Boolean);
+    values.push(...message.values);
+    element("words").textContent = message.words.join(" ");
+    element("save").disabled = false;
+    draw((performance.now() - session.began) / 1000 - message.values.at(-1).time, message.pace);
+  }
+}
+
+function stop() {
+  if (!session) {
+    element("start").disabled = false;
+    return;
+  }
+  const { stream, context, socket, timer } = session;
+  session = null;
+  clearInterval(timer);
+  stream.getTracks().forEach(track => track.stop());
+  context.close();
+  socket.onclose = null;
+  socket.close();
+  mirror.srcObject = null;
+  element("start").disabled = false;
+  element("stop").disabled = true;
+}
+
+function save() {
+  const names = ["face", "voice", "words"];
+  const header = ["time", "valence", "arousal", ...names, "valence_low", "valence_high", "arousal_low", "arousal_high", "reliable"];
+  const rows = values.map(v => [v.time.toFixed(1), v.valence.toFixed(4), v.arousal.toFixed(4), ...names.map(name => +v.presence[name]),
+    ...[0, 1].flatMap(k => [v.low, v.high].map(end => end?.[k].toFixed(4) ?? "")), +v.reliable]);
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(new Blob([[header, ...rows].map(row => row.join(",")).join("\n") + "\n"], { type: "text/csv" }));
+  link.download = "live.csv";
+  link.click();
+  URL.revokeObjectURL(link.href);
+}
+
+element("start").addEventListener("click", start);
+element("stop").addEventListener("click", stop);
+element("save").addEventListener("click", save);
+addEventListener("pagehide", stop);
+build();
