@@ -30,12 +30,13 @@ def main() -> None:
     args = parser.parse_args()
     fusion, found = Fusion(args.fusion), []
     for recording in fixed_recordings(load(args.banks, "dev"), NUM_RECORDINGS, SEED):
-        where = situations(recording.valid, RATE)
-        missed = (recording.target - fusion(recording)).astype(np.float64)
-        missed[where == NOTHING] = np.nan
-        found.append((missed, where))
         blank = without(recording, ())  # nobody is seen or heard for long
-        found.append(((blank.target - fusion(blank)).astype(np.float64), situations(blank.valid, RATE)))
+        for made in (recording, blank):
+            where = situations(made.valid, RATE, ahead=not fusion.streams)
+            missed = (made.target - fusion(made)).astype(np.float64)
+            if made is recording:
+                missed[where == NOTHING] = np.nan
+            found.append((missed, where))
     widths = half_widths(found)
     for name, (valence, arousal) in sorted(widths.items()):
         print(f"{name:18} valence ± {valence:.3f}   arousal ± {arousal:.3f}")

@@ -36,18 +36,27 @@ class Fusion:
     """A fusion model on features.
 
     Args:
-        file: its ONNX file, or the name of the package's.
+        file: its ONNX file, or the name of the package's; one that streams takes a recording as one long chunk.
+
+    Attributes:
+        half_widths: of its intervals.
+        streams: whether it looks back only.
     """
 
     def __init__(self, file: str | Path) -> None:
         self._session = onnx_session(file, threads=2)
+        inputs = {value.name: value.shape for value in self._session.get_inputs()}
+        self._state = {
+            name: np.zeros([1, *shape[1:]], np.float32) for name, shape in inputs.items() if name.startswith("state_")
+        }
+        self.streams = bool(self._state)
         self.half_widths: HalfWidths = json.loads(self._session.get_modelmeta().custom_metadata_map.get("intervals", "{}"))
 
     def __call__(self, recording: Composed) -> NDArray[np.float32]:
         """Valence and arousal (T, 2)."""
         valid = np.stack([recording.valid[name] for name in MODALITIES], axis=-1)[None]
         features = {name: recording.features[name][None] for name in MODALITIES}
-        return np.asarray(self._session.run(["values"], features | {"valid": valid})[0][0])
+        return np.asarray(self._session.run(["values"], features | {"valid": valid} | self._state)[0][0])
 
 
 Recordings = list[Composed]
@@ -113,11 +122,12 @@ def composed_rows(recordings: Recordings) -> Iterator[tuple[str, Recordings]]:
         yield f"of all three only {'+'.join(kept)}", [without(recording, kept) for recording in complete]
 
 
-def coverage(recordings: list[Composed], predicted: list[NDArray[np.float32]], widths: HalfWidths) -> None:
+def coverage(recordings: list[Composed], fusion: Fusion) -> None:
     """Print how often intervals hold the truth, over all steps of the recordings that have these modalities at all."""
     inside: dict[str, list[NDArray[np.bool_]]] = {}
-    for recording, values in zip(recordings, predicted, strict=True):
-        low, high = bounds(values.astype(np.float64), situations(recording.valid, RATE), widths)
+    for recording in recordings:
+        where = situations(recording.valid, RATE, ahead=not fusion.streams)
+        low, high = bounds(fusion(recording).astype(np.float64), where, fusion.half_widths)
         held = (low <= recording.target) & (recording.target <= high)
         for name in ("all", "+".join(name for name in MODALITIES if recording.valid[name].any()) or "nothing"):
             inside.setdefault(name, []).append(held)
@@ -147,7 +157,7 @@ def main() -> None:
     for label, share in (("none disagrees", 0.0), ("one disagrees now and then", 1.0)):
         line(f"composed, {label}", fusions, fixed_recordings(banks, NUM_DEV, SEED, Composition(disagreeing=share)))
     if fusions[0].half_widths:
-        coverage(recordings, [fusions[0](recording) for recording in recordings], fusions[0].half_widths)
+        coverage(recordings, fusions[0])
 
 
 if __name__ == "__main__":

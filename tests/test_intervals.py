@@ -32,6 +32,13 @@ def test_a_step_rests_on_what_is_there_and_near() -> None:
     assert set(situations({name: np.zeros(5, bool) for name in valid}, 10.0)) == {"nothing"}
 
 
+def test_what_looks_back_only_has_nothing_near_ahead() -> None:
+    valid = {"face": np.arange(100) == 50, "voice": np.zeros(100, bool), "words": np.zeros(100, bool)}
+    where = situations(valid, rate=10, ahead=False)
+    assert set(where[:50]) == {"nothing"} and where[50] == "face"
+    assert set(where[51:81]) == {"nothing, near face"} and set(where[81:]) == {"nothing"}
+
+
 def test_half_widths_are_conformal_quantiles() -> None:
     rng = np.random.default_rng(0)
     errors = rng.normal(size=(999, 2))

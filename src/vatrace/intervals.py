@@ -28,26 +28,27 @@ HalfWidths = dict[str, tuple[float, float]]
 """Of valence and arousal, by situation."""
 
 
-def situations(valid: Mapping[str, NDArray[np.bool_]], rate: float) -> NDArray[np.str_]:
+def situations(valid: Mapping[str, NDArray[np.bool_]], rate: float, ahead: bool = True) -> NDArray[np.str_]:
     """What each step rests on, (T,): what is there, and what else is within MEMORY seconds, as in "face, near voice+words".
 
     Args:
         valid: (T,) by modality.
         rate: steps a second.
+        ahead: whether what will be there counts as near; not for a model that looks back only.
     """
     there = {name: np.asarray(valid[name], dtype=bool) for name in MODALITIES if name in valid}
     code = np.zeros(len(next(iter(there.values()))), dtype=int)
     for bit, mask in enumerate(there.values()):
-        code |= (mask << bit) | (_within(mask, MEMORY * rate) << (bit + len(there)))
+        code |= (mask << bit) | (_within(mask, MEMORY * rate, ahead) << (bit + len(there)))
     return np.array([_name(list(there), value) for value in range(4 ** len(there))])[code]
 
 
-def _within(mask: NDArray[np.bool_], steps: float) -> NDArray[np.bool_]:
-    """Whether some step that is no farther than `steps` is there."""
+def _within(mask: NDArray[np.bool_], steps: float, ahead: bool) -> NDArray[np.bool_]:
+    """Whether some step that is no farther than `steps` back, or also ahead, is there."""
     places = np.arange(len(mask))
     before = np.maximum.accumulate(np.where(mask, places, -np.inf))
     after = np.minimum.accumulate(np.where(mask, places, np.inf)[::-1])[::-1]
-    return np.minimum(places - before, after - places) <= steps
+    return (places - before <= steps) | (ahead & (after - places <= steps))
 
 
 def _name(names: list[str], code: int) -> str:

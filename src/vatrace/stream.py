@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from vatrace.encoders import DEFAULT_ENCODERS, FEATURE_DIMS
 from vatrace.faces import REJOIN_SECONDS, FaceTracker, Track
 from vatrace.fusion_file import open_fusion
-from vatrace.intervals import bounds, situations
+from vatrace.intervals import MEMORY, bounds, situations
 from vatrace.landmarker import Landmarker
 from vatrace.media import SAMPLING_RATE
 from vatrace.prediction import MODALITIES
@@ -235,7 +235,7 @@ class _Fusion:
     def __init__(self, file: Path | None, threads: int) -> None:
         self._file = open_fusion(file, "streaming.onnx", threads)
         self._state = {name: np.zeros(shape, np.float32) for name, shape in self._file.state_shapes.items()}
-        self._past: deque[dict[str, bool]] = deque(maxlen=round(3 * RATE) + 1)
+        self._past: deque[dict[str, bool]] = deque(maxlen=round(MEMORY * RATE) + 1)
 
     def step(self, time: float, vectors: dict[str, NDArray[np.float32] | None]) -> Value:
         there = {name: vectors[name] is not None for name in MODALITIES}
@@ -248,7 +248,7 @@ class _Fusion:
         low = high = None
         if self._file.half_widths:
             past = {name: np.array([known[name] for known in self._past]) for name in MODALITIES}
-            ends = bounds(np.array([[valence, arousal]]), situations(past, RATE)[-1:], self._file.half_widths)
+            ends = bounds(np.array([[valence, arousal]]), situations(past, RATE, ahead=False)[-1:], self._file.half_widths)
             low, high = ((float(end[0, 0]), float(end[0, 1])) for end in ends)
         return Value(time, float(valence), float(arousal), there, low, high)
 
