@@ -17,6 +17,7 @@ import zipfile
 from importlib.metadata import distribution
 from pathlib import Path
 
+import numpy as np
 import onnx
 
 TASK_SHA256 = "64184e229b263107bc2b804c6625db1341ff2bb731874b0bcc2fe6544e0bc9ff"
@@ -41,6 +42,21 @@ def rename(model: onnx.ModelProto, names: dict[str, str]) -> None:
     model.graph.output.extend(outputs)
 
 
+def halve(model: onnx.ModelProto) -> None:
+    """Store weights that are exact in 16 bits, as Google's are, in 16 bits; reading the file makes them wide again."""
+    casts = []
+    for weight in model.graph.initializer:
+        values = onnx.numpy_helper.to_array(weight)
+        if values.dtype != np.float32 or not np.array_equal(values.astype(np.float16).astype(np.float32), values):
+            continue
+        name, stored = weight.name, f"{weight.name}_half"
+        weight.CopyFrom(onnx.numpy_helper.from_array(values.astype(np.float16), stored))
+        casts.append(onnx.helper.make_node("Cast", [stored], [name], to=onnx.TensorProto.FLOAT))
+    nodes = [*casts, *model.graph.node]
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+
+
 def main() -> None:
     """Check the source, convert both parts, write them."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -57,6 +73,7 @@ def main() -> None:
             subprocess.run(list(map(str, command)), check=True)
             model = onnx.load(target)
             rename(model, names)
+            halve(model)
             onnx.checker.check_model(model)
             onnx.save(model, args.out / target.name)
 

@@ -146,15 +146,22 @@ class _Eyes:
         encoder: Any = DEFAULT_ENCODERS["face"].build(1)
         self._tracker = FaceTracker(Landmarker(), encoder, self._rows)  # type: ignore[arg-type]
         self._main: Track | None = None
+        self._beside: list[Track] = []
         self._seen: deque[tuple[float, NDArray[np.float32] | None]] = deque()
 
     def see(self, picture: Image.Image, time: float) -> None:
         before = self._rows.length
         self._tracker.update(picture, time, range(0, 1))
-        here = [track for track in self._tracker.tracks if track.last_seen == time and track.rows and track.rows[-1] >= before]
-        if self._main not in here and (self._main is None or time - self._main.last_seen > REJOIN_SECONDS):
-            self._main = max(here, key=lambda track: track.sizes[-1], default=None)
-        found = self._rows.rows[self._main.rows[-1] - self._rows.first] if self._main in here and self._main else None
+        here = [track for track in self._tracker.tracks if track.rows and track.rows[-1] >= before]
+        if any(track is self._main for track in here):
+            self._beside = [track for track in here if track is not self._main]
+        else:  # who was not seen beside the one who is followed can be the same person come back
+            gone = self._main is None or time - self._main.last_seen > REJOIN_SECONDS
+            others = [track for track in here if gone or all(track is not beside for beside in self._beside)]
+            self._main = max(others, key=lambda track: track.sizes[-1], default=None if gone else self._main)
+        found = None
+        if self._main is not None and self._main.rows[-1] >= before:
+            found = self._rows.rows[self._main.rows[-1] - self._rows.first]
         self._tracker.tracks[:] = [t for t in self._tracker.tracks if time - t.last_seen <= REJOIN_SECONDS or t is self._main]
         for track in self._tracker.tracks:  # they remember every step, which a stream has no end of
             for past in (track.steps, track.sizes, track.centres, track.rows):

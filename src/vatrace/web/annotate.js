@@ -109,7 +109,7 @@ function draw() {
     const options = {
       width: Math.max(element("charts").clientWidth, 300), height: 180,
       scales: { x: { time: false, range: [0, state.duration] }, y: { range: [-1, 1] } },
-      axes: [{ ...axis, values: (_, ticks) => ticks.map(tick => `${tick} s`) }, { ...axis, size: 50 }], series: [{}, ...series],
+      axes: [{ ...axis, values: (_, ticks) => ticks.map(tick => `${tick} s`) }, { ...axis, size: 50 }], series: [{ label: "time" }, ...series],
     };
     const chart = new uPlot(options, [all, ...columns], section);
     chart.over.addEventListener("click", () => { media.currentTime = chart.posToVal(chart.cursor.left, "x"); });

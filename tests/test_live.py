@@ -1,0 +1,161 @@
+"""Live, as a user would: in the terminal on a file that stands for camera and microphone, and in a browser with fake ones."""
+
+from __future__ import annotations
+
+import io
+import subprocess
+import sys
+import time
+import wave
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from browser import Opened, open_page
+from vatrace.live import MAX_BACKLOG, Feed
+from vatrace.media import SAMPLING_RATE, AudioReader, VideoReader
+from vatrace.stream import Value
+from web_server import Server, serve
+
+
+def live(*arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "vatrace.cli", "live", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+
+
+def test_a_file_is_followed_at_its_pace_into_a_pipe_and_a_file(talking: Path, tmp_path: Path) -> None:
+    result = live("--camera", talking, "--out", tmp_path / "live.csv")
+    assert result.returncode == 0, result.stderr
+    piped, kept = pd.read_csv(io.StringIO(result.stdout)), pd.read_csv(tmp_path / "live.csv")
+    pd.testing.assert_frame_equal(piped, kept)
+    np.testing.assert_allclose(kept["time"], np.arange(len(kept)) / 10)
+    assert len(kept) >= 40 and kept["face"][5:38].mean() > 0.9 and kept["voice"].any()
+    assert (kept["valence_low"] <= kept["valence"]).all() and (kept["arousal"] <= kept["arousal_high"]).all()
+    assert "median delay" in result.stderr
+    again = live("--camera", talking, "--out", tmp_path / "live.csv")
+    assert again.returncode == 1 and "already there" in again.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--camera", "none", "--microphone", "none"], "nothing to follow"),
+        (["--camera", "97", "--microphone", "none"], "camera 97: can't be opened"),
+        (["--camera", "none", "--microphone", "no-such-device"], "microphone no-such-device: can't be opened"),
+        (["--model", "no.onnx"], "no.onnx: no such model file"),
+    ],
+)
+def test_what_is_not_there_is_named(arguments: list[str], message: str) -> None:
+    result = live(*arguments)
+    assert result.returncode == 1 and message in result.stderr and "Traceback" not in result.stderr
+
+
+class SlowStreamer:
+    """Takes a long time over everything."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds, self.seen, self.heard = seconds, [], 0
+
+    def see(self, picture: Image.Image, moment: float) -> None:
+        time.sleep(self.seconds)
+        self.seen.append(moment)
+
+    def hear(self, sound: np.ndarray) -> None:
+        time.sleep(self.seconds)
+        self.heard += len(sound)
+
+    def values(self, now: float) -> list[Value]:
+        return []
+
+
+def test_a_machine_that_can_not_keep_up_leaves_out_and_says_so() -> None:
+    streamer = SlowStreamer(0.25)
+    feed = Feed(streamer)  # type: ignore[arg-type]
+    notes = set()
+    for index in range(60):
+        feed.picture(Image.new("RGB", (8, 8)), index / 20)
+        feed.sound(np.ones(SAMPLING_RATE // 2, np.float32))  # ten times faster than it is recorded
+        notes.add(feed.poll(index / 20)[1].note)
+        time.sleep(0.05)
+    waiting = sum(map(len, feed._sound))
+    feed.close()
+    assert len(streamer.seen) < 20 and streamer.seen == sorted(streamer.seen)
+    assert waiting <= (MAX_BACKLOG + 1) * SAMPLING_RATE
+    assert any("keeps up with" in note for note in notes)
+
+
+def test_an_error_in_its_threads_is_raised_where_values_are_asked_for() -> None:
+    class Broken(SlowStreamer):
+        def see(self, picture: Image.Image, moment: float) -> None:
+            raise ValueError("no eyes")
+
+    feed = Feed(Broken(0))  # type: ignore[arg-type]
+    feed.picture(Image.new("RGB", (8, 8)), 0.0)
+    time.sleep(0.2)
+    with pytest.raises(ValueError, match="no eyes"):
+        feed.poll(1.0)
+    feed.close()
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    server = serve(tmp_path_factory.mktemp("results"))
+    yield server
+    assert server.end() == 0
+
+
+@pytest.fixture(scope="module")
+def fake_devices(talking: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, ...]:
+    """A real clip in the forms that Chromium takes for a camera and a microphone."""
+    folder = tmp_path_factory.mktemp("devices")
+    with (folder / "camera.mjpeg").open("wb") as file:
+        for frame in VideoReader(talking, 10):
+            frame.image.save(file, "JPEG", quality=90)
+    with wave.open(str(folder / "microphone.wav"), "wb") as file:
+        file.setparams((1, 2, SAMPLING_RATE, 0, "NONE", ""))
+        sound = np.concatenate(list(AudioReader(talking, 1.0)))
+        file.writeframes((sound.clip(-1, 1) * 32767).astype("<i2").tobytes())
+    return (
+        "--use-fake-ui-for-media-stream",
+        "--use-fake-device-for-media-stream",
+        f"--use-file-for-fake-video-capture={folder}/camera.mjpeg",
+        f"--use-file-for-fake-audio-capture={folder}/microphone.wav",
+        "--autoplay-policy=no-user-gesture-required",
+    )
+
+
+@pytest.fixture
+def opened(server: Server, fake_devices: tuple[str, ...]) -> Iterator[Opened]:
+    with open_page(f"{server.address}live", fake_devices, viewport={"width": 1200, "height": 800}) as opened:
+        yield opened
+        assert not opened.complaints
+        assert all(request.startswith((server.address, "data:", "blob:")) for request in opened.requests)
+
+
+def test_the_browser_s_camera_and_microphone_are_followed(opened: Opened, tmp_path: Path) -> None:
+    page = opened.page
+    page.click("#start")
+    opened.wait("values.length > 60", 60)
+    assert "delay" in page.inner_text("#values") and "face" in page.inner_text("#values")
+    assert page.evaluate("charts.every(chart => chart.data[0].length > 30)")
+    with page.expect_download() as download:
+        page.click("#save")
+    download.value.save_as(tmp_path / "live.csv")
+    table = pd.read_csv(tmp_path / "live.csv")
+    assert table["face"].mean() > 0.8 and table["voice"].any() and table["valence"].between(-1, 1).all()
+    np.testing.assert_allclose(np.diff(table["time"]), 0.1, atol=1e-6)
+    page.click("#stop")
+    opened.wait("!document.querySelector('#start').disabled")
+    assert page.evaluate("session === null && document.querySelector('video').srcObject === null")
+
+
+def test_without_leave_to_use_the_camera_it_says_so(server: Server) -> None:
+    with open_page(f"{server.address}live", ("--deny-permission-prompts",)) as opened:
+        opened.page.click("#start")
+        opened.wait("document.querySelector('#complaints li') !== null")
+        assert "can't be used" in opened.page.inner_text("#complaints")
+        assert opened.page.is_enabled("#start")
