@@ -41,7 +41,7 @@ MAX_TALK_DUR = MAX_WINDOW_DUR / 1.2
 SHORT_TALKS = 0.75
 """Share of talks that are one utterance: about a third of all utterances are heard by themselves, as short clips are."""
 
-EPOCHS = 10
+EPOCHS = 40
 BATCH = 64
 LEARNING_RATE = 1e-3
 WEIGHT_DECAY = 0.05
@@ -255,7 +255,7 @@ def train(said: list[Utterance], found: list[Heard], seed: int, report: Callable
             optimizer.step()
             schedule.step()
             average.update_parameters(model)
-        if report and epoch % 5 == 4:
+        if report and epoch % 10 == 9:
             report(averaged)
     return averaged.eval()
 
@@ -274,7 +274,7 @@ class Exported(torch.nn.Module):
 
 
 def export(model: VoiceNet, path: Path) -> None:
-    """Write the ONNX file: `frames` (N, 384) -> `embedding` (N, 64), `emotion` (N, 8), `valence_arousal` (N, 2)."""
+    """Write the ONNX file: `frames` (N, 384) -> `embedding` (N, 128), `emotion` (N, 8), `valence_arousal` (N, 2)."""
     names = ["embedding", "emotion", "valence_arousal"]
     torch.onnx.export(
         Exported(model).eval(),

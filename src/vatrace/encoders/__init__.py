@@ -13,7 +13,7 @@ from typing import Any
 from vatrace.prediction import MODALITIES
 from vatrace.weights import WHISPER_SHA256, package_file
 
-DIMS = {"ferplus": 128, "ravdess": 64, "whisper": 384, "minilm": 384, "ir50": 512, "vggish": 128}
+DIMS = {"ferplus": 128, "ravdess": 128, "whisper": 384, "minilm": 384, "ir50": 512, "vggish": 128}
 """Channels of each encoder's vectors; BERT's are as its files say."""
 FEATURE_DIMS = {"face": DIMS["ferplus"], "voice": DIMS["ravdess"], "words": DIMS["minilm"]}
 """Channels of each modality's features by the package's own encoders."""

@@ -22,7 +22,7 @@ class VoiceEncoder:
         self._session = onnx_session(file, threads)
 
     def __call__(self, frames: NDArray[np.float32]) -> NDArray[np.float32]:
-        """(N, 384), 50 a second -> (N, 64)."""
+        """(N, 384), 50 a second -> (N, 128)."""
         return self._run("embedding", frames)
 
     def emotions(self, frames: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -65,7 +65,7 @@ class VoiceNet(nn.Module):
         self,
         in_channels: int = 384,
         channels: int = 192,
-        embedding_dim: int = 64,
+        embedding_dim: int = 128,
         heads: int = 4,
         reach: int = 75,
         dropout: float = 0.3,
