@@ -70,7 +70,7 @@ def test_a_recording_is_dropped_predicted_looked_at_and_downloaded(
     page.on("dialog", lambda dialog: dialog.accept())
     page.click("button:text-is('Delete')")
     opened.wait("!document.querySelector('#jobs li')")
-    assert not page.is_visible("#frame") and not any(server.folder.iterdir())
+    assert not page.is_visible("#frame") and not list(server.folder.glob("*/job.json"))
 
 
 def test_files_that_can_not_be_used_are_named_and_stop_nobody(opened: Opened, tmp_path: Path) -> None:
@@ -158,7 +158,7 @@ def test_what_runs_or_waits_can_be_cancelled(server: Server, talking: Path, tmp_
     assert server.wait(third)["state"] == "done"
     assert [job["id"] for job in server.jobs()] == [third]
     end = time.monotonic() + 10
-    while {path.name for path in server.folder.iterdir()} != {third}:
+    while {path.name for path in server.folder.iterdir()} != {third, ".lock"}:
         assert time.monotonic() < end
         time.sleep(0.1)
 
@@ -178,3 +178,9 @@ def test_a_port_that_is_taken_is_named(server: Server, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "vatrace.cli", "serve", "--port", port, "--no-browser", "--folder", str(tmp_path)]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     assert result.returncode == 1 and f"port {port}: can't listen there" in result.stderr and "Traceback" not in result.stderr
+
+
+def test_a_folder_in_use_is_named(server: Server) -> None:
+    command = [sys.executable, "-m", "vatrace.cli", "serve", "--port", "0", "--no-browser", "--folder", str(server.folder)]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert result.returncode == 1 and "another vatrace serve uses this folder" in result.stderr

@@ -68,10 +68,11 @@ def _gigabytes(text: str) -> float:
 
 def run_serve(args: argparse.Namespace) -> int:
     """The serve command."""
-    absent = [name for name in ("fastapi", "uvicorn", "websockets") if find_spec(name) is None]
+    absent = [name for name in ("fastapi", "filelock", "uvicorn", "websockets") if find_spec(name) is None]
     if absent:
         raise ImportError(f"the page needs {', '.join(absent)}: pip install {' '.join(absent)}")
     import uvicorn
+    from filelock import FileLock, Timeout
 
     from vatrace.stream import Streamer
     from vatrace.web.jobs import Jobs
@@ -85,6 +86,11 @@ def run_serve(args: argparse.Namespace) -> int:
     except (OSError, OverflowError) as error:
         raise OSError(f"port {args.port}: can't listen there ({error}); try another --port, or 0") from error
     make_folder(args.folder)
+    lock = FileLock(args.folder / ".lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise OSError(f"{args.folder}: another vatrace serve uses this folder; give another one with --folder") from error
     try:
         find_whisper(args.whisper)
     except MissingWeightsError as error:
@@ -96,6 +102,7 @@ def run_serve(args: argparse.Namespace) -> int:
     print(f"{address}\nctrl-C ends it", flush=True)
     if not args.no_browser:
         Timer(0.5, webbrowser.open, [address]).start()
-    with suppress(KeyboardInterrupt):  # uvicorn has ended in order and raises it again
-        uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False)).run(sockets=[listener])
+    config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=5)
+    with lock, suppress(KeyboardInterrupt):  # uvicorn has ended in order and raises it again
+        uvicorn.Server(config).run(sockets=[listener])
     return 0
