@@ -17,6 +17,7 @@ import pytest
 from PIL import Image
 
 from browser import Opened, open_page
+from vatrace.cli import main
 from vatrace.weights import find_whisper
 from web_server import Server, fetch, serve
 
@@ -184,3 +185,11 @@ def test_a_folder_in_use_is_named(server: Server) -> None:
     command = [sys.executable, "-m", "vatrace.cli", "serve", "--port", "0", "--no-browser", "--folder", str(server.folder)]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     assert result.returncode == 1 and "another vatrace serve uses this folder" in result.stderr
+
+
+def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr("vatrace.cli.serve.find_spec", lambda name: None)
+    with pytest.raises(SystemExit) as ended:
+        main(["serve", "--no-browser"])
+    assert ended.value.code == 1
+    assert "pip install fastapi filelock uvicorn websockets" in capsys.readouterr().err

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 from browser import Opened, open_page
 from vatrace.corpora.open import open_corpus
@@ -128,3 +129,12 @@ def test_what_is_no_annotation_is_refused(server: Server, job: str, annotator: s
         urllib.request.urlopen(request)
     assert raised.value.code in {400, 404, 422}
     assert sorted(server.folder.rglob("*")) == before
+
+
+def test_what_does_not_play_can_not_be_annotated(server: Server, tmp_path: Path) -> None:
+    Image.new("RGB", (64, 64), "grey").save(tmp_path / "face.png")
+    name = server.upload(tmp_path / "face.png")
+    server.wait(name)
+    with open_page(f"{server.address}jobs/{name}/annotate") as opened:
+        opened.wait("document.querySelector('#complaints li') !== null")
+        assert "Only what plays" in opened.page.inner_text("#complaints") and not opened.complaints

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from threading import Condition, Thread
 
@@ -71,7 +72,7 @@ class Feed:
             self._sound.append(samples)
             waiting = sum(map(len, self._sound)) / SAMPLING_RATE
             if waiting > MAX_BACKLOG:
-                self._dropped += waiting
+                self._dropped = max(self._dropped, waiting)
                 self._sound = deque([np.zeros_like(np.concatenate(self._sound))])
             self._ready.notify_all()
 
@@ -102,9 +103,9 @@ class Feed:
         for thread in self._threads:
             thread.join()
 
-    def _guarded(self, work: object) -> None:
+    def _guarded(self, work: Callable[[], None]) -> None:
         try:
-            work()  # type: ignore[operator]
+            work()
         except BaseException as error:  # it is raised where somebody listens
             self._error = error
 
@@ -115,7 +116,9 @@ class Feed:
                 self._ready.wait_for(lambda: self._closed or self._picture is not None)
                 if self._closed:
                     return
-                (image, moment), self._picture = self._picture, None  # type: ignore[misc]
+                waiting, self._picture = self._picture, None
+            assert waiting is not None
+            image, moment = waiting
             if moment < earliest:  # more often than the values is of no use
                 continue
             earliest = moment + 0.8 / RATE

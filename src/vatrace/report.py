@@ -148,8 +148,12 @@ def embedded(source: Path, report: Callable[[float], None] = lambda share: None)
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / "copy"
         write_preview(info, copy, report)
-        content = base64.b64encode(copy.read_bytes()).decode()
-    return media_element(kind_of(info), f"data:{kind_of(info)};base64,{content}")
+        return embedded_copy(kind_of(info), copy)
+
+
+def embedded_copy(kind: str, copy: Path) -> str:
+    """An element with all of a small copy, of this media type, inside."""
+    return media_element(kind, f"data:{kind};base64,{base64.b64encode(copy.read_bytes()).decode()}")
 
 
 def media_element(kind: str, address: str) -> str:

@@ -121,6 +121,11 @@ async function open() {
   const about = await (await fetch("about")).json();
   element("name").textContent = about.name;
   document.title = `${about.name} · Annotate · vatrace`;
+  if (!/^(audio|video)/.test(about.kind)) {
+    complain("Only what plays can be annotated: a video or sound.");
+    element("play").disabled = true;
+    return;
+  }
   media = document.createElement(about.kind.startsWith("audio") ? "audio" : "video");
   media.controls = true;
   media.src = "copy";

@@ -23,8 +23,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from vatrace.overlay import write_overlay
-from vatrace.prediction import Prediction
-from vatrace.report import embedded, write_page, write_picture
+from vatrace.report import embedded_copy, write_page, write_picture
 from vatrace.stream import Streamer
 from vatrace.web import traces
 from vatrace.web.jobs import Job, Jobs
@@ -156,7 +155,7 @@ def _queue(jobs: Jobs, max_upload: int) -> APIRouter:
         with tempfile.NamedTemporaryFile(prefix="vatrace-", suffix=f".{suffix}", delete=False) as file:
             path = Path(file.name)
         try:
-            _write(jobs.result(job), kind, jobs.recording(job), path)
+            _write(jobs, job, kind, path)
         except (OSError, ValueError) as error:
             path.unlink(missing_ok=True)
             raise HTTPException(400, str(error).replace(str(jobs.recording(job)), job.name)) from error
@@ -244,14 +243,15 @@ def _possible(name: str) -> bool:
     return True
 
 
-def _write(prediction: Prediction, kind: str, recording: Path, path: Path) -> None:
-    """Write a download; films are made of the `recording`."""
+def _write(jobs: Jobs, job: Job, kind: str, path: Path) -> None:
+    """Write a download."""
+    prediction, copy = jobs.result(job), jobs.copy_kind(job)
     if kind == "png":
         write_picture(prediction, path)
     elif kind == "html":
-        write_page(prediction, path, embedded(recording) if recording.is_file() else "")
+        write_page(prediction, path, embedded_copy(copy, jobs.file(job, "copy")) if copy else "")
     elif kind == "overlay":
-        write_overlay(replace(prediction, source=recording), path)
+        write_overlay(replace(prediction, source=jobs.recording(job)), path)
     elif kind in FORMATS and _possible(kind):
         FORMATS[kind].write(prediction, path)
     else:
