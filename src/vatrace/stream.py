@@ -34,7 +34,9 @@ if TYPE_CHECKING:
 RATE = 10.0
 """Values a second."""
 MAX_WAIT = 1.5
-"""Seconds after which a step is given out without a voice that is still being heard."""
+"""Seconds after which a step is given out without the face or voice that is still being looked at or heard."""
+ABSENT_DUR = 3.0
+"""Seconds without any picture, or sound, after which none is waited for: there is no camera, or no microphone."""
 MEMORY_DUR = 12.0
 """Seconds of sound that are kept: more than the longest stretch that is looked at together."""
 MAX_TALK_DUR = 8.0
@@ -122,7 +124,8 @@ class Streamer:
             now: seconds since the start.
         """
         with self._lock:
-            known = min(now, max(self._ears.time, now - MAX_WAIT))
+            waited_for = [sense.time for sense in (self._eyes, self._ears) if now - sense.time <= ABSENT_DUR]
+            known = min([now, *(max(time, now - MAX_WAIT) for time in waited_for)])
             stop = int(np.floor((known + TOLERANCE) * RATE))
             found = []
             for step in range(self._step, stop):
@@ -142,6 +145,7 @@ class _Eyes:
     """The face of the one who is followed, as of the latest pictures."""
 
     def __init__(self) -> None:
+        self.time = 0.0
         self._rows = _LatestRows((FEATURE_DIMS["face"],))
         encoder: Any = DEFAULT_ENCODERS["face"].build(1)
         self._tracker = FaceTracker(Landmarker(), encoder, self._rows)  # type: ignore[arg-type]
@@ -167,6 +171,7 @@ class _Eyes:
             for past in (track.steps, track.sizes, track.centres, track.rows):
                 del past[:-1]
         self._seen.append((time, found))
+        self.time = time + 1 / RATE  # steps before this are known
 
     def at(self, moment: float) -> NDArray[np.float32] | None:
         """The face at a moment: that of the latest picture before it, if that is not too old."""
