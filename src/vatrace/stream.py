@@ -98,7 +98,6 @@ class Streamer:
         self, fusion: Path | None = None, whisper: Path | None = None, threads: int | None = None, transcribe: bool = True
     ) -> None:
         threads = threads or os.cpu_count() or 1
-        self.transcribe = transcribe
         self.words: deque[Word] = deque(maxlen=1000)
         self._fusion = _Fusion(fusion, threads)
         self._eyes = _Eyes()
@@ -151,7 +150,7 @@ class _Eyes:
         self._tracker = FaceTracker(Landmarker(), encoder, self._rows)  # type: ignore[arg-type]
         self._main: Track | None = None
         self._beside: list[Track] = []
-        self._seen: deque[tuple[float, NDArray[np.float32] | None]] = deque()
+        self._seen: deque[tuple[float, NDArray[np.float32] | None]] = deque(maxlen=round(30 * MEMORY_DUR))
 
     def see(self, picture: Image.Image, time: float) -> None:
         before = self._rows.length
@@ -209,8 +208,8 @@ class _Ears:
             words = self._understand(latest, before, end, origin)
         elif self._talk_start is not None:
             self._talk_start = None
-        for step in [step for step in self.voice if step / RATE < end - MEMORY_DUR]:
-            del self.voice[step]
+        for step in [step for step in list(self.voice) if step / RATE < end - MEMORY_DUR]:  # nobody has asked for it
+            self.voice.pop(step, None)
         self.time = end
         return words
 
