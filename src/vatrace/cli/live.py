@@ -14,7 +14,8 @@ from statistics import median
 from threading import Event, Thread
 from typing import IO, TYPE_CHECKING, Any
 
-from vatrace.cli.terminal import refuse_existing
+from vatrace.cli.terminal import complain, refuse_existing
+from vatrace.media import MediaError
 from vatrace.prediction import MODALITIES
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ EPILOG = """examples:
 On a terminal it shows the values; into a pipe it writes CSV. Pictures and sound are not kept. Voice and words are heard a
 moment later than the face is seen; values wait for the voice, up to 1.5 s, and words count from when they are understood.
 """
+DEFAULT_MICROPHONE = "default"
 POLL = 0.05
 """Seconds between looks for new values."""
 LAST_DUR = 2.0
@@ -65,7 +67,7 @@ def run_live(args: argparse.Namespace) -> int:
     from vatrace.live import Feed
     from vatrace.stream import Streamer
 
-    microphone = args.microphone or (args.camera if is_file(args.camera) else "default")
+    microphone = args.microphone or (args.camera if is_file(args.camera) else DEFAULT_MICROPHONE)
     if args.camera == microphone == "none":
         raise ValueError("neither camera nor microphone: nothing to follow")
     if args.out is not None:
@@ -150,8 +152,13 @@ def _captured(feed: Feed, camera: str, microphone: str, start: float) -> Iterato
             feed.picture(image, moment)
 
     def listen() -> None:
-        for block in sound(microphone, start, stop):
-            feed.sound(block)
+        try:
+            for block in sound(microphone, start, stop):
+                feed.sound(block)
+        except MediaError as error:
+            if microphone != DEFAULT_MICROPHONE or camera == "none":
+                raise
+            complain(f"{error}; going on without sound")
 
     def guarded(work: Any) -> None:
         try:
