@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import subprocess
 import sys
 import time
@@ -14,11 +15,13 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
+from websockets.sync.client import connect
 
 from browser import Opened, open_page
 from vatrace.live import MAX_BACKLOG, Feed
 from vatrace.media import SAMPLING_RATE, AudioReader, VideoReader
 from vatrace.stream import Value
+from vatrace.web.live import make_resampler
 from web_server import Server, serve
 
 
@@ -99,6 +102,25 @@ def test_an_error_in_its_threads_is_raised_where_values_are_asked_for() -> None:
     with pytest.raises(ValueError, match="no eyes"):
         feed.poll(1.0)
     feed.close()
+
+
+@pytest.mark.parametrize("rate", [16_000, 44_100, 48_000])
+def test_blocks_of_the_browser_s_sound_become_one_sound_of_16_khz(rate: int) -> None:
+    resample = make_resampler()
+    tone = np.sin(2 * np.pi * 440 * np.arange(2 * rate) / rate).astype(np.float32)
+    found = np.concatenate([resample(tone[start : start + 4096], rate) for start in range(0, len(tone), 4096)])
+    assert len(found) == pytest.approx(2 * SAMPLING_RATE, abs=100)
+    expected = np.sin(2 * np.pi * 440 * np.arange(len(found)) / SAMPLING_RATE)
+    assert np.abs(found - expected)[1000:-1000].max() < 0.02
+
+
+def test_empty_and_strange_messages_end_nothing(server: Server) -> None:
+    with connect(server.address.replace("http", "ws") + "live/stream") as socket:
+        assert json.loads(socket.recv(30)) == {"ready": True}
+        socket.send(json.dumps({"rate": 48_000}))
+        for message in (b"\2", b"\7abc", b"\2" + bytes(4 * 48_000), b"\1"):
+            socket.send(message)
+        assert json.loads(socket.recv(30))["values"]
 
 
 @pytest.fixture(scope="module")

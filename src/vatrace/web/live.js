@@ -86,8 +86,8 @@ function begin() { // the server is ready: second 0 is now
     tap.port.onmessage = ({ data }) => {
       if (!session) return;
       if (lead === null) {
-        lead = (performance.now() - session.began) / 1000 - data.length / context.sampleRate;
-        send(2, null, new Uint8Array(new Float32Array(Math.max(Math.round(lead * context.sampleRate), 0)).buffer));
+        lead = Math.max((performance.now() - session.began) / 1000 - data.length / context.sampleRate, 0);
+        send(2, null, new Uint8Array(new Float32Array(Math.round(lead * context.sampleRate)).buffer));
       }
       send(2, null, new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
     };

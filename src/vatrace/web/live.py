@@ -14,7 +14,6 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict
-from typing import Any
 
 import numpy as np
 from fastapi import WebSocket, WebSocketDisconnect
@@ -25,7 +24,7 @@ from vatrace.live import Feed
 from vatrace.media import SAMPLING_RATE
 from vatrace.stream import Streamer
 
-PICTURE, SOUND = 1, 2
+PICTURE, SOUND = b"\x01", b"\x02"
 POLL = 0.05
 """Seconds between looks for new values."""
 MAX_PICTURE = 2_000_000
@@ -64,18 +63,18 @@ async def serve_live(socket: WebSocket, make_streamer: Callable[[], Streamer]) -
 
 
 async def _receive(socket: WebSocket, feed: Feed, sampling_rate: int) -> None:
-    resampler: Any = _resampler()
+    resampler = make_resampler()
     while True:
         message = await socket.receive_bytes()
-        kind, content = message[0], message[1:]
-        if kind == PICTURE and len(content) <= MAX_PICTURE:
+        kind, content = message[:1], message[1:]
+        if kind == PICTURE and 8 < len(content) <= MAX_PICTURE:
             (moment,) = struct.unpack("<d", content[:8])
             feed.picture(Image.open(io.BytesIO(content[8:])), moment)  # it is decoded where it is looked at
-        elif kind == SOUND:
+        elif kind == SOUND and content:  # FFmpeg takes no empty frame
             feed.sound(resampler(np.frombuffer(content, "<f4"), sampling_rate))
 
 
-def _resampler() -> Callable[[np.ndarray, int], np.ndarray]:
+def make_resampler() -> Callable[[np.ndarray, int], np.ndarray]:
     """What turns blocks of mono sound of one rate into 16 kHz, without a seam."""
     import av
 
