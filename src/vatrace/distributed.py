@@ -18,6 +18,10 @@ def process_group(device: torch.device) -> Iterator[torch.device]:
     if "RANK" not in os.environ:
         yield device
         return
+    # imported once there is a group, as DistributedDataParallel does, it holds that group for good in its functions' defaults;
+    # the group's threads then outlive it, and now and then abort the process as Python ends
+    import torch.distributed.nn
+
     if device.type == "cuda":
         device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
         torch.cuda.set_device(device)
@@ -38,13 +42,23 @@ def rank() -> int:
     return dist.get_rank() if dist.is_initialized() else 0
 
 
+class _Total(torch.autograd.Function):
+    """The sum over all processes; so is its gradient, since each process goes on with the sum."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        x = x.clone()
+        dist.all_reduce(x)
+        return x
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        return _Total.apply(gradients[0])
+
+
 def total(x: Tensor) -> Tensor:
     """The sum over all processes, through which gradients flow."""
-    if num_processes() == 1:
-        return x
-    from torch.distributed.nn.functional import all_reduce
-
-    return all_reduce(x)
+    return x if num_processes() == 1 else _Total.apply(x)
 
 
 def gather(items: list[Any]) -> list[Any]:

@@ -259,7 +259,7 @@ def fit(
         if isinstance(model, EndToEndModel):
             model.release(number - 1)
         if num_processes() > 1:
-            trained = DistributedDataParallel(model, broadcast_buffers=False)
+            trained = DistributedDataParallel(model, forward_sync_buffers=False)
         losses = []
         for index, batch in enumerate(batches(number)):
             model.train()
