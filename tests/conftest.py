@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from PIL import Image
 from vatrace import Model, load_model
 from vatrace.demo import FACE, SPEECH, packaged_file
 from vatrace.media import SAMPLING_RATE, AudioReader, VideoReader
+from web_server import Server, serve
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 
@@ -100,3 +101,11 @@ def shared() -> Path:
     if not SHARED.is_dir():
         pytest.skip("the training data is not here")
     return SHARED
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A `vatrace serve` for all tests of a file."""
+    server = serve(tmp_path_factory.mktemp("results"))
+    yield server
+    assert server.end() == 0

@@ -22,7 +22,7 @@ from vatrace.live import MAX_BACKLOG, Feed
 from vatrace.media import SAMPLING_RATE, AudioReader, VideoReader
 from vatrace.stream import Value
 from vatrace.web.live import make_resampler
-from web_server import Server, serve
+from web_server import Server
 
 
 def live(*arguments: object) -> subprocess.CompletedProcess[str]:
@@ -121,13 +121,6 @@ def test_empty_and_strange_messages_end_nothing(server: Server) -> None:
         for message in (b"\2", b"\7abc", b"\2" + bytes(4 * 48_000), b"\1"):
             socket.send(message)
         assert json.loads(socket.recv(30))["values"]
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    server = serve(tmp_path_factory.mktemp("results"))
-    yield server
-    assert server.end() == 0
 
 
 @pytest.fixture(scope="module")

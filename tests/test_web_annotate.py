@@ -16,16 +16,9 @@ from PIL import Image
 
 from browser import Opened, open_page
 from vatrace.corpora.open import open_corpus
-from web_server import Server, serve
+from web_server import Server
 
 FLAGS = ("--autoplay-policy=no-user-gesture-required", "--mute-audio")
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    server = serve(tmp_path_factory.mktemp("results"))
-    yield server
-    assert server.end() == 0
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from vatrace.media import SAMPLING_RATE, AudioReader, MediaError, VideoReader, probe
+from vatrace.media import SAMPLING_RATE, AudioReader, MediaError, VideoReader, probe, reason
 
 CAMERAS = {"linux": ("v4l2", "/dev/video{}"), "darwin": ("avfoundation", "{}:none"), "win32": ("dshow", "video={}")}
 MICROPHONES = {"linux": ("alsa", "{}"), "darwin": ("avfoundation", "none:{}"), "win32": ("dshow", "audio={}")}
@@ -93,8 +93,7 @@ def _device(kind: str, name: str, devices: dict[str, tuple[str, str]]) -> Any:
     try:
         return av.open(address, format=container_format)
     except (av.FFmpegError, OSError, ValueError) as error:
-        reason = (getattr(error, "strerror", None) or str(error)).lower()
-        raise MediaError(f"{kind} {name}: can't be opened ({address}: {reason})") from error
+        raise MediaError(f"{kind} {name}: can't be opened ({address}: {reason(error)})") from error
 
 
 def _decoded(container: Any, streams: Any, kind: str, name: str) -> Iterator[Any]:
@@ -105,4 +104,4 @@ def _decoded(container: Any, streams: Any, kind: str, name: str) -> Iterator[Any
     try:
         yield from container.decode(streams[0])
     except av.FFmpegError as error:
-        raise MediaError(f"{kind} {name}: it has ended ({(error.strerror or str(error)).lower()})") from error
+        raise MediaError(f"{kind} {name}: it has ended ({reason(error)})") from error

@@ -94,14 +94,15 @@ def _open(path: Path) -> Any:
     try:
         container = av.open(f"file:{path}", metadata_errors="replace")  # a colon in a name is no protocol
     except (av.FFmpegError, OSError, ValueError) as error:
-        raise MediaError(f"{path}: not a video, sound or picture that can be read ({_reason(error)})") from error
+        raise MediaError(f"{path}: not a video, sound or picture that can be read ({reason(error)})") from error
     if container.format.name == "tty":  # FFmpeg would show a text file as a film of a terminal
         container.close()
         raise MediaError(f"{path}: not a video, sound or picture but a text file (transcripts end in .srt or .vtt)")
     return container
 
 
-def _reason(error: BaseException) -> str:
+def reason(error: BaseException) -> str:
+    """What the system or FFmpeg says of an error, to stand in a sentence."""
     text = getattr(error, "strerror", None) or str(error)
     return str(text).lower()
 
@@ -262,14 +263,14 @@ def _frames(container: Any, stream: Any) -> Iterator[tuple[Any, str | None]]:
         try:
             packet = next(packets, None)
         except av.FFmpegError as error:
-            yield None, _reason(error)
+            yield None, reason(error)
             return
         if packet is None:
             return
         try:
             yield from ((frame, None) for frame in packet.decode())
         except av.FFmpegError as error:
-            yield None, _reason(error)
+            yield None, reason(error)
 
 
 def _in_order(frames: Iterator[tuple[Any, str | None]], depth: int) -> Iterator[tuple[Any, float | None, str | None]]:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vatrace.cli.terminal import progress_bars, table
+from vatrace.cli.terminal import add_whisper_option, progress_bars, table
 
 if TYPE_CHECKING:
     from vatrace.corpora.labels import Labelling
@@ -86,7 +86,7 @@ def add_parsers(commands: Any) -> None:
         metavar="ADDRESS",
         help="work on a Ray cluster: a local one, or the one at HOST:PORT",
     )
-    extract.add_argument("--whisper", type=Path, metavar="DIR", help="Whisper tiny.en (default: look for it)")
+    add_whisper_option(extract)
     extract.add_argument(
         "--merge", choices=["mean", "ewe"], default="mean", help="of several annotators: mean, or evaluator weighted"
     )

@@ -14,7 +14,7 @@ from statistics import median
 from threading import Event, Thread
 from typing import IO, TYPE_CHECKING, Any
 
-from vatrace.cli.terminal import complain, refuse_existing
+from vatrace.cli.terminal import add_whisper_option, complain, refuse_existing
 from vatrace.media import MediaError
 from vatrace.prediction import MODALITIES
 
@@ -57,7 +57,7 @@ def add_parsers(commands: Any) -> None:
     live.add_argument("--out", type=Path, metavar="FILE", help="a CSV file for the values")
     live.add_argument("--overwrite", action="store_true", help="replace the file if it is there already")
     live.add_argument("--model", type=Path, metavar="PATH", help="a streaming fusion model in ONNX (default: the package's)")
-    live.add_argument("--whisper", type=Path, metavar="DIR", help="Whisper tiny.en in CTranslate2 form (default: look for it)")
+    add_whisper_option(live)
     live.set_defaults(run=run_live)
 
 

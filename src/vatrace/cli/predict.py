@@ -11,8 +11,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vatrace.cli.terminal import complain, make_folder, progress_bars, reason, refuse_existing
-from vatrace.media import SOUND_SUFFIXES, VIDEO_SUFFIXES, MediaError
+from vatrace.cli.terminal import add_model_options, complain, make_folder, progress_bars, refuse_existing
+from vatrace.media import SOUND_SUFFIXES, VIDEO_SUFFIXES, MediaError, reason
 from vatrace.predict import DEFAULT_RATE, MAX_RATE, load_model
 from vatrace.prediction import MODALITIES
 from vatrace.weights import MissingWeightsError, find_whisper
@@ -72,7 +72,7 @@ def add_parsers(commands: Any) -> None:
     predict.add_argument("--report", action="store_true", help="also write a page to look at, <name>.html")
     predict.add_argument("--overlay", action="store_true", help="also write a film with the trace in it, <name>.overlay.mp4")
     predict.add_argument("--overwrite", action="store_true", help="replace results that are there already")
-    _add_model_options(predict)
+    add_model_options(predict)
     predict.set_defaults(run=run_predict)
 
     demo = commands.add_parser(
@@ -84,15 +84,8 @@ def add_parsers(commands: Any) -> None:
     )
     demo.add_argument("--out", type=Path, default=Path("vatrace-demo"), metavar="DIR", help="(default: %(default)s)")
     demo.add_argument("--overwrite", action="store_true", help="replace results that are there already")
-    _add_model_options(demo)
+    add_model_options(demo)
     demo.set_defaults(run=run_demo)
-
-
-def _add_model_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--model", type=Path, metavar="PATH", help="a fusion model in ONNX (default: the package's)")
-    parser.add_argument(
-        "--whisper", type=Path, metavar="DIR", help="Whisper tiny.en in CTranslate2 form (default: look for it)"
-    )
 
 
 def _names(text: str) -> list[str]:

@@ -14,7 +14,7 @@ from pathlib import Path
 from threading import Timer
 from typing import Any
 
-from vatrace.cli.terminal import complain, make_folder
+from vatrace.cli.terminal import add_model_options, complain, make_folder
 from vatrace.predict import load_model
 from vatrace.weights import MissingWeightsError, find_whisper
 
@@ -46,8 +46,7 @@ def add_parsers(commands: Any) -> None:
         "--max-upload", type=_gigabytes, default=4.0, metavar="GB", help="largest recording (default: %(default)g)"
     )
     serve.add_argument("--no-browser", action="store_true", help="don't open the page")
-    serve.add_argument("--model", type=Path, metavar="PATH", help="a fusion model in ONNX (default: the package's)")
-    serve.add_argument("--whisper", type=Path, metavar="DIR", help="Whisper tiny.en in CTranslate2 form (default: look for it)")
+    add_model_options(serve)
     serve.set_defaults(run=run_serve)
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from vatrace.media import reason
 
 if TYPE_CHECKING:
     from vatrace.perceive import Progress
@@ -34,9 +37,17 @@ def make_folder(folder: Path) -> None:
         raise OSError(f"{folder}: can't write there ({reason(error)})") from error
 
 
-def reason(error: OSError) -> str:
-    """What the system says of an error, to stand in a sentence."""
-    return (error.strerror or str(error)).lower()
+def add_whisper_option(parser: argparse.ArgumentParser) -> None:
+    """Where speech is to be heard and understood."""
+    parser.add_argument(
+        "--whisper", type=Path, metavar="DIR", help="Whisper tiny.en in CTranslate2 form (default: look for it)"
+    )
+
+
+def add_model_options(parser: argparse.ArgumentParser) -> None:
+    """Which networks predict."""
+    parser.add_argument("--model", type=Path, metavar="PATH", help="a fusion model in ONNX (default: the package's)")
+    add_whisper_option(parser)
 
 
 @contextmanager

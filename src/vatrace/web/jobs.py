@@ -45,6 +45,7 @@ class Job:
         state: where it is.
         message: when done, the trace in one line; when failed, why.
         stages: how much of each stage is done, 0..1.
+        kind: media type of the small copy; "" for a transcript, which has none.
     """
 
     id: str
@@ -52,6 +53,7 @@ class Job:
     state: State = "uploading"
     message: str = ""
     stages: dict[str, float] = field(default_factory=dict)
+    kind: str = ""
 
 
 class RemovedError(Exception):
@@ -135,11 +137,6 @@ class Jobs:
         """The folder of a job's annotations, which may not be there yet."""
         return self.folder / job.id / "annotations"
 
-    def copy_kind(self, job: Job) -> str:
-        """The media type of the small copy; "" for a transcript, which has none."""
-        copy = self.file(job, "copy")
-        return kind_of(probe(copy)) if copy.is_file() else ""
-
     def result(self, job: Job) -> Prediction:
         """The trace of a finished job."""
         return read_json(self.folder / job.id / "result.json")
@@ -199,7 +196,8 @@ class Jobs:
         if source.suffix not in TRANSCRIPT_SUFFIXES:
             info = probe(source)
             write_preview(info, folder / "copy", lambda share: progress("report", share))
-            element = media_element(kind_of(info), "copy")
+            job.kind = kind_of(info)
+            element = media_element(job.kind, "copy")
         write_page(named, folder / "page.html", element)
         progress("report", 1.0)
         with written_whole(folder / "result.json") as path:

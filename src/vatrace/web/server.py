@@ -96,6 +96,7 @@ def _find(jobs: Jobs, name: str, finished: bool = False) -> Job:
 
 def _queue(jobs: Jobs, max_upload: int) -> APIRouter:
     routes = APIRouter()
+    downloads = [*(name for name in FORMATS if _possible(name)), "png", "html", "overlay"]
 
     @routes.get("/")
     def index() -> FileResponse:
@@ -107,8 +108,7 @@ def _queue(jobs: Jobs, max_upload: int) -> APIRouter:
 
     @routes.get("/jobs")
     def list_jobs() -> dict[str, Any]:
-        downloads = [*(name for name in FORMATS if _possible(name)), "png", "html", "overlay"]
-        return {"jobs": [asdict(job) for job in jobs.all()], "downloads": downloads, "max_upload": max_upload}
+        return {"jobs": [asdict(job) for job in jobs.all()], "downloads": downloads}
 
     @routes.post("/jobs", status_code=201)
     async def upload(request: Request, name: Annotated[str, Query(min_length=1, max_length=255)]) -> dict[str, Any]:
@@ -146,11 +146,13 @@ def _queue(jobs: Jobs, max_upload: int) -> APIRouter:
     @routes.get("/jobs/{name}/copy")
     def copy(name: str) -> FileResponse:
         job = _find(jobs, name, finished=True)
-        return FileResponse(jobs.file(job, "copy"), media_type=jobs.copy_kind(job))
+        return FileResponse(jobs.file(job, "copy"), media_type=job.kind)
 
     @routes.get("/jobs/{name}/download/{kind}")
     def download(name: str, kind: str) -> FileResponse:
         job = _find(jobs, name, finished=True)
+        if kind not in downloads:
+            raise HTTPException(400, f"{kind}: no such format")
         suffix = FORMATS[kind].suffix if kind in FORMATS else {"overlay": "overlay.mp4"}.get(kind, kind)
         with tempfile.NamedTemporaryFile(prefix="vatrace-", suffix=f".{suffix}", delete=False) as file:
             path = Path(file.name)
@@ -175,7 +177,7 @@ def _annotations(jobs: Jobs) -> APIRouter:
     @routes.get("/about")
     def about(name: str) -> dict[str, str]:
         job = _find(jobs, name, finished=True)
-        return {"name": job.name, "kind": jobs.copy_kind(job)}
+        return {"name": job.name, "kind": job.kind}
 
     @routes.get("/annotations")
     def show(name: str) -> dict[str, Any]:
@@ -245,14 +247,12 @@ def _possible(name: str) -> bool:
 
 def _write(jobs: Jobs, job: Job, kind: str, path: Path) -> None:
     """Write a download."""
-    prediction, copy = jobs.result(job), jobs.copy_kind(job)
+    prediction = jobs.result(job)
     if kind == "png":
         write_picture(prediction, path)
     elif kind == "html":
-        write_page(prediction, path, embedded_copy(copy, jobs.file(job, "copy")) if copy else "")
+        write_page(prediction, path, embedded_copy(job.kind, jobs.file(job, "copy")) if job.kind else "")
     elif kind == "overlay":
         write_overlay(replace(prediction, source=jobs.recording(job)), path)
-    elif kind in FORMATS and _possible(kind):
-        FORMATS[kind].write(prediction, path)
     else:
-        raise ValueError(f"{kind}: no such format")
+        FORMATS[kind].write(prediction, path)
