@@ -1,35 +1,37 @@
 """Train every fusion on the same composed recordings with several seeds, and compare them.
 
     python runs/banks.py DATA --out BANKS
-    python runs/family.py BANKS --out family.csv --seeds 0 1 2
-    python runs/family.py BANKS --out family.csv --table
+    python runs/family.py BANKS --out FAMILY --seeds 0 1 2
+    python runs/family.py BANKS --out FAMILY --table
+    python runs/family.py BANKS --out FAMILY --table --split test       (once, when all is chosen)
 
-One seed gives every fusion the same recordings in the same order. Each row is added to the CSV as it is done: the same call
-goes on where it was stopped. Short trainings (an epoch is 100 batches) say which fusions learn fast, not where each would end.
-What is chosen is chosen by dev; the columns of test are for the table. `--table` prints it in Markdown.
+One seed gives every fusion the same recordings in the same order. Each model is kept as it is done: the same call goes on where
+it was stopped, and calls with different `--only` may run side by side. Short trainings (an epoch is 100 batches) say which
+fusions learn fast, not where each would end. `--table` measures what is there on NUM_RECORDINGS recordings, in Markdown.
 """
 
 from __future__ import annotations
 
 import argparse
-import csv
+import re
 import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from composed import NUM_DEV, collate, fixed_recordings, load, train
-from vatrace.bootstrap import ccc_of_moments, interval, moments, nan_mean, resample_counts, resampled_ccc
-from vatrace.checkpoint import Model
+from composed import collate, fixed_recordings, load, train
+from vatrace.bootstrap import ccc_of_moments, interval, moments, resample_counts, resampled_ccc
+from vatrace.checkpoint import Model, load_model, save_model
 from vatrace.config import RunConfig
 from vatrace.corpora.composed import Composed
 from vatrace.encoders import FEATURE_DIMS
 from vatrace.models.affect import ModelConfig
 
 NUM_EPOCHS = 4
-NUM_TEST, TEST_SEED = 8 * NUM_DEV, 1
+NUM_RECORDINGS, SEED = 768, 1
+"""What is measured: other recordings than those that choose the epoch."""
 
 Option = bool | int | float | str
 
@@ -71,33 +73,6 @@ VARIANTS: dict[str, ModelConfig] = {
 }
 
 
-@dataclass(frozen=True)
-class Row:
-    """One trained model.
-
-    Attributes:
-        variant: key of VARIANTS.
-        seed: of weights and recordings.
-        epochs: of training.
-        minutes: that it took.
-        dev: mean of valence's and arousal's CCC on dev.
-        valence: CCC on test.
-        arousal: CCC on test.
-        low: of the 95 % interval of their mean, by bootstrap over recordings.
-        high: of the same.
-    """
-
-    variant: str
-    seed: int
-    epochs: int
-    minutes: float
-    dev: float
-    valence: float
-    arousal: float
-    low: float
-    high: float
-
-
 def table_of(model: Model, recordings: list[Composed]) -> np.ndarray:
     """What each recording adds to CCC's sums."""
     pairs = []
@@ -109,75 +84,59 @@ def table_of(model: Model, recordings: list[Composed]) -> np.ndarray:
     return moments(pairs, [str(index) for index in range(len(pairs))])
 
 
-def train_one(name: str, banks: Path, seed: int, epochs: int) -> Row:
-    """Train and measure."""
+def file_name(variant: str, seed: int) -> str:
+    """Where a model is kept."""
+    return f"{re.sub(r'[^a-z0-9]+', '-', variant.lower()).strip('-')}-{seed}.safetensors"
+
+
+def train_one(variant: str, banks: Path, seed: int, epochs: int, path: Path) -> None:
+    """Train and keep."""
     started = time.time()
-    run = RunConfig(model=VARIANTS[name], train=replace(RunConfig().train, num_epochs=epochs))
-    model = train(run, banks, seed, log=lambda line: None).eval()
-    dev = ccc_of_moments(table_of(model, fixed_recordings(load(banks, "dev"), NUM_DEV, seed=0)).sum(axis=0))
-    test = table_of(model, fixed_recordings(load(banks, "test"), NUM_TEST, TEST_SEED))
-    valence, arousal = ccc_of_moments(test.sum(axis=0)).tolist()
-    low, high = interval(resampled_ccc(test, resample_counts(len(test)))[:, 2])
-    scores = (float(nan_mean(dev)), valence, arousal, low, high)
-    return Row(name, seed, epochs, round((time.time() - started) / 60, 1), *(round(score, 4) for score in scores))
+    run = RunConfig(model=VARIANTS[variant], train=replace(RunConfig().train, num_epochs=epochs))
+    model = train(run, banks, seed, log=lambda line: None)
+    minutes = round((time.time() - started) / 60, 1)
+    save_model(path, model, {"variant": variant, "seed": seed, "epochs": epochs, "minutes": minutes})
+    print(f"{variant}, seed {seed}: {minutes} minutes", flush=True)
 
 
-def read(path: Path) -> list[Row]:
-    """The rows that are there."""
-    if not path.is_file():
-        return []
-    with path.open(newline="", encoding="utf-8") as file:
-        return [
-            Row(row["variant"], int(row["seed"]), int(row["epochs"]), *(float(row[key]) for key in list(row)[3:]))
-            for row in csv.DictReader(file)
-        ]
-
-
-def add(path: Path, row: Row) -> None:
-    """Add a row."""
-    new = not path.is_file()
-    with path.open("a", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, list(asdict(row)))
-        if new:
-            writer.writeheader()
-        writer.writerow(asdict(row))
-
-
-def print_table(rows: list[Row]) -> None:
-    """The mean and the standard deviation over seeds, and the interval of the first seed, in Markdown."""
-    print("| fusion | seeds | dev, mean | test, valence | test, arousal | test, mean | 95 %, first seed |")
-    print("| --- | --- | --- | --- | --- | --- | --- |")
-    for name in VARIANTS:
-        found = sorted((row for row in rows if row.variant == name), key=lambda row: row.seed)
-        if found:
-            columns = ([r.dev for r in found], [r.valence for r in found], [r.arousal for r in found])
-            means = [(row.valence + row.arousal) / 2 for row in found]
+def print_table(folder: Path, recordings: list[Composed]) -> None:
+    """Mean and standard deviation over seeds, and the interval of the mean by bootstrap over recordings, in Markdown."""
+    counts = resample_counts(len(recordings))
+    print("| fusion | seeds | valence | arousal | mean | 95 % |")
+    print("| --- | --- | --- | --- | --- | --- |")
+    for variant in VARIANTS:
+        files = sorted(folder.glob(file_name(variant, 0).replace("-0.", "-[0-9].")))
+        if files:
+            tables = [table_of(load_model(file)[0], recordings) for file in files]
+            scores = np.array([ccc_of_moments(table.sum(axis=0)) for table in tables])
+            low, high = interval(np.mean([resampled_ccc(table, counts)[:, 2] for table in tables], axis=0))
             cells = [
-                f"{np.mean(column):.3f}" + (f" ± {np.std(column, ddof=1):.3f}" if len(column) > 1 else "")
-                for column in (*columns, means)
+                f"{column.mean():.3f}" + (f" ± {column.std(ddof=1):.3f}" if len(column) > 1 else "")
+                for column in (*scores.T, scores.mean(axis=1))
             ]
-            print(f"| {name} | {len(found)} | {' | '.join(cells)} | {found[0].low:.3f} to {found[0].high:.3f} |")
+            print(f"| {variant} | {len(files)} | {' | '.join(cells)} | {low:.3f} to {high:.3f} |", flush=True)
 
 
 def main() -> None:
-    """Train what is not there yet, or print."""
+    """Train what is not there yet, or measure."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("banks", type=Path)
-    parser.add_argument("--out", type=Path, required=True, help="a CSV file")
+    parser.add_argument("--out", type=Path, required=True, help="a folder for the models")
     parser.add_argument("--epochs", type=int, default=NUM_EPOCHS)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--only", nargs="+", default=list(VARIANTS), choices=list(VARIANTS), metavar="NAME")
-    parser.add_argument("--table", action="store_true", help="train nothing, print what is there")
+    parser.add_argument("--table", action="store_true", help="train nothing, measure what is there")
+    parser.add_argument("--split", choices=["dev", "test"], default="dev", help="for --table")
     args = parser.parse_args()
     if args.table:
-        print_table(read(args.out))
+        print_table(args.out, fixed_recordings(load(args.banks, args.split), NUM_RECORDINGS, SEED))
         return
+    args.out.mkdir(parents=True, exist_ok=True)
     for seed in args.seeds:
-        for name in args.only:
-            if not any((row.variant, row.seed, row.epochs) == (name, seed, args.epochs) for row in read(args.out)):
-                row = train_one(name, args.banks, seed, args.epochs)
-                add(args.out, row)
-                print(row, flush=True)
+        for variant in args.only:
+            path = args.out / file_name(variant, seed)
+            if not path.is_file():
+                train_one(variant, args.banks, seed, args.epochs, path)
 
 
 if __name__ == "__main__":
