@@ -25,16 +25,15 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import onnxruntime
 import pandas as pd
 import torch
-from onnxruntime.quantization import QuantType, quantize_dynamic
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 from transformers import AutoModel
 
 from vatrace.losses import ccc_loss
 from vatrace.metrics import concordance_cc
+from vatrace.weights import onnx_session
 
 BATCH = 32
 MAX_TOKENS = 96
@@ -201,6 +200,8 @@ def train(
 
 def export(model: WordNet, path: Path) -> None:
     """Write `token_ids`, `mask` (B, N) -> `tokens` (B, N, 384), `valence_arousal` (B, 2), weights in 8 bits."""
+    from onnxruntime.quantization import QuantType, quantize_dynamic  # vatrace, imported before, has switched its reports off
+
     full = path.with_suffix(".float.onnx")
     ids = torch.ones(2, 7, dtype=torch.int64)
     axes = {0: "batch", 1: "tokens"}
@@ -232,7 +233,7 @@ class Exported(nn.Module):
 
 def evaluate(path: Path, tokenizer: Tokenizer, texts: list[str]) -> np.ndarray:
     """Valence and arousal (N, 2) from an exported file, a text at a time as in use."""
-    session = onnxruntime.InferenceSession(str(path))
+    session = onnx_session(path)
     rows = []
     for text in texts:
         ids = np.array([tokenizer.encode(text).ids])

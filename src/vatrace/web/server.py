@@ -154,7 +154,10 @@ def _queue(jobs: Jobs, max_upload: int) -> APIRouter:
         if kind not in downloads:
             raise HTTPException(400, f"{kind}: no such format")
         suffix = FORMATS[kind].suffix if kind in FORMATS else {"overlay": "overlay.mp4"}.get(kind, kind)
-        with tempfile.NamedTemporaryFile(prefix="vatrace-", suffix=f".{suffix}", delete=False) as file:
+        # beside the job's other files: should the server be killed before it is sent, it goes with them
+        with tempfile.NamedTemporaryFile(
+            dir=jobs.folder / job.id, prefix="download-", suffix=f".{suffix}", delete=False
+        ) as file:
             path = Path(file.name)
         try:
             _write(jobs, job, kind, path)
