@@ -94,7 +94,10 @@ def test_all_downloads_are_what_they_say(server: Server, talking: Path, tmp_path
     assert kinds == ["csv", "parquet", "json", "elan", "textgrid", "vtt", "png", "html", "overlay"]
     found = {kind: server.get(f"jobs/{name}/download/{kind}") for kind in kinds}
     assert {status for status, _, _ in found.values()} == {200}
-    assert f'filename="{talking.stem}.eaf"' in found["elan"][1]["content-disposition"]
+    assert found["elan"][1]["content-disposition"] == f"attachment; filename*=UTF-8''{talking.stem}.eaf"
+    assert {path.name for path in (server.folder / name).iterdir()} == {
+        *("job.json", f"upload{talking.suffix}", "copy", "page.html", "result.json")
+    }
     assert found["elan"][2].startswith(b"<?xml") and found["png"][2].startswith(b"\x89PNG")
     assert found["parquet"][2].startswith(b"PAR1") and b"data:video/mp4" in found["html"][2]
     (tmp_path / "o.mp4").write_bytes(found["overlay"][2])

@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import asdict, replace
+from mimetypes import guess_type
 from pathlib import Path
 from shutil import disk_usage
 from threading import Lock
@@ -18,7 +19,6 @@ from urllib.parse import quote
 from fastapi import APIRouter, FastAPI, HTTPException, Query, Request, Response, WebSocket
 from fastapi.responses import FileResponse
 from pydantic import BaseModel, Field, NonNegativeFloat
-from starlette.background import BackgroundTask
 from starlette.concurrency import run_in_threadpool
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
@@ -149,22 +149,19 @@ def _queue(jobs: Jobs, max_upload: int) -> APIRouter:
         return FileResponse(jobs.file(job, "copy"), media_type=job.kind)
 
     @routes.get("/jobs/{name}/download/{kind}")
-    def download(name: str, kind: str) -> FileResponse:
+    def download(name: str, kind: str) -> Response:
         job = _find(jobs, name, finished=True)
         if kind not in downloads:
             raise HTTPException(400, f"{kind}: no such format")
         suffix = FORMATS[kind].suffix if kind in FORMATS else {"overlay": "overlay.mp4"}.get(kind, kind)
-        # beside the job's other files: should the server be killed before it is sent, it goes with them
-        with tempfile.NamedTemporaryFile(
-            dir=jobs.folder / job.id, prefix="download-", suffix=f".{suffix}", delete=False
-        ) as file:
-            path = Path(file.name)
-        try:
-            _write(jobs, job, kind, path)
-        except (OSError, ValueError) as error:
-            path.unlink(missing_ok=True)
-            raise HTTPException(400, str(error).replace(str(jobs.recording(job)), job.name)) from error
-        return FileResponse(path, filename=f"{Path(job.name).stem}.{suffix}", background=BackgroundTask(path.unlink))
+        with tempfile.TemporaryDirectory(dir=jobs.folder / job.id) as folder:
+            path = Path(folder) / f"download.{suffix}"
+            try:
+                _write(jobs, job, kind, path)
+                content = path.read_bytes()
+            except (OSError, ValueError) as error:
+                raise HTTPException(400, str(error).replace(str(jobs.recording(job)), job.name)) from error
+        return _attachment(content, f"{Path(job.name).stem}.{suffix}")
 
     return routes
 
@@ -204,9 +201,7 @@ def _annotations(jobs: Jobs) -> APIRouter:
     def download(name: str) -> Response:
         job = _find(jobs, name, finished=True)
         stem = Path(job.name).stem
-        disposition = f"attachment; filename*=UTF-8''{quote(stem)}-annotations.zip"
-        content = traces.archive([(stem, jobs.annotations(job))])
-        return Response(content, media_type="application/zip", headers={"Content-Disposition": disposition})
+        return _attachment(traces.archive([(stem, jobs.annotations(job))]), f"{stem}-annotations.zip")
 
     return routes
 
@@ -231,6 +226,12 @@ def _live(make_streamer: Callable[[], Streamer]) -> APIRouter:
             one.release()
 
     return routes
+
+
+def _attachment(content: bytes, name: str) -> Response:
+    """A file to keep."""
+    headers = {"Content-Disposition": f"attachment; filename*=UTF-8''{quote(name)}"}
+    return Response(content, media_type=guess_type(name)[0] or "application/octet-stream", headers=headers)
 
 
 def _asset(name: str) -> FileResponse:
