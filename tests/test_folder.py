@@ -137,6 +137,7 @@ def test_tables_as_people_write_them(tmp_path: Path, text: str) -> None:
         ("time,valence,arousal\n0,happy,0\n", "line 2: 'happy' is not a number"),
         ("time,valence,arousal\n,0,0\n", "line 2: no time"),
         ("time,valence,arousal\n0,5,0,3,0,1\n", "line 2: 6 cells, but 3 columns; decimals need a point"),
+        ("time,valence,arousal\n", "no rows in it"),
         ("time,valence,arousal\n0,0,0\n0,1,1\n", "time 0 comes twice; several annotators need a name each"),
     ],
 )

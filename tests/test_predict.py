@@ -216,6 +216,21 @@ def test_the_trace_is_as_long_as_what_is_there_not_as_the_file_says(model: Model
     check(model.predict(path), 4.0)
 
 
+def test_of_several_sound_tracks_it_says_which_it_heard(model: Model, tmp_path: Path, talking: Path) -> None:
+    import av
+
+    path = tmp_path / "two.mkv"
+    with av.open(str(talking)) as source, av.open(str(path), "w") as target:
+        streams = [target.add_stream_from_template(source.streams.audio[0]) for _ in range(2)]
+        for packet in source.demux(audio=0):
+            if packet.dts is not None:
+                packet.stream = streams[0]
+                target.mux(packet)
+    prediction = model.predict(path)
+    assert prediction.presence["voice"].any()
+    assert "it has 2 sound tracks: the first was heard" in prediction.notes
+
+
 def test_captions_that_overlap_are_all_used(model: Model, tmp_path: Path) -> None:
     path = tmp_path / "overlap.srt"
     path.write_text("1\n00:00:00,000 --> 00:00:10,000\nOne two three four\n\n2\n00:00:02,000 --> 00:00:04,000\nwell\n")

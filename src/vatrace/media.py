@@ -53,7 +53,7 @@ class MediaInfo:
     Attributes:
         path: the file.
         has_video: whether there are pictures.
-        has_audio: whether there is sound.
+        num_sounds: sound tracks; the first is the one that is read.
         duration: length in seconds as the container states it; None where it doesn't, and for a still picture.
         is_still: whether it is one picture without time.
         frame_rate: pictures a second as the container states it or implies; None where there are none.
@@ -61,10 +61,15 @@ class MediaInfo:
 
     path: Path
     has_video: bool
-    has_audio: bool
+    num_sounds: int
     duration: float | None
     is_still: bool
     frame_rate: float | None = None
+
+    @property
+    def has_audio(self) -> bool:
+        """Whether there is sound."""
+        return self.num_sounds > 0
 
 
 @dataclass(frozen=True)
@@ -129,13 +134,13 @@ def probe(path: Path) -> MediaInfo:
         MediaError: if it can't be opened or has neither pictures nor sound.
     """
     with _open(path) as container:
-        video, has_audio = _video_stream(container), bool(container.streams.audio)
-        if video is None and not has_audio:
+        video, num_sounds = _video_stream(container), len(container.streams.audio)
+        if video is None and not num_sounds:
             raise MediaError(f"{path}: neither pictures nor sound in it (format {container.format.name})")
         is_still = video is not None and ("image2" in container.format.name or container.format.name.endswith("_pipe"))
         duration = container.duration / 1e6 if container.duration is not None and not is_still else None
         rate = float(video.average_rate) if video is not None and video.average_rate and not is_still else None
-        return MediaInfo(path, video is not None, has_audio, duration, is_still, rate)
+        return MediaInfo(path, video is not None, num_sounds, duration, is_still, rate)
 
 
 class _Clock:

@@ -298,6 +298,8 @@ class Perceiver:
             stop.set()  # looking on would be in vain
             raise
         sound.end = reader.end
+        if info.num_sounds > 1:
+            sound.notes.append(f"it has {info.num_sounds} sound tracks: the first was heard")
         if reader.damage:
             sound.notes.append(f"some sound is damaged and was left out ({reader.damage})")
         report("voice and words", 1.0)

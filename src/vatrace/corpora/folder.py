@@ -207,6 +207,8 @@ def _annotation(annotator: str, rows: Rows, where: str) -> Annotation:
     """The rows in order of time."""
     if rows.problem:
         raise CorpusError(rows.problem)
+    if not rows.times:
+        raise CorpusError(f"{where}: no rows in it; fill it or remove it")
     times, values = np.array(rows.times), np.clip(np.array(rows.values).reshape(-1, 2), -1, 1)
     order = np.argsort(times, kind="stable")
     times, values = times[order], values[order]
