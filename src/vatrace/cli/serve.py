@@ -25,7 +25,7 @@ EPILOG = """examples:
   vatrace serve --folder results              keeps the results in this folder
 
 The page answers this machine only, at an address with a token that is new each time. Recordings are deleted when the server
-ends (ctrl-C), results when you delete them in the page.
+ends (ctrl-C); results, each with a small copy of the film or sound, when you delete them in the page.
 """
 
 
