@@ -12,9 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
-from composed import STEPS, load
+from composed import STEPS, fixed_recordings, load
 from evaluate import Fusion, without
-from vatrace.corpora.composed import RATE, compose
+from vatrace.corpora.composed import RATE
 from vatrace.export import add_metadata
 from vatrace.intervals import NOTHING, half_widths, metadata, situations
 
@@ -31,9 +31,8 @@ def main() -> None:
     args = parser.parse_args()
     fusion, found = Fusion(args.fusion), []
     banks = load(args.banks, "dev")
-    nobody = fusion(without(compose(banks, STEPS, np.random.default_rng(SEED)), ()))
-    for index in range(NUM_RECORDINGS):
-        recording = compose(banks, STEPS, np.random.default_rng([SEED, index]))
+    nobody = fusion(without(next(fixed_recordings(banks, 1, SEED)), ()))
+    for recording in fixed_recordings(banks, NUM_RECORDINGS, SEED):
         where = situations(recording.valid, RATE, ahead=not fusion.streams)
         missed = (recording.target - fusion(recording)).astype(np.float64)
         missed[where == NOTHING] = np.nan  # it is little; as if nobody were seen or heard all the time says more

@@ -76,9 +76,11 @@ def pooled_ccc(model: Model, recordings: list[Composed]) -> list[float]:
     return [concordance_cc(truth[:, k], prediction[:, k]) for k in range(truth.shape[1])]
 
 
-def fixed_recordings(banks: dict[str, Bank], count: int, seed: int, composition: Composition | None = None) -> list[Composed]:
-    """The same recordings for the same seed."""
-    return [compose(banks, STEPS, np.random.default_rng([seed, index]), composition) for index in range(count)]
+def fixed_recordings(
+    banks: dict[str, Bank], count: int, seed: int, composition: Composition | None = None
+) -> Iterator[Composed]:
+    """The same recordings for the same seed, one after the other: thousands would fill the memory."""
+    return (compose(banks, STEPS, np.random.default_rng([seed, index]), composition) for index in range(count))
 
 
 def training_composition(train_banks: dict[str, Bank], dev_banks: dict[str, Bank]) -> Composition:
@@ -131,7 +133,7 @@ def train(config: RunConfig, banks: Path, seed: int, log: Callable[[str], None] 
         raise ValueError(f"the banks are of {dims} channels, the model of {config.model.feature_dims}")
     composition = training_composition(train_banks, dev_banks)
     log("spread of labels in training: " + " ".join(f"{n} {v:.2f} {a:.2f}" for n, (v, a) in composition.spread.items()))
-    dev = fixed_recordings(dev_banks, NUM_DEV, seed=0)
+    dev = list(fixed_recordings(dev_banks, NUM_DEV, seed=0))
     model = AffectModel(config.model)
     model.standardise_by(statistics({name: train_banks[name] for name in model.modalities}))
     endless = training_batches(train_banks, composition, model, config.train, seed)

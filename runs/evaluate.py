@@ -20,9 +20,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from composed import NUM_DEV, STEPS, fixed_recordings, load
+from composed import NUM_DEV, fixed_recordings, load
 from vatrace.bootstrap import Pair, ccc_of_moments, interval, moments, resample_counts, resampled_ccc
-from vatrace.corpora.composed import RATE, SUBSETS, Bank, Composed, Composition, compose
+from vatrace.corpora.composed import RATE, SUBSETS, Bank, Composed, Composition
 from vatrace.encoders import FEATURE_DIMS
 from vatrace.intervals import HalfWidths, bounds, situations
 from vatrace.prediction import MODALITIES
@@ -127,8 +127,7 @@ def composed_rows(recordings: Recordings) -> Iterator[tuple[str, Recordings]]:
 def coverage(banks: dict[str, Bank], fusion: Fusion) -> None:
     """Print how often intervals hold the truth, over all steps of the recordings that have these modalities at all."""
     inside: dict[str, list[NDArray[np.bool_]]] = {}
-    for index in range(NUM_FOR_INTERVALS):
-        recording = compose(banks, STEPS, np.random.default_rng([SEED, index]))
+    for recording in fixed_recordings(banks, NUM_FOR_INTERVALS, SEED):
         where = situations(recording.valid, RATE, ahead=not fusion.streams)
         low, high = bounds(fusion(recording).astype(np.float64), where, fusion.half_widths)
         held = (low <= recording.target) & (recording.target <= high)
@@ -154,11 +153,11 @@ def main() -> None:
     print(f"{args.split + ' split':<42}{'n':>6}   {heading:<22}   {heading.replace('valence', 'arousal')}")
     for name, bank in banks.items():
         line(f"single samples, {name}", fusions, single_samples(name, bank), whole=True)
-    recordings = fixed_recordings(banks, NUM_RECORDINGS, SEED)
+    recordings = list(fixed_recordings(banks, NUM_RECORDINGS, SEED))
     for label, chosen in composed_rows(recordings):
         line(f"composed, {label}", fusions, chosen)
     for label, share in (("none disagrees", 0.0), ("one disagrees now and then", 1.0)):
-        line(f"composed, {label}", fusions, fixed_recordings(banks, NUM_DEV, SEED, Composition(disagreeing=share)))
+        line(f"composed, {label}", fusions, list(fixed_recordings(banks, NUM_DEV, SEED, Composition(disagreeing=share))))
     if fusions[0].half_widths:
         coverage(banks, fusions[0])
 

@@ -7,7 +7,7 @@
 
 One seed gives every fusion the same recordings in the same order. Each model is kept as it is done: the same call goes on where
 it was stopped, and calls with different `--only` may run side by side. Short trainings (an epoch is 100 batches) say which
-fusions learn fast, not where each would end. `--table` measures what is there on NUM_RECORDINGS recordings, in Markdown.
+fusions learn fast, not where each would end. `--table` measures what is there on the recordings of `evaluate.py`.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ import numpy as np
 import torch
 
 from composed import collate, fixed_recordings, load, train
+from evaluate import NUM_RECORDINGS, SEED
 from vatrace.bootstrap import ccc_of_moments, interval, moments, resample_counts, resampled_ccc
 from vatrace.checkpoint import Model, load_model, save_model
 from vatrace.config import RunConfig
@@ -30,8 +31,6 @@ from vatrace.encoders import FEATURE_DIMS
 from vatrace.models.affect import ModelConfig
 
 NUM_EPOCHS = 4
-NUM_RECORDINGS, SEED = 768, 1
-"""What is measured: other recordings than those that choose the epoch."""
 
 Option = bool | int | float | str
 
@@ -99,13 +98,13 @@ def train_one(variant: str, banks: Path, seed: int, epochs: int, path: Path) -> 
     print(f"{variant}, seed {seed}: {minutes} minutes", flush=True)
 
 
-def print_table(folder: Path, recordings: list[Composed]) -> None:
+def print_table(folder: Path, seeds: list[int], recordings: list[Composed]) -> None:
     """Mean and standard deviation over seeds, and the interval of the mean by bootstrap over recordings, in Markdown."""
     counts = resample_counts(len(recordings))
     print("| fusion | seeds | valence | arousal | mean | 95 % |")
     print("| --- | --- | --- | --- | --- | --- |")
     for variant in VARIANTS:
-        files = sorted(folder.glob(file_name(variant, 0).replace("-0.", "-[0-9].")))
+        files = [path for path in (folder / file_name(variant, seed) for seed in seeds) if path.is_file()]
         if files:
             tables = [table_of(load_model(file)[0], recordings) for file in files]
             scores = np.array([ccc_of_moments(table.sum(axis=0)) for table in tables])
@@ -129,7 +128,7 @@ def main() -> None:
     parser.add_argument("--split", choices=["dev", "test"], default="dev", help="for --table")
     args = parser.parse_args()
     if args.table:
-        print_table(args.out, fixed_recordings(load(args.banks, args.split), NUM_RECORDINGS, SEED))
+        print_table(args.out, args.seeds, list(fixed_recordings(load(args.banks, args.split), NUM_RECORDINGS, SEED)))
         return
     args.out.mkdir(parents=True, exist_ok=True)
     for seed in args.seeds:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from vatrace.corpora.corpus import Source
 from vatrace.encoders import EncoderSpec
-from vatrace.media import MediaError, MediaInfo, frame_times, probe
+from vatrace.media import MediaError, MediaInfo, frame_times, probe, reason
 from vatrace.prediction import MODALITIES
 from vatrace.store import EncoderInfo, Meta, Schema, Store
 from vatrace.transcripts import read_transcript
@@ -139,7 +139,7 @@ def open_tasks(sources: Sequence[Source], store: Store, setting: Setting) -> tup
             elif not is_done(source, store):
                 waiting.append(source)
         except OSError as error:
-            failed.append(Outcome(source.name, f"{error.filename}: {(error.strerror or str(error)).lower()}"))
+            failed.append(Outcome(source.name, f"{error.filename}: {reason(error)}"))
     waiting.sort(key=lambda source: (str(source.media), source.name))
     groups = groupby(waiting, key=lambda source: source.media)
     return [Task(store.path, tuple(group), setting) for _, group in groups], failed
@@ -166,10 +166,10 @@ def extract(task: Task, report: Progress = lambda stage, share: None) -> list[Ou
     except MissingWeightsError:
         raise
     except (MediaError, OSError, ValueError) as error:
-        reason = str(error)
+        problem = str(error)
     except Exception as error:  # one recording must not stop the others, whatever it is
-        reason = f"{type(error).__name__}: {error} (a fault in vatrace: please report it)"
-    return outcomes + [Outcome(source.name, reason) for source in task.sources[len(outcomes) :]]
+        problem = f"{type(error).__name__}: {error} (a fault in vatrace: please report it)"
+    return outcomes + [Outcome(source.name, problem) for source in task.sources[len(outcomes) :]]
 
 
 def _extract(task: Task, perceiver: Perceiver, report: Progress) -> Iterator[Outcome]:

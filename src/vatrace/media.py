@@ -93,7 +93,7 @@ def _open(path: Path) -> Any:
     try:
         size = path.stat().st_size
     except OSError as error:
-        raise MediaError(f"{path}: {error.strerror.lower() if error.strerror else error}") from error
+        raise MediaError(f"{path}: {reason(error)}") from error
     if size == 0:
         raise MediaError(f"{path}: the file is empty")
     try:

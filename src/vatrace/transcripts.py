@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from vatrace.media import MediaError
+from vatrace.media import MediaError, reason
 
 TRANSCRIPT_SUFFIXES = frozenset({".srt", ".vtt"})
 SENTENCE_END = re.compile(r"[.!?…][\"'”’)]*$")
@@ -46,7 +46,7 @@ def read_transcript(path: Path) -> list[Word]:
     try:
         subtitles = pysubs2.load(str(path), encoding="utf-8-sig", format_=path.suffix.lower().lstrip("."))
     except OSError as error:
-        raise MediaError(f"{path}: {(error.strerror or str(error)).lower()}") from error
+        raise MediaError(f"{path}: {reason(error)}") from error
     except (UnicodeDecodeError, ValueError, pysubs2.exceptions.Pysubs2Error) as error:
         raise MediaError(f"{path}: not a transcript that can be read (SRT or WebVTT in UTF-8)") from error
     words: list[Word] = []

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from vatrace.corpora.corpus import Annotation, Corpus, CorpusError, Source, Split
 from vatrace.corpora.tables import read_table
-from vatrace.media import VIDEO_SUFFIXES
+from vatrace.media import VIDEO_SUFFIXES, reason
 
 NOT_ANNOTATED = -5.0
 SPLIT_FOLDERS: dict[str, Split] = {
@@ -177,7 +177,7 @@ def _walk(root: Path) -> list[tuple[Path, list[Path], bool]]:
                         continue
                     (waiting if entry.is_dir() else files).append(Path(entry.path))
         except OSError as error:
-            raise CorpusError(f"{folder}: {(error.strerror or str(error)).lower()}") from error
+            raise CorpusError(f"{folder}: {reason(error)}") from error
         found.append((folder, files, numbered))
     return sorted(found)
 

@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from vatrace.corpora.corpus import Annotation, Corpus, CorpusError, Source, Split
 from vatrace.corpora.elan import read_elan
 from vatrace.corpora.tables import number, read_table
-from vatrace.media import SOUND_SUFFIXES, VIDEO_SUFFIXES
+from vatrace.media import SOUND_SUFFIXES, VIDEO_SUFFIXES, reason
 from vatrace.transcripts import TRANSCRIPT_SUFFIXES
 
 SPLIT_NAMES: dict[str, Split] = {
@@ -113,7 +113,7 @@ def _walk(root: Path) -> tuple[list[Path], dict[Path, Path]]:
     media, transcripts = [], {}
 
     def refuse(error: OSError) -> None:
-        raise CorpusError(f"{error.filename}: {(error.strerror or str(error)).lower()}")
+        raise CorpusError(f"{error.filename}: {reason(error)}")
 
     for folder, folders, names in os.walk(root, onerror=refuse):
         folders[:] = sorted(name for name in folders if not name.startswith(".") and Path(folder, name) != root / "annotations")

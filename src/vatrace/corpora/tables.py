@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from vatrace.corpora.corpus import CorpusError
+from vatrace.media import reason
 
 DELIMITERS = (",", ";", "\t")
 UNKNOWN = frozenset({"", "nan", "na", "n/a", "null"})
@@ -48,7 +49,7 @@ def read_table(path: Path, required: Sequence[str], optional: Sequence[str] = ()
                 if any(cell.strip() for cell in row):
                     yield line, ["" if at is None or at >= len(row) else row[at].strip() for at in places]
     except OSError as error:
-        raise CorpusError(f"{path}: {(error.strerror or str(error)).lower()}") from error
+        raise CorpusError(f"{path}: {reason(error)}") from error
     except UnicodeDecodeError as error:
         raise CorpusError(f"{path}: not UTF-8; save it as CSV in UTF-8") from error
     except csv.Error as error:
