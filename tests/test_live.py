@@ -38,7 +38,8 @@ def test_a_file_is_followed_at_its_pace_into_a_pipe_and_a_file(talking: Path, tm
     np.testing.assert_allclose(kept["time"], np.arange(len(kept)) / 10)
     assert len(kept) >= 40 and kept["face"][5:38].mean() > 0.9 and kept["voice"].any()
     assert (kept["valence_low"] <= kept["valence"]).all() and (kept["arousal"] <= kept["arousal_high"]).all()
-    assert "median delay" in result.stderr
+    assert len(kept) <= 41 and kept["late"].isin(["face", "voice", "face+voice", np.nan]).all()
+    assert "median delay" in result.stderr and b"\r" not in (tmp_path / "live.csv").read_bytes()
     again = live("--camera", talking, "--out", tmp_path / "live.csv")
     assert again.returncode == 1 and "already there" in again.stderr
 
@@ -49,6 +50,9 @@ def test_a_file_is_followed_at_its_pace_into_a_pipe_and_a_file(talking: Path, tm
         (["--camera", "none", "--microphone", "none"], "nothing to follow"),
         (["--camera", "97", "--microphone", "none"], "camera 97: can't be opened"),
         (["--camera", "none", "--microphone", "no-such-device"], "microphone no-such-device: can't be opened"),
+        (["--camera", "no.mp4"], "no.mp4: no such file"),
+        (["--camera", "none", "--microphone", "no.wav"], "no.wav: no such file"),
+        (["--out", "/proc/none/live.csv"], "/proc/none: can't write there"),
         (["--model", "no.onnx"], "no.onnx: no such model file"),
     ],
 )
@@ -72,7 +76,7 @@ class SlowStreamer:
         self.heard += len(sound)
 
     def values(self, now: float) -> list[Value]:
-        return []
+        return [Value(now, 0.0, 0.0, {}, late=("voice",))]
 
 
 def test_a_machine_that_can_not_keep_up_leaves_out_and_says_so() -> None:
@@ -89,6 +93,7 @@ def test_a_machine_that_can_not_keep_up_leaves_out_and_says_so() -> None:
     assert len(streamer.seen) < 20 and streamer.seen == sorted(streamer.seen)
     assert waiting <= (MAX_BACKLOG + 1) * SAMPLING_RATE
     assert any("keeps up with" in note for note in notes)
+    assert any("the voice comes too late for 100%" in note for note in notes)
 
 
 def test_an_error_in_its_threads_is_raised_where_values_are_asked_for() -> None:
@@ -161,7 +166,8 @@ def test_the_browser_s_camera_and_microphone_are_followed(opened: Opened, tmp_pa
         page.click("#save")
     download.value.save_as(tmp_path / "live.csv")
     table = pd.read_csv(tmp_path / "live.csv")
-    assert table["face"].mean() > 0.8 and table["voice"].any() and table["valence"].between(-1, 1).all()
+    assert table["face"].mean() > 0.8 and table["valence"].between(-1, 1).all()
+    assert table["voice"].any() or table["late"].eq("voice").mean() > 0.5  # a busy machine says so
     np.testing.assert_allclose(np.diff(table["time"]), 0.1, atol=1e-6)
     page.click("#stop")
     opened.wait("!document.querySelector('#start').disabled")

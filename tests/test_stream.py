@@ -66,15 +66,27 @@ def test_a_clip_is_followed_as_it_comes(fusion: Path, demo: Path) -> None:
 def test_without_sound_it_is_not_waited_for_long(fusion: Path, demo: Path) -> None:
     streamer = Streamer(fusion)
     for frame in VideoReader(demo, RATE):
-        if frame.time > 4:
+        if frame.time > 7:
             break
         streamer.see(frame.image, frame.time)
         values = streamer.values(frame.time)
         if frame.time == pytest.approx(2.0):  # it may still come
             assert values[-1].time == pytest.approx(2.0 - MAX_WAIT - 1 / RATE)
-    assert values[-1].time == pytest.approx(4.0 - 1 / RATE)  # there is no microphone
+    assert values[-1].time == pytest.approx(7.0 - 1 / RATE)  # there is no microphone
     assert values[-1].presence == {"face": True, "voice": False, "words": False}
-    assert streamer.values(4.0) == []
+    assert values[-1].late == ()
+    assert streamer.values(7.0) == []
+
+
+def test_what_comes_too_late_is_told_from_what_is_absent(fusion: Path, demo: Path) -> None:
+    streamer = Streamer(fusion)
+    sound = next(iter(AudioReader(demo, 3.0)))
+    streamer.hear(sound[: 2 * SAMPLING_RATE])
+    late = {round(value.time, 1): value.late for value in streamer.values(2.5 + MAX_WAIT)}
+    assert late == {step / 10: ("voice",) if step >= 20 else () for step in range(25)}
+    streamer.hear(sound[2 * SAMPLING_RATE :])  # too late for its first half
+    assert [value.late for value in streamer.values(3.0)] == []
+    assert {value.late for value in streamer.values(3.0 + MAX_WAIT)} == {()}
 
 
 def test_a_picture_that_is_still_looked_at_is_waited_for(fusion: Path, demo: Path) -> None:

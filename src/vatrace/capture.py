@@ -13,7 +13,16 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from vatrace.media import SAMPLING_RATE, AudioReader, MediaError, VideoReader, probe, reason
+from vatrace.media import (
+    SAMPLING_RATE,
+    SOUND_SUFFIXES,
+    VIDEO_SUFFIXES,
+    AudioReader,
+    MediaError,
+    VideoReader,
+    probe,
+    reason,
+)
 
 CAMERAS = {"linux": ("v4l2", "/dev/video{}"), "darwin": ("avfoundation", "{}:none"), "win32": ("dshow", "video={}")}
 MICROPHONES = {"linux": ("alsa", "{}"), "darwin": ("avfoundation", "none:{}"), "win32": ("dshow", "audio={}")}
@@ -23,8 +32,15 @@ BLOCK_DUR = 0.1
 
 
 def is_file(name: str) -> bool:
-    """Whether a camera or microphone is a file."""
-    return Path(name).is_file()
+    """Whether a camera or microphone is a file.
+
+    Raises:
+        MediaError: if it is called like one and isn't there.
+    """
+    there = Path(name).is_file()
+    if not there and Path(name).suffix.lower() in VIDEO_SUFFIXES | SOUND_SUFFIXES:
+        raise MediaError(f"{name}: no such file")
+    return there
 
 
 def pictures(camera: str, start: float, stop: Event) -> Iterator[tuple[Image.Image, float]]:

@@ -21,6 +21,10 @@ MAX_BACKLOG = 4.0
 """Seconds of sound that may wait; what is older is heard as silence."""
 SLOW = 0.75
 """Share of the pictures that arrive, or of RATE, below which looking counts as too slow."""
+MOST_LATE = 0.2
+"""Share of the values for which the face or the voice may come too late before the user is told."""
+LATEST = 50
+"""How many of the latest pictures and values are judged."""
 
 
 @dataclass(frozen=True)
@@ -50,8 +54,9 @@ class Feed:
         self._ready = Condition()
         self._picture: tuple[Image.Image, float] | None = None
         self._sound: deque[NDArray[np.float32]] = deque()
-        self._arrived: deque[float] = deque(maxlen=50)
-        self._looked: deque[float] = deque(maxlen=50)
+        self._arrived: deque[float] = deque(maxlen=LATEST)
+        self._looked: deque[float] = deque(maxlen=LATEST)
+        self._late: deque[tuple[str, ...]] = deque(maxlen=LATEST)
         self._dropped, self._lag = 0.0, 0.0
         self._closed = False
         self._error: BaseException | None = None
@@ -85,15 +90,20 @@ class Feed:
         if self._error:
             raise self._error
         values = self._streamer.values(now)
+        self._late.extend(value.late for value in values)
         with self._ready:
             looked, arrived = _rate(self._looked), _rate(self._arrived)
             lag, dropped, self._dropped = self._lag, self._dropped, 0.0
-        note = ""
+        notes = []
         if looked < SLOW * min(arrived, RATE) and len(self._looked) > 10:
-            note = f"this machine keeps up with {looked:.0f} pictures a second only"
+            notes.append(f"this machine keeps up with {looked:.0f} pictures a second only")
+        for name in ("face", "voice"):
+            share = sum(name in late for late in self._late) / LATEST
+            if share > MOST_LATE:
+                notes.append(f"the {name} comes too late for {share:.0%} of the values: this machine can't keep up")
         if dropped:
-            note = f"{dropped:.0f} s of sound were left out: this machine can't keep up"
-        return values, Pace(looked, lag, note)
+            notes.append(f"{dropped:.0f} s of sound were left out: this machine can't keep up")
+        return values, Pace(looked, lag, "; ".join(notes))
 
     def close(self) -> None:
         """End both threads."""

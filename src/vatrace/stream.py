@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any
@@ -35,8 +35,10 @@ RATE = 10.0
 """Values a second."""
 MAX_WAIT = 1.5
 """Seconds after which a step is given out without the face or voice that is still being looked at or heard."""
-ABSENT_DUR = 3.0
-"""Seconds without any picture, or sound, after which none is waited for: there is no camera, or no microphone."""
+ABSENT_DUR = 6.0
+"""Seconds without any picture, or sound, after which none is waited for: there is no camera, or no microphone.
+
+More than the sound that may wait on a machine that is too slow (`vatrace.live.MAX_BACKLOG`)."""
 MEMORY_DUR = 12.0
 """Seconds of sound that are kept: more than the longest stretch that is looked at together."""
 MAX_TALK_DUR = 8.0
@@ -56,6 +58,8 @@ class Value:
         valence: unpleasant -1 .. pleasant 1.
         arousal: calm -1 .. excited 1.
         presence: whether face, voice and words were there.
+        late: of face and voice, what was still being looked at or heard when the step had to be given out: whether it was there
+            is not known, and it counts as absent.
         low: lower ends of 90 % intervals for valence and arousal; None where the model was not calibrated.
         high: their upper ends.
     """
@@ -64,6 +68,7 @@ class Value:
     valence: float
     arousal: float
     presence: dict[str, bool]
+    late: tuple[str, ...] = ()
     low: tuple[float, float] | None = None
     high: tuple[float, float] | None = None
 
@@ -123,8 +128,9 @@ class Streamer:
             now: seconds since the start.
         """
         with self._lock:
-            waited_for = [sense.time for sense in (self._eyes, self._ears) if now - sense.time <= ABSENT_DUR]
-            known = min([now, *(max(time, now - MAX_WAIT) for time in waited_for)])
+            known_until = {"face": self._eyes.time, "voice": self._ears.time}
+            waited_for = {name: time for name, time in known_until.items() if now - time <= ABSENT_DUR}
+            known = min([now, *(max(time, now - MAX_WAIT) for time in waited_for.values())])
             stop = int(np.floor((known + TOLERANCE) * RATE))
             found = []
             for step in range(self._step, stop):
@@ -134,7 +140,8 @@ class Streamer:
                     "voice": self._ears.voice.pop(step, None),
                     "words": self._ears.next_word(),
                 }
-                found.append(self._fusion.step(moment, vectors))
+                late = tuple(name for name, time in waited_for.items() if 0 < time <= moment)
+                found.append(replace(self._fusion.step(moment, vectors), late=late))
             self._step = max(stop, self._step)
             self._eyes.forget(self._step / RATE)
             return found
@@ -261,7 +268,7 @@ class _Fusion:
             past = {name: np.array([known[name] for known in self._past]) for name in MODALITIES}
             ends = bounds(np.array([[valence, arousal]]), situations(past, RATE, ahead=False)[-1:], self._file.half_widths)
             low, high = ((float(end[0, 0]), float(end[0, 1])) for end in ends)
-        return Value(time, float(valence), float(arousal), there, low, high)
+        return Value(time, float(valence), float(arousal), there, low=low, high=high)
 
 
 def _or_zeros(vector: NDArray[np.float32] | None, dim: int) -> NDArray[np.float32]:

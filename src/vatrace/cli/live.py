@@ -7,6 +7,7 @@ import csv
 import math
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -14,8 +15,8 @@ from statistics import median
 from threading import Event, Thread
 from typing import IO, TYPE_CHECKING, Any
 
-from vatrace.cli.terminal import add_whisper_option, complain, refuse_existing
-from vatrace.media import MediaError
+from vatrace.cli.terminal import add_whisper_option, make_folder, refuse_existing, warn
+from vatrace.media import SAMPLING_RATE, MediaError
 from vatrace.prediction import MODALITIES
 
 if TYPE_CHECKING:
@@ -30,6 +31,8 @@ EPILOG = """examples:
 
 On a terminal it shows the values; into a pipe it writes CSV. Pictures and sound are not kept. Voice and words are heard a
 moment later than the face is seen; values wait for the voice, up to 1.5 s, and words count from when they are understood.
+The CSV has the columns of predict, and `late`: face or voice (or both, with a +) where a machine that can't keep up was
+still looking or listening when the value had to be given out, so that it counts as absent.
 """
 DEFAULT_MICROPHONE = "default"
 POLL = 0.05
@@ -64,7 +67,7 @@ def add_parsers(commands: Any) -> None:
 def run_live(args: argparse.Namespace) -> int:
     """The live command."""
     from vatrace.capture import is_file
-    from vatrace.live import Feed
+    from vatrace.live import MOST_LATE, Feed
     from vatrace.stream import Streamer
 
     microphone = args.microphone or (args.camera if is_file(args.camera) else DEFAULT_MICROPHONE)
@@ -72,6 +75,7 @@ def run_live(args: argparse.Namespace) -> int:
         raise ValueError("neither camera nor microphone: nothing to follow")
     if args.out is not None:
         refuse_existing([args.out], args.overwrite)
+        make_folder(args.out.parent)
     streamer = Streamer(fusion=args.model, whisper=args.whisper)
     with ExitStack() as stack:
         outputs = [stack.enter_context(args.out.open("w", newline="", encoding="utf-8"))] if args.out else []
@@ -88,35 +92,47 @@ def run_live(args: argparse.Namespace) -> int:
             while (now := time.monotonic() - start) < end:
                 if capture.error:
                     raise capture.error
-                if capture.ended:
+                if capture.end < math.inf:
                     end = min(end, now + LAST_DUR)
                 values, pace = feed.poll(now)
+                values = [value for value in values if value.time < capture.end]
                 rows.write(values)
                 delays += [now - value.time for value in values]
                 show(values, pace, delays[-100:])
                 time.sleep(POLL)
     if delays:
         print(f"{rows.number} values, median delay {median(delays):.2f} s", file=sys.stderr)
+        for name, number in rows.late.items():
+            if number > MOST_LATE * rows.number:
+                warn(f"the {name} came too late for {number / rows.number:.0%} of them: this machine was too busy")
     return 0
 
 
 class Rows:
-    """Values as CSV, a row each, at once."""
+    """Values as CSV, a row each, at once.
+
+    Attributes:
+        number: of the values.
+        late: for how many of them face and voice came too late.
+    """
 
     def __init__(self, files: list[IO[str]]) -> None:
         self.number = 0
+        self.late: Counter[str] = Counter()
         self._files = files
-        self._writers = [csv.writer(file) for file in files]
+        self._writers = [csv.writer(file, lineterminator="\n") for file in files]
         for writer in self._writers:
             columns = ["valence_low", "valence_high", "arousal_low", "arousal_high"]
-            writer.writerow(["time", "valence", "arousal", *MODALITIES, *columns, "reliable"])
+            writer.writerow(["time", "valence", "arousal", *MODALITIES, *columns, "reliable", "late"])
 
     def write(self, values: list[Value]) -> None:
         """Add rows."""
         for value in values:
             there = [int(value.presence[name]) for name in MODALITIES]
             ends = [""] * 4 if value.low is None or value.high is None else _ends(value.low, value.high)
-            row = [f"{value.time:.1f}", f"{value.valence:.4f}", f"{value.arousal:.4f}", *there, *ends, int(any(there))]
+            numbers = [f"{number:.4f}" for number in (value.time, value.valence, value.arousal)]
+            row = [*numbers, *there, *ends, int(any(there)), "+".join(value.late)]
+            self.late.update(value.late)
             for writer in self._writers:
                 writer.writerow(row)
         self.number += len(values)
@@ -133,32 +149,36 @@ class Capture:
 
     Attributes:
         error: what ended one of them.
-        ended: whether all have come to the end of their files.
+        end: when all files have come to their end, the seconds at which they did; until then infinite.
     """
 
     def __init__(self) -> None:
         self.error: BaseException | None = None
-        self.ended = False
+        self.end = math.inf
 
 
 @contextmanager
 def _captured(feed: Feed, camera: str, microphone: str, start: float) -> Iterator[Capture]:
     from vatrace.capture import pictures, sound
+    from vatrace.stream import RATE
 
     capture, stop = Capture(), Event()
+    ends = [0.0, 0.0]
 
     def look() -> None:
         for image, moment in pictures(camera, start, stop):
             feed.picture(image, moment)
+            ends[0] = moment + 1 / RATE
 
     def listen() -> None:
         try:
             for block in sound(microphone, start, stop):
                 feed.sound(block)
+                ends[1] += len(block) / SAMPLING_RATE
         except MediaError as error:
             if microphone != DEFAULT_MICROPHONE or camera == "none":
                 raise
-            complain(f"{error}; going on without sound")
+            warn(f"{error}; going on without sound")
 
     def guarded(work: Any) -> None:
         try:
@@ -174,7 +194,7 @@ def _captured(feed: Feed, camera: str, microphone: str, start: float) -> Iterato
     def watch() -> None:
         for thread in threads:
             thread.join()
-        capture.ended = True
+        capture.end = max(ends)
 
     Thread(target=watch, daemon=True).start()
     try:
@@ -185,9 +205,17 @@ def _captured(feed: Feed, camera: str, microphone: str, start: float) -> Iterato
 
 @contextmanager
 def _screen() -> Iterator[Any]:
-    """Something that shows the latest values: bars on a terminal, nothing into a pipe."""
+    """Something that shows the latest values: bars on a terminal; into a pipe, once, that the machine can't keep up."""
     if not sys.stdout.isatty():
-        yield lambda values, pace, delays: None
+        told = False
+
+        def tell(values: list[Value], pace: Pace, delays: list[float]) -> None:
+            nonlocal told
+            if pace.note and not told:
+                warn(pace.note)
+                told = True
+
+        yield tell
         return
     from rich.live import Live
     from rich.text import Text

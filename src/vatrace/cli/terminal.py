@@ -78,6 +78,11 @@ def complain(error: object) -> None:
     print(f"error: {error}", file=sys.stderr, flush=True)
 
 
+def warn(text: object) -> None:
+    """Print what the user should know though it goes on."""
+    print(f"warning: {text}", file=sys.stderr, flush=True)
+
+
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A table in plain text; only its last column is as long as it needs to be."""
     widths = [max(len(row[column]) for row in [header, *rows]) for column in range(len(header) - 1)]

@@ -154,9 +154,9 @@ function stop() {
 
 function save() {
   const names = ["face", "voice", "words"];
-  const header = ["time", "valence", "arousal", ...names, "valence_low", "valence_high", "arousal_low", "arousal_high", "reliable"];
+  const header = ["time", "valence", "arousal", ...names, "valence_low", "valence_high", "arousal_low", "arousal_high", "reliable", "late"];
   const rows = values.map(v => [v.time.toFixed(1), v.valence.toFixed(4), v.arousal.toFixed(4), ...names.map(name => +v.presence[name]),
-    ...[0, 1].flatMap(k => [v.low, v.high].map(end => end?.[k].toFixed(4) ?? "")), +v.reliable]);
+    ...[0, 1].flatMap(k => [v.low, v.high].map(end => end?.[k].toFixed(4) ?? "")), +v.reliable, v.late.join("+")]);
   const link = document.createElement("a");
   link.href = URL.createObjectURL(new Blob([[header, ...rows].map(row => row.join(",")).join("\n") + "\n"], { type: "text/csv" }));
   link.download = "live.csv";
