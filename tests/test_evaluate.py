@@ -198,6 +198,7 @@ def test_a_better_run_is_found_to_be_better(run: Run, store: Store, tmp_path: Pa
     shutil.copytree(run.folder, tmp_path / "copy")
     result = cli("compare", run.folder, tmp_path / "copy", "--store", store.path)
     assert result.returncode == 0 and "+0.000 [+0.000, +0.000]" in result.stdout
+    assert result.stdout.endswith("are rough, and rather too narrow: others may differ by more.\n")
     for named_wrong in ([run.folder], [run.folder, run.folder]):
         assert "at least two runs, each once" in cli("compare", *named_wrong, "--store", store.path).stderr
 

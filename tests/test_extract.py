@@ -314,6 +314,24 @@ def test_the_commands_say_what_they_did_and_what_failed(tmp_path: Path) -> None:
     assert cli("check", tmp_path / "nowhere").stderr.count("\n") == 1
 
 
+def test_annotations_in_other_units_are_no_labels_and_annotators_apart_are_said(tmp_path: Path) -> None:
+    root = tmp_path / "corpus"
+    make_folder_corpus(root, duration=2, lags={"anna": 0.0, "ben": 0.0})
+    folder = root / "annotations"
+    frames = [f"{index},0.1,0.{index % 10}" for index in range(50)]
+    for annotator in ("anna", "ben"):
+        (folder / annotator / "p1.csv").write_text("\n".join(["time,valence,arousal", *frames]) + "\n")
+    (folder / "anna" / "p2.csv").rename(folder / "p2.csv")  # of somebody without a name
+    for path in (folder / "ben").glob("p[2345].csv"):
+        path.unlink()
+    made = cli("extract", root, "--store", tmp_path / "s", "--encoders", "voice=none,words=none")
+    assert made.returncode == 1, made.stderr
+    (line,) = [line for line in made.stdout.splitlines() if line.startswith("p1")]
+    assert "no labels" in line and "are the times numbers of frames?" in line
+    assert "annotators who has no name, anna: no recording was annotated by another as well" in made.stdout
+    assert "nan" not in made.stdout
+
+
 def test_the_planted_lags_of_annotators_are_taken_out(tmp_path: Path) -> None:
     planted = make_folder_corpus(tmp_path / "corpus", duration=6, lags={"anna": 0.4, "ben": 1.2}, noise=0.02)
     store = Store.create(tmp_path / "s", FACES.schema(10.0))

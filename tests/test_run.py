@@ -137,6 +137,10 @@ def test_an_interrupted_run_ends_as_one_that_was_not(
     assert [epoch.number for epoch in told] == [1, 2, 3, 4, 5, 6]
     for one, two in zip(weights(whole), weights(parts), strict=True):
         assert all(torch.equal(one[name], two[name]) for name in one)
+    told.clear()
+    notes: list[str] = []
+    assert train_run(config, store, tmp_path / "parts", seed=5, report=replace(report, note=notes.append)) == parts
+    assert told == [] and notes == [f"{tmp_path / 'parts'} is finished already: nothing is left to train"]
     logs = [(tmp_path / name / "model" / "log.csv").read_text() for name in ("whole", "parts")]
     assert logs[0] == logs[1]
     if "schedule" in changes:

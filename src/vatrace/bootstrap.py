@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 
 NUM_RESAMPLES = 2000
 LEVEL = 0.95
+FEW_UNITS = 10
+"""With fewer recordings, or people, a percentile interval is clearly too narrow."""
 NOTHING = 1e-12
 """A smaller spread is rounding of sums."""
 
@@ -67,6 +69,13 @@ def nan_mean(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """The mean over the last axis of what is defined, NaN where nothing is."""
     known = ~np.isnan(values)
     return np.where(known.any(axis=-1), np.where(known, values, 0).sum(axis=-1) / np.maximum(known.sum(axis=-1), 1), np.nan)
+
+
+def caution(num_units: int) -> str:
+    """What is to be said of intervals from so many units; "" from enough."""
+    if num_units >= FEW_UNITS:
+        return ""
+    return f"Intervals from {num_units} people or recordings are rough, and rather too narrow: others may differ by more."
 
 
 def interval(values: NDArray[np.float64], level: float = LEVEL) -> tuple[float, float]:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vatrace.bootstrap import Pair, ccc_of_moments, interval, moments, nan_mean, resample_counts, resampled_ccc
+from vatrace.bootstrap import Pair, caution, ccc_of_moments, interval, moments, nan_mean, resample_counts, resampled_ccc
 from vatrace.metrics import concordance_cc, concordance_parts, pearson_cc, rmse, sign_agreement
 from vatrace.store import Recording
 
@@ -283,6 +283,7 @@ def text_table(evaluation: Evaluation) -> str:
         lines.append(
             f"{'annotators':10}{'  '.join(f'{others[name]:.3f}' for name in DIMENSIONS):>24}  each with the others: the ceiling"
         )
+    lines += filter(None, [caution(evaluation.num_units)])
     for title, rows in (("what costs nothing", evaluation.baselines), ("what it rests on, CCC", evaluation.ablation)):
         lines += ["", f"{title:32}{'valence':>9}{'arousal':>9}"]
         lines += [f"  {name:30}{values['valence']:>9.3f}{values['arousal']:>9.3f}" for name, values in rows.items()]

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vatrace.bootstrap import Pair
+from vatrace.bootstrap import Pair, caution
 from vatrace.evaluate import DIMENSIONS, Evaluation
 from vatrace.report import COLOURS, style
 
@@ -181,6 +181,7 @@ def write_page(
             *facts,
             f"CCC of each annotator with the mean of the others: {agreed}. That is about as far as a model can get.",
         ]
+    facts = [*facts, caution(evaluation.num_units)]
     baselines = [[name, *(f"{values[d]:.3f}" for d in DIMENSIONS)] for name, values in evaluation.baselines.items()]
     recordings = [
         [row["name"], str(row["labels"]), f"{row['ccc_valence']:.3f}", f"{row['ccc_arousal']:.3f}"]

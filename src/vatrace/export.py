@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
+from vatrace.extras import missing
 from vatrace.models.affect import AffectModel
 from vatrace.weights import onnx_session
 from vatrace.writers import written_whole
@@ -84,7 +85,7 @@ def export_onnx(
     try:
         import onnx
     except ImportError as error:
-        raise ImportError("ONNX export needs onnx: pip install 'vatrace[train]'") from error
+        raise missing("ONNX export needs onnx", "train") from error
     model = _plain_copy(model)
     state = model.initial_state(2) if streaming else []
     inputs = [*model.modalities, "valid", *(f"state_{i}" for i in range(len(state)))]

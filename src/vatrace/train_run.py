@@ -84,6 +84,9 @@ def train_run(
         if there is not None and there | {"finished": False} != content:
             differing = ", ".join(key for key in content if key != "finished" and there.get(key) != content[key])
             raise RunError(f"{out}: holds another run (other {differing}): give another --out, or delete it")
+        if there is not None and there["finished"] and all(member.weights.is_file() for member, _ in planned):
+            report.note(f"{out} is finished already: nothing is left to train")
+            return Run.open(out) if rank() == 0 else None
         if rank() == 0:
             out.mkdir(parents=True, exist_ok=True)
             _write_json(out / "run.json", there or content)

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from vatrace.extract import Outcome, Task, extract
+from vatrace.extras import missing
 
 
 def _failed(task: Task, reason: str) -> list[Outcome]:
@@ -98,7 +99,7 @@ def on_ray(tasks: Sequence[Task], address: str | None = None) -> Iterator[list[O
     try:
         import ray
     except ImportError as error:
-        raise ImportError("--ray needs Ray: pip install 'vatrace[ray]'") from error
+        raise missing("--ray needs Ray", "ray") from error
     if address is None:
         ray.init("local", log_to_driver=False, logging_level=logging.ERROR, include_dashboard=False)
     else:

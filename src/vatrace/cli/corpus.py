@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vatrace.cli.terminal import add_whisper_option, progress_bars, table
+from vatrace.cli.terminal import add_whisper_option, plural, progress_bars, table
 
 if TYPE_CHECKING:
     from vatrace.corpora.labels import Labelling
@@ -139,8 +139,8 @@ def run_check(args: argparse.Namespace) -> int:
     counts = {kind: sum(f.severity == kind for f in findings) for kind in ("error", "warning", "info")}
     splits = {split: sum(s.split == split for s in corpus.sources) for split in ("train", "dev", "test", None)}
     held = ", ".join(f"{count} {split or 'without split'}" for split, count in splits.items() if count)
-    print(f"{args.corpus}: {len(corpus.sources)} recordings ({corpus.kind}: {held}); ", end="")
-    print(f"{counts['error']} errors, {counts['warning']} warnings")
+    found = ", ".join(plural(counts[kind], kind) for kind in ("error", "warning"))
+    print(f"{args.corpus}: {plural(len(corpus.sources), 'recording')} ({corpus.kind}: {held}); {found}")
     return int(counts["error"] > 0)
 
 
@@ -177,7 +177,7 @@ def run_extract(args: argparse.Namespace) -> int:
     labelling = label_store(corpus, store, args.merge, lag)
     _say_outcomes(outcomes, labelling, lag)
     failed = sum(outcome.error is not None for outcome in outcomes)
-    print(f"{args.store}: {len(store.names)} recordings, {labelling.num_labelled} with labels; {failed} failed")
+    print(f"{args.store}: {plural(len(store.names), 'recording')}, {labelling.num_labelled} with labels; {failed} failed")
     return int(failed + len(labelling.failures) > 0)
 
 
@@ -197,6 +197,7 @@ def _work(tasks: Sequence[Task], args: argparse.Namespace, progress: Progress | 
 def _say_outcomes(outcomes: Sequence[Outcome], labelling: Labelling, lag: float | None) -> None:
     rows = [[o.name, "failed", o.error] for o in outcomes if o.error]
     rows += [[name, "no labels", reason] for name, reason in labelling.failures.items()]
+    rows += [[name, "warning", doubt] for name, doubt in labelling.warnings.items()]
     if rows:
         print(table(["recording", "", "why"], rows))
     noted: dict[str, list[str]] = {}
@@ -213,10 +214,15 @@ def _say_outcomes(outcomes: Sequence[Outcome], labelling: Labelling, lag: float 
         print(f"by correlation with the features, labels are {best.lag:.1f} s late ({strength})")
     elif lag is None and labelling.num_labelled:
         print("how late labels are can't be told from these recordings; if you know it, name it with --lag SECONDS")
-    if labelling.untold:
-        print(f"{', '.join(labelling.untold)}: agrees too little with the others to tell a lag; none was taken out")
+    named = {name: name or "who has no name" for name in labelling.lags}
+    for names, why in (
+        (labelling.apart, "no recording was annotated by another as well, which would tell the lag"),
+        (labelling.untold, "agreement with the others is too little to tell the lag"),
+    ):
+        if names:
+            print(f"annotators {', '.join(named[name] for name in names)}: {why}")
     if labelling.agreement is not None:
         agreed = labelling.agreement
-        lags = ", ".join(f"{name} {lag:.2f} s" for name, lag in sorted(labelling.lags.items()))
+        lags = ", ".join(f"{named[name]} {lag:.2f} s" for name, lag in sorted(labelling.lags.items()))
         others = ", ".join(f"{name} {value:.2f}" for name, value in agreed.others.items())
-        print(f"{agreed.num_annotators} annotators, whose lags {lags} were taken out; CCC of each with the others: {others}")
+        print(f"{agreed.num_annotators} annotators; lags taken out: {lags}; CCC of each with the others: {others}")

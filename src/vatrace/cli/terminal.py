@@ -83,6 +83,11 @@ def warn(text: object) -> None:
     print(f"warning: {text}", file=sys.stderr, flush=True)
 
 
+def plural(number: int, noun: str) -> str:
+    """`1 recording`, `2 recordings`."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A table in plain text; only its last column is as long as it needs to be."""
     widths = [max(len(row[column]) for row in [header, *rows]) for column in range(len(header) - 1)]

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vatrace.cli.terminal import make_folder, progress_bars, refuse_existing
+from vatrace.cli.terminal import make_folder, plural, progress_bars, refuse_existing
+from vatrace.extras import missing
 from vatrace.store import log_look, num_looks
 
 if TYPE_CHECKING:
@@ -139,7 +140,7 @@ def _check_device(device: str) -> None:
     try:
         import torch
     except ImportError as error:
-        raise ImportError("training needs PyTorch: pip install 'vatrace[train]'") from error
+        raise missing("training needs PyTorch", "train") from error
     try:
         torch.zeros(1, device=device)
     except (RuntimeError, AssertionError) as error:
@@ -173,7 +174,7 @@ def run_train(args: argparse.Namespace) -> int:
             config, store, args.out, folds=args.folds, seed=args.seed, device=args.device, num_workers=workers, report=report
         )
     if run is not None:
-        print(f"{run.folder}: {len(run.members)} models; next: vatrace evaluate {run.folder} --store {store.path}")
+        print(f"{run.folder}: {plural(len(run.members), 'model')}; next: vatrace evaluate {run.folder} --store {store.path}")
     return 0
 
 
@@ -244,9 +245,9 @@ def run_evaluate(args: argparse.Namespace) -> int:
     facts = [
         f"{run.folder.name} on {args.split}"
         + (", each recording predicted by models that did not learn from it." if run.has_folds else "."),
-        f"{evaluation.num_recordings} recordings, {evaluation.num_steps} labelled steps; "
+        f"{plural(evaluation.num_recordings, 'recording')}, {evaluation.num_steps} labelled steps; "
         f"at {evaluation.unsupported:.0%} of these nothing was seen or heard.",
-        f"The test split of this store has been looked at {looks} times."
+        f"The test split of this store has been looked at {plural(looks, 'time')}."
         if looks
         else "The test split has never been looked at.",
     ]
@@ -262,6 +263,7 @@ def run_evaluate(args: argparse.Namespace) -> int:
 def run_compare(args: argparse.Namespace) -> int:
     """The compare command."""
     _check_device(args.device)
+    from vatrace.bootstrap import caution
     from vatrace.compare import compare, text_table
     from vatrace.run import Predictor, Run
     from vatrace.store import Store
@@ -285,6 +287,8 @@ def run_compare(args: argparse.Namespace) -> int:
                     progress(run.folder.name, done / len(recordings))
             predictions.append(pairs)
     print(text_table(compare(predictions, [str(folder) for folder in args.run_folders], subjects)))
+    if doubt := caution(len({subjects.get(recording.name) or recording.name for recording in recordings})):
+        print(doubt)
     return 0
 
 
@@ -316,7 +320,7 @@ def run_submit(args: argparse.Namespace) -> int:
             if progress:
                 progress("submit", done / len(recordings))
     notes = write_submission(args.out, recordings, predictions, listing)
-    print(f"{args.out}: {len(predictions)} recordings")
+    print(f"{args.out}: {plural(len(predictions), 'recording')}")
     for note in notes:
         print(f"  note: {note}")
     return 0

@@ -18,14 +18,13 @@ from PIL import Image
 from vatrace.corpora import affwild2, folder
 from vatrace.corpora.corpus import Corpus, CorpusError, Source, Split
 from vatrace.corpora.tables import read_table
+from vatrace.corpora.timebase import MISMATCH, see_that_it_ends
 from vatrace.cropped import numbered_pictures
 from vatrace.media import MediaError, frame_times, probe, sound_span
 
 Severity = Literal["error", "warning", "info"]
 SEVERITIES: tuple[Severity, ...] = ("error", "warning", "info")
 
-MISMATCH = 0.5
-"""Seconds by which lengths may differ before it is a warning."""
 UNEVEN = 0.25
 """How far an interval between frames may be from the usual, as a share of it, in a constant frame rate with rounded times."""
 SPAN = 1.0
@@ -138,7 +137,9 @@ def _splits(corpus: Corpus) -> Iterator[Finding]:
         if splits != {None} and split not in splits:
             yield Finding("", "warning", f"no recording is in {split}")
     if splits == {None}:
-        yield Finding("", "info", "no recording is in a split; folds can be made, or features extracted")
+        people = {source.subject or source.name for source in corpus.sources}
+        then = "folds can be made, or features extracted" if len(people) > 1 else "of one person alone nothing can be learned"
+        yield Finding("", "info", f"no recording is in a split; {then}")
     by_subject: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
     for source in corpus.sources:
         if source.subject and source.split:
@@ -312,9 +313,8 @@ def _folder_labels(corpus: Corpus, source: Source, media: _Media | None) -> Note
         who = f"{annotation.annotator}: " if annotation.annotator else ""
         yield from ((severity, who + what) for severity, what in _values(annotation.values))
         last = float(annotation.times[-1])
-        if media and last > media.end + MISMATCH:
-            hint = "; are the times in milliseconds?" if last > 100 * media.end else ""
-            yield "warning", f"{who}annotated up to {last:.1f} s, but the recording ends at {media.end:.1f} s{hint}"
+        if media and (excess := see_that_it_ends(annotation, media.end)):
+            yield "warning", excess
         elif media and last < media.end * MOST_MISSING:
             yield "warning", f"{who}annotated up to {last:.1f} s only; the recording ends at {media.end:.1f} s"
     for side, index in (("starts", 0), ("ends", -1)):

@@ -20,6 +20,7 @@ from vatrace.corpora.annotators import (
 )
 from vatrace.corpora.corpus import Annotation, Corpus, CorpusError
 from vatrace.corpora.reaction import Reaction, reaction_lag
+from vatrace.corpora.timebase import see_that_it_ends
 from vatrace.store import Membership, Recording, Store
 
 
@@ -31,17 +32,21 @@ class Labelling:
         num_labelled: recordings with labels.
         lags: seconds by which each annotator's values were moved back.
         untold: annotators who agree too little with the others to tell their lag.
+        apart: annotators who share no recording with another.
         agreement: between annotators; None with one.
         reaction: how the common lag was found; None where it was given or can't be told.
         failures: what is wrong, by recording.
+        warnings: what is in doubt of labels that were taken, by recording.
     """
 
     num_labelled: int
     lags: dict[str, float]
     untold: tuple[str, ...]
+    apart: tuple[str, ...]
     agreement: Agreement | None
     reaction: Reaction | None
     failures: dict[str, str]
+    warnings: dict[str, str]
 
 
 def label_store(corpus: Corpus, store: Store, merge: Merge = "mean", lag: float | None = 0.0) -> Labelling:
@@ -58,16 +63,24 @@ def label_store(corpus: Corpus, store: Store, merge: Merge = "mean", lag: float 
     """
     recordings = {source.name: store.recording(source.name) for source in corpus.sources if source.name in store}
     given: dict[str, list[Annotation]] = {}
-    failures = {}
+    failures, warnings = {}, {}
     for source in corpus.sources:
         if source.name in recordings:
+            recording = recordings[source.name]
             try:
-                given[source.name] = corpus.annotations(source, recordings[source.name].frame_times)
+                annotations = corpus.annotations(source, recording.frame_times)
+                doubts = [see_that_it_ends(one, recording.num_steps / recording.meta.rate) for one in annotations]
             except (CorpusError, OSError) as error:
                 failures[source.name] = str(error)
+                continue
+            given[source.name] = annotations
+            if any(doubts):
+                warnings[source.name] = "; ".join(filter(None, doubts))
     lags = relative_lags(list(given.values()))
     everybody = {annotation.annotator for group in given.values() for annotation in group}
-    untold = tuple(sorted(everybody - set(lags))) if len(everybody) > 1 else ()
+    together = {annotation.annotator for group in given.values() if len(group) > 1 for annotation in group}
+    apart = tuple(sorted(everybody - together)) if len(everybody) > 1 else ()
+    untold = tuple(sorted(together - set(lags)))
     lags |= {name: 0.0 for name in everybody if name not in lags}
     members = {source.name: Membership(source.split, source.subject) for source in corpus.sources}
 
@@ -81,8 +94,8 @@ def label_store(corpus: Corpus, store: Store, merge: Merge = "mean", lag: float 
         lags = {name: value + lag for name, value in lags.items()}
         grids = _grids(given, recordings, lags)
 
-    together = _end_to_end(grids, recordings)
-    weights = ewe_weights(together) if merge == "ewe" and len(together) > 1 else None
+    traces = _end_to_end(grids, recordings)
+    weights = ewe_weights(traces) if merge == "ewe" and len(traces) > 1 else None
     labelled = 0
     for name in recordings:
         if grids.get(name):
@@ -90,7 +103,7 @@ def label_store(corpus: Corpus, store: Store, merge: Merge = "mean", lag: float 
             labelled += 1
         else:
             store.remove_labels(name)
-    found = agreement(together) if len(together) > 1 else None
+    found = agreement(traces) if len(together) > 1 else None
     facts = {
         "kind": corpus.kind,
         "merge": merge,
@@ -99,7 +112,7 @@ def label_store(corpus: Corpus, store: Store, merge: Merge = "mean", lag: float 
         "weights": None if weights is None else {name: values.tolist() for name, values in weights.items()},
     }
     store.write_corpus(store.members | members, facts)  # those of another corpus in this store stay
-    return Labelling(labelled, lags, untold, found, reaction, failures)
+    return Labelling(labelled, lags, untold, apart, found, reaction, failures, warnings)
 
 
 def _grids(

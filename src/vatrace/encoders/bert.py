@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from vatrace.extras import missing
+
 MAX_TOKENS = 512
 NUM_LAYERS = 4
 """Last layers that are added up."""
@@ -30,7 +32,7 @@ class BertEncoder:
             import torch
             from transformers import AutoModel, AutoTokenizer
         except ImportError as error:
-            raise ImportError("this encoder needs PyTorch and transformers: pip install 'vatrace[train]'") from error
+            raise missing("this encoder needs PyTorch and transformers", "train") from error
         torch.set_num_threads(threads)
         try:
             self._tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, use_fast=True)

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from vatrace.extras import missing
+
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
@@ -29,7 +31,7 @@ def read_state_dict(path: Path, network: nn.Module, ignore: Sequence[str] = ()) 
     try:
         import torch
     except ImportError as error:
-        raise ImportError("this encoder needs PyTorch: pip install 'vatrace[train]'") from error
+        raise missing("this encoder needs PyTorch", "train") from error
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
