@@ -67,6 +67,11 @@ def make_clip(path: Path, duration: int) -> None:
         container.mux(voice.encode(None))
 
 
+def say(text: str) -> None:
+    """Where it is, beside the results."""
+    print(text, file=sys.stderr, flush=True)
+
+
 def timed(function: Callable[[], object]) -> float:
     """Seconds that a call takes."""
     started = time.perf_counter()
@@ -85,6 +90,7 @@ def decode_all(path: Path) -> None:
 def speed(folder: Path) -> None:
     """Print the table of stages and the real-time factor."""
     clip = folder / "clip.mp4"
+    say(f"making a clip of {DURATION} s")
     make_clip(clip, DURATION)
     model = load_model()
     landmarker, face_encoder, listener, words = Landmarker(), FaceEncoder(), Listener(find_whisper()), WordEncoder()
@@ -114,10 +120,12 @@ def speed(folder: Path) -> None:
         "fusion": lambda: model.predict(clip, modalities=["words"], transcript=empty(folder)),
         "the whole, stages in parallel": lambda: model.predict(clip),
     }
+    say("running each stage once before it is measured")
     for stage in stages.values():
         stage()
     seconds: dict[str, list[float]] = {name: [] for name in stages}
-    for _ in range(REPEATS):
+    for repeat in range(REPEATS):
+        say(f"repeat {repeat + 1} of {REPEATS}")
         for name, stage in stages.items():
             seconds[name].append(timed(stage))
     print(f"{DURATION} s, {SIZE[0]} x {SIZE[1]}, {FRAME_RATE} fps; {os.cpu_count()} cores; median of {REPEATS}\n")
@@ -140,6 +148,7 @@ def memory(folder: Path) -> None:
     code += "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)"
     for minutes in (5, 30):
         clip = folder / f"{minutes}.mp4"
+        say(f"making and predicting {minutes} minutes")
         subprocess.run([sys.executable, __file__, "--make", str(clip), str(minutes * 60)], check=True)
         started = time.perf_counter()
         peak = subprocess.run([sys.executable, "-c", code, str(clip)], check=True, capture_output=True, text=True).stdout

@@ -1,3 +1,5 @@
+import hashlib
+import json
 import os
 import signal
 import subprocess
@@ -12,8 +14,10 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+import vatrace
 from conftest import write_movie
 from vatrace.media import SAMPLING_RATE
+from vatrace.weights import package_file
 
 
 def run(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
@@ -118,6 +122,45 @@ def test_names_with_anything_in_them_work(tmp_path: Path, face_images: list[Imag
     assert len(list((tmp_path / "out").glob("*.html"))) == 4
 
 
+def test_a_batch_has_its_transcripts_and_one_table(tmp_path: Path, face_images: list[Image.Image]) -> None:
+    folder = tmp_path / "videos"
+    folder.mkdir()
+    for name in ("anna", "ben"):
+        write_movie(folder / f"{name}.mp4", face_images[:20], frame_rate=10)
+    write_movie(folder / "cleo.mp4", [Image.new("RGB", (64, 64))] * 5)
+    (folder / "dan.mp4").write_text("broken")
+    (tmp_path / "srt").mkdir()
+    (tmp_path / "srt" / "anna.srt").write_text("1\n00:00:00,500 --> 00:00:01,500\nI love this\n")
+    options = ["--modalities", "face,words", "--transcript", tmp_path / "srt", "--summary", tmp_path / "new" / "all.csv"]
+    result = run("predict", folder, "--out", tmp_path / "out", "--format", "csv,json", *options)
+    assert result.returncode == 1 and "dan.mp4" in result.stderr
+    assert "warning: " in result.stderr and "no transcript of ben.mp4, cleo.mp4, dan.mp4" in result.stderr
+    table = pd.read_csv(tmp_path / "new" / "all.csv").set_index("recording")
+    assert list(table.index) == ["anna", "ben", "cleo", "dan"]
+    for name in ("anna", "ben"):
+        trace = pd.read_csv(tmp_path / "out" / f"{name}.csv")
+        row, there = table.loc[name], trace[trace["reliable"] == 1]
+        assert row["duration"] == pytest.approx(2.0) and np.isnan(row["error"])
+        for dimension in ("valence", "arousal"):
+            expected = [there[dimension].mean(), there[dimension].std(), there[dimension].min(), there[dimension].max()]
+            found = [row[f"{dimension}_{statistic}"] for statistic in ("mean", "sd", "min", "max")]
+            assert found == pytest.approx(expected, abs=2e-4)
+        assert row["words"] == trace["words"].mean() and row["face"] == trace["face"].mean()
+    assert table.loc["anna", "words"] == 0.5 and table.loc["anna", "transcript"] == "anna.srt"
+    assert np.isnan(table.loc["cleo", "valence_mean"]) and table.loc["cleo", "reliable"] == 0
+    assert "nothing supports the values" in table.loc["cleo", "notes"] and "dan.mp4" in table.loc["dan", "error"]
+    made_by = json.loads((tmp_path / "out" / "anna.json").read_text())["made_by"]
+    digest = hashlib.sha256(package_file("fusion.onnx").read_bytes()).hexdigest()
+    assert made_by == {
+        "vatrace": vatrace.__version__,
+        "fusion": f"fusion.onnx {digest[:12]}",
+        "modalities": "face+words",
+        "transcript": "anna.srt",
+    }
+    again = run("predict", folder / "ben.mp4", "--out", tmp_path / "more", *options[:2], *options[4:])
+    assert again.returncode == 1 and "all.csv: already there" in again.stderr and not (tmp_path / "more" / "ben.csv").exists()
+
+
 def test_hidden_files_and_folders_in_a_folder_are_left_alone(tmp_path: Path, face_images: list[Image.Image]) -> None:
     folder = tmp_path / "videos"
     (folder / "sub.ts").mkdir(parents=True)
@@ -144,7 +187,14 @@ def test_hidden_files_and_folders_in_a_folder_are_left_alone(tmp_path: Path, fac
         (["predict", "face.jpg", "--modalities", "voice"], 1, "nothing in it to use"),
         (["predict", "talk.wav", "--whisper", "empty"], 1, "not a CTranslate2 Whisper folder"),
         (["predict", "face.jpg", "--modalities", "face", "--transcript", "a.srt"], 1, "not wanted here"),
-        (["predict", "face.jpg", "file.txt", "--transcript", "a.srt"], 1, "--transcript belongs to one recording"),
+        (["predict", "face.jpg", "file.txt", "--transcript", "a.srt"], 1, "a.srt: is one transcript for 2 recordings"),
+        (
+            ["predict", "face.jpg", "--transcript", "empty"],
+            1,
+            "is called like a recording, such as face.srt",
+        ),
+        (["predict", "face.jpg", "--summary", "file.txt"], 1, "file.txt: already there"),
+        (["predict", "face.jpg", "--fps", "5"], 2, "vatrace predict: error: unrecognized arguments: --fps 5"),
         (["predict", "face.jpg", "--transcript", "none.srt"], 1, "none.srt: no such file"),
         (["frobnicate"], 2, "invalid choice"),
     ],

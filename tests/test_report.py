@@ -10,7 +10,7 @@ from PIL import Image
 
 from browser import Opened, open_page
 from vatrace.explain import Explanation
-from vatrace.prediction import Prediction
+from vatrace.prediction import NOBODY, Prediction
 from vatrace.report import embedded, figure, summary, write_page
 from vatrace.transcripts import Word
 
@@ -32,11 +32,23 @@ def test_the_figure_draws_both_traces_and_the_presence_under_them() -> None:
     assert (span.vertices[:, 0].min(), span.vertices[:, 0].max()) == (1.0, 3.0)
 
 
+def test_bands_are_said_to_be_intervals_and_faint_where_nothing_was_there() -> None:
+    made = prediction()
+    ends = np.stack([made.valence, made.arousal], axis=-1)
+    above = figure(replace(made, bounds=(ends - 0.1, ends + 0.1))).axes[0]
+    assert [text.get_text() for text in above.get_legend().get_texts()] == ["valence", "arousal", "90 % interval"]
+    strong, faint = (collection.get_alpha() for collection in above.collections[:2])
+    assert strong > 3 * faint > 0
+    assert [text.get_text() for text in figure(made).axes[0].get_legend().get_texts()] == ["valence", "arousal"]
+
+
 def test_one_row_and_no_support_can_be_drawn_too(tmp_path: Path) -> None:
     single = prediction(1)
     figure(single).canvas.draw()
     single.presence["face"][:] = False
-    figure(single).canvas.draw()
+    nobody = figure(single)
+    nobody.canvas.draw()
+    assert [text.get_text() for text in nobody.axes[1].texts] == [NOBODY]
     assert summary(single).startswith("0.1 s")
     write_page(single, tmp_path / "a.html", "")
     with open_page(f"file://{tmp_path}/a.html") as opened:

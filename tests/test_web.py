@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import stat
 import subprocess
 import sys
 import time
@@ -98,6 +99,7 @@ def test_all_downloads_are_what_they_say(server: Server, talking: Path, tmp_path
     assert {path.name for path in (server.folder / name).iterdir()} == {
         *("job.json", f"upload{talking.suffix}", "copy", "page.html", "result.json")
     }
+    assert stat.S_IMODE((server.folder / name).stat().st_mode) == 0o700  # others of this machine can't look into it
     assert found["elan"][2].startswith(b"<?xml") and found["png"][2].startswith(b"\x89PNG")
     assert found["parquet"][2].startswith(b"PAR1") and b"data:video/mp4" in found["html"][2]
     (tmp_path / "o.mp4").write_bytes(found["overlay"][2])

@@ -42,6 +42,8 @@ def agreement_figure(predictions: Mapping[str, Pair]) -> Figure:
 
 def trace_figure(evaluation: Evaluation, predictions: Mapping[str, Pair], rates: Mapping[str, float]) -> Figure:
     """Label and prediction over time of the worst, the middle and the best recording."""
+    from matplotlib.lines import Line2D
+
     names = [row["name"] for row in evaluation.recordings]
     chosen = [names[i] for i in sorted({0, len(names) // 2, len(names) - 1})]
     drawn = _figure(10, 0.6 + 2.0 * len(chosen))
@@ -53,13 +55,14 @@ def trace_figure(evaluation: Evaluation, predictions: Mapping[str, Pair], rates:
         for axes, column, dimension in zip(row, range(2), DIMENSIONS, strict=True):
             axes.axhline(0, color="0.8", linewidth=0.8)
             axes.plot(times[::thin], truth[::thin, column], color="0.25", linewidth=1.2, label="label")
-            axes.plot(times[::thin], prediction[::thin, column], color=COLOURS[dimension], linewidth=1.6, label="predicted")
+            axes.plot(times[::thin], prediction[::thin, column], color=COLOURS[dimension], linewidth=1.6)
             axes.set(ylim=(-1, 1), xlim=(0, max(times[-1], 1 / rates[name])))
             axes.set_title(f"{name}: {dimension}", fontsize=9, loc="left", parse_math=False)
             _plain(axes)
     for axes in grid[-1]:
         axes.set_xlabel("time in s")
-    drawn.legend(handles=grid[0][0].lines[1:], loc="outside upper right", frameon=False, fontsize=8, ncols=2)
+    handles = [grid[0][0].lines[1], *(Line2D([], [], color=COLOURS[name], label=f"predicted {name}") for name in DIMENSIONS)]
+    drawn.legend(handles=handles, loc="outside upper right", frameon=False, fontsize=8, ncols=3)
     return drawn
 
 

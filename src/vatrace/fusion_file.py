@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ class FusionFile:
         rate: steps a second.
         win_len: steps of the windows that it learned from.
         half_widths: of its intervals; empty if it was not calibrated.
+        name: of the file, with the start of its SHA-256.
         state_shapes: of what it remembers from step to step, by name; empty if it takes whole recordings.
     """
 
@@ -29,6 +31,7 @@ class FusionFile:
     rate: float
     win_len: int
     half_widths: HalfWidths
+    name: str
     state_shapes: dict[str, tuple[int, ...]]
 
 
@@ -68,4 +71,5 @@ def open_fusion(file: Path | None, own: str, threads: int) -> FusionFile:
     if bool(states) != (own == "streaming.onnx"):
         kinds = ("whole recordings", "a live stream")
         raise MissingWeightsError(f"{path}: is for {kinds[bool(states)]}, here one for {kinds[not states]} is needed")
-    return FusionFile(session, rate, win_len, half_widths, states)
+    name = f"{path.name} {hashlib.sha256(path.read_bytes()).hexdigest()[:12]}"
+    return FusionFile(session, rate, win_len, half_widths, name, states)

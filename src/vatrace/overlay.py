@@ -71,6 +71,7 @@ def draw_strip(prediction: Prediction, time: float, width: int) -> Image.Image:
     x = ((prediction.times[shown] - time) / SPAN + 0.5) * wide
     runs = np.split(np.arange(len(shown)), np.flatnonzero(np.diff(prediction.supported[shown])) + 1)
     there = [run for run in runs if len(run) > 1 and prediction.supported[shown[run[0]]]]
+    labels = []
     for column, (name, colour) in enumerate(COLOURS.items()):
         values = getattr(prediction, name)
         for run in there:
@@ -82,7 +83,10 @@ def draw_strip(prediction: Prediction, time: float, width: int) -> Image.Image:
             canvas.line([*zip(x[run], _y(values[rows], high), strict=True)], colour, 2 * SMOOTH, joint="curve")
         row = int(np.argmin(abs(prediction.times - time)))
         here = f"{values[row]:+.2f}" if prediction.supported[row] else "?"
-        canvas.text((wide / 2 + 8 * SMOOTH, high * (0.01 + 0.12 * column)), f"{name} {here}", colour, font)
+        labels.append(((wide / 2 + 8 * SMOOTH, high * (0.01 + 0.12 * column)), f"{name} {here}", colour))
+    for place, text, colour in labels:  # over both traces
+        canvas.rectangle(canvas.textbbox(place, text, font), (*ImageColor.getrgb(PAPER), 200))
+        canvas.text(place, text, colour, font)
     canvas.line([(wide / 2, 0), (wide / 2, high)], INK, SMOOTH)
     return strip.resize((width, high // SMOOTH), Image.Resampling.BOX)
 

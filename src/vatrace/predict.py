@@ -15,7 +15,7 @@ from vatrace.fusion_file import open_fusion
 from vatrace.intervals import bounds, situations
 from vatrace.media import MediaError, MediaInfo, probe
 from vatrace.perceive import Perceiver, Percept, Progress, Sight, Sound
-from vatrace.prediction import MODALITIES, Prediction
+from vatrace.prediction import MODALITIES, NOBODY, Prediction
 from vatrace.timeline import num_steps, overlap_add, resample, resample_mask
 from vatrace.transcripts import TRANSCRIPT_SUFFIXES, Word, read_transcript
 
@@ -85,7 +85,7 @@ class Model:
             words = read_transcript(source)
             sight, sound = self._perceiver.new_sight(), self._perceiver.new_sound()
             sound.words, sound.end = words, max(word.end for word in words)
-            return self._predict(source, sight, sound, {"words"}, rate, explain, report)
+            return self._predict(source, sight, sound, {"words"}, rate, source, explain, report)
 
         info = probe(source)
         given = None if transcript is None else read_transcript(Path(transcript))
@@ -99,14 +99,22 @@ class Model:
             sight.notes.append("no pictures in it")
         if {"voice", "words"} & set(modalities) and not info.has_audio:
             sound.notes.append("no sound in it")
-        return self._predict(source, sight, sound, usable, rate, explain, report)
+        return self._predict(source, sight, sound, usable, rate, transcript, explain, report)
 
     def _usable(self, info: MediaInfo, modalities: Collection[str], given: list[Word] | None) -> set[str]:
         there = {"face": info.has_video, "voice": info.has_audio, "words": info.has_audio or given is not None}
         return {name for name in modalities if there[name]}
 
     def _predict(
-        self, source: Path, sight: Sight, sound: Sound, usable: set[str], rate: float, explain: bool, report: Progress
+        self,
+        source: Path,
+        sight: Sight,
+        sound: Sound,
+        usable: set[str],
+        rate: float,
+        transcript: str | Path | None,
+        explain: bool,
+        report: Progress,
     ) -> Prediction:
         percept = self._perceiver.combine(sight, sound, sight.people[0] if sight.people else None, self.rate, usable)
         report("fusion", 0.0)
@@ -115,8 +123,9 @@ class Model:
         explanation = self._explain(passes, percept, times) if explain else None
         report("fusion", 1.0)
         values = passes[-1]
-        ends = None
+        ends, doubts = None, ["no intervals: this model was not calibrated"]
         if self._fusion.half_widths:
+            doubts = []
             low, high = bounds(values, situations(percept.valid, self.rate), self._fusion.half_widths)
             ends = (_resample(low, self.rate, times), _resample(high, self.rate, times))
         return Prediction(
@@ -128,8 +137,15 @@ class Model:
             explanation=explanation,
             bounds=ends,
             words=percept.words,
-            notes=percept.notes + _notes(sight.people, percept.valid, usable),
+            notes=percept.notes + _notes(sight.people, percept.valid, usable) + doubts,
+            made_by=self._made_by(usable) | ({} if transcript is None else {"transcript": Path(transcript).name}),
         )
+
+    def _made_by(self, usable: set[str]) -> dict[str, str]:
+        from vatrace import __version__
+
+        names = "+".join(name for name in MODALITIES if name in usable)
+        return {"vatrace": __version__, "fusion": self._fusion.name, "modalities": names}
 
     def _run(self, percept: Percept, valid: dict[str, NDArray[np.bool_]]) -> NDArray[np.float64]:
         """Valence and arousal after 0, 1, ..., R recursions (R + 1, T, 2), from overlapping windows; the last counts."""
@@ -172,7 +188,7 @@ def _notes(people: list[Person], valid: dict[str, NDArray[np.bool_]], usable: se
         if name in usable and not valid[name].any():
             notes.append(absent)
     if not any(mask.any() for mask in valid.values()):
-        notes.append("nothing supports the values: they are what the model says of nobody")
+        notes.append(NOBODY)
     return notes
 
 

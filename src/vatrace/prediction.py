@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 MODALITIES = ("face", "voice", "words")
+NOBODY = "nothing supports the values: they are what the model says of nobody"
+"""Of a recording in which nobody was seen, heard or understood."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,7 @@ class Prediction:
         words: what was said, with times.
         notes: what the user should know about this recording, in plain sentences.
         explanation: what the values rest on, if it was asked for.
+        made_by: what made it: version of vatrace, the fusion model's file and the start of its SHA-256, modalities, transcript.
         bounds: lower and upper ends (T, 2) of intervals for valence and arousal that are to hold the truth nine times in ten;
             None where the model was not calibrated.
     """
@@ -44,6 +47,7 @@ class Prediction:
     notes: list[str] = field(default_factory=list)
     explanation: Explanation | None = None
     bounds: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None
+    made_by: dict[str, str] = field(default_factory=dict)
 
     @property
     def supported(self) -> NDArray[np.bool_]:
@@ -64,6 +68,11 @@ class Prediction:
         """Valence and arousal in the row nearest to a time in seconds."""
         row = int(np.argmin(np.abs(self.times - time)))
         return float(self.valence[row]), float(self.arousal[row])
+
+    def statistics(self) -> pd.DataFrame:
+        """Mean, SD, minimum and maximum (columns) of valence and arousal (rows) where something was there; NaN if never."""
+        traces = self.to_pandas().loc[self.supported, ["valence", "arousal"]]
+        return traces.agg(["mean", "std", "min", "max"]).T.rename(columns={"std": "SD"})
 
     def to_pandas(self) -> pd.DataFrame:
         """A table with the columns time, valence, arousal, face, voice, words (the last three 1 or 0).

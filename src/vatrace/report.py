@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vatrace.media import probe
-from vatrace.prediction import MODALITIES, Prediction
+from vatrace.prediction import MODALITIES, NOBODY, Prediction
 from vatrace.preview import kind_of, write_preview
 from vatrace.transcripts import TRANSCRIPT_SUFFIXES, sentences
 
@@ -32,11 +32,12 @@ MAX_POINTS = 4000
 
 
 def figure(prediction: Prediction) -> Figure:
-    """Valence and arousal over time, and under them when face, voice and words were there.
+    """Valence and arousal over time with their intervals, and under them when face, voice and words were there.
 
-    Where nothing was there, the traces are faint.
+    Where nothing was there, all is faint.
     """
     from matplotlib.figure import Figure
+    from matplotlib.patches import Patch
 
     drawn = Figure(figsize=(11, 4.6), layout="constrained")
     above, below = drawn.subplots(2, 1, sharex=True, height_ratios=[4, 1])
@@ -47,20 +48,27 @@ def figure(prediction: Prediction) -> Figure:
         values = getattr(prediction, name)
         if prediction.bounds is not None:
             low, high = (ends[::thin, column] for ends in prediction.bounds)
-            above.fill_between(times[::thin], low, high, color=COLOURS[name], alpha=0.12, linewidth=0)
+            for where, alpha in ((supported, 0.14), (~supported, 0.04)):
+                above.fill_between(times[::thin], low, high, where[::thin], color=COLOURS[name], alpha=alpha, linewidth=0)
         style = {"color": COLOURS[name], "marker": "o" if len(times) == 1 else None}
         above.plot(times[::thin], values[::thin], alpha=0.25, linewidth=1, **style)
         shown = np.where(supported, values, np.nan)
         above.plot(times[::thin], shown[::thin], linewidth=1.8, label=name, **style)
     above.set(ylim=(-1, 1), ylabel="valence, arousal")
-    above.set_title(os.fsencode(prediction.source.name).decode("utf-8", "replace"), parse_math=False)
+    name = os.fsencode(prediction.source.name).decode("utf-8", "replace")
+    drawn.suptitle(name, x=0.01, ha="left", fontsize="large", parse_math=False)
     above.set_yticks([-1, -0.5, 0, 0.5, 1])
-    above.legend(loc="upper right", frameon=False, ncols=2)
+    handles = above.get_legend_handles_labels()[0]
+    if prediction.bounds is not None:
+        handles.append(Patch(color="0.5", alpha=0.3, linewidth=0, label="90 % interval"))
+    above.legend(handles=handles, loc="lower right", bbox_to_anchor=(1, 1), frameon=False, ncols=3, borderaxespad=0.2)
     above.spines[["top", "right"]].set_visible(False)
     for row, name in enumerate(MODALITIES):
         spans = [(start, end - start) for start, end in prediction.spans(name)]
         below.broken_barh(spans, (len(MODALITIES) - row - 1.4, 0.8), color=COLOURS[name])
     below.set(ylim=(-0.6, len(MODALITIES) - 0.4), xlim=(0, prediction.duration), xlabel="time in s")
+    if not supported.any():
+        below.text(0.5, 0.5, NOBODY, transform=below.transAxes, ha="center", va="center", color="0.3")
     below.set_yticks(range(len(MODALITIES)), reversed(MODALITIES))
     below.tick_params(axis="y", length=0)
     below.spines[["top", "right", "left"]].set_visible(False)
@@ -80,7 +88,7 @@ def summary(prediction: Prediction) -> str:
     parts = [f"{prediction.duration:.1f} s"]
     for name in ("valence", "arousal"):
         values = getattr(prediction, name)[where]
-        parts.append(f"{name} {values.mean():+.2f} ({values.min():+.2f}..{values.max():+.2f})")
+        parts.append(f"{name} {values.mean():+.2f} (from {values.min():+.2f} to {values.max():+.2f})")
     parts += [f"{name} {prediction.presence[name].mean():.0%}" for name in MODALITIES]
     return ", ".join(parts)
 
@@ -135,6 +143,7 @@ def write_page(prediction: Prediction, path: Path, media: str) -> None:
         notes=f"<h2>Notes</h2><ul>{notes}</ul>" if notes else "",
         transcript=_transcript(prediction),
         view=json.dumps(_view(prediction), ensure_ascii=False, allow_nan=False).replace("<", "\\u003c"),
+        made_by=html.escape(", ".join(f"{name} {value}" for name, value in prediction.made_by.items())),
         script=script,
     )
     path.write_text(text, encoding="utf-8")
@@ -243,10 +252,8 @@ def _numbers(prediction: Prediction) -> str:
     supported = prediction.to_pandas()[prediction.supported]
     if supported.empty:
         return "<p>Nothing was there to go by.</p>"
-    rows = supported[["valence", "arousal"]].agg(["mean", "std", "min", "max"]).T
-    table: str = rows.rename(columns={"std": "SD"}).to_html(
-        border=0, float_format="{:+.2f}".format, formatters={"SD": "{:.2f}".format}
-    )
+    signed, plain = "{:+.2f}".format, "{:.2f}".format
+    table: str = prediction.statistics().to_html(border=0, float_format=signed, formatters={"SD": plain})
     signs = np.where(supported[["valence", "arousal"]] > 0, 1, -1)
     quadrants = {name: f"{(signs == sign).all(axis=1).mean():.0%}" for name, sign in QUADRANTS.items()}
     shares = pd.DataFrame({"there": {name: f"{prediction.presence[name].mean():.0%}" for name in MODALITIES}})

@@ -6,7 +6,7 @@ import json
 import mimetypes
 import os
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -56,11 +56,12 @@ def write_parquet(prediction: Prediction, path: Path) -> None:
 
 
 def write_json(prediction: Prediction, path: Path) -> None:
-    """The columns of the CSV as lists (null where undefined), and the words with their times and the notes."""
+    """The columns of the CSV as lists (null where undefined), the words with their times, the notes and what made it."""
     table = prediction.to_pandas().round(4)
     columns = {str(name): [None if np.isnan(x) else x for x in column.tolist()] for name, column in table.items()}
     words = [{"text": word.text, "start": round(word.start, 3), "end": round(word.end, 3)} for word in prediction.words]
-    content = {"source": prediction.source.name, **columns, "transcript": words, "notes": prediction.notes}
+    about = {"transcript": words, "notes": prediction.notes, "made_by": prediction.made_by}
+    content = {"source": prediction.source.name, **columns, **about}
     path.write_text(json.dumps(content, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
@@ -85,11 +86,33 @@ def read_json(path: Path) -> Prediction:
         notes=content["notes"],
         explanation=explanation,
         bounds=(bounds[0], bounds[1]) if bounds else None,
+        made_by=content.get("made_by", {}),
     )
 
 
-NO_COLUMNS = frozenset({"source", "transcript", "notes"})
+NO_COLUMNS = frozenset({"source", "transcript", "notes", "made_by"})
 """What `write_json` writes beside columns."""
+
+
+def summary_row(prediction: Prediction) -> dict[str, object]:
+    """One recording as a row of a table of many.
+
+    Its length in seconds, mean, SD, minimum and maximum of valence and arousal where something was there, share of the
+    time (0..1) that each modality was there and that the values are reliable, the notes, and what made it.
+    """
+    row: dict[str, object] = {"duration": round(prediction.duration, 3)}
+    for dimension, values in prediction.statistics().round(4).iterrows():
+        row |= {f"{dimension}_{name.lower()}": value for name, value in values.items()}
+    there = prediction.presence | {"reliable": prediction.supported}
+    row |= {name: round(float(mask.mean()), 4) for name, mask in there.items()}
+    return row | {"notes": "; ".join(prediction.notes)} | prediction.made_by
+
+
+def write_summary(rows: Sequence[Mapping[str, object]], path: Path) -> None:
+    """A CSV of one row a recording, as `summary_row` gives them; what one has not is empty."""
+    import pandas as pd
+
+    pd.DataFrame(rows).to_csv(path, index=False)
 
 
 def tiers(prediction: Prediction) -> dict[str, list[Span]]:

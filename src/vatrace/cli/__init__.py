@@ -47,6 +47,8 @@ def build_parser() -> argparse.ArgumentParser:
     live.add_parsers(commands)
     corpus.add_parsers(commands)
     training.add_parsers(commands)
+    for command in commands.choices.values():
+        command.set_defaults(parser=command)
     return parser
 
 
@@ -57,7 +59,9 @@ def main(argv: Sequence[str] | None = None) -> None:
             stream.reconfigure(errors="backslashreplace")
     logging.basicConfig(format="%(message)s")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
-    args = build_parser().parse_args(argv)
+    args, unknown = build_parser().parse_known_args(argv)
+    if unknown:  # argparse would show the usage of all commands, not of this one
+        args.parser.error(f"unrecognized arguments: {' '.join(unknown)} (see {args.parser.prog} --help)")
     try:
         status = args.run(args)
     except BrokenPipeError:  # whoever read the output has gone, as `head` does

@@ -11,12 +11,13 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vatrace.cli.terminal import add_model_options, complain, make_folder, progress_bars, refuse_existing
+from vatrace.cli.terminal import add_model_options, complain, make_folder, progress_bars, refuse_existing, warn
 from vatrace.media import SOUND_SUFFIXES, VIDEO_SUFFIXES, MediaError, reason
 from vatrace.predict import DEFAULT_RATE, MAX_RATE, load_model
 from vatrace.prediction import MODALITIES
+from vatrace.transcripts import TRANSCRIPT_SUFFIXES
 from vatrace.weights import MissingWeightsError, find_whisper
-from vatrace.writers import FORMATS, check_formats, written_whole
+from vatrace.writers import FORMATS, check_formats, summary_row, write_summary, written_whole
 
 if TYPE_CHECKING:
     from vatrace.perceive import Progress
@@ -26,14 +27,18 @@ if TYPE_CHECKING:
 PREDICT_EPILOG = """examples:
   vatrace predict talk.mp4
   vatrace predict talk.mp4 --out traces --format csv,json --report
+  vatrace predict videos/ --out traces --summary all.csv
   vatrace predict videos/ --out traces --modalities face,voice
   vatrace predict talk.mp4 --transcript talk.srt      the words from a transcript you have
+  vatrace predict videos/ --transcript transcripts/   talk.srt for talk.mp4, and so on
   vatrace predict podcast.mp3                         sound alone: the face is masked
   vatrace predict talk.srt                            words alone
   vatrace predict talk.mp4 --format csv,elan,textgrid  also for ELAN and Praat
 
 The CSV has the columns time (s), valence, arousal (-1..1), face, voice, words (1 where it was there, else 0),
 valence_low, valence_high, arousal_low, arousal_high (90 % intervals), reliable (0 where nothing supports the values).
+The table of --summary has one row a recording: mean, SD, min and max of both where something was there, the share of time of
+each modality, notes, errors, and which version and model made it.
 With --explain also face_share, voice_share, words_share (how much of the value rests on each: together 1, empty where
 nothing matters) and recursion_1, ... (how far each recursion of the attention moved the point).
 Exit status: 0 if all went well, 1 if a recording failed (the others are done), 2 for a wrong command, 130 for ctrl-C.
@@ -67,10 +72,15 @@ def add_parsers(commands: Any) -> None:
         metavar="LIST",
         help="of face, voice, words (default: all)",
     )
-    predict.add_argument("--transcript", type=Path, metavar="FILE", help="SRT or VTT instead of speech recognition")
+    predict.add_argument(
+        "--transcript", type=Path, metavar="PATH", help="SRT or VTT instead of speech recognition, or a folder of them by name"
+    )
     predict.add_argument("--explain", action="store_true", help="add columns that say what each value rests on")
     predict.add_argument("--report", action="store_true", help="also write a page to look at, <name>.html")
     predict.add_argument("--overlay", action="store_true", help="also write a film with the trace in it, <name>.overlay.mp4")
+    predict.add_argument(
+        "--summary", type=Path, metavar="FILE", help="also write a CSV with one row a recording: means, SDs, what was there"
+    )
     predict.add_argument("--overwrite", action="store_true", help="replace results that are there already")
     add_model_options(predict)
     predict.set_defaults(run=run_predict)
@@ -168,32 +178,65 @@ def run_predict(args: argparse.Namespace) -> int:
             complain(error)
     recordings = list(dict.fromkeys(recordings))
     names = result_names(recordings)
-    if args.transcript is not None and len(recordings) != 1:
-        raise ValueError(f"--transcript belongs to one recording, not to {len(recordings)}")
     if not recordings:
         return 1
+    transcripts = _transcripts(args.transcript, recordings)
     make_folder(args.out)
+    if args.summary is not None:
+        refuse_existing([args.summary], args.overwrite)
+        make_folder(args.summary.parent)
     model = _load(args)
     suffixes = {name: FORMATS[name].suffix for name in args.format} | {"png": "png"}
     suffixes |= {"html": "html"} if args.report else {}
     suffixes |= {"overlay": "overlay.mp4"} if args.overlay else {}
-    done = 0
-    for recording, name in zip(recordings, names, strict=True):
-        try:
-            _process(recording, {kind: args.out / f"{name}.{suffix}" for kind, suffix in suffixes.items()}, args, model)
-            done += 1
-        except (MissingWeightsError, BrokenPipeError):
-            raise  # the others would fail alike
-        except (MediaError, OSError, ValueError) as error:
-            complain(error)
-        except Exception as error:  # one recording must not stop the others, whatever it is
-            complain(f"{recording}: {type(error).__name__}: {error} (a fault in vatrace: please report it)")
+    rows: list[dict[str, object]] = []
+    try:
+        for recording, name, transcript in zip(recordings, names, transcripts, strict=True):
+            targets = {kind: args.out / f"{name}.{suffix}" for kind, suffix in suffixes.items()}
+            try:
+                row = summary_row(_process(recording, transcript, targets, args, model))
+            except (MissingWeightsError, BrokenPipeError):
+                raise  # the others would fail alike
+            except (MediaError, OSError, ValueError) as error:
+                row = {"error": str(error)}
+            except Exception as error:  # one recording must not stop the others, whatever it is
+                row = {"error": f"{recording}: {type(error).__name__}: {error} (a fault in vatrace: please report it)"}
+            if "error" in row:
+                complain(row["error"])
+            rows.append({"recording": name} | row)
+    finally:  # also of a batch that was stopped
+        if args.summary is not None and rows:
+            with written_whole(args.summary) as temporary:
+                write_summary(rows, temporary)
+    done = sum("error" not in row for row in rows)
     if len(recordings) > 1:
         print(f"{done} of {len(recordings)} recordings done")
     return int(failures > 0 or done < len(recordings))
 
 
-def _process(recording: Path, targets: dict[str, Path], args: argparse.Namespace, model: Model) -> None:
+def _transcripts(given: Path | None, recordings: Sequence[Path]) -> list[Path | None]:
+    """The transcript of each recording: the file that was given for the only one, or that of its name in the folder.
+
+    Raises:
+        ValueError: if there is none for any of them, or one file for many.
+    """
+    if given is None or (len(recordings) == 1 and not given.is_dir()):
+        return [given] * len(recordings)
+    if not given.is_dir():
+        raise ValueError(f"{given}: is one transcript for {len(recordings)} recordings; name a folder of them")
+    known = {path.stem: path for path in sorted(given.iterdir()) if path.suffix.lower() in TRANSCRIPT_SUFFIXES}
+    found = [known.get(recording.stem) for recording in recordings]
+    absent = [recording.name for recording, path in zip(recordings, found, strict=True) if path is None]
+    if len(absent) == len(found):
+        raise ValueError(f"{given}: no transcript in it is called like a recording, such as {recordings[0].stem}.srt")
+    if absent:
+        warn(f"{given}: no transcript of {', '.join(absent[:5])}: speech recognition is used there")
+    return found
+
+
+def _process(
+    recording: Path, transcript: Path | None, targets: dict[str, Path], args: argparse.Namespace, model: Model
+) -> Prediction:
     """Predict one recording and write its results."""
     if any(path.exists() and recording.exists() and path.samefile(recording) for path in targets.values()):
         raise FileExistsError(f"{recording}: its own result would replace it, give another folder with --out")
@@ -203,12 +246,13 @@ def _process(recording: Path, targets: dict[str, Path], args: argparse.Namespace
             recording,
             rate=args.rate,
             modalities=args.modalities,
-            transcript=args.transcript,
+            transcript=transcript,
             explain=args.explain or args.report,
             progress=progress,
         )
         _write(prediction, targets, args.explain, progress)
     _say(prediction, targets)
+    return prediction
 
 
 def _write(prediction: Prediction, targets: dict[str, Path], explain: bool, progress: Progress | None) -> None:

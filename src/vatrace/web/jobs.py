@@ -105,7 +105,7 @@ class Jobs:
     def add(self, name: str) -> tuple[Job, Path]:
         """A new job for a recording of this file name, and where its content belongs before it is started."""
         job = Job(f"{datetime.now():%Y%m%d-%H%M%S-%f}-{token_hex(4)}", Path(name).name or "recording")
-        (self.folder / job.id).mkdir(parents=True)
+        (self.folder / job.id).mkdir(parents=True, mode=0o700)  # recordings of people are nobody else's business
         self._note(job)
         with self._lock:
             self._jobs[job.id] = job
