@@ -153,7 +153,7 @@ def test_a_batch_has_its_transcripts_and_one_table(tmp_path: Path, face_images: 
     digest = hashlib.sha256(package_file("fusion.onnx").read_bytes()).hexdigest()
     assert made_by == {
         "vatrace": vatrace.__version__,
-        "fusion": f"fusion.onnx {digest[:12]}",
+        "model": f"fusion.onnx {digest[:12]}",
         "modalities": "face+words",
         "transcript": "anna.srt",
     }

@@ -145,7 +145,7 @@ class Model:
         from vatrace import __version__
 
         names = "+".join(name for name in MODALITIES if name in usable)
-        return {"vatrace": __version__, "fusion": self._fusion.name, "modalities": names}
+        return {"vatrace": __version__, "model": self._fusion.name, "modalities": names}
 
     def _run(self, percept: Percept, valid: dict[str, NDArray[np.bool_]]) -> NDArray[np.float64]:
         """Valence and arousal after 0, 1, ..., R recursions (R + 1, T, 2), from overlapping windows; the last counts."""
