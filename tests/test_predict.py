@@ -337,6 +337,8 @@ def test_any_fusion_can_be_used_and_one_without_recursions_has_no_changes(talkin
     export_onnx(AffectModel(ModelConfig(fusion="gated")), tmp_path / "gated.onnx", metadata={"rate": 10, "win_len": 300})
     prediction = vatrace.load_model(fusion=tmp_path / "gated.onnx").predict(talking, modalities=["face"], explain=True)
     check(prediction, 4.0)
+    assert prediction.bounds is None and "no intervals: this model was not calibrated" in prediction.notes
+    assert prediction.made_by["model"].startswith("gated.onnx ") and prediction.made_by["modalities"] == "face"
     assert prediction.explanation is not None
     assert prediction.explanation.changes.shape == (0, len(prediction.times))
 

@@ -72,9 +72,11 @@ def nan_mean(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def caution(num_units: int) -> str:
-    """What is to be said of intervals from so many units; "" from enough."""
+    """What is to be said of intervals from so many units; "" if they are enough."""
     if num_units >= FEW_UNITS:
         return ""
+    if num_units < 2:
+        return "No intervals: they take more than one person or recording."
     return f"Intervals from {num_units} people or recordings are rough, and rather too narrow: others may differ by more."
 
 

@@ -123,11 +123,12 @@ class Model:
         explanation = self._explain(passes, percept, times) if explain else None
         report("fusion", 1.0)
         values = passes[-1]
-        ends, doubts = None, ["no intervals: this model was not calibrated"]
+        ends, notes = None, percept.notes + _notes(sight.people, percept.valid, usable)
         if self._fusion.half_widths:
-            doubts = []
             low, high = bounds(values, situations(percept.valid, self.rate), self._fusion.half_widths)
             ends = (_resample(low, self.rate, times), _resample(high, self.rate, times))
+        else:
+            notes.append("no intervals: this model was not calibrated")
         return Prediction(
             source=source,
             times=times,
@@ -137,7 +138,7 @@ class Model:
             explanation=explanation,
             bounds=ends,
             words=percept.words,
-            notes=percept.notes + _notes(sight.people, percept.valid, usable) + doubts,
+            notes=notes,
             made_by=self._made_by(usable) | ({} if transcript is None else {"transcript": Path(transcript).name}),
         )
 

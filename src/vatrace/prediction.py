@@ -33,7 +33,7 @@ class Prediction:
         words: what was said, with times.
         notes: what the user should know about this recording, in plain sentences.
         explanation: what the values rest on, if it was asked for.
-        made_by: what made it: version of vatrace, the fusion model's file with the start of its SHA-256, modalities, transcript.
+        made_by: version of vatrace, the fusion model's file with the start of its SHA-256, modalities, transcript.
         bounds: lower and upper ends (T, 2) of intervals for valence and arousal that are to hold the truth nine times in ten;
             None where the model was not calibrated.
     """
