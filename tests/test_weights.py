@@ -7,11 +7,13 @@ import pytest
 from vatrace.weights import package_file
 
 RECIPES = Path(__file__).parents[1] / "runs" / "README.md"
-LISTED = dict(re.findall(r"\| `(\w+\.onnx)` \| `([0-9a-f]{64})` \|", RECIPES.read_text(encoding="utf-8")))
+LISTED = dict(re.findall(r"\| `(\w+\.(?:onnx|json))` \| `([0-9a-f]{64})` \|", RECIPES.read_text(encoding="utf-8")))
 
 
 def test_the_recipes_list_every_weight_file() -> None:
-    assert set(LISTED) == {path.name for path in package_file("face.onnx").parent.glob("*.onnx")}
+    assert set(LISTED) == {
+        path.name for path in package_file("face.onnx").parent.iterdir() if path.suffix in {".onnx", ".json"}
+    }
 
 
 @pytest.mark.parametrize("name", LISTED)
