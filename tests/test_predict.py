@@ -126,6 +126,28 @@ def test_sound_alone_is_a_recording(model: Model, tmp_path: Path, speech: NDArra
     assert not prediction.presence["face"].any()
 
 
+def test_of_two_people_the_one_at_a_side_is_followed(model: Model, tmp_path: Path, face_images: list[Image.Image]) -> None:
+    scenes = []
+    for index, face in enumerate(face_images[:60]):
+        scene = Image.new("RGB", (384, 144), (60, 70, 80))
+        scene.paste(face, (0, 0))
+        scene.paste(face.transpose(Image.Transpose.FLIP_LEFT_RIGHT), (192, 0))
+        if index >= 20:  # something is held before his face
+            scene.paste((60, 70, 80), (240, 10, 340, 110))
+        scenes.append(scene)
+    video = write_movie(tmp_path / "two.mp4", scenes, frame_rate=30)
+    found = {side: model.predict(video, side=side) for side in (None, "left", "right")}
+    shares = {side: prediction.presence["face"].mean() for side, prediction in found.items()}
+    assert shares[None] == shares["left"] > 0.95 and 0.25 < shares["right"] < 0.5
+    notes = {side: " ".join(prediction.notes) for side, prediction in found.items()}
+    assert "the one seen longest and largest" in notes[None] and "follows the one on the right" in notes["right"]
+    assert found["right"].made_by["side"] == "right" and "side" not in found[None].made_by
+    alone = model.predict(write_movie(tmp_path / "one.mp4", face_images[:30], frame_rate=30), side="right")
+    assert alone.presence["face"].all() and "not two people seen: there is no choice between left and right" in alone.notes
+    with pytest.raises(ValueError, match="left or right, not 'middle'"):
+        model.predict(video, side="middle")  # type: ignore[arg-type]
+
+
 def test_a_picture_is_a_recording_of_one_moment(model: Model, tmp_path: Path, face_images: list[Image.Image]) -> None:
     face_images[0].save(tmp_path / "portrait.png")
     prediction = model.predict(tmp_path / "portrait.png")

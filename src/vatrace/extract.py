@@ -22,8 +22,7 @@ from vatrace.transcripts import read_transcript
 from vatrace.weights import MissingWeightsError
 
 if TYPE_CHECKING:
-    from vatrace.faces import Person
-    from vatrace.perceive import Perceiver, Progress, Sight
+    from vatrace.perceive import Perceiver, Progress
 
 
 MAX_RATE_ERROR = 0.1
@@ -190,7 +189,9 @@ def _extract(task: Task, perceiver: Perceiver, report: Progress) -> Iterator[Out
     for source in task.sources:
         sound.words = recognised if source.transcript is None else read_transcript(source.transcript)
         if source.face_folder is None:
-            seen, who = sight, _person(sight, source, task.sources)
+            from vatrace.faces import person_at
+
+            seen, who = sight, person_at(sight.people, source.side)
         else:
             seen = perceiver.look_at_crops(source.face_folder, times, rate, end)
             who = seen.people[0]
@@ -208,11 +209,3 @@ def _frame_rate(info: MediaInfo, times: NDArray[np.float64]) -> float | None:
     seen = float((len(times) - 1) / (times[-1] - times[0]))
     believed = info.frame_rate is not None and abs(info.frame_rate / seen - 1) < MAX_RATE_ERROR
     return info.frame_rate if believed else seen
-
-
-def _person(sight: Sight, source: Source, sources: Sequence[Source]) -> Person | None:
-    """Who of those in sight: the most prominent, or of the two most prominent the one at the source's side."""
-    if source.side is None or len(sight.people) < 2:
-        return sight.people[0] if sight.people else None
-    left, right = sorted(sight.people[:2], key=lambda person: person.centre)
-    return left if source.side == "left" else right

@@ -21,6 +21,7 @@ from vatrace.landmarker import (
     roi_from_mesh,
     square_matrix,
 )
+from vatrace.prediction import Side
 from vatrace.spool import Spool
 
 CROP_SIZE = 48
@@ -232,6 +233,14 @@ class Person:
     def centre(self) -> float:
         """How far to the right the face is on average, in pixels."""
         return sum(sum(track.centres) for track in self.tracks) / len(self.steps)
+
+
+def person_at(found: list[Person], side: Side | None) -> Person | None:
+    """Who is meant of those found: the most prominent, or of the two most prominent the one at a side of the picture."""
+    if side is None or len(found) < 2:
+        return found[0] if found else None
+    left, right = sorted(found[:2], key=lambda person: person.centre)
+    return left if side == "left" else right
 
 
 def people(tracks: list[Track], num_steps: int) -> list[Person]:

@@ -15,7 +15,7 @@ from vatrace.fusion_file import open_fusion
 from vatrace.intervals import bounds, situations
 from vatrace.media import MediaError, MediaInfo, probe
 from vatrace.perceive import Perceiver, Percept, Progress, Sight, Sound
-from vatrace.prediction import MODALITIES, NOBODY, Prediction
+from vatrace.prediction import MODALITIES, NOBODY, Prediction, Side
 from vatrace.timeline import num_steps, overlap_add, resample, resample_mask
 from vatrace.transcripts import TRANSCRIPT_SUFFIXES, Word, read_transcript
 
@@ -52,6 +52,7 @@ class Model:
         rate: float = DEFAULT_RATE,
         modalities: Collection[str] = MODALITIES,
         transcript: str | Path | None = None,
+        side: Side | None = None,
         explain: bool = False,
         progress: Progress | None = None,
     ) -> Prediction:
@@ -62,19 +63,23 @@ class Model:
             rate: rows a second, up to 100. The model runs at its own rate; other rates are interpolated.
             modalities: which of face, voice and words to use.
             transcript: SRT or WebVTT to use for the words in place of speech recognition.
+            side: whose face to follow, of the two people seen longest and largest; None for the one seen most. Voice and words
+                are those of the whole recording.
             explain: also say what the values rest on (`Prediction.explanation`).
             progress: told how far each stage is.
 
         Raises:
             MediaError: if the recording or the transcript can't be read, or holds none of the modalities asked for.
             MissingWeightsError: if Whisper's weights are needed and missing.
-            ValueError: if the rate, a modality or a transcript is not one of those possible.
+            ValueError: if the rate, a modality, a side or a transcript is not one of those possible.
         """
         source = Path(source)
         if not 0 < rate <= MAX_RATE:
             raise ValueError(f"rate must be above 0 and at most {MAX_RATE:g}, not {rate:g}")
         if isinstance(modalities, str) or not modalities or not set(modalities) <= set(MODALITIES):
             raise ValueError(f"modalities are a list of {', '.join(MODALITIES)}, not {modalities!r}")
+        if side not in {None, "left", "right"}:
+            raise ValueError(f"side is left or right, not {side!r}")
         if transcript is not None and ("words" not in modalities or source.suffix.lower() in TRANSCRIPT_SUFFIXES):
             raise ValueError(f"{transcript}: a transcript is for the words of a video or sound, which are not wanted here")
         report = progress or (lambda stage, share: None)
@@ -85,7 +90,7 @@ class Model:
             words = read_transcript(source)
             sight, sound = self._perceiver.new_sight(), self._perceiver.new_sound()
             sound.words, sound.end = words, max(word.end for word in words)
-            return self._predict(source, sight, sound, {"words"}, rate, source, explain, report)
+            return self._predict(source, sight, sound, {"words"}, rate, source, None, explain, report)
 
         info = probe(source)
         given = None if transcript is None else read_transcript(Path(transcript))
@@ -99,7 +104,7 @@ class Model:
             sight.notes.append("no pictures in it")
         if {"voice", "words"} & set(modalities) and not info.has_audio:
             sound.notes.append("no sound in it")
-        return self._predict(source, sight, sound, usable, rate, transcript, explain, report)
+        return self._predict(source, sight, sound, usable, rate, transcript, side, explain, report)
 
     def _usable(self, info: MediaInfo, modalities: Collection[str], given: list[Word] | None) -> set[str]:
         there = {"face": info.has_video, "voice": info.has_audio, "words": info.has_audio or given is not None}
@@ -113,17 +118,20 @@ class Model:
         usable: set[str],
         rate: float,
         transcript: str | Path | None,
+        side: Side | None,
         explain: bool,
         report: Progress,
     ) -> Prediction:
-        percept = self._perceiver.combine(sight, sound, sight.people[0] if sight.people else None, self.rate, usable)
+        from vatrace.faces import person_at
+
+        percept = self._perceiver.combine(sight, sound, person_at(sight.people, side), self.rate, usable)
         report("fusion", 0.0)
         passes = self._run(percept, percept.valid)
         times = np.arange(num_steps(percept.duration, rate)) / rate
         explanation = self._explain(passes, percept, times) if explain else None
         report("fusion", 1.0)
         values = passes[-1]
-        ends, notes = None, percept.notes + _notes(sight.people, percept.valid, usable)
+        ends, notes = None, percept.notes + _notes(sight.people, side, percept.valid, usable)
         if self._fusion.half_widths:
             low, high = bounds(values, situations(percept.valid, self.rate), self._fusion.half_widths)
             ends = (_resample(low, self.rate, times), _resample(high, self.rate, times))
@@ -139,14 +147,16 @@ class Model:
             bounds=ends,
             words=percept.words,
             notes=notes,
-            made_by=self._made_by(usable) | ({} if transcript is None else {"transcript": Path(transcript).name}),
+            made_by=self._made_by(usable, transcript, side),
         )
 
-    def _made_by(self, usable: set[str]) -> dict[str, str]:
+    def _made_by(self, usable: set[str], transcript: str | Path | None, side: Side | None) -> dict[str, str]:
         from vatrace import __version__
 
         names = "+".join(name for name in MODALITIES if name in usable)
-        return {"vatrace": __version__, "model": self._fusion.name, "modalities": names}
+        options = {"transcript": transcript and Path(transcript).name, "side": side}
+        made_by = {"vatrace": __version__, "model": self._fusion.name, "modalities": names}
+        return made_by | {name: value for name, value in options.items() if value}
 
     def _run(self, percept: Percept, valid: dict[str, NDArray[np.bool_]]) -> NDArray[np.float64]:
         """Valence and arousal after 0, 1, ..., R recursions (R + 1, T, 2), from overlapping windows; the last counts."""
@@ -179,12 +189,15 @@ def _resample(values: NDArray[np.float64], rate: float, times: NDArray[np.float6
     return np.stack([resample(values[:, column], rate, times) for column in range(2)], axis=-1)
 
 
-def _notes(people: list[Person], valid: dict[str, NDArray[np.bool_]], usable: set[str]) -> list[str]:
+def _notes(people: list[Person], side: Side | None, valid: dict[str, NDArray[np.bool_]], usable: set[str]) -> list[str]:
     notes = []
     if people:
         others = sum(len(person.steps) > MIN_SHARE_OF_OTHERS * len(people[0].steps) for person in people[1:])
         if others:
-            notes.append(f"{others + 1} people seen: the trace follows the one seen longest and largest")
+            followed = f"on the {side}" if side else "seen longest and largest"
+            notes.append(f"{others + 1} people seen: the trace follows the one {followed}")
+    if side and len(people) < 2:
+        notes.append("not two people seen: there is no choice between left and right")
     for name, absent in (("face", "no face found"), ("voice", "no speech heard"), ("words", "no words understood")):
         if name in usable and not valid[name].any():
             notes.append(absent)
@@ -210,8 +223,10 @@ def predict(
     rate: float = DEFAULT_RATE,
     modalities: Collection[str] = MODALITIES,
     transcript: str | Path | None = None,
+    side: Side | None = None,
     explain: bool = False,
     model: Model | None = None,
 ) -> Prediction:
     """Predict valence and arousal over one recording; see `Model.predict`. For many, pass a `model` from `load_model`."""
-    return (model or load_model()).predict(source, rate=rate, modalities=modalities, transcript=transcript, explain=explain)
+    chosen = model or load_model()
+    return chosen.predict(source, rate=rate, modalities=modalities, transcript=transcript, side=side, explain=explain)

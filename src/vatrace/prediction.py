@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 MODALITIES = ("face", "voice", "words")
+Side = Literal["left", "right"]
+"""Which of two people in the picture."""
 NOBODY = "nothing supports the values: they are what the model says of nobody"
 """Of a recording in which nobody was seen, heard or understood."""
 

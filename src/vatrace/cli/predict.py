@@ -31,6 +31,7 @@ PREDICT_EPILOG = """examples:
   vatrace predict videos/ --out traces --modalities face,voice
   vatrace predict talk.mp4 --transcript talk.srt      the words from a transcript you have
   vatrace predict videos/ --transcript transcripts/   talk.srt for talk.mp4, and so on
+  vatrace predict interview.mp4 --side left           of two people, the one on the left
   vatrace predict podcast.mp3                         sound alone: the face is masked
   vatrace predict talk.srt                            words alone
   vatrace predict talk.mp4 --format csv,elan,textgrid  also for ELAN and Praat
@@ -74,6 +75,9 @@ def add_parsers(commands: Any) -> None:
     )
     predict.add_argument(
         "--transcript", type=Path, metavar="PATH", help="SRT or VTT instead of speech recognition, or a folder of them by name"
+    )
+    predict.add_argument(
+        "--side", choices=["left", "right"], help="of two people, follow this one (default: the one seen most)"
     )
     predict.add_argument("--explain", action="store_true", help="add columns that say what each value rests on")
     predict.add_argument("--report", action="store_true", help="also write a page to look at, <name>.html")
@@ -247,6 +251,7 @@ def _process(
             rate=args.rate,
             modalities=args.modalities,
             transcript=transcript,
+            side=args.side,
             explain=args.explain or args.report,
             progress=progress,
         )

@@ -18,7 +18,6 @@ from collections import defaultdict
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +25,7 @@ from numpy.typing import NDArray
 from vatrace.corpora.corpus import Annotation, Corpus, CorpusError, Source, Split
 from vatrace.corpora.tables import read_table
 from vatrace.media import VIDEO_SUFFIXES, reason
+from vatrace.prediction import Side
 
 NOT_ANNOTATED = -5.0
 SPLIT_FOLDERS: dict[str, Split] = {
@@ -42,8 +42,6 @@ CROPPED = re.compile(r"crop|align|face", re.IGNORECASE)
 """A folder of numbered pictures holds faces if it, or one above it, is called so; whole frames are kept in such folders too."""
 TEST_LIST = re.compile(r"(^|[^a-z])(va|valence)[^a-z](.*[^a-z])?test.?set", re.IGNORECASE)
 LOCATION = re.compile(r"([^/\\,]+)[/\\](\d+)\.\w+$")
-
-Side = Literal["left", "right"]
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from vatrace.prediction import Side
+
 Split = Literal["train", "dev", "test"]
 SPLITS: tuple[Split, ...] = ("train", "dev", "test")
 
@@ -38,7 +40,7 @@ class Source:
     split: Split | None = None
     subject: str = ""
     face_folder: Path | None = None
-    side: Literal["left", "right"] | None = None
+    side: Side | None = None
     transcript: Path | None = None
 
 
