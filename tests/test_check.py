@@ -164,7 +164,11 @@ def test_what_is_wrong_with_a_folder_is_said(tmp_path: Path) -> None:
     for recording, severity, part in [
         ("a", "warning", "it ends for ann at 1.9 s, bea at 0.5 s"),
         ("a", "warning", "bea: annotated up to 0.5 s only; the recording ends at 2.0 s"),
-        ("b", "error", "the last at 2000.0 s; are the times milliseconds? They should be seconds"),
+        (
+            "b",
+            "error",
+            "the recording ends at 2.0 s; most of it lies after that; are the times milliseconds? They should be seconds",
+        ),
         ("c", "error", "line 2: 50 is not in -1..1; rescale"),
         ("c", "error", "in 2 splits (dev, train)"),
         ("d", "warning", "valence is annotated nowhere"),

@@ -18,6 +18,7 @@ import vatrace
 from conftest import write_movie
 from vatrace.media import SAMPLING_RATE
 from vatrace.weights import package_file
+from vatrace.writers import SUMMARY_COLUMNS
 
 
 def run(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
@@ -135,6 +136,8 @@ def test_a_batch_has_its_transcripts_and_one_table(tmp_path: Path, face_images: 
     result = run("predict", folder, "--out", tmp_path / "out", "--format", "csv,json", *options)
     assert result.returncode == 1 and "dan.mp4" in result.stderr
     assert "warning: " in result.stderr and "no transcript of ben.mp4, cleo.mp4, dan.mp4" in result.stderr
+    columns = (tmp_path / "new" / "all.csv").read_text().partition("\n")[0].split(",")
+    assert columns == list(SUMMARY_COLUMNS)
     table = pd.read_csv(tmp_path / "new" / "all.csv").set_index("recording")
     assert list(table.index) == ["anna", "ben", "cleo", "dan"]
     for name in ("anna", "ben"):
@@ -157,8 +160,32 @@ def test_a_batch_has_its_transcripts_and_one_table(tmp_path: Path, face_images: 
         "modalities": "face+words",
         "transcript": "anna.srt",
     }
+    one = run("predict", folder / "ben.mp4", "--out", tmp_path / "one", *options[:2], "--summary", tmp_path / "one.csv")
+    assert one.returncode == 0 and list(pd.read_csv(tmp_path / "one.csv")) == columns  # whatever is in the batch
     again = run("predict", folder / "ben.mp4", "--out", tmp_path / "more", *options[:2], *options[4:])
     assert again.returncode == 1 and "all.csv: already there" in again.stderr and not (tmp_path / "more" / "ben.csv").exists()
+
+
+@pytest.mark.parametrize("name", ["out/face.csv", "out/../face.jpg"])
+def test_a_summary_takes_no_other_file_s_place(tmp_path: Path, face_images: list[Image.Image], name: str) -> None:
+    face_images[0].save(tmp_path / "face.jpg")
+    (tmp_path / "out").mkdir()
+    result = run("predict", "face.jpg", "--out", "out", "--summary", name, "--overwrite", cwd=tmp_path)
+    assert result.returncode == 1 and f"{name}: is a recording, or the result of one" in result.stderr
+    assert list((tmp_path / "out").iterdir()) == [] and Image.open(tmp_path / "face.jpg").size == face_images[0].size
+
+
+def test_transcripts_that_could_be_of_several_recordings_are_refused(tmp_path: Path, face_images: list[Image.Image]) -> None:
+    for part in ("P01", "P02"):
+        (tmp_path / part).mkdir()
+        face_images[0].save(tmp_path / part / "talk.jpg")
+    (tmp_path / "talk.srt").write_text("1\n00:00:00,000 --> 00:00:01,000\nhello\n")
+    options = ["--transcript", tmp_path, "--out", tmp_path / "out"]
+    result = run("predict", tmp_path / "P01" / "talk.jpg", tmp_path / "P02" / "talk.jpg", *options)
+    assert result.returncode == 1 and "talk.srt: 2 recordings are called talk: predict them one by one" in result.stderr
+    (tmp_path / "talk.vtt").write_text("WEBVTT\n\n00:00.000 --> 00:01.000\nbye\n")
+    result = run("predict", tmp_path / "P01" / "talk.jpg", *options)
+    assert result.returncode == 1 and "both talk.srt and talk.vtt are called like talk: keep one" in result.stderr
 
 
 def test_hidden_files_and_folders_in_a_folder_are_left_alone(tmp_path: Path, face_images: list[Image.Image]) -> None:

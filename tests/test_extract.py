@@ -328,7 +328,7 @@ def test_annotations_in_other_units_are_no_labels_and_annotators_apart_are_said(
     assert made.returncode == 1, made.stderr
     (line,) = [line for line in made.stdout.splitlines() if line.startswith("p1")]
     assert "no labels" in line and "are the times numbers of frames?" in line
-    assert "annotators who has no name, anna: no recording was annotated by another as well" in made.stdout
+    assert "annotators (no name), anna: share no recording with another annotator, so their lag can't be told" in made.stdout
     assert "nan" not in made.stdout
 
 

@@ -144,6 +144,15 @@ def test_of_two_people_the_one_at_a_side_is_followed(model: Model, tmp_path: Pat
     assert found["right"].made_by["side"] == "right" and "side" not in found[None].made_by
     alone = model.predict(write_movie(tmp_path / "one.mp4", face_images[:30], frame_rate=30), side="right")
     assert alone.presence["face"].all() and "not two people seen: there is no choice between left and right" in alone.notes
+    passing = []
+    for index in range(180):
+        scene = Image.new("RGB", (384, 144), (60, 70, 80))
+        scene.paste(face_images[index % 120], (192, 0))
+        if index >= 168:  # somebody passes by: 4 steps of 60
+            scene.paste(face_images[index % 120].transpose(Image.Transpose.FLIP_LEFT_RIGHT).resize((128, 96)), (30, 20))
+        passing.append(scene)
+    passed = model.predict(write_movie(tmp_path / "passed.mp4", passing, frame_rate=30), side="left", modalities=["face"])
+    assert passed.presence["face"].mean() > 0.95 and any("not two people seen" in note for note in passed.notes)
     with pytest.raises(ValueError, match="left or right, not 'middle'"):
         model.predict(video, side="middle")  # type: ignore[arg-type]
 

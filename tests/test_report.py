@@ -42,6 +42,18 @@ def test_bands_are_said_to_be_intervals_and_faint_where_nothing_was_there() -> N
     assert [text.get_text() for text in figure(made).axes[0].get_legend().get_texts()] == ["valence", "arousal"]
 
 
+def test_a_page_says_of_intervals_and_what_made_it_only_where_they_are_known(tmp_path: Path) -> None:
+    made = prediction()
+    ends = np.stack([made.valence, made.arousal], axis=-1)
+    full = replace(made, bounds=(ends - 0.1, ends + 0.1), made_by={"vatrace": "1.0", "model": "a<b"})
+    texts = []
+    for one in (made, full):
+        write_page(one, tmp_path / "a.html", "")
+        texts.append((tmp_path / "a.html").read_text())
+    assert ["Bands are 90 % intervals" in text for text in texts] == [False, True]
+    assert ["Made by vatrace 1.0, model a&lt;b." in text for text in texts] == [False, True] and "Made by" not in texts[0]
+
+
 def test_one_row_and_no_support_can_be_drawn_too(tmp_path: Path) -> None:
     single = prediction(1)
     figure(single).canvas.draw()

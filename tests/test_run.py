@@ -261,6 +261,20 @@ def test_the_exported_model_says_the_same(run: Run, store: Store) -> None:
     np.testing.assert_allclose(found, expected.numpy(), atol=1e-4)
 
 
+def test_a_run_that_was_stopped_before_its_onnx_file_gets_it(
+    store: Store, config: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*arguments: object, **options: object) -> None:
+        raise StopError
+
+    with monkeypatch.context() as patch:
+        patch.setattr("vatrace.export.export_onnx", stop)
+        with pytest.raises(StopError):
+            train_run(config, store, tmp_path / "r")
+    run = train_run(config, store, tmp_path / "r")
+    assert run is not None and (run.folder / "model.onnx").is_file()
+
+
 def test_its_intervals_hold_nine_in_ten_of_dev(config: RunConfig, tmp_path: Path) -> None:
     from vatrace.weights import onnx_session
 

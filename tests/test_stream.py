@@ -12,7 +12,7 @@ from vatrace.export import export_onnx
 from vatrace.media import SAMPLING_RATE, AudioReader, VideoReader
 from vatrace.models.affect import AffectModel, ModelConfig
 from vatrace.predict import load_model
-from vatrace.stream import MAX_WAIT, RATE, Streamer, Value
+from vatrace.stream import ABSENT_DUR, MAX_WAIT, RATE, Streamer, Value
 from vatrace.weights import MissingWeightsError, package_file
 
 FACTS = {"rate": RATE, "win_len": 300}
@@ -66,16 +66,16 @@ def test_a_clip_is_followed_as_it_comes(fusion: Path, demo: Path) -> None:
 def test_without_sound_it_is_not_waited_for_long(fusion: Path, demo: Path) -> None:
     streamer = Streamer(fusion)
     for frame in VideoReader(demo, RATE):
-        if frame.time > 7:
+        if frame.time > ABSENT_DUR + 1:
             break
         streamer.see(frame.image, frame.time)
         values = streamer.values(frame.time)
         if frame.time == pytest.approx(2.0):  # it may still come
             assert values[-1].time == pytest.approx(2.0 - MAX_WAIT - 1 / RATE)
-    assert values[-1].time == pytest.approx(7.0 - 1 / RATE)  # there is no microphone
+    assert values[-1].time == pytest.approx(ABSENT_DUR + 1 - 1 / RATE)  # there is no microphone
     assert values[-1].presence == {"face": True, "voice": False, "words": False}
     assert values[-1].late == ()
-    assert streamer.values(7.0) == []
+    assert streamer.values(ABSENT_DUR + 1) == []
 
 
 def test_what_comes_too_late_is_told_from_what_is_absent(fusion: Path, demo: Path) -> None:
@@ -87,6 +87,27 @@ def test_what_comes_too_late_is_told_from_what_is_absent(fusion: Path, demo: Pat
     streamer.hear(sound[2 * SAMPLING_RATE :])  # too late for its first half
     assert [value.late for value in streamer.values(3.0)] == []
     assert {value.late for value in streamer.values(3.0 + MAX_WAIT)} == {()}
+
+
+def test_nothing_is_waited_for_or_late_once_it_has_ended(fusion: Path, demo: Path) -> None:
+    streamer = Streamer(fusion)
+    streamer.end("face")
+    streamer.hear(next(iter(AudioReader(demo, 2.0))))
+    assert len(streamer.values(2.0)) == 20
+    streamer.end("voice")
+    assert [value.late for value in streamer.values(9.0)] == [()] * 70
+
+
+def test_sound_that_is_skipped_is_late_not_silence(fusion: Path, demo: Path) -> None:
+    streamer = Streamer(fusion)
+    streamer.end("face")
+    sound = next(iter(AudioReader(demo, 4.0)))
+    streamer.hear(sound[:SAMPLING_RATE])
+    streamer.skip(1.0)
+    streamer.hear(sound[2 * SAMPLING_RATE :])
+    values = streamer.values(4.0)
+    assert [value.late for value in values] == [("voice",) if 10 <= step < 20 else () for step in range(40)]
+    assert not any(value.presence["voice"] for value in values[10:20]) and any(value.presence["voice"] for value in values[20:])
 
 
 def test_a_picture_that_is_still_looked_at_is_waited_for(fusion: Path, demo: Path) -> None:

@@ -20,7 +20,15 @@ def test_annotations_that_end_with_the_recording_are_quiet() -> None:
 
 def test_a_tail_is_worth_a_warning() -> None:
     text = see_that_it_ends(said(SECONDS, "ann"), 14.95)
-    assert text == "ann: 22% of the annotations lie after the end of the recording at 14.9 s, the last at 19.9 s"
+    assert text == "ann: annotated up to 19.9 s, but the recording ends at 14.9 s"
+
+
+def test_rows_without_values_do_not_count() -> None:
+    annotation = said(SECONDS)
+    annotation.values[SECONDS > 10] = np.nan
+    assert see_that_it_ends(annotation, 10.0) == ""
+    annotation.values[:] = np.nan
+    assert see_that_it_ends(annotation, 1.0) == ""
 
 
 @pytest.mark.parametrize(
@@ -29,7 +37,7 @@ def test_a_tail_is_worth_a_warning() -> None:
         (SECONDS * 1000, "are the times milliseconds? They should be seconds"),
         (SECONDS * 25, "are the times numbers of frames? They should be seconds"),
         (SECONDS * 60, "are the times numbers of frames? They should be seconds"),
-        (SECONDS + 100, "the last at 119.9 s"),  # of another recording
+        (SECONDS + 100, "the recording ends at 20.0 s; most of it lies after that"),  # of another recording
     ],
 )
 def test_other_units_are_refused(times: np.ndarray, hint: str) -> None:

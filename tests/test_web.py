@@ -197,4 +197,4 @@ def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch, capsys: pytes
     with pytest.raises(SystemExit) as ended:
         main(["serve", "--no-browser"])
     assert ended.value.code == 1
-    assert "pip install fastapi filelock uvicorn websockets" in capsys.readouterr().err
+    assert "the page needs fastapi, filelock, uvicorn, websockets; it comes with the `web` extra" in capsys.readouterr().err

@@ -80,6 +80,8 @@ def sound(microphone: str, start: float, stop: Event) -> Iterator[NDArray[np.flo
         MediaError: if it can't be opened or read.
     """
     if is_file(microphone):
+        if not probe(Path(microphone)).has_audio:
+            raise MediaError(f"{microphone}: no sound in it")
         position = 0.0
         for block in AudioReader(Path(microphone), BLOCK_DUR):
             position += len(block) / SAMPLING_RATE

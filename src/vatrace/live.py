@@ -18,7 +18,7 @@ from vatrace.stream import RATE, Streamer, Value
 HOP_DUR = 0.5
 """Seconds of sound that are heard together if there is time."""
 MAX_BACKLOG = 4.0
-"""Seconds of sound that may wait; what is older is heard as silence."""
+"""Seconds of sound that may wait; if it is more, it is left out."""
 SLOW = 0.75
 """Share of the pictures that arrive, or of RATE, below which looking counts as too slow."""
 MOST_LATE = 0.2
@@ -54,6 +54,8 @@ class Feed:
         self._ready = Condition()
         self._picture: tuple[Image.Image, float] | None = None
         self._sound: deque[NDArray[np.float32]] = deque()
+        self._skipped = 0.0
+        self._ended: set[str] = set()
         self._arrived: deque[float] = deque(maxlen=LATEST)
         self._looked: deque[float] = deque(maxlen=LATEST)
         self._late: deque[tuple[str, ...]] = deque(maxlen=LATEST)
@@ -75,10 +77,16 @@ class Feed:
         """The next 16 kHz mono sound (N,)."""
         with self._ready:
             self._sound.append(samples)
-            waiting = sum(map(len, self._sound)) / SAMPLING_RATE
-            if waiting > MAX_BACKLOG:
-                self._dropped = max(self._dropped, waiting)
-                self._sound = deque([np.zeros_like(np.concatenate(self._sound))])
+            if self._waiting() > MAX_BACKLOG:
+                self._skipped += self._waiting()
+                self._dropped = self._skipped
+                self._sound.clear()
+            self._ready.notify_all()
+
+    def end(self, modality: str) -> None:
+        """No more pictures ("face") or sound ("voice") will come; what waits is still looked at or heard."""
+        with self._ready:
+            self._ended.add(modality)
             self._ready.notify_all()
 
     def poll(self, now: float) -> tuple[list[Value], Pace]:
@@ -123,11 +131,13 @@ class Feed:
         earliest = 0.0
         while True:
             with self._ready:
-                self._ready.wait_for(lambda: self._closed or self._picture is not None)
+                self._ready.wait_for(lambda: self._closed or self._picture is not None or "face" in self._ended)
                 if self._closed:
                     return
                 waiting, self._picture = self._picture, None
-            assert waiting is not None
+            if waiting is None:
+                self._streamer.end("face")
+                return
             image, moment = waiting
             if moment < earliest:  # more often than the values is of no use
                 continue
@@ -138,14 +148,24 @@ class Feed:
     def _listen(self) -> None:
         while True:
             with self._ready:
-                self._ready.wait_for(lambda: self._closed or sum(map(len, self._sound)) >= HOP_DUR * SAMPLING_RATE)
+                self._ready.wait_for(lambda: self._closed or self._waiting() >= HOP_DUR or "voice" in self._ended)
                 if self._closed:
                     return
-                heard = np.concatenate(self._sound)
+                skipped, self._skipped = self._skipped, 0.0
+                heard = list(self._sound)
                 self._sound.clear()
+            if skipped:
+                self._streamer.skip(skipped)
+            if not heard:
+                self._streamer.end("voice")
+                return
             started = time.monotonic()
-            self._streamer.hear(heard)
+            self._streamer.hear(np.concatenate(heard))
             self._lag = time.monotonic() - started
+
+    def _waiting(self) -> float:
+        """Seconds of sound."""
+        return sum(map(len, self._sound)) / SAMPLING_RATE
 
 
 def _rate(moments: deque[float]) -> float:

@@ -124,14 +124,15 @@ class Model:
     ) -> Prediction:
         from vatrace.faces import person_at
 
-        percept = self._perceiver.combine(sight, sound, person_at(sight.people, side), self.rate, usable)
+        people = [p for p in sight.people if len(p.steps) > MIN_SHARE_OF_OTHERS * len(sight.people[0].steps)]
+        percept = self._perceiver.combine(sight, sound, person_at(people, side), self.rate, usable)
         report("fusion", 0.0)
         passes = self._run(percept, percept.valid)
         times = np.arange(num_steps(percept.duration, rate)) / rate
         explanation = self._explain(passes, percept, times) if explain else None
         report("fusion", 1.0)
         values = passes[-1]
-        ends, notes = None, percept.notes + _notes(sight.people, side, percept.valid, usable)
+        ends, notes = None, percept.notes + _notes(people, side, percept.valid, usable)
         if self._fusion.half_widths:
             low, high = bounds(values, situations(percept.valid, self.rate), self._fusion.half_widths)
             ends = (_resample(low, self.rate, times), _resample(high, self.rate, times))
@@ -191,12 +192,10 @@ def _resample(values: NDArray[np.float64], rate: float, times: NDArray[np.float6
 
 def _notes(people: list[Person], side: Side | None, valid: dict[str, NDArray[np.bool_]], usable: set[str]) -> list[str]:
     notes = []
-    if people:
-        others = sum(len(person.steps) > MIN_SHARE_OF_OTHERS * len(people[0].steps) for person in people[1:])
-        if others:
-            followed = f"on the {side}" if side else "seen longest and largest"
-            notes.append(f"{others + 1} people seen: the trace follows the one {followed}")
-    if side and len(people) < 2:
+    if len(people) > 1:
+        followed = f"on the {side}" if side else "seen longest and largest"
+        notes.append(f"{len(people)} people seen: the trace follows the one {followed}")
+    elif side:
         notes.append("not two people seen: there is no choice between left and right")
     for name, absent in (("face", "no face found"), ("voice", "no speech heard"), ("words", "no words understood")):
         if name in usable and not valid[name].any():

@@ -106,6 +106,9 @@ def web_file(name: str) -> str:
 POLICY = "default-src 'none'; img-src 'self' data:; media-src 'self' data:; style-src {style}; script-src {script}"
 """What browsers let a report do: show what is in it, run its own script, and nothing from elsewhere."""
 
+BANDS = "Bands are 90 % intervals: on composed recordings 90 % of them held the true value, on real ones expect fewer. "
+"""What the page says of them."""
+
 NUM_TINTS = 10
 """Strengths of the colour under a word."""
 
@@ -143,7 +146,8 @@ def write_page(prediction: Prediction, path: Path, media: str) -> None:
         notes=f"<h2>Notes</h2><ul>{notes}</ul>" if notes else "",
         transcript=_transcript(prediction),
         view=json.dumps(_view(prediction), ensure_ascii=False, allow_nan=False).replace("<", "\\u003c"),
-        made_by=html.escape(", ".join(f"{name} {value}" for name, value in prediction.made_by.items())),
+        bands="" if prediction.bounds is None else BANDS,
+        made_by=_made_by(prediction),
         script=script,
     )
     path.write_text(text, encoding="utf-8")
@@ -210,6 +214,12 @@ def _circumplex(prediction: Prediction) -> str:
         '<text x="3" y="-94">excited</text><text x="3" y="98">calm</text>'
         f'{ways}<circle class="dot" r="4"/></svg>'
     )
+
+
+def _made_by(prediction: Prediction) -> str:
+    """A sentence for the page; "" where it is not known."""
+    facts = ", ".join(f"{name} {value}" for name, value in prediction.made_by.items())
+    return f" Made by {html.escape(facts)}." if facts else ""
 
 
 def _transcript(prediction: Prediction) -> str:

@@ -6,6 +6,7 @@ was said before, which count from when they are understood. Nothing waits withou
 
 from __future__ import annotations
 
+import math
 import os
 from collections import deque
 from dataclasses import dataclass, field, replace
@@ -35,10 +36,10 @@ RATE = 10.0
 """Values a second."""
 MAX_WAIT = 1.5
 """Seconds after which a step is given out without the face or voice that is still being looked at or heard."""
-ABSENT_DUR = 6.0
+ABSENT_DUR = 10.0
 """Seconds without any picture, or sound, after which none is waited for: there is no camera, or no microphone.
 
-More than the sound that may wait on a machine that is too slow (`vatrace.live.MAX_BACKLOG`)."""
+More than twice `vatrace.live.MAX_BACKLOG`: on a machine that is too slow, so much is being heard, and so much waits."""
 MEMORY_DUR = 12.0
 """Seconds of sound that are kept: more than the longest stretch that is looked at together."""
 MAX_TALK_DUR = 8.0
@@ -58,8 +59,8 @@ class Value:
         valence: unpleasant -1 .. pleasant 1.
         arousal: calm -1 .. excited 1.
         presence: whether face, voice and words were there.
-        late: of face and voice, what was still being looked at or heard when the step had to be given out: whether it was there
-            is not known, and it counts as absent.
+        late: of face and voice, what was still being looked at or heard when the step had to be given out, or what was skipped:
+            whether it was there is not known, and it counts as absent. Nothing is, before the first of its kind is known.
         low: lower ends of 90 % intervals for valence and arousal; None where the model was not calibrated.
         high: their upper ends.
     """
@@ -121,6 +122,17 @@ class Streamer:
         """
         self.words.extend(self._ears.hear(sound))
 
+    def skip(self, seconds: float) -> None:
+        """The next sound is left out: whether somebody speaks in it stays unknown."""
+        self._ears.skip(seconds)
+
+    def end(self, modality: str) -> None:
+        """No more pictures ("face") or sound ("voice") will come: nothing is waited for any longer, and nothing is late."""
+        if modality == "face":
+            self._eyes.time = math.inf
+        else:
+            self._ears.time = math.inf
+
     def values(self, now: float) -> list[Value]:
         """The steps that have become known, in order, each once.
 
@@ -140,7 +152,11 @@ class Streamer:
                     "voice": self._ears.voice.pop(step, None),
                     "words": self._ears.next_word(),
                 }
-                late = tuple(name for name, time in waited_for.items() if 0 < time <= moment)
+                unknown = {name for name, time in waited_for.items() if 0 < time <= moment}
+                skipped_from, skipped_until = self._ears.skipped
+                if skipped_from <= moment < skipped_until:
+                    unknown.add("voice")
+                late = tuple(name for name in MODALITIES if name in unknown and vectors[name] is None)
                 found.append(replace(self._fusion.step(moment, vectors), late=late))
             self._step = max(stop, self._step)
             self._eyes.forget(self._step / RATE)
@@ -196,6 +212,7 @@ class _Ears:
     def __init__(self, listener: Listener, transcribe: bool) -> None:
         self.voice: dict[int, NDArray[np.float32]] = {}
         self.time = 0.0
+        self.skipped = (0.0, 0.0)
         self._listener, self._transcribe = listener, transcribe
         self._voice_encoder = DEFAULT_ENCODERS["voice"].build(1)
         self._word_encoder = DEFAULT_ENCODERS["words"].build(1)
@@ -220,6 +237,12 @@ class _Ears:
         self.time = end
         return words
 
+    def skip(self, seconds: float) -> None:
+        """Go on after a hole."""
+        self.skipped = (self.time, self.time + seconds)
+        self.time += seconds
+        self._sound, self._talk_start = np.zeros(0, np.float32), None
+
     def _understand(self, spans: list[tuple[float, float]], before: float, end: float, origin: float) -> list[Word]:
         start = max(self._talk_start if self._talk_start is not None else spans[0][0], origin)
         self._talk_start = start
@@ -232,6 +255,7 @@ class _Ears:
             inside = any(a - TOLERANCE <= step / RATE < b for a, b in spans)
             if inside and before - TOLERANCE <= step / RATE:
                 self.voice[step] = vector
+        self.time = end  # what follows takes long, and the voice need not wait for it
         ended = spans[-1][1] < end - PAUSE_DUR
         if not ended and end - start < MAX_TALK_DUR:
             return []

@@ -95,7 +95,6 @@ def train_run(
             model = _train_member(config, member, train, dev, seed + index, place, num_workers, report)
         if rank() > 0:
             return None
-        _write_json(out / "run.json", content | {"finished": True})
         if len(planned) == 1 and isinstance(model, AffectModel) and model.config.outputs == OUTPUTS:
             from vatrace.export import export_onnx
 
@@ -106,6 +105,7 @@ def train_run(
                 export_onnx(model.cpu(), out / "model.onnx", metadata=facts)
             except RuntimeError as error:
                 report.note(f"no ONNX file: {error}")
+        _write_json(out / "run.json", content | {"finished": True})
         return Run.open(out)
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from vatrace.explain import Explanation
+from vatrace.extras import missing
 from vatrace.prediction import MODALITIES, Prediction
 from vatrace.transcripts import Word, sentences
 
@@ -108,11 +109,24 @@ def summary_row(prediction: Prediction) -> dict[str, object]:
     return row | {"notes": "; ".join(prediction.notes)} | prediction.made_by
 
 
+SUMMARY_COLUMNS = (
+    "recording",
+    "duration",
+    *(f"{dimension}_{statistic}" for dimension in ("valence", "arousal") for statistic in ("mean", "sd", "min", "max")),
+    *MODALITIES,
+    "reliable",
+    "notes",
+    "error",
+    *("vatrace", "model", "modalities", "transcript", "side"),
+)
+"""Of every table of many recordings, whatever was in them."""
+
+
 def write_summary(rows: Sequence[Mapping[str, object]], path: Path) -> None:
-    """A CSV of one row a recording, as `summary_row` gives them; what one has not is empty."""
+    """A CSV of SUMMARY_COLUMNS: the name of each recording with its `summary_row`, or the error; what one has not is empty."""
     import pandas as pd
 
-    pd.DataFrame(rows).to_csv(path, index=False)
+    pd.DataFrame(rows, columns=list(SUMMARY_COLUMNS)).to_csv(path, index=False)
 
 
 def tiers(prediction: Prediction) -> dict[str, list[Span]]:
@@ -190,22 +204,20 @@ class Format:
     Attributes:
         suffix: of the file's name, after its dot.
         write: writes it.
-        module: what must be installed for it, if the package itself does not see to it.
-        package: what the module is installed from.
+        module: what must be installed for it (with the `formats` extra), if the package itself does not see to it.
     """
 
     suffix: str
     write: Callable[[Prediction, Path], None]
     module: str = ""
-    package: str = ""
 
 
 FORMATS: dict[str, Format] = {
     "csv": Format("csv", write_csv),
-    "parquet": Format("parquet", write_parquet, "pyarrow", "pyarrow"),
+    "parquet": Format("parquet", write_parquet, "pyarrow"),
     "json": Format("json", write_json),
-    "elan": Format("eaf", write_elan, "pympi", "pympi-ling"),
-    "textgrid": Format("TextGrid", write_textgrid, "praatio", "praatio"),
+    "elan": Format("eaf", write_elan, "pympi"),
+    "textgrid": Format("TextGrid", write_textgrid, "praatio"),
     "vtt": Format("vtt", write_subtitles),
 }
 
@@ -219,4 +231,4 @@ def check_formats(formats: Iterable[str]) -> None:
     for name in formats:
         kind = FORMATS[name]
         if kind.module and find_spec(kind.module) is None:
-            raise ImportError(f"{name} needs {kind.package}: pip install {kind.package}")
+            raise missing(f"{name} needs {kind.module}", "formats")

@@ -214,10 +214,10 @@ def _say_outcomes(outcomes: Sequence[Outcome], labelling: Labelling, lag: float 
         print(f"by correlation with the features, labels are {best.lag:.1f} s late ({strength})")
     elif lag is None and labelling.num_labelled:
         print("how late labels are can't be told from these recordings; if you know it, name it with --lag SECONDS")
-    named = {name: name or "who has no name" for name in labelling.lags}
+    named = {name: name or "(no name)" for name in labelling.lags}
     for names, why in (
-        (labelling.apart, "no recording was annotated by another as well, which would tell the lag"),
-        (labelling.untold, "agreement with the others is too little to tell the lag"),
+        (labelling.apart, "share no recording with another annotator, so their lag can't be told"),
+        (labelling.untold, "agree too little with the others, so their lag can't be told"),
     ):
         if names:
             print(f"annotators {', '.join(named[name] for name in names)}: {why}")

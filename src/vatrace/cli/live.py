@@ -8,7 +8,7 @@ import math
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from statistics import median
@@ -16,8 +16,9 @@ from threading import Event, Thread
 from typing import IO, TYPE_CHECKING, Any
 
 from vatrace.cli.terminal import add_whisper_option, make_folder, refuse_existing, warn
-from vatrace.media import SAMPLING_RATE, MediaError
+from vatrace.media import SAMPLING_RATE, MediaError, probe
 from vatrace.prediction import MODALITIES
+from vatrace.timeline import TOLERANCE
 
 if TYPE_CHECKING:
     from vatrace.live import Feed, Pace
@@ -32,7 +33,7 @@ EPILOG = """examples:
 On a terminal it shows the values; into a pipe it writes CSV. Pictures and sound are not kept. Voice and words are heard a
 moment later than the face is seen; values wait for the voice, up to 1.5 s, and words count from when they are understood.
 The CSV has the columns of predict, and `late`: face or voice (or both, with a +) where a machine that can't keep up was
-still looking or listening when the value had to be given out, so that it counts as absent.
+still looking or listening when the value had to be given out, or left it out, so that it counts as absent.
 """
 DEFAULT_MICROPHONE = "default"
 POLL = 0.05
@@ -70,7 +71,9 @@ def run_live(args: argparse.Namespace) -> int:
     from vatrace.live import MOST_LATE, Feed
     from vatrace.stream import Streamer
 
-    microphone = args.microphone or (args.camera if is_file(args.camera) else DEFAULT_MICROPHONE)
+    microphone = args.microphone or DEFAULT_MICROPHONE
+    if not args.microphone and is_file(args.camera):
+        microphone = args.camera if probe(Path(args.camera)).has_audio else "none"
     if args.camera == microphone == "none":
         raise ValueError("neither camera nor microphone: nothing to follow")
     if args.out is not None:
@@ -95,7 +98,7 @@ def run_live(args: argparse.Namespace) -> int:
                 if capture.end < math.inf:
                     end = min(end, now + LAST_DUR)
                 values, pace = feed.poll(now)
-                values = [value for value in values if value.time < capture.end]
+                values = [value for value in values if value.time < capture.end - TOLERANCE]
                 rows.write(values)
                 delays += [now - value.time for value in values]
                 show(values, pace, delays[-100:])
@@ -159,16 +162,17 @@ class Capture:
 
 @contextmanager
 def _captured(feed: Feed, camera: str, microphone: str, start: float) -> Iterator[Capture]:
-    from vatrace.capture import pictures, sound
+    from vatrace.capture import is_file, pictures, sound
     from vatrace.stream import RATE
 
     capture, stop = Capture(), Event()
     ends = [0.0, 0.0]
 
     def look() -> None:
+        length = probe(Path(camera)).duration if is_file(camera) else None
         for image, moment in pictures(camera, start, stop):
             feed.picture(image, moment)
-            ends[0] = moment + 1 / RATE
+            ends[0] = min(moment + 1 / RATE, length or math.inf)
 
     def listen() -> None:
         try:
@@ -180,14 +184,16 @@ def _captured(feed: Feed, camera: str, microphone: str, start: float) -> Iterato
                 raise
             warn(f"{error}; going on without sound")
 
-    def guarded(work: Any) -> None:
+    def guarded(modality: str, work: Callable[[], None], device: str) -> None:
         try:
-            work()
+            if device != "none":
+                work()
         except BaseException as error:  # raised where the values are waited for
             capture.error = error
+        feed.end(modality)
 
-    works = [work for work, name in ((look, camera), (listen, microphone)) if name != "none"]
-    threads = [Thread(target=guarded, args=(work,), daemon=True) for work in works]
+    works = (("face", look, camera), ("voice", listen, microphone))
+    threads = [Thread(target=guarded, args=work, daemon=True) for work in works]
     for thread in threads:
         thread.start()
 

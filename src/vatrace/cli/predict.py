@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -185,29 +186,18 @@ def run_predict(args: argparse.Namespace) -> int:
     if not recordings:
         return 1
     transcripts = _transcripts(args.transcript, recordings)
+    results = [_results(name, args) for name in names]
     make_folder(args.out)
     if args.summary is not None:
+        if args.summary.resolve() in {path.resolve() for path in chain(recordings, *(paths.values() for paths in results))}:
+            raise ValueError(f"{args.summary}: is a recording, or the result of one: give the summary another name")
         refuse_existing([args.summary], args.overwrite)
         make_folder(args.summary.parent)
     model = _load(args)
-    suffixes = {name: FORMATS[name].suffix for name in args.format} | {"png": "png"}
-    suffixes |= {"html": "html"} if args.report else {}
-    suffixes |= {"overlay": "overlay.mp4"} if args.overlay else {}
     rows: list[dict[str, object]] = []
     try:
-        for recording, name, transcript in zip(recordings, names, transcripts, strict=True):
-            targets = {kind: args.out / f"{name}.{suffix}" for kind, suffix in suffixes.items()}
-            try:
-                row = summary_row(_process(recording, transcript, targets, args, model))
-            except (MissingWeightsError, BrokenPipeError):
-                raise  # the others would fail alike
-            except (MediaError, OSError, ValueError) as error:
-                row = {"error": str(error)}
-            except Exception as error:  # one recording must not stop the others, whatever it is
-                row = {"error": f"{recording}: {type(error).__name__}: {error} (a fault in vatrace: please report it)"}
-            if "error" in row:
-                complain(row["error"])
-            rows.append({"recording": name} | row)
+        for recording, name, transcript, targets in zip(recordings, names, transcripts, results, strict=True):
+            rows.append({"recording": name} | _row(recording, transcript, targets, args, model))
     finally:  # also of a batch that was stopped
         if args.summary is not None and rows:
             with written_whole(args.summary) as temporary:
@@ -218,24 +208,60 @@ def run_predict(args: argparse.Namespace) -> int:
     return int(failures > 0 or done < len(recordings))
 
 
+def _results(name: str, args: argparse.Namespace) -> dict[str, Path]:
+    """Where the results of a recording go, by kind."""
+    suffixes = {kind: FORMATS[kind].suffix for kind in args.format} | {"png": "png"}
+    suffixes |= {"html": "html"} if args.report else {}
+    suffixes |= {"overlay": "overlay.mp4"} if args.overlay else {}
+    return {kind: args.out / f"{name}.{suffix}" for kind, suffix in suffixes.items()}
+
+
 def _transcripts(given: Path | None, recordings: Sequence[Path]) -> list[Path | None]:
     """The transcript of each recording: the file that was given for the only one, or that of its name in the folder.
 
     Raises:
-        ValueError: if there is none for any of them, or one file for many.
+        ValueError: if there is none for any of them, one file for many, or it can't be told which is whose.
     """
     if given is None or (len(recordings) == 1 and not given.is_dir()):
         return [given] * len(recordings)
     if not given.is_dir():
         raise ValueError(f"{given}: is one transcript for {len(recordings)} recordings; name a folder of them")
-    known = {path.stem: path for path in sorted(given.iterdir()) if path.suffix.lower() in TRANSCRIPT_SUFFIXES}
-    found = [known.get(recording.stem) for recording in recordings]
+    known: dict[str, list[Path]] = defaultdict(list)
+    for path in sorted(given.iterdir()):
+        if path.suffix.lower() in TRANSCRIPT_SUFFIXES and not path.name.startswith("."):
+            known[path.stem].append(path)
+    stems = Counter(recording.stem for recording in recordings)
+    for stem in stems:
+        if len(known[stem]) > 1:
+            raise ValueError(
+                f"{given}: both {' and '.join(path.name for path in known[stem])} are called like {stem}: keep one"
+            )
+        if known[stem] and stems[stem] > 1:
+            raise ValueError(f"{known[stem][0]}: {stems[stem]} recordings are called {stem}: predict them one by one")
+    found = [known[recording.stem][0] if known[recording.stem] else None for recording in recordings]
     absent = [recording.name for recording, path in zip(recordings, found, strict=True) if path is None]
     if len(absent) == len(found):
         raise ValueError(f"{given}: no transcript in it is called like a recording, such as {recordings[0].stem}.srt")
     if absent:
-        warn(f"{given}: no transcript of {', '.join(absent[:5])}: speech recognition is used there")
+        more = f" and {len(absent) - 5} more" if len(absent) > 5 else ""
+        warn(f"{given}: no transcript of {', '.join(absent[:5])}{more}: speech recognition is used where there is sound")
     return found
+
+
+def _row(
+    recording: Path, transcript: Path | None, targets: dict[str, Path], args: argparse.Namespace, model: Model
+) -> dict[str, object]:
+    """Predict one recording: its row of the summary, or its error, which has been said."""
+    try:
+        return summary_row(_process(recording, transcript, targets, args, model))
+    except (MissingWeightsError, BrokenPipeError):
+        raise  # the others would fail alike
+    except (MediaError, OSError, ValueError) as error:
+        failure = str(error)
+    except Exception as error:  # one recording must not stop the others, whatever it is
+        failure = f"{recording}: {type(error).__name__}: {error} (a fault in vatrace: please report it)"
+    complain(failure)
+    return {"error": failure}
 
 
 def _process(

@@ -15,6 +15,7 @@ from threading import Timer
 from typing import Any
 
 from vatrace.cli.terminal import add_model_options, complain, make_folder
+from vatrace.extras import missing
 from vatrace.predict import load_model
 from vatrace.weights import MissingWeightsError, find_whisper
 
@@ -69,7 +70,7 @@ def run_serve(args: argparse.Namespace) -> int:
     """The serve command."""
     absent = [name for name in ("fastapi", "filelock", "uvicorn", "websockets") if find_spec(name) is None]
     if absent:
-        raise ImportError(f"the page needs {', '.join(absent)}: pip install {' '.join(absent)}")
+        raise missing(f"the page needs {', '.join(absent)}", "web")
     import uvicorn
     from filelock import FileLock, Timeout
 

@@ -80,10 +80,13 @@ class _Media:
 
     @property
     def end(self) -> float:
-        """When the last picture ends; where there are none, the sound."""
-        if len(self.times):
-            return float(self.times[-1]) + self.interval
-        return self.sound[1] if self.sound else 0.0
+        """When the last picture or the sound ends, whichever is later."""
+        return max(self.pictures_end, self.sound[1] if self.sound else 0.0)
+
+    @property
+    def pictures_end(self) -> float:
+        """When the last picture ends; 0 where there is none."""
+        return float(self.times[-1]) + self.interval if len(self.times) else 0.0
 
 
 Reader = Callable[[Source, _Media | None], Notes]
@@ -250,7 +253,7 @@ def _media(media: _Media) -> Notes:
             yield "info", f"the sound starts at {start:.1f} s"
         if media.times[0] > MISMATCH:
             yield "info", f"the pictures start at {media.times[0]:.1f} s"
-        late = end - media.end
+        late = end - media.pictures_end
         if abs(late) > MISMATCH:
             yield "warning", f"the sound ends {abs(late):.1f} s {'after' if late > 0 else 'before'} the pictures"
 
@@ -312,10 +315,17 @@ def _folder_labels(corpus: Corpus, source: Source, media: _Media | None) -> Note
     for annotation in found:
         who = f"{annotation.annotator}: " if annotation.annotator else ""
         yield from ((severity, who + what) for severity, what in _values(annotation.values))
+        if media is None:
+            continue
         last = float(annotation.times[-1])
-        if media and (excess := see_that_it_ends(annotation, media.end)):
+        try:
+            excess = see_that_it_ends(annotation, media.end)
+        except CorpusError as error:
+            yield "error", str(error)
+            continue
+        if excess:
             yield "warning", excess
-        elif media and last < media.end * MOST_MISSING:
+        elif last < media.end * MOST_MISSING:
             yield "warning", f"{who}annotated up to {last:.1f} s only; the recording ends at {media.end:.1f} s"
     for side, index in (("starts", 0), ("ends", -1)):
         moments = {annotation.annotator: float(annotation.times[index]) for annotation in found}

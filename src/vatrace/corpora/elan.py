@@ -13,6 +13,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from vatrace.corpora.corpus import CorpusError
+from vatrace.extras import missing
 
 STEP_MS = 100
 """Milliseconds between the rows that are made of annotations."""
@@ -27,7 +28,7 @@ def read_elan(path: Path) -> Iterator[tuple[str, list[str]]]:
         ImportError: if pympi is missing.
     """
     if find_spec("pympi") is None:
-        raise ImportError(f"{path}: ELAN documents need pympi-ling: pip install pympi-ling")
+        raise missing(f"{path}: ELAN documents need pympi", "formats")
     import pympi
 
     try:
@@ -35,10 +36,10 @@ def read_elan(path: Path) -> Iterator[tuple[str, list[str]]]:
     except Exception as error:  # pympi raises just that
         raise CorpusError(f"{path}: not an ELAN document that can be read ({error})") from error
     tiers = {name.strip().lower(): name for name in document.get_tier_names()}
-    missing = [name for name in TIERS if name not in tiers]
-    if missing:
+    absent = [name for name in TIERS if name not in tiers]
+    if absent:
         found = ", ".join(document.get_tier_names()) or "none"
-        raise CorpusError(f"{path}: no tier {missing[0]!r} (needed: {', '.join(TIERS)}; found: {found})")
+        raise CorpusError(f"{path}: no tier {absent[0]!r} (needed: {', '.join(TIERS)}; found: {found})")
     spans = {name: sorted(document.get_annotation_data_for_tier(tiers[name])) for name in TIERS}
     ends = [end for tier in spans.values() for _, end, *_ in tier]
     cells: dict[str, dict[int, str]] = {name: {} for name in TIERS}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from vatrace.corpora.corpus import Annotation, CorpusError
 
 MISMATCH = 0.5
@@ -22,13 +24,15 @@ def see_that_it_ends(annotation: Annotation, end: float) -> str:
     Raises:
         CorpusError: if most of it lies after the end, so that its times are no seconds of this recording.
     """
-    after = float((annotation.times > end + MISMATCH).mean()) if len(annotation.times) else 0.0
-    if not after:
+    times = annotation.times[~np.isnan(annotation.values).all(axis=1)]
+    last = float(times[-1]) if len(times) else 0.0
+    if last <= end + MISMATCH:
         return ""
-    last = float(annotation.times[-1])
     who = f"{annotation.annotator}: " if annotation.annotator else ""
-    text = f"{who}{after:.0%} of the annotations lie after the end of the recording at {end:.1f} s, the last at {last:.1f} s"
-    if after < MOST_AFTER:
+    text = f"{who}annotated up to {last:.1f} s, but the recording ends at {end:.1f} s"
+    if (times > end + MISMATCH).mean() < MOST_AFTER:
         return text
     guesses = [unit for unit, (low, high) in OTHER_UNITS.items() if low * end <= last <= high * end]
-    raise CorpusError(text + "".join(f"; are the times {unit}? They should be seconds" for unit in guesses))
+    raise CorpusError(
+        f"{text}; most of it lies after that" + "".join(f"; are the times {unit}? They should be seconds" for unit in guesses)
+    )
