@@ -55,7 +55,6 @@ VARIANTS: dict[str, ModelConfig] = {
     "leader_follower": fusion("leader_follower"),
     "lstm": fusion("lstm"),
     "jca": fusion("jca"),
-    "cross_attention, within 5 s": fusion("cross_attention", reach=50),
     "transformer, within 5 s": fusion("transformer", reach=50),
     "rcma, time axis, L = 1": fusion("rcma", num_recursions=1),
     "rcma, time axis, L = 2": fusion("rcma", num_recursions=2),
@@ -65,7 +64,7 @@ VARIANTS: dict[str, ModelConfig] = {
     "rcma, channel axis, L = 3": fusion("rcma", num_recursions=3, axis="channel"),
     "rcma, within 5 s, L = 3": fusion("rcma", num_recursions=3, reach=50),
     "rjcma, time axis, L = 3": fusion("rjcma", num_recursions=3),
-    "recursive_cross_attention, L = 1": fusion("recursive_cross_attention", reach=50, num_recursions=1),
+    "cross_attention, within 5 s": fusion("cross_attention", reach=50),  # which the next would be with L = 1
     "recursive_cross_attention, L = 2 (default)": fusion("recursive_cross_attention", reach=50, num_recursions=2),
     "recursive_cross_attention, L = 3": fusion("recursive_cross_attention", reach=50, num_recursions=3),
     "recursive_cross_attention, looking back only": fusion("recursive_cross_attention", reach=50, causal=True),
