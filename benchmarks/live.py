@@ -32,8 +32,8 @@ def play(video: Path, seconds: float, feed: Feed) -> tuple[list[float], list[str
             feed.picture(image, moment)
 
     def listen() -> None:
-        for block in sound(str(video), start, stop):
-            feed.sound(block)
+        for block, moment in sound(str(video), start, stop):
+            feed.sound(block, moment)
 
     for work in (look, listen):
         Thread(target=work, daemon=True).start()

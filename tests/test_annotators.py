@@ -64,6 +64,17 @@ def test_lags_between_annotators_are_found_to_a_step() -> None:
     )
 
 
+@pytest.mark.parametrize("unsaid", [{"a": 1, "b": 1}, {"b": 1}, {"a": 0, "b": 0}])
+def test_lags_are_found_where_one_dimension_is_annotated(unsaid: dict[str, int]) -> None:
+    rng, times = np.random.default_rng(0), np.arange(3000) / 25
+    truth = wander(rng, 3000)
+    group = [said(times, np.roll(truth, shift) + rng.normal(0, 0.1, 3000), name) for name, shift in (("a", 0), ("b", 30))]
+    for annotation in group:
+        if annotation.annotator in unsaid:
+            annotation.values[:, unsaid[annotation.annotator]] = np.nan
+    assert relative_lags([group]) == pytest.approx({"a": 0, "b": 1.2}, abs=0.041)
+
+
 def test_lags_are_found_in_short_recordings_too() -> None:
     rng, times = np.random.default_rng(0), np.arange(0, 3, 0.04)
     recordings = []

@@ -16,7 +16,8 @@ from PIL import Image
 
 import vatrace
 from conftest import write_movie
-from vatrace.media import SAMPLING_RATE
+from vatrace.cli.predict import result_names
+from vatrace.media import SAMPLING_RATE, MediaError
 from vatrace.weights import package_file
 from vatrace.writers import SUMMARY_COLUMNS
 
@@ -112,6 +113,13 @@ def test_two_recordings_of_one_name_do_not_overwrite_each_other(tmp_path: Path, 
     out = tmp_path / "more"
     assert run("predict", tmp_path / "one" / "face.jpg", tmp_path / "one" / "face.bmp", "--out", out).returncode == 0
     assert sorted(path.name for path in out.glob("*.csv")) == ["face.bmp.csv", "face.jpg.csv"]
+
+
+def test_names_that_would_meet_are_refused_before_any_work() -> None:
+    for paths in (["a/talk.mp4", "a/talk.wav", "a/talk.mp4.wav"], ["P01/talk.mp4", "P02/talk.mp4", "all/P01_talk.mp4"]):
+        with pytest.raises(MediaError, match="another recording has the same name"):
+            result_names([Path(path) for path in paths])
+    assert result_names([Path("a/talk.mp4"), Path("a/talk.wav"), Path("b.mp4")]) == ["talk.mp4", "talk.wav", "b"]
 
 
 def test_names_with_anything_in_them_work(tmp_path: Path, face_images: list[Image.Image]) -> None:

@@ -19,7 +19,7 @@ from vatrace.corpora.labels import label_store
 from vatrace.corpora.open import open_corpus
 from vatrace.encoders import parse_encoders
 from vatrace.extract import Outcome, Setting, extract, open_tasks
-from vatrace.store import Store
+from vatrace.store import Meta, Store
 from vatrace.workers import in_processes, on_ray
 
 FACES = Setting(tuple(parse_encoders("voice=none,words=none").values()), None, 1, crops=True)
@@ -123,6 +123,47 @@ def test_only_what_has_changed_is_done_again(tmp_path: Path) -> None:
     outcomes = extracted(root, store)
     assert [outcome.name for outcome in outcomes] == ["p4"]
     assert {name for name, stamp in stamps(store).items() if stamp != before[name]} == {"p4"}
+
+
+def test_a_video_that_still_grows_is_done_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = tmp_path / "corpus"
+    make_folder_corpus(root)
+    store = Store.create(tmp_path / "s", FACES.schema(10.0))
+    write = Store.write
+
+    def grown(self: Store, meta: Meta, *rest: object) -> None:
+        if meta.name == "p1":
+            with (root / "p1.mp4").open("ab") as file:
+                file.write(bytes(8))
+        write(self, meta, *rest)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Store, "write", grown)
+        extracted(root, store)
+    assert [outcome.name for outcome in extracted(root, store)] == ["p1"]
+
+
+def test_cropped_faces_are_passed_over_where_no_face_is_wanted(
+    affwild2: tuple[Path, dict[str, Planted]], tmp_path: Path
+) -> None:
+    setting = Setting(tuple(parse_encoders("face=none,words=none").values()), None, 1, crops=False)
+    store = Store.create(tmp_path / "s", setting.schema(10.0))
+    assert [outcome.error for outcome in extracted(affwild2[0], store, setting) if outcome.error] == []
+    refused = cli("extract", affwild2[0], "--store", tmp_path / "t", "--encoders", "face=none,words=none", "--crops")
+    assert refused.returncode == 1 and "--crops keeps faces" in refused.stderr
+
+
+def test_without_splits_the_lag_is_estimated_from_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = tmp_path / "corpus"
+    make_folder_corpus(root, lags={"anna": 0.0})
+    rows = (root / "splits.csv").read_text().replace(",train,", ",,").replace(",dev,", ",,")
+    (root / "splits.csv").write_text(rows)
+    store = Store.create(tmp_path / "s", FACES.schema(10.0))
+    extracted(root, store)
+    asked: list[str] = []
+    monkeypatch.setattr("vatrace.corpora.labels.reaction_lag", lambda recordings, labels: asked.extend(labels))
+    label_store(open_corpus(root), store, lag=None)
+    assert asked == ["p1", "p2", "p3", "p4"]  # p5 is in test
 
 
 def test_a_broken_video_is_said_and_left_out(tmp_path: Path) -> None:
@@ -309,6 +350,10 @@ def test_the_commands_say_what_they_did_and_what_failed(tmp_path: Path) -> None:
     made = cli("extract", root, "--store", tmp_path / "s", "--encoders", "voice=none,words=none")
     assert made.returncode == 1
     assert "p4" in made.stdout and "1 failed" in made.stdout and "Traceback" not in made.stderr
+    (root / "p1.mp4").unlink()  # of somebody who has withdrawn consent
+    left = cli("extract", root, "--store", tmp_path / "s", "--encoders", "voice=none,words=none")
+    assert "holds 1 recording that this corpus has not, which will be used too: p1" in left.stdout
+    assert "holds" not in made.stdout
     again = cli("extract", root, "--store", tmp_path / "s")
     assert again.returncode == 1 and again.stderr.startswith("error: ") and "encoders" in again.stderr
     assert cli("check", tmp_path / "nowhere").stderr.count("\n") == 1

@@ -237,6 +237,14 @@ def test_elan_documents_are_annotations_too(tmp_path: Path) -> None:
     np.testing.assert_allclose(annotation.values, expected)
 
 
+def test_what_reads_elan_documents_is_missed_before_any_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    touch(tmp_path / "a.mp4")
+    touch(tmp_path / "annotations" / "a.eaf")
+    monkeypatch.setattr("vatrace.corpora.elan.find_spec", lambda name: None)
+    with pytest.raises(ImportError, match=r"a\.eaf: ELAN documents need pympi.*formats"):
+        open_corpus(tmp_path)
+
+
 def test_a_trace_written_for_elan_is_read_back(tmp_path: Path) -> None:
     times = np.arange(50) / 10
     presence = dict.fromkeys(("face", "voice", "words"), np.ones(50, bool))

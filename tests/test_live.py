@@ -117,7 +117,7 @@ def test_a_machine_that_can_not_keep_up_leaves_out_and_says_so() -> None:
     notes = set()
     for index in range(60):
         feed.picture(Image.new("RGB", (8, 8)), index / 20)
-        feed.sound(np.ones(SAMPLING_RATE, np.float32))  # twenty times faster than it is recorded
+        feed.sound(np.ones(SAMPLING_RATE, np.float32), index + 1)  # twenty times faster than it is recorded
         notes.add(feed.poll(index / 20)[1].note)
         time.sleep(0.05)
     assert feed._waiting() <= MAX_BACKLOG
@@ -131,6 +131,22 @@ def test_a_machine_that_can_not_keep_up_leaves_out_and_says_so() -> None:
     assert len(streamer.seen) < 20 and streamer.seen == sorted(streamer.seen)
     assert any("keeps up with" in note for note in notes)
     assert any("the voice comes too late for 100%" in note for note in notes)
+
+
+@pytest.mark.parametrize(("stall", "lost"), [(1.0, False), (2.5, False), (2.5, True)])
+def test_sound_that_is_lost_on_the_way_is_told_from_sound_that_is_held_up(stall: float, lost: bool) -> None:
+    streamer = SlowStreamer(0)
+    feed = Feed(streamer)  # type: ignore[arg-type]
+    for step in range(1, 200):  # 20 s in blocks of 0.1 s
+        moment = step / 10
+        held_up = 6 < moment <= 6 + stall
+        if not (lost and held_up):
+            feed.sound(np.ones(SAMPLING_RATE // 10, np.float32), 6 + stall if held_up else moment)
+        time.sleep(0.002)
+    feed.end("voice")
+    feed._threads[1].join(5)
+    feed.close()
+    assert streamer.heard / SAMPLING_RATE + streamer.skipped == pytest.approx(19.9, abs=0.1)
 
 
 def test_an_error_in_its_threads_is_raised_where_values_are_asked_for() -> None:

@@ -1,5 +1,7 @@
+import json
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -9,7 +11,7 @@ import vatrace
 from conftest import write_movie
 from vatrace import Model, Prediction
 from vatrace.demo import FACE, packaged_file
-from vatrace.media import SAMPLING_RATE, MediaError
+from vatrace.media import SAMPLING_RATE, MediaError, probe
 from vatrace.weights import MissingWeightsError, find_whisper
 
 
@@ -108,7 +110,6 @@ def test_silence_masks_voice_and_words(model: Model, tmp_path: Path, face_images
 
 @pytest.mark.parametrize("suffix", ["wav", "flac", "mp3", "m4a"])
 def test_sound_alone_is_a_recording(model: Model, tmp_path: Path, speech: NDArray[np.float32], suffix: str) -> None:
-    import av
 
     path = tmp_path / f"talk.{suffix}"
     codec = {"wav": "pcm_s16le", "flac": "flac", "mp3": "mp3", "m4a": "aac"}[suffix]
@@ -235,7 +236,6 @@ def test_a_recording_that_is_cut_off_is_noted_and_what_is_there_is_used(
 
 
 def test_the_trace_is_as_long_as_what_is_there_not_as_the_file_says(model: Model, tmp_path: Path, talking: Path) -> None:
-    import av
 
     path = tmp_path / "talk.aac"  # no length in it: FFmpeg guesses from the first frames
     with av.open(str(talking)) as source, av.open(str(path), "w", format="adts") as target:
@@ -248,7 +248,6 @@ def test_the_trace_is_as_long_as_what_is_there_not_as_the_file_says(model: Model
 
 
 def test_of_several_sound_tracks_it_says_which_it_heard(model: Model, tmp_path: Path, talking: Path) -> None:
-    import av
 
     path = tmp_path / "two.mkv"
     with av.open(str(talking)) as source, av.open(str(path), "w") as target:
@@ -347,6 +346,44 @@ def test_a_model_of_one_output_is_refused(tmp_path: Path) -> None:
     export_onnx(model, tmp_path / "valence.onnx", metadata={"rate": 10, "win_len": 300})
     with pytest.raises(MissingWeightsError, match="gives valence, where valence,arousal is needed"):
         vatrace.load_model(fusion=tmp_path / "valence.onnx")
+
+
+def test_a_model_of_other_modalities_and_encoders_of_the_package_can_be_used(talking: Path, tmp_path: Path) -> None:
+    from vatrace.encoders import EncoderSpec
+    from vatrace.export import export_onnx
+    from vatrace.models.affect import AffectModel, ModelConfig
+
+    dims = {"face": 128, "voice": 384}
+    versions = {"face": EncoderSpec("face", "ferplus").version, "voice": EncoderSpec("voice", "whisper").version}
+    facts = {"rate": 25, "win_len": 100, "encoders": json.dumps(versions)}
+    export_onnx(
+        AffectModel(ModelConfig(feature_dims=dims, widths=dict.fromkeys(dims, 16))), tmp_path / "two.onnx", metadata=facts
+    )
+    model = vatrace.load_model(fusion=tmp_path / "two.onnx")
+    prediction = model.predict(talking, explain=True)
+    check(prediction, 4.0)
+    there = {name: mask.any() for name, mask in prediction.presence.items()}
+    assert there == {"face": True, "voice": True, "words": False}
+    assert "this model was trained without words" in prediction.notes and prediction.made_by["modalities"] == "face+voice"
+    assert prediction.explanation is not None and not prediction.explanation.shares["words"].any()
+    for source, transcript in ((talking, "a.srt"), (tmp_path / "a.srt", None)):
+        with pytest.raises(ValueError, match=r"a\.srt: this model was trained without words"):
+            model.predict(source, transcript=transcript)
+
+
+def test_words_of_a_recording_that_does_not_say_how_long_it_is(
+    model: Model, tmp_path: Path, face_images: list[Image.Image]
+) -> None:
+    path = tmp_path / "recorded.webm"  # as browsers record
+    with av.open(str(path), "w", options={"live": "1"}) as container:
+        stream = container.add_stream("libvpx-vp9", rate=10, width=192, height=144)
+        for image in face_images[:60]:
+            container.mux(stream.encode(av.VideoFrame.from_image(image)))
+        container.mux(stream.encode(None))
+    assert probe(path).duration is None
+    prediction = model.predict(path, modalities=["words"], transcript=write_srt(tmp_path / "a.srt", "Well well"))
+    check(prediction, 6.0)
+    assert prediction.presence["words"].any()
 
 
 def test_a_model_that_was_trained_on_other_features_is_refused(tmp_path: Path) -> None:

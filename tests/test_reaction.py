@@ -13,13 +13,14 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     return make_store(tmp_path_factory.mktemp("store") / "s", dict.fromkeys("abcdef", "train"), steps=400)
 
 
-@pytest.mark.parametrize("lag", [0.0, 1.5, 3.2])
-def test_a_planted_lag_is_found(store: Store, lag: float) -> None:
+@pytest.mark.parametrize(("lag", "unsaid"), [(0.0, []), (1.5, []), (3.2, []), (1.5, [0]), (1.5, [1])])
+def test_a_planted_lag_is_found(store: Store, lag: float, unsaid: list[int]) -> None:
     shift = round(lag * 10)
     labels = {}
     for recording in store.split("train"):
         late = np.full((recording.num_steps, 2), np.nan)
         late[shift:] = recording.labels()[: recording.num_steps - shift]
+        late[:, unsaid] = np.nan
         labels[recording.name] = late
     found = reaction_lag(store.split("train"), labels)
     assert found is not None
@@ -35,6 +36,8 @@ def test_labels_that_the_features_do_not_explain_have_no_lag(store: Store) -> No
 
 
 def test_one_recording_or_short_ones_say_nothing(store: Store, tmp_path: Path) -> None:
+    unsaid = {recording.name: np.full((recording.num_steps, 2), np.nan) for recording in store.split("train")}
+    assert reaction_lag(store.split("train"), unsaid) is None
     first = store.split("train")[:1]
     assert reaction_lag(first, {first[0].name: first[0].labels()}) is None
     short = make_store(tmp_path / "s", dict.fromkeys("ab", "train"), steps=40)

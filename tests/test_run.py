@@ -15,6 +15,7 @@ import torch
 
 from made_stores import CONFIG, make_store
 from vatrace.checkpoint import CheckpointError, load_model, load_tensors
+from vatrace.cli import main
 from vatrace.config import RunConfig, read_config
 from vatrace.intervals import MIN_ERRORS, situations
 from vatrace.run import Member, Predictor, Run, RunError, predict_recording
@@ -235,6 +236,28 @@ def test_what_does_not_fit_is_said_with_what_to_do(store: Store, config: RunConf
     assert not (tmp_path / "r").exists()
 
 
+def test_what_is_not_annotated_is_said_with_what_to_do(config: RunConfig, tmp_path: Path) -> None:
+    store = make_store(tmp_path / "s")
+    for recording in [*store.split("train"), *store.split("dev")]:
+        store.write_labels(recording.name, recording.labels() * [1, np.nan])
+    separate = replace(config, train=replace(config.train, separate=True))
+    for wrong, unsaid in ((config, "valence and arousal"), (separate, "arousal")):
+        with pytest.raises(RunError, match=rf'nothing in train is annotated in {unsaid}: .* outputs = \["valence"\]'):
+            train_run(wrong, store, tmp_path / "r")
+    run = train_run(replace(config, model=replace(config.model, outputs=("valence",))), store, tmp_path / "r")
+    assert run is not None and len(run.members) == 1
+
+
+def test_of_two_models_each_learns_from_what_is_annotated_for_it(config: RunConfig, tmp_path: Path) -> None:
+    store = make_store(tmp_path / "s")
+    store.write_labels("a", store.recording("a").labels() * [1, np.nan])
+    run = train_run(replace(config, train=replace(config.train, separate=True)), store, tmp_path / "r")
+    assert run is not None and {member.outputs: "a" in member.train for member in run.members} == {
+        ("valence",): True,
+        ("arousal",): False,
+    }
+
+
 def test_a_part_of_the_modalities_and_of_the_outputs_will_do(store: Store, config: RunConfig, tmp_path: Path) -> None:
     face = replace(config.model, feature_dims={"face": 6}, widths={"face": 8}, outputs=("valence",))
     run = train_run(replace(config, model=face), store, tmp_path / "r")
@@ -258,6 +281,24 @@ def test_the_exported_model_says_the_same(run: Run, store: Store) -> None:
             {n: torch.from_numpy(x) for n, x in inputs.items()},
             {n: torch.from_numpy(m)[None] for n, m in recording.valid(0, 40).items()},
         )
+    np.testing.assert_allclose(found, expected.numpy(), atol=1e-4)
+
+
+def test_a_model_that_looks_back_only_is_exported_for_live_too(run: Run, store: Store) -> None:
+    from vatrace.weights import onnx_session
+
+    session = onnx_session(run.folder / "streaming.onnx")
+    recording, model = store.split("dev")[0], load_model(run.members[0].weights)[0]
+    inputs = {name: recording.features(name).astype(np.float32)[None] for name in model.modalities}
+    valid = recording.valid()
+    states = {
+        value.name: np.zeros([1, *value.shape[1:]], np.float32) for value in session.get_inputs() if "state" in value.name
+    }
+    found = session.run(["values"], inputs | {"valid": np.stack(list(valid.values()), axis=-1)[None]} | states)[0]
+    with torch.inference_mode():
+        there = {name: torch.from_numpy(mask)[None] for name, mask in valid.items()}
+        expected = model({name: torch.from_numpy(x) for name, x in inputs.items()}, there)
+    assert states
     np.testing.assert_allclose(found, expected.numpy(), atol=1e-4)
 
 
@@ -309,6 +350,18 @@ def test_a_loss_that_breaks_down_is_an_error(store: Store, config: RunConfig, tm
     wild = replace(config, train=replace(config.train, learning_rate=1e30, max_grad_norm=0, warmup_epochs=0))
     with pytest.raises(FloatingPointError, match=r"learning_rate|no score"):
         train_run(wild, store, tmp_path / "r")
+
+
+def test_too_little_memory_is_said_in_one_line(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(*arguments: object, **options: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr("vatrace.train_run.train_run", full)
+    with pytest.raises(SystemExit) as ended:
+        main(["train", "default", "--store", str(store.path), "--out", str(tmp_path / "r")])
+    assert ended.value.code == 1 and "error: cpu has too little memory for this: try a smaller" in capsys.readouterr().err
 
 
 def test_killed_hard_it_goes_on(store: Store, tmp_path: Path) -> None:

@@ -98,6 +98,25 @@ def test_nothing_is_waited_for_or_late_once_it_has_ended(fusion: Path, demo: Pat
     assert [value.late for value in streamer.values(9.0)] == [()] * 70
 
 
+def test_one_that_does_not_hear_needs_no_whisper_and_waits_for_nothing(fusion: Path, demo: Path, tmp_path: Path) -> None:
+    streamer = Streamer(fusion, whisper=tmp_path, hears=False)
+    streamer.see(next(iter(VideoReader(demo, RATE))).image, 0.0)
+    assert [value.presence["face"] for value in streamer.values(0.1)] == [True]
+    with pytest.raises(ValueError, match="hears=False"):
+        streamer.hear(np.zeros(SAMPLING_RATE, np.float32))
+
+
+def test_a_model_without_words_or_of_another_rate(demo: Path, tmp_path: Path) -> None:
+    both = {"face": 128, "voice": 128}
+    config = ModelConfig(fusion="concat", feature_dims=both, widths=dict.fromkeys(both, 16))
+    export_onnx(AffectModel(config), tmp_path / "both.onnx", streaming=True, metadata=FACTS)
+    values = follow(Streamer(tmp_path / "both.onnx"), demo, 4.0)
+    assert any(value.presence["voice"] for value in values) and not any(value.presence["words"] for value in values)
+    export_onnx(AffectModel(config), tmp_path / "fast.onnx", streaming=True, metadata=FACTS | {"rate": 25})
+    with pytest.raises(MissingWeightsError, match=r"live takes models of 10 steps a second .* not of 25"):
+        Streamer(tmp_path / "fast.onnx")
+
+
 def test_sound_that_is_skipped_is_late_not_silence(fusion: Path, demo: Path) -> None:
     streamer = Streamer(fusion)
     streamer.end("face")

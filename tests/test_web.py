@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import stat
 import subprocess
@@ -18,7 +19,9 @@ import pytest
 from PIL import Image
 
 from browser import Opened, open_page
+from vatrace import Model
 from vatrace.cli import main
+from vatrace.web.jobs import Job, Jobs
 from vatrace.weights import find_whisper
 from web_server import Server, fetch, serve
 
@@ -167,6 +170,27 @@ def test_what_runs_or_waits_can_be_cancelled(server: Server, talking: Path, tmp_
     while {path.name for path in server.folder.iterdir()} != {third, ".lock"}:
         assert time.monotonic() < end
         time.sleep(0.1)
+
+
+def test_a_full_disk_ends_one_recording_not_the_queue(tmp_path: Path, model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    jobs = Jobs(tmp_path, model)
+    note = jobs._note
+
+    def no_room(job: Job) -> None:
+        if job.state == "done" and job.name == "first.srt":
+            raise OSError(errno.ENOSPC, "No space left on device")
+        note(job)
+
+    monkeypatch.setattr(jobs, "_note", no_room)
+    for name in ("first.srt", "second.srt"):
+        job, path = jobs.add(name)
+        path.write_text("1\n00:00:00,000 --> 00:00:01,000\nhello there\n")
+        jobs.start(job)
+    end = time.monotonic() + 30
+    while job.state not in {"done", "failed"} and time.monotonic() < end:
+        time.sleep(0.05)
+    assert {job.name: job.state for job in jobs.all()} == {"first.srt": "done", "second.srt": "done"}
+    jobs.close()
 
 
 def test_what_is_too_large_is_refused(tmp_path: Path) -> None:

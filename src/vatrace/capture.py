@@ -68,8 +68,8 @@ def pictures(camera: str, start: float, stop: Event) -> Iterator[tuple[Image.Ima
             yield frame.to_image(), time.monotonic() - start
 
 
-def sound(microphone: str, start: float, stop: Event) -> Iterator[NDArray[np.float32]]:
-    """16 kHz mono blocks (N,), the first from `start` on: silence until the device gives its first.
+def sound(microphone: str, start: float, stop: Event) -> Iterator[tuple[NDArray[np.float32], float]]:
+    """16 kHz mono blocks (N,) and when they came, in seconds after `start`; the first is the silence before the device's first.
 
     Args:
         microphone: a name of a device, or a file with sound.
@@ -87,18 +87,19 @@ def sound(microphone: str, start: float, stop: Event) -> Iterator[NDArray[np.flo
             position += len(block) / SAMPLING_RATE
             if stop.wait(max(start + position - time.monotonic(), 0)):
                 return
-            yield block
+            yield block, position
         return
     import av
 
     resampler = av.AudioResampler(format="fltp", layout="mono", rate=SAMPLING_RATE)
     with _device("microphone", microphone, MICROPHONES) as container:
-        yield np.zeros(round((time.monotonic() - start) * SAMPLING_RATE), np.float32)
+        opened = time.monotonic() - start
+        yield np.zeros(round(opened * SAMPLING_RATE), np.float32), opened
         for frame in _decoded(container, container.streams.audio, "microphone", microphone):
             if stop.is_set():
                 return
             for part in resampler.resample(frame):
-                yield part.to_ndarray()[0]
+                yield part.to_ndarray()[0], time.monotonic() - start
 
 
 def _device(kind: str, name: str, devices: dict[str, tuple[str, str]]) -> Any:

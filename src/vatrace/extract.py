@@ -174,6 +174,7 @@ def extract(task: Task, report: Progress = lambda stage, share: None) -> list[Ou
 def _extract(task: Task, perceiver: Perceiver, report: Progress) -> Iterator[Outcome]:
     store, media = Store(task.store), task.sources[0].media
     assert media is not None
+    prints = [fingerprints(source) for source in task.sources]  # before: a file that still grows is done again next time
     info = probe(media)
     times = frame_times(media) if info.has_video else np.zeros(0)
     rate = store.schema.rate or _frame_rate(info, times)
@@ -186,9 +187,9 @@ def _extract(task: Task, perceiver: Perceiver, report: Progress) -> Iterator[Out
     sight, sound = perceiver.perceive(info, rate, usable if tracked else usable - {"face"}, transcribe, report)
     end = sight.end or (times[-1] + 1 / rate if len(times) else 0.0)
     recognised = sound.words
-    for source in task.sources:
+    for source, known in zip(task.sources, prints, strict=True):
         sound.words = recognised if source.transcript is None else read_transcript(source.transcript)
-        if source.face_folder is None:
+        if source.face_folder is None or "face" not in perceiver.encoders:
             from vatrace.faces import person_at
 
             seen, who = sight, person_at(sight.people, source.side)
@@ -196,7 +197,7 @@ def _extract(task: Task, perceiver: Perceiver, report: Progress) -> Iterator[Out
             seen = perceiver.look_at_crops(source.face_folder, times, rate, end)
             who = seen.people[0]
         percept = perceiver.combine(seen, sound, who, rate, wanted)
-        meta = Meta(source.name, rate, percept.num_steps, fingerprints(source), percept.words, percept.notes)
+        meta = Meta(source.name, rate, percept.num_steps, known, percept.words, percept.notes)
         store.write(meta, percept.valid, percept.features, times, percept.crops)
         absent = [f"no {name}" for name in MODALITIES if name in wanted and not percept.valid[name].any()]
         yield Outcome(source.name, None, (*percept.notes, *absent), percept.duration)

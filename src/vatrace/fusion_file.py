@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vatrace.encoders import DEFAULT_ENCODERS, FEATURE_DIMS
+from vatrace.encoders import DEFAULT_ENCODERS, EncoderSpec, own_encoder
 from vatrace.intervals import HalfWidths
 from vatrace.prediction import MODALITIES
 from vatrace.weights import MissingWeightsError, onnx_session, package_file
@@ -20,6 +20,7 @@ class FusionFile:
 
     Attributes:
         session: takes features by modality and `valid`, and if it streams also `state_0`, ...
+        encoders: that make its features, by modality, in the order of MODALITIES.
         rate: steps a second.
         win_len: steps of the windows that it learned from.
         half_widths: of its intervals; empty if it was not calibrated.
@@ -28,6 +29,7 @@ class FusionFile:
     """
 
     session: Any
+    encoders: dict[str, EncoderSpec]
     rate: float
     win_len: int
     half_widths: HalfWidths
@@ -36,7 +38,7 @@ class FusionFile:
 
 
 def open_fusion(file: Path | None, own: str, threads: int) -> FusionFile:
-    """Open a fusion model for the package's own encoders.
+    """Open a fusion model for encoders that need no file of the user's.
 
     Args:
         file: an ONNX file; None for the package's.
@@ -53,7 +55,7 @@ def open_fusion(file: Path | None, own: str, threads: int) -> FusionFile:
         session = onnx_session(path, threads)
         facts = session.get_modelmeta().custom_metadata_map
         rate, win_len, outputs = float(facts["rate"]), int(facts["win_len"]), facts["outputs"]
-        encoders, half_widths = (json.loads(facts.get(key, "{}")) for key in ("encoders", "intervals"))
+        versions, half_widths = (json.loads(facts.get(key, "{}")) for key in ("encoders", "intervals"))
     except Exception as error:  # ONNX Runtime has no public base class for what it raises
         raise MissingWeightsError(f"{path}: not a vatrace fusion model (ONNX with its rate, win_len and outputs)") from error
     inputs = {value.name: value.shape for value in session.get_inputs()}
@@ -61,15 +63,25 @@ def open_fusion(file: Path | None, own: str, threads: int) -> FusionFile:
     dims = {name: shape[-1] for name, shape in inputs.items() if name not in states}
     if outputs != "valence,arousal":
         raise MissingWeightsError(f"{path}: gives {outputs}, where valence,arousal is needed")
-    if dims != FEATURE_DIMS | {"valid": len(MODALITIES)}:
-        raise MissingWeightsError(f"{path}: not for these encoders, its inputs are {dims}")
-    for name, version in encoders.items():
-        if version != DEFAULT_ENCODERS[name].version:
-            raise MissingWeightsError(
-                f"{path}: was trained on {name} features of {version}, this vatrace's are {DEFAULT_ENCODERS[name].version}"
-            )
+    encoders = {name: _encoder(path, name, dims[name], versions.get(name)) for name in MODALITIES if name in dims}
+    if set(dims) != {*encoders, "valid"} or dims["valid"] != len(encoders):
+        raise MissingWeightsError(f"{path}: not a vatrace fusion model, its inputs are {', '.join(inputs)}")
     if bool(states) != (own == "streaming.onnx"):
         kinds = ("whole recordings", "a live stream")
         raise MissingWeightsError(f"{path}: is for {kinds[bool(states)]}, here one for {kinds[not states]} is needed")
     name = f"{path.name} {hashlib.sha256(path.read_bytes()).hexdigest()[:12]}"
-    return FusionFile(session, rate, win_len, half_widths, name, states)
+    return FusionFile(session, encoders, rate, win_len, half_widths, name, states)
+
+
+def _encoder(path: Path, modality: str, dim: int, version: str | None) -> EncoderSpec:
+    """The encoder that a model learned from; the package's where it doesn't say."""
+    own = DEFAULT_ENCODERS[modality]
+    encoder = own if version is None else own_encoder(modality, version)
+    if encoder is None:
+        raise MissingWeightsError(
+            f"{path}: was trained on {modality} features of {version}, this vatrace's are {own.version}; "
+            "recordings in a store of its features can be predicted with vatrace.run.Predictor"
+        )
+    if encoder.dim != dim:
+        raise MissingWeightsError(f"{path}: not for these encoders, it takes {dim} channels of {modality}, not {encoder.dim}")
+    return encoder

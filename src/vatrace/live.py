@@ -19,6 +19,8 @@ HOP_DUR = 0.5
 """Seconds of sound that are heard together if there is time."""
 MAX_BACKLOG = 4.0
 """Seconds of sound that may wait; if it is more, it is left out."""
+HOLE, HOLE_DUR = 0.5, 3.0
+"""Seconds by which sound must be behind its time, all through so many seconds, before some is taken to be lost on the way."""
 SLOW = 0.75
 """Share of the pictures that arrive, or of RATE, below which looking counts as too slow."""
 MOST_LATE = 0.2
@@ -55,6 +57,8 @@ class Feed:
         self._picture: tuple[Image.Image, float] | None = None
         self._sound: deque[NDArray[np.float32]] = deque()
         self._skipped = 0.0
+        self._sound_end = 0.0
+        self._behind: deque[tuple[float, float]] = deque()
         self._ended: set[str] = set()
         self._arrived: deque[float] = deque(maxlen=LATEST)
         self._looked: deque[float] = deque(maxlen=LATEST)
@@ -73,9 +77,18 @@ class Feed:
             self._arrived.append(time.monotonic())
             self._ready.notify_all()
 
-    def sound(self, samples: NDArray[np.float32]) -> None:
-        """The next 16 kHz mono sound (N,)."""
+    def sound(self, samples: NDArray[np.float32], moment: float) -> None:
+        """The next 16 kHz mono sound (N,).
+
+        Args:
+            samples: that follow those before. Where some were lost on the way, silence takes their place once that is sure.
+            moment: when the last of them came, in seconds since the start.
+        """
         with self._ready:
+            self._sound_end += len(samples) / SAMPLING_RATE
+            lost = self._lost(moment)
+            if lost:
+                self._sound.append(np.zeros(round(lost * SAMPLING_RATE), np.float32))
             self._sound.append(samples)
             if self._waiting() > MAX_BACKLOG:
                 self._skipped += self._waiting()
@@ -144,6 +157,19 @@ class Feed:
             earliest = moment + 0.8 / RATE
             self._streamer.see(image, moment)
             self._looked.append(time.monotonic())
+
+    def _lost(self, moment: float) -> float:
+        """Seconds of sound that are missing: what comes has long been behind. Blocks that are held up come all the same."""
+        self._behind.append((moment, moment - self._sound_end))
+        if moment - self._behind[0][0] < HOLE_DUR:
+            return 0.0
+        lost = min(behind for _, behind in self._behind)
+        self._behind.popleft()
+        if lost < HOLE:
+            return 0.0
+        self._behind.clear()
+        self._sound_end += lost
+        return lost
 
     def _listen(self) -> None:
         while True:

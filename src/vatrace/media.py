@@ -225,6 +225,16 @@ def sound_span(path: Path) -> tuple[float, float] | None:
     return (max(spans[0][0], 0.0), spans[-1][0] + spans[-1][1]) if spans else None
 
 
+def packets_end(info: MediaInfo) -> float:
+    """When the last picture or sound ends, in seconds, by the packets alone; for files that don't say how long they are."""
+    ends = [0.0]
+    if info.has_video:
+        ends.append(float(frame_times(info.path)[-1]) + (1 / info.frame_rate if info.frame_rate else 0.0))
+    if info.has_audio:
+        ends += (sound_span(info.path) or (0.0, 0.0))[1:]
+    return max(ends)
+
+
 def _stamps(container: Any, stream: Any) -> Iterator[tuple[float | None, float]]:
     """Presentation time (None where unknown) and duration of each packet, in seconds and in the order of presentation.
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vatrace.encoders import DEFAULT_ENCODERS, ON_WHISPER, EncoderSpec
-from vatrace.media import AudioReader, MediaError, MediaInfo, VideoReader
+from vatrace.media import AudioReader, MediaError, MediaInfo, VideoReader, packets_end
 from vatrace.prediction import MODALITIES
 from vatrace.spool import Spool
 from vatrace.timeline import num_steps, spans_to_mask
@@ -193,7 +193,7 @@ class Perceiver:
                 stop.set()
         end = max(sight.end, sound.end)
         if not end and not wants_voice and listener is None and "face" not in usable:  # nothing was decoded
-            sound.end = info.duration or 0.0
+            sound.end = info.duration or packets_end(info)
         elif not end and not info.is_still:
             reasons = "; ".join(sight.notes + sound.notes) or "it is empty"
             raise MediaError(f"{info.path}: nothing in it can be decoded ({reasons})")

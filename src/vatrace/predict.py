@@ -37,12 +37,12 @@ class Model:
         threads: CPU threads; None for one a core.
 
     Raises:
-        MissingWeightsError: if `fusion` is not a fusion model for the package's encoders.
+        MissingWeightsError: if `fusion` is not a fusion model, or for encoders that need a file of the user's.
     """
 
     def __init__(self, fusion: Path | None = None, whisper: Path | None = None, threads: int | None = None) -> None:
-        self._perceiver = Perceiver(whisper=whisper, threads=threads)
         self._fusion = open_fusion(fusion, "fusion.onnx", threads or os.cpu_count() or 1)
+        self._perceiver = Perceiver(self._fusion.encoders, whisper, threads)
         self.rate = self._fusion.rate
 
     def predict(
@@ -80,11 +80,14 @@ class Model:
             raise ValueError(f"modalities are a list of {', '.join(MODALITIES)}, not {modalities!r}")
         if side not in {None, "left", "right"}:
             raise ValueError(f"side is left or right, not {side!r}")
-        if transcript is not None and ("words" not in modalities or source.suffix.lower() in TRANSCRIPT_SUFFIXES):
+        is_transcript = source.suffix.lower() in TRANSCRIPT_SUFFIXES
+        if (transcript is not None or is_transcript) and "words" not in self._fusion.encoders:
+            raise ValueError(f"{transcript or source}: this model was trained without words")
+        if transcript is not None and ("words" not in modalities or is_transcript):
             raise ValueError(f"{transcript}: a transcript is for the words of a video or sound, which are not wanted here")
         report = progress or (lambda stage, share: None)
 
-        if source.suffix.lower() in TRANSCRIPT_SUFFIXES:
+        if is_transcript:
             if "words" not in modalities:
                 raise MediaError(f"{source}: a transcript holds words only, and words were not asked for")
             words = read_transcript(source)
@@ -100,6 +103,9 @@ class Model:
         sight, sound = self._perceiver.perceive(info, self.rate, usable, "words" in usable and given is None, report)
         if given is not None:
             sound.words = given
+        absent = [name for name in modalities if name not in self._fusion.encoders]
+        if absent:
+            sight.notes.append(f"this model was trained without {' and '.join(absent)}")
         if "face" in modalities and not info.has_video:
             sight.notes.append("no pictures in it")
         if {"voice", "words"} & set(modalities) and not info.has_audio:
@@ -108,7 +114,7 @@ class Model:
 
     def _usable(self, info: MediaInfo, modalities: Collection[str], given: list[Word] | None) -> set[str]:
         there = {"face": info.has_video, "voice": info.has_audio, "words": info.has_audio or given is not None}
-        return {name for name in modalities if there[name]}
+        return {name for name in modalities if there[name] and name in self._fusion.encoders}
 
     def _predict(
         self,
@@ -148,7 +154,7 @@ class Model:
             bounds=ends,
             words=percept.words,
             notes=notes,
-            made_by=self._made_by(usable, transcript, side),
+            made_by=self._made_by(usable, transcript, side if "face" in usable else None),
         )
 
     def _made_by(self, usable: set[str], transcript: str | Path | None, side: Side | None) -> dict[str, str]:
@@ -161,10 +167,12 @@ class Model:
 
     def _run(self, percept: Percept, valid: dict[str, NDArray[np.bool_]]) -> NDArray[np.float64]:
         """Valence and arousal after 0, 1, ..., R recursions (R + 1, T, 2), from overlapping windows; the last counts."""
-        masks = np.stack([valid[name] for name in MODALITIES], axis=-1)
+        names = list(self._fusion.encoders)
+        masks = np.stack([valid[name] for name in names], axis=-1)
 
         def apply(start: int, stop: int) -> NDArray[np.float32]:
-            inputs = {name: values[None].astype(np.float32) for name, values in percept.features(start, stop).items()}
+            features = percept.features(start, stop)
+            inputs = {name: features[name][None].astype(np.float32) for name in names}
             (recursions,) = self._fusion.session.run(["recursions"], inputs | {"valid": masks[None, start:stop]})
             return np.concatenate(np.asarray(recursions)[:, 0], axis=-1)  # (steps, 2 (R + 1))
 
@@ -195,7 +203,7 @@ def _notes(people: list[Person], side: Side | None, valid: dict[str, NDArray[np.
     if len(people) > 1:
         followed = f"on the {side}" if side else "seen longest and largest"
         notes.append(f"{len(people)} people seen: the trace follows the one {followed}")
-    elif side:
+    elif side and "face" in usable:
         notes.append("not two people seen: there is no choice between left and right")
     for name, absent in (("face", "no face found"), ("voice", "no speech heard"), ("words", "no words understood")):
         if name in usable and not valid[name].any():

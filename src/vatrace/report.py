@@ -106,7 +106,10 @@ def web_file(name: str) -> str:
 POLICY = "default-src 'none'; img-src 'self' data:; media-src 'self' data:; style-src {style}; script-src {script}"
 """What browsers let a report do: show what is in it, run its own script, and nothing from elsewhere."""
 
-BANDS = "Bands are 90 % intervals: on composed recordings 90 % of them held the true value, on real ones expect fewer. "
+BANDS = (
+    "Bands are 90 % intervals: 90 % of them held the true value on recordings like those that the model was calibrated on "
+    "(the package's own: composed ones). On others expect fewer. "
+)
 """What the page says of them."""
 
 NUM_TINTS = 10

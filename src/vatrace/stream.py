@@ -27,7 +27,7 @@ from vatrace.prediction import MODALITIES
 from vatrace.speech import FRAME_RATE, Listener, frames_on_grid
 from vatrace.timeline import TOLERANCE
 from vatrace.transcripts import Word
-from vatrace.weights import find_whisper
+from vatrace.weights import MissingWeightsError, find_whisper
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -95,19 +95,26 @@ class Streamer:
         whisper: a folder with Whisper tiny.en in CTranslate2 form; None to look for it.
         threads: CPU threads; None for one a core.
         transcribe: whether words are written down.
+        hears: whether there will be sound; without, no Whisper is needed.
 
     Raises:
-        MissingWeightsError: if Whisper's weights are missing, or `fusion` is not a streaming model for the package's encoders.
+        MissingWeightsError: if Whisper's weights are missing, or `fusion` is not a streaming model for the package's encoders
+            and RATE.
     """
 
     def __init__(
-        self, fusion: Path | None = None, whisper: Path | None = None, threads: int | None = None, transcribe: bool = True
+        self,
+        fusion: Path | None = None,
+        whisper: Path | None = None,
+        threads: int | None = None,
+        transcribe: bool = True,
+        hears: bool = True,
     ) -> None:
         threads = threads or os.cpu_count() or 1
         self.words: deque[Word] = deque(maxlen=1000)
         self._fusion = _Fusion(fusion, threads)
         self._eyes = _Eyes()
-        self._ears = _Ears(Listener(find_whisper(whisper), max(1, threads - 1)), transcribe)
+        self._ears = _Ears(Listener(find_whisper(whisper), max(1, threads - 1)) if hears else None, transcribe)
         self._lock = Lock()
         self._step = 0
 
@@ -119,6 +126,9 @@ class Streamer:
         """Hear the next 16 kHz mono sound (N,), -1..1, that follows the sound before without a hole; the first starts at 0 s.
 
         What comes in one call is looked at together: half a second to a second is a good length.
+
+        Raises:
+            ValueError: if it was made not to hear.
         """
         self.words.extend(self._ears.hear(sound))
 
@@ -209,9 +219,9 @@ class _Eyes:
 class _Ears:
     """The voice at each step, and the words once they are understood."""
 
-    def __init__(self, listener: Listener, transcribe: bool) -> None:
+    def __init__(self, listener: Listener | None, transcribe: bool) -> None:
         self.voice: dict[int, NDArray[np.float32]] = {}
-        self.time = 0.0
+        self.time = 0.0 if listener else math.inf
         self.skipped = (0.0, 0.0)
         self._listener, self._transcribe = listener, transcribe
         self._voice_encoder = DEFAULT_ENCODERS["voice"].build(1)
@@ -222,6 +232,8 @@ class _Ears:
 
     def hear(self, sound: NDArray[np.float32]) -> list[Word]:
         """Hear on; the words that have been understood."""
+        if self._listener is None:
+            raise ValueError("this Streamer was made with hears=False")
         before, end = self.time, self.time + len(sound) / SAMPLING_RATE
         self._sound = np.concatenate([self._sound, sound])[-round(MEMORY_DUR * SAMPLING_RATE) :]
         origin = end - len(self._sound) / SAMPLING_RATE
@@ -229,7 +241,7 @@ class _Ears:
         words: list[Word] = []
         latest = [span for span in spans if span[1] > before - PAUSE_DUR]
         if latest:
-            words = self._understand(latest, before, end, origin)
+            words = self._understand(self._listener, latest, before, end, origin)
         elif self._talk_start is not None:
             self._talk_start = None
         for step in [step for step in list(self.voice) if step / RATE < end - MEMORY_DUR]:  # nobody has asked for it
@@ -243,13 +255,15 @@ class _Ears:
         self.time += seconds
         self._sound, self._talk_start = np.zeros(0, np.float32), None
 
-    def _understand(self, spans: list[tuple[float, float]], before: float, end: float, origin: float) -> list[Word]:
+    def _understand(
+        self, listener: Listener, spans: list[tuple[float, float]], before: float, end: float, origin: float
+    ) -> list[Word]:
         start = max(self._talk_start if self._talk_start is not None else spans[0][0], origin)
         self._talk_start = start
         heard = self._sound[round((start - origin) * SAMPLING_RATE) :]
         if len(heard) < SAMPLING_RATE // FRAME_RATE:
             return []
-        frames, encoded, num_mels = self._listener.encode(heard)
+        frames, encoded, num_mels = listener.encode(heard)
         first, vectors = frames_on_grid(start, self._voice_encoder(frames), RATE)
         for step, vector in enumerate(vectors, first):
             inside = any(a - TOLERANCE <= step / RATE < b for a, b in spans)
@@ -260,7 +274,7 @@ class _Ears:
         if not ended and end - start < MAX_TALK_DUR:
             return []
         self._talk_start = None if ended else end
-        words = self._listener.words(encoded, num_mels, start) if self._transcribe else []
+        words = listener.words(encoded, num_mels, start) if self._transcribe else []
         if words:
             for word, vector in zip(words, self._word_encoder([word.text for word in words]), strict=True):
                 self._vectors.extend([vector] * max(1, round((word.end - word.start) * RATE)))
@@ -276,13 +290,18 @@ class _Fusion:
 
     def __init__(self, file: Path | None, threads: int) -> None:
         self._file = open_fusion(file, "streaming.onnx", threads)
+        if self._file.rate != RATE or any(spec != DEFAULT_ENCODERS[name] for name, spec in self._file.encoders.items()):
+            raise MissingWeightsError(
+                f"{self._file.name}: live takes models of {RATE:g} steps a second for the package's own encoders, "
+                f"not of {self._file.rate:g} for {', '.join(spec.name for spec in self._file.encoders.values())}"
+            )
         self._state = {name: np.zeros(shape, np.float32) for name, shape in self._file.state_shapes.items()}
         self._past: deque[dict[str, bool]] = deque(maxlen=round(MEMORY * RATE) + 1)
 
     def step(self, time: float, vectors: dict[str, NDArray[np.float32] | None]) -> Value:
-        there = {name: vectors[name] is not None for name in MODALITIES}
-        features = {name: _or_zeros(vectors[name], FEATURE_DIMS[name]) for name in MODALITIES}
-        valid = np.array([[[there[name] for name in MODALITIES]]])
+        there = {name: vectors[name] is not None and name in self._file.encoders for name in MODALITIES}
+        features = {name: _or_zeros(vectors[name], FEATURE_DIMS[name]) for name in self._file.encoders}
+        valid = np.array([[[there[name] for name in self._file.encoders]]])
         values, *state = self._file.session.run(None, features | {"valid": valid} | self._state)
         self._state = dict(zip(self._state, state, strict=True))
         self._past.append(there)

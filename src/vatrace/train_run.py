@@ -96,15 +96,7 @@ def train_run(
         if rank() > 0:
             return None
         if len(planned) == 1 and isinstance(model, AffectModel) and model.config.outputs == OUTPUTS:
-            from vatrace.export import export_onnx
-
-            facts = _facts(config, planned[0][1])
-            facts["encoders"] = json.dumps(facts["encoders"])  # ONNX metadata is text
-            facts |= _intervals(model, dev, config.train.win_len)
-            try:
-                export_onnx(model.cpu(), out / "model.onnx", metadata=facts)
-            except RuntimeError as error:
-                report.note(f"no ONNX file: {error}")
+            _export(model, _facts(config, planned[0][1]), dev, out, report)
         _write_json(out / "run.json", content | {"finished": True})
         return Run.open(out)
 
@@ -122,39 +114,50 @@ def _see_that_they_fit(config: RunConfig, store: Store) -> None:
 
 def _plan(config: RunConfig, store: Store, out: Path, folds: int) -> list[tuple[Member, list[Recording]]]:
     """The members, each with the recordings that it is trained on."""
+    models: list[tuple[Output, ...]] = [config.model.outputs]
+    if config.train.separate:
+        models = [(output,) for output in config.model.outputs]
+    members = store.members
+    recordings = {name: store.recording(name) for name, member in members.items() if member.split != "test"}
     if folds:
-        members = store.members
-        candidates = [store.recording(name) for name, member in members.items() if member.split != "test"]
-        everything = {r.name: r for r in candidates if _num_labelled(r, config) > 0}
-        subjects = {name: members[name].subject for name in everything}
-        sizes = {name: _num_labelled(recording, config) for name, recording in everything.items()}
-        parts = [(f"fold-{i}", part) for i, part in enumerate(make_folds(sizes, subjects, folds), start=1)]
+        sizes = {name: max(_num_labelled(recording, outputs) for outputs in models) for name, recording in recordings.items()}
+        sizes = {name: size for name, size in sizes.items() if size > 0}
+        subjects = {name: members[name].subject for name in sizes}
+        parts = [
+            (f"fold-{i}", [name for name in sizes if name not in part], part)
+            for i, part in enumerate(make_folds(sizes, subjects, folds), start=1)
+        ]
     else:
-        train, dev = ([r for r in store.split(split) if _num_labelled(r, config) > 0] for split in ("train", "dev"))
-        everything = {recording.name: recording for recording in train}
-        parts = [("", [recording.name for recording in dev])]
-        for split, recordings in (("train", train), ("dev", dev)):
-            if not recordings:
-                raise RunError(
-                    f"{store.path}: no recording with labels in {split}: "
-                    "name the splits in splits.csv and extract again, or use --folds"
-                )
+        train, dev = ([name for name in recordings if members[name].split == split] for split in ("train", "dev"))
+        parts = [("", train, dev)]
     planned = []
-    for name, held_out in parts:
-        chosen = [recording for key, recording in everything.items() if key not in held_out]
-        models: list[tuple[Output, ...]] = [config.model.outputs]
-        if config.train.separate:
-            models = [(output,) for output in config.model.outputs]
+    for name, train, dev in parts:
         for outputs in models:
+            labelled = {}
+            for split, names in (("train", train), ("dev", dev)):
+                labelled[split] = [key for key in names if _num_labelled(recordings[key], outputs) > 0]
+                if not labelled[split]:
+                    why = _what_is_missing(split, outputs, [recordings[key] for key in names])
+                    raise RunError(f"{store.path}: {why}")
             folder = "-".join(filter(None, [name, *(outputs if config.train.separate else ())])) or "model"
-            names = tuple(recording.name for recording in chosen)
-            planned.append((Member(out / folder, outputs, tuple(held_out), names), chosen))
+            member = Member(out / folder, outputs, tuple(labelled["dev"]), tuple(labelled["train"]))
+            planned.append((member, [recordings[key] for key in labelled["train"]]))
     return planned
 
 
-def _num_labelled(recording: Recording, config: RunConfig) -> int:
-    columns = [OUTPUTS.index(name) for name in config.model.outputs]
+def _num_labelled(recording: Recording, outputs: Sequence[str]) -> int:
+    columns = [OUTPUTS.index(name) for name in outputs]
     return int((~np.isnan(recording.labels()[:, columns]).any(axis=1)).sum())
+
+
+def _what_is_missing(split: str, outputs: Sequence[Output], recordings: Sequence[Recording]) -> str:
+    """Why a split has nothing for these outputs, and what to do."""
+    others = [name for name in OUTPUTS if any(_num_labelled(recording, [name]) for recording in recordings)]
+    if others:
+        return (
+            f"nothing in {split} is annotated in {' and '.join(outputs)}: the config should say outputs = {json.dumps(others)}"
+        )
+    return f"no recording with labels in {split}: name the splits in splits.csv and extract again, or use --folds"
 
 
 def _facts(config: RunConfig, train: Sequence[Recording]) -> dict[str, Any]:
@@ -231,6 +234,20 @@ def _backbone_weights(config: BackboneConfig) -> Mapping[str, torch.Tensor]:
     return read_state_dict(Path(config.weights), GreyFaceNet())
 
 
+def _export(model: AffectModel, facts: dict[str, Any], dev: Sequence[Recording], out: Path, report: Report) -> None:
+    """Write model.onnx for predict, and for live streaming.onnx if the model looks back only."""
+    from vatrace.export import export_onnx
+
+    facts = facts | {"encoders": json.dumps(facts["encoders"])}  # ONNX metadata is text
+    streaming = {"model.onnx": False} | ({"streaming.onnx": True} if model.causal else {})
+    intervals = {name: _intervals(model, dev, facts["win_len"], ahead=not streams) for name, streams in streaming.items()}
+    for name, streams in streaming.items():
+        try:
+            export_onnx(model.cpu(), out / name, streaming=streams, metadata=facts | intervals[name])
+        except RuntimeError as error:
+            report.note(f"no {name}: {error}")
+
+
 def dev_scores(model: Model, recordings: Sequence[Recording], outputs: Sequence[str], win_len: int) -> dict[str, float]:
     """CCC by output over all labelled steps of the recordings together. Several processes share the work."""
     columns = [OUTPUTS.index(name) for name in outputs]
@@ -244,12 +261,12 @@ def dev_scores(model: Model, recordings: Sequence[Recording], outputs: Sequence[
     return {name: concordance_cc(truth[:, k], prediction[:, k]) for k, name in enumerate(outputs)}
 
 
-def _intervals(model: Model, recordings: Sequence[Recording], win_len: int) -> dict[str, object]:
+def _intervals(model: Model, recordings: Sequence[Recording], win_len: int, ahead: bool) -> dict[str, object]:
     """How far off it is on dev, by what is seen and heard. It was chosen by dev: on others it is off by a little more."""
     found = []
     for recording in recordings:
         missed = recording.labels() - predict_recording(model, recording, win_len)
-        found.append((missed, situations(recording.valid(), recording.meta.rate)))
+        found.append((missed, situations(recording.valid(), recording.meta.rate, ahead)))
     return metadata(half_widths(found))
 
 

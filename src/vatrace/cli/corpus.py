@@ -157,6 +157,8 @@ def run_extract(args: argparse.Namespace) -> int:
     encoders = parse_encoders(args.encoders)
     if "words" in encoders or ("voice" in encoders and encoders["voice"].name in ON_WHISPER):
         find_whisper(args.whisper)  # if it is missing, that should be said before any worker begins
+    if args.crops and "face" not in encoders:
+        raise ValueError("--crops keeps faces, and --encoders face=none leaves them out: choose one")
     threads = max(1, (os.cpu_count() or 1) // args.workers)
     setting = Setting(tuple(encoders.values()), args.whisper, threads, args.crops)
     store = Store.create(args.store, setting.schema(args.rate))
@@ -174,8 +176,16 @@ def run_extract(args: argparse.Namespace) -> int:
     lag = None if args.lag == AUTO else args.lag
     if args.lag is None and corpus.kind == "affwild2":
         lag = 0.0  # the challenge compares with the labels as they are
+    _say_outcomes(outcomes)
     labelling = label_store(corpus, store, args.merge, lag)
-    _say_outcomes(outcomes, labelling, lag)
+    _say_labelling(labelling, lag)
+    others = sorted(set(store.names) - {source.name for source in corpus.sources})
+    if others:
+        said = ", ".join(others[:3]) + (", ..." if len(others) > 3 else "")
+        print(
+            f"{args.store}: holds {plural(len(others), 'recording')} that this corpus has not, which will be used too: {said}"
+        )
+        print(f"to leave one out, delete its folder, such as {args.store / 'recordings' / others[0]}")
     failed = sum(outcome.error is not None for outcome in outcomes)
     print(f"{args.store}: {plural(len(store.names), 'recording')}, {labelling.num_labelled} with labels; {failed} failed")
     return int(failed + len(labelling.failures) > 0)
@@ -194,12 +204,11 @@ def _work(tasks: Sequence[Task], args: argparse.Namespace, progress: Progress | 
     return (extract(task, progress or (lambda stage, share: None)) for task in tasks)
 
 
-def _say_outcomes(outcomes: Sequence[Outcome], labelling: Labelling, lag: float | None) -> None:
-    rows = [[o.name, "failed", o.error] for o in outcomes if o.error]
-    rows += [[name, "no labels", reason] for name, reason in labelling.failures.items()]
-    rows += [[name, "warning", doubt] for name, doubt in labelling.warnings.items()]
-    if rows:
-        print(table(["recording", "", "why"], rows))
+def _say_outcomes(outcomes: Sequence[Outcome]) -> None:
+    """What failed, and what else is to be known of the features."""
+    failed = [[o.name, "failed", o.error] for o in outcomes if o.error]
+    if failed:
+        print(table(["recording", "", "why"], failed))
     noted: dict[str, list[str]] = {}
     for outcome in outcomes:
         for note in outcome.notes:
@@ -208,6 +217,14 @@ def _say_outcomes(outcomes: Sequence[Outcome], labelling: Labelling, lag: float 
         print(
             table(["note", "of", "such as"], [[note, str(len(names)), ", ".join(names[:3])] for note, names in noted.items()])
         )
+
+
+def _say_labelling(labelling: Labelling, lag: float | None) -> None:
+    """How the labels came about, and which there are not."""
+    rows = [[name, "no labels", reason] for name, reason in labelling.failures.items()]
+    rows += [[name, "warning", doubt] for name, doubt in labelling.warnings.items()]
+    if rows:
+        print(table(["recording", "", "why"], rows))
     best = labelling.reaction
     if best is not None and best.clear:
         strength = f"r {best.correlations.max():.2f} on held-out recordings"

@@ -57,12 +57,22 @@ def add_parsers(commands: Any) -> None:
     live.add_argument(
         "--microphone", metavar="NAME", help="name, a file, or none (default: the default one, or that of the file)"
     )
-    live.add_argument("--seconds", type=float, metavar="S", help="stop after so long")
+    live.add_argument("--seconds", type=_seconds, metavar="S", help="stop after so long")
     live.add_argument("--out", type=Path, metavar="FILE", help="a CSV file for the values")
     live.add_argument("--overwrite", action="store_true", help="replace the file if it is there already")
     live.add_argument("--model", type=Path, metavar="PATH", help="a streaming fusion model in ONNX (default: the package's)")
     add_whisper_option(live)
     live.set_defaults(run=run_live)
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not seconds > 0:
+        raise argparse.ArgumentTypeError(f"a number above 0, not {text!r}")
+    return seconds
 
 
 def run_live(args: argparse.Namespace) -> int:
@@ -79,7 +89,7 @@ def run_live(args: argparse.Namespace) -> int:
     if args.out is not None:
         refuse_existing([args.out], args.overwrite)
         make_folder(args.out.parent)
-    streamer = Streamer(fusion=args.model, whisper=args.whisper)
+    streamer = Streamer(fusion=args.model, whisper=args.whisper, hears=microphone != "none")
     with ExitStack() as stack:
         outputs = [stack.enter_context(args.out.open("w", newline="", encoding="utf-8"))] if args.out else []
         if not sys.stdout.isatty():
@@ -176,8 +186,8 @@ def _captured(feed: Feed, camera: str, microphone: str, start: float) -> Iterato
 
     def listen() -> None:
         try:
-            for block in sound(microphone, start, stop):
-                feed.sound(block)
+            for block, moment in sound(microphone, start, stop):
+                feed.sound(block, moment)
                 ends[1] += len(block) / SAMPLING_RATE
         except MediaError as error:
             if microphone != DEFAULT_MICROPHONE or camera == "none":

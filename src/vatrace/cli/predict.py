@@ -161,10 +161,10 @@ def result_names(recordings: Sequence[Path]) -> list[str]:
         [path.stem, path.name, f"{path.parent.name}_{path.stem}", f"{path.parent.name}_{path.name}"] for path in recordings
     ]
     taken = [Counter(names) for names in zip(*choices, strict=True)]
-    result = []
+    result: list[str] = []
     for path, names in zip(recordings, choices, strict=True):
         unique = [name for name, counts in zip(names, taken, strict=True) if counts[name] == 1]
-        if not unique:
+        if not unique or unique[0] in result:  # one's P01_talk can be another's
             raise MediaError(f"{path}: another recording has the same name; predict them one by one, each with its own --out")
         result.append(unique[0])
     return result

@@ -150,6 +150,8 @@ def _check_device(device: str) -> None:
 def run_train(args: argparse.Namespace) -> int:
     """The train command."""
     _check_device(args.device)
+    import torch
+
     from vatrace.config import read_config
     from vatrace.store import Store
     from vatrace.train_run import Report, train_run
@@ -170,9 +172,19 @@ def run_train(args: argparse.Namespace) -> int:
 
         report = Report(say, step, lambda text: print(f"note: {text}")) if first else Report()
         workers = 2 if args.device.startswith("cuda") else 0
-        run = train_run(
-            config, store, args.out, folds=args.folds, seed=args.seed, device=args.device, num_workers=workers, report=report
-        )
+        try:
+            run = train_run(
+                config,
+                store,
+                args.out,
+                folds=args.folds,
+                seed=args.seed,
+                device=args.device,
+                num_workers=workers,
+                report=report,
+            )
+        except torch.OutOfMemoryError as error:
+            raise MemoryError(f"{args.device} has too little memory for this: try a smaller batch_size or win_len") from error
     if run is not None:
         print(f"{run.folder}: {plural(len(run.members), 'model')}; next: vatrace evaluate {run.folder} --store {store.path}")
     return 0

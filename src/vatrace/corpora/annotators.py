@@ -160,11 +160,12 @@ def _moved(trace: NDArray[np.float64], lag: float) -> NDArray[np.float64]:
 def _product(trace: NDArray[np.float64], other: NDArray[np.float64], shift: int) -> float:
     """The mean product of a trace, moved back by `shift` steps, and another, where both are known, times the trace's length.
 
-    Where less than half of the trace is left, that is too little to compare: 0.
+    Where less than half is left of what the trace says in the dimensions of the other, that is too little to compare: 0.
     """
     product = _moved(trace, shift / LAG_RATE) * other
     known = ~np.isnan(product)
-    return float(product[known].mean()) * len(trace) if known.sum() >= len(trace) else 0.0  # of 2 columns
+    said = ~np.isnan(trace) & ~np.isnan(other).all(axis=0)
+    return float(product[known].mean()) * len(trace) if known.any() and known.sum() >= said.sum() / 2 else 0.0
 
 
 def ewe_weights(grids: Mapping[str, NDArray[np.float64]]) -> dict[str, NDArray[np.float64]]:

@@ -20,15 +20,18 @@ STEP_MS = 100
 TIERS = ("valence", "arousal")
 
 
+def see_that_it_can_be_read(path: Path) -> None:
+    """Raise ImportError if what is needed to read ELAN documents is missing."""
+    if find_spec("pympi") is None:
+        raise missing(f"{path}: ELAN documents need pympi", "formats")
+
+
 def read_elan(path: Path) -> Iterator[tuple[str, list[str]]]:
     """Yield where a row is from, and its time (s), valence and arousal as they are written; "" where there is no annotation.
 
     Raises:
         CorpusError: if it can't be read or has not both tiers.
-        ImportError: if pympi is missing.
     """
-    if find_spec("pympi") is None:
-        raise missing(f"{path}: ELAN documents need pympi", "formats")
     import pympi
 
     try:

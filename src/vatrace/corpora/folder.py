@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vatrace.corpora.corpus import Annotation, Corpus, CorpusError, Source, Split
-from vatrace.corpora.elan import read_elan
+from vatrace.corpora.elan import read_elan, see_that_it_can_be_read
 from vatrace.corpora.tables import number, read_table
 from vatrace.media import SOUND_SUFFIXES, VIDEO_SUFFIXES, reason
 from vatrace.transcripts import TRANSCRIPT_SUFFIXES
@@ -89,6 +89,7 @@ def find(root: Path) -> Layout:
     Raises:
         CorpusError: if a folder or table can't be read, two annotation tables are of one recording and annotator, or what a
             table calls a recording could be several.
+        ImportError: if there are ELAN documents, and what reads them is missing.
     """
     media_files, transcripts = _walk(root)
     media, keys = _names(root, media_files)
@@ -96,6 +97,8 @@ def find(root: Path) -> Layout:
     for path in sorted((root / "annotations").rglob("*")):
         if path.name.startswith(".") or path.suffix.lower() not in READERS:
             continue
+        if READERS[path.suffix.lower()] is read_elan:
+            see_that_it_can_be_read(path)  # now, not after hours of extraction
         name, annotator = _whose(path.relative_to(root / "annotations").with_suffix("").as_posix(), keys, path)
         if annotator in files[name]:
             raise CorpusError(f"{path}: {files[name][annotator]} is of the same recording and annotator; remove one")

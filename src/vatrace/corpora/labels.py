@@ -59,7 +59,7 @@ def label_store(corpus: Corpus, store: Store, merge: Merge = "mean", lag: float 
         store: with the features of its recordings.
         merge: how several annotators' values become one.
         lag: seconds by which all labels are behind what is seen and heard; None to estimate it from the features of the train
-            recordings.
+            recordings, or where none is in train, of all but test.
     """
     recordings = {source.name: store.recording(source.name) for source in corpus.sources if source.name in store}
     given: dict[str, list[Annotation]] = {}
@@ -87,7 +87,8 @@ def label_store(corpus: Corpus, store: Store, merge: Merge = "mean", lag: float 
     grids = _grids(given, recordings, lags)
     reaction = None
     if lag is None:
-        train = [r for name, r in recordings.items() if members[name].split == "train" and grids.get(name)]
+        usable = {"train"} if any(member.split == "train" for member in members.values()) else {"dev", None}
+        train = [r for name, r in recordings.items() if members[name].split in usable and grids.get(name)]
         reaction = reaction_lag(train, {r.name: merged(grids[r.name]) for r in train})
         lag = reaction.lag if reaction else 0.0
     if lag:

@@ -27,7 +27,7 @@ class Reaction:
 
     Attributes:
         lags: (L,) seconds.
-        correlations: (L,) Pearson's r on held-out recordings, mean of valence and arousal.
+        correlations: (L,) Pearson's r on held-out recordings, mean of those of valence and arousal that are annotated.
         lag: the best, in seconds; 0 where it can't be told.
         clear: whether it can.
     """
@@ -52,9 +52,12 @@ def reaction_lag(recordings: Sequence[Recording], labels: Mapping[str, NDArray[n
         None if there are too few recordings or labels.
     """
     lags = np.arange(0, MAX_LAG + LAG_STEP / 2, LAG_STEP)
+    annotated = np.any([~np.isnan(labels[recording.name]).all(axis=0) for recording in recordings], axis=0)
+    if not annotated.any():
+        return None
     halves = [_Sums(), _Sums()]
     for index, recording in enumerate(recordings):
-        halves[index % 2].add(*_samples(recording, labels[recording.name], lags))
+        halves[index % 2].add(*_samples(recording, labels[recording.name][:, annotated], lags))
     if not all(half.count for half in halves):
         return None
     correlations = np.zeros(len(lags))
@@ -64,7 +67,7 @@ def reaction_lag(recordings: Sequence[Recording], labels: Mapping[str, NDArray[n
         xx, xy, yy = held_out.centred()
         products, spread = (weights * xy).sum(axis=0), np.einsum("dl,de,el->l", weights, xx, weights, optimize=True) * yy
         found = products / np.sqrt(np.where(spread > 0, spread, 1))
-        correlations += found.reshape(len(lags), 2).mean(axis=1) / 2
+        correlations += found.reshape(len(lags), -1).mean(axis=1) / 2
     best = int(np.argmax(correlations))
     least = max(MIN_CORRELATION, MIN_DEVIATIONS / np.sqrt(min(half.count for half in halves)))
     clear = bool(correlations[best] >= least and correlations[best] - correlations[0] >= MIN_GAIN)
@@ -101,11 +104,11 @@ class _Sums:
 def _samples(
     recording: Recording, labels: NDArray[np.float64], lags: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Features and validity (n, D) of moments whose labels are known at all lags, and these labels (n, 2 L)."""
+    """Features and validity (n, D) of moments whose labels are known at all lags, and these labels (n, L K)."""
     rate = recording.meta.rate
     shifts = np.round(lags * rate).astype(int)
     moments = np.arange(0, max(recording.num_steps - shifts[-1], 0), max(1, round(rate / SAMPLES_PER_SECOND)))
-    targets = labels[moments[:, None] + shifts].reshape(len(moments), 2 * len(lags))
+    targets = labels[moments[:, None] + shifts].reshape(len(moments), len(lags) * labels.shape[1])
     known = ~np.isnan(targets).any(axis=1)
     moments, targets = moments[known], targets[known]
     valid = recording.valid()

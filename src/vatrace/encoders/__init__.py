@@ -78,6 +78,8 @@ sentence -> (num_words, D). All float32.
 ON_WHISPER = ("ravdess", "whisper")
 """Voice encoders that take Whisper's frames."""
 OWN_FILES = {"ferplus": "face.onnx", "ravdess": "voice.onnx", "minilm": "words.onnx"}
+OWN = ("whisper", *OWN_FILES)
+"""Encoders that need no file of the user's."""
 
 
 @dataclass(frozen=True)
@@ -123,6 +125,12 @@ DEFAULT_ENCODERS = {modality: EncoderSpec(modality, next(iter(names))) for modal
 """The package's own."""
 
 
+def own_encoder(modality: str, version: str) -> EncoderSpec | None:
+    """The encoder of this version, if it is one that needs no file of the user's."""
+    specs = [EncoderSpec(modality, name) for name in ENCODERS[modality] if name in OWN]
+    return next((spec for spec in specs if spec.version == version), None)
+
+
 def parse_encoders(text: str) -> dict[str, EncoderSpec]:
     """Read a choice of encoders such as `face=ir50:res50_ir_0.887.pth,voice=none`.
 
@@ -146,9 +154,8 @@ def parse_encoders(text: str) -> dict[str, EncoderSpec]:
         names = ENCODERS[modality]
         if name not in names:
             raise ValueError(f"{modality} has the encoders {', '.join(names)} and none, not {name!r}")
-        own = name == "whisper" or name in OWN_FILES
-        if own == bool(file):
-            advice = "it has its own weights, give no file" if own else f"name its weights: {modality}={name}:FILE"
+        if (name in OWN) == bool(file):
+            advice = "it has its own weights, give no file" if name in OWN else f"name its weights: {modality}={name}:FILE"
             raise ValueError(f"{part}: {advice}")
         if file and not Path(file).exists():
             raise FileNotFoundError(f"{file}: no such file, for {modality}={name}")

@@ -14,6 +14,7 @@ are predicted again.
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
@@ -31,6 +32,8 @@ from vatrace.report import media_element, summary, write_page
 from vatrace.transcripts import TRANSCRIPT_SUFFIXES
 from vatrace.weights import MissingWeightsError
 from vatrace.writers import read_json, write_json, written_whole
+
+logger = logging.getLogger(__name__)
 
 State = Literal["uploading", "waiting", "running", "done", "failed"]
 
@@ -179,7 +182,10 @@ class Jobs:
                 job.state, job.message = "failed", str(error).replace(str(self._upload(job)), job.name)
             except Exception as error:  # one recording must not stop the others, whatever it is
                 job.state, job.message = "failed", f"{type(error).__name__}: {error} (a fault in vatrace: please report it)"
-            self._finish(job)
+            try:
+                self._finish(job)
+            except OSError as error:  # a full disk, or it has just been removed: the next may do better
+                logger.warning("%s: %s", job.name, error)
 
     def _run(self, job: Job) -> None:
         """Predict, and write everything, the result last."""

@@ -44,8 +44,8 @@ async def serve_live(socket: WebSocket, make_streamer: Callable[[], Streamer]) -
     feed = Feed(streamer)
     try:
         sampling_rate = int((await socket.receive_json())["rate"])
-        receiving = asyncio.create_task(_receive(socket, feed, sampling_rate))
         start = time.monotonic()
+        receiving = asyncio.create_task(_receive(socket, feed, sampling_rate, start))
         while not receiving.done():
             values, pace = feed.poll(time.monotonic() - start)
             if values:
@@ -62,7 +62,7 @@ async def serve_live(socket: WebSocket, make_streamer: Callable[[], Streamer]) -
         await run_in_threadpool(feed.close)
 
 
-async def _receive(socket: WebSocket, feed: Feed, sampling_rate: int) -> None:
+async def _receive(socket: WebSocket, feed: Feed, sampling_rate: int, start: float) -> None:
     resampler = make_resampler()
     while True:
         message = await socket.receive_bytes()
@@ -71,7 +71,7 @@ async def _receive(socket: WebSocket, feed: Feed, sampling_rate: int) -> None:
             (moment,) = struct.unpack("<d", content[:8])
             feed.picture(Image.open(io.BytesIO(content[8:])), moment)  # it is decoded where it is looked at
         elif kind == SOUND and content:  # FFmpeg takes no empty frame
-            feed.sound(resampler(np.frombuffer(content, "<f4"), sampling_rate))
+            feed.sound(resampler(np.frombuffer(content, "<f4"), sampling_rate), time.monotonic() - start)
 
 
 def make_resampler() -> Callable[[np.ndarray, int], np.ndarray]:
