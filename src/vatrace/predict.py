@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 DEFAULT_RATE = 10.0
 MAX_RATE = 100.0
 MIN_SHARE_OF_OTHERS = 0.1
-"""Other people are worth a note when they are on show for this share of the time of the one who is followed."""
+"""Other people count when they are on show for this share of the time of the one who is seen most: else they pass by."""
 
 
 class Model:

@@ -15,7 +15,7 @@ from statistics import median
 from threading import Event, Thread
 from typing import IO, TYPE_CHECKING, Any
 
-from vatrace.cli.terminal import add_whisper_option, make_folder, refuse_existing, warn
+from vatrace.cli.terminal import add_whisper_option, make_folder, positive, refuse_existing, warn
 from vatrace.media import SAMPLING_RATE, MediaError, probe
 from vatrace.prediction import MODALITIES
 from vatrace.timeline import TOLERANCE
@@ -57,22 +57,12 @@ def add_parsers(commands: Any) -> None:
     live.add_argument(
         "--microphone", metavar="NAME", help="name, a file, or none (default: the default one, or that of the file)"
     )
-    live.add_argument("--seconds", type=_seconds, metavar="S", help="stop after so long")
+    live.add_argument("--seconds", type=positive, metavar="S", help="stop after so long")
     live.add_argument("--out", type=Path, metavar="FILE", help="a CSV file for the values")
     live.add_argument("--overwrite", action="store_true", help="replace the file if it is there already")
     live.add_argument("--model", type=Path, metavar="PATH", help="a streaming fusion model in ONNX (default: the package's)")
     add_whisper_option(live)
     live.set_defaults(run=run_live)
-
-
-def _seconds(text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = 0.0
-    if not seconds > 0:
-        raise argparse.ArgumentTypeError(f"a number above 0, not {text!r}")
-    return seconds
 
 
 def run_live(args: argparse.Namespace) -> int:

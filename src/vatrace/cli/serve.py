@@ -14,7 +14,7 @@ from pathlib import Path
 from threading import Timer
 from typing import Any
 
-from vatrace.cli.terminal import add_model_options, complain, make_folder
+from vatrace.cli.terminal import add_model_options, complain, make_folder, positive
 from vatrace.extras import missing
 from vatrace.predict import load_model
 from vatrace.weights import MissingWeightsError, find_whisper
@@ -44,7 +44,7 @@ def add_parsers(commands: Any) -> None:
         "--folder", type=Path, default=default_folder(), metavar="DIR", help="where results are kept (default: %(default)s)"
     )
     serve.add_argument(
-        "--max-upload", type=_gigabytes, default=4.0, metavar="GB", help="largest recording (default: %(default)g)"
+        "--max-upload", type=positive, default=4.0, metavar="GB", help="largest recording (default: %(default)g)"
     )
     serve.add_argument("--no-browser", action="store_true", help="don't open the page")
     add_model_options(serve)
@@ -54,16 +54,6 @@ def add_parsers(commands: Any) -> None:
 def default_folder() -> Path:
     """Where programs of this user keep data."""
     return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "vatrace"
-
-
-def _gigabytes(text: str) -> float:
-    try:
-        size = float(text)
-    except ValueError:
-        size = 0.0
-    if not size > 0:
-        raise argparse.ArgumentTypeError(f"a number of gigabytes above 0, not {text!r}")
-    return size
 
 
 def run_serve(args: argparse.Namespace) -> int:

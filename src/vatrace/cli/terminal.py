@@ -16,6 +16,17 @@ if TYPE_CHECKING:
     from vatrace.perceive import Progress
 
 
+def positive(text: str) -> float:
+    """An option's number above 0, as argparse takes types."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if not 0 < number < float("inf"):
+        raise argparse.ArgumentTypeError(f"a number above 0, not {text!r}")
+    return number
+
+
 def refuse_existing(paths: Iterable[Path], overwrite: bool) -> None:
     """Raise FileExistsError if a result is there already and may not be replaced."""
     existing = [path for path in paths if path.exists()]

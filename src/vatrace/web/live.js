@@ -77,7 +77,8 @@ async function start() {
 
 function begin() { // the server is ready: second 0 is now
   const { stream, context, socket } = session;
-  socket.send(JSON.stringify({ rate: context.sampleRate }));
+  const absent = [!stream.getVideoTracks().length && "face", !stream.getAudioTracks().length && "voice"].filter(Boolean);
+  socket.send(JSON.stringify({ rate: context.sampleRate, absent }));
   session.began = performance.now();
   if (stream.getAudioTracks().length) {
     const tap = new AudioWorkletNode(context, "tap", { numberOfInputs: 1, numberOfOutputs: 0 });

@@ -1,8 +1,8 @@
 """Camera and microphone of the browser, over a web socket, to a `Streamer` and back.
 
-From the browser: first `{"rate": 48000}`, the sampling rate of its sound, at second 0; then bytes, of which the first is 1 for
-a picture (its time as a little-endian float64, then JPEG) and 2 for sound (little-endian float32 mono). Back: JSON with values,
-pace and words.
+From the browser: first `{"rate": 48000, "absent": []}`, the sampling rate of its sound, and "face" or "voice" where it has no
+camera or microphone, at second 0; then bytes, of which the first is 1 for a picture (its time as a little-endian float64, then
+JPEG) and 2 for sound (little-endian float32 mono). Back: JSON with values, pace and words.
 """
 
 from __future__ import annotations
@@ -43,7 +43,10 @@ async def serve_live(socket: WebSocket, make_streamer: Callable[[], Streamer]) -
     await socket.send_json({"ready": True})
     feed = Feed(streamer)
     try:
-        sampling_rate = int((await socket.receive_json())["rate"])
+        hello = await socket.receive_json()
+        sampling_rate = int(hello["rate"])
+        for modality in hello.get("absent", []):
+            feed.end(modality)
         start = time.monotonic()
         receiving = asyncio.create_task(_receive(socket, feed, sampling_rate, start))
         while not receiving.done():
