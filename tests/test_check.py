@@ -180,6 +180,7 @@ def test_what_is_wrong_with_a_folder_is_said(tmp_path: Path) -> None:
         ("", "warning", "no recording is in dev"),
     ]:
         assert says(findings, recording, part, severity), (part, said(findings, recording))
+    assert not any("rows are not annotated" in what for what in said(findings, "d"))  # the one dimension that is has no gap
 
 
 def test_features_alone_need_no_annotations(tmp_path: Path) -> None:

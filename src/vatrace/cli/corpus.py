@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -241,5 +242,5 @@ def _say_labelling(labelling: Labelling, lag: float | None) -> None:
     if labelling.agreement is not None:
         agreed = labelling.agreement
         lags = ", ".join(f"{named[name]} {lag:.2f} s" for name, lag in sorted(labelling.lags.items()))
-        others = ", ".join(f"{name} {value:.2f}" for name, value in agreed.others.items())
+        others = ", ".join(f"{name} {value:.2f}" for name, value in agreed.others.items() if not math.isnan(value))
         print(f"{agreed.num_annotators} annotators; lags taken out: {lags}; CCC of each with the others: {others}")

@@ -337,10 +337,10 @@ def _folder_labels(corpus: Corpus, source: Source, media: _Media | None) -> Note
 def _values(values: NDArray[np.float64]) -> Notes:
     """What is noticed of the values (N, 2) of one annotator."""
     missing = np.isnan(values)
-    share = missing.any(axis=1).mean() if len(values) else 1.0
     if missing.all():
         yield "warning", "not one value is annotated"
         return
+    share = missing[:, ~missing.all(axis=0)].any(axis=1).mean()
     if share > 0:
         yield "warning" if share > MOST_MISSING else "info", f"{share:.1%} of the rows are not annotated"
     for name, column in zip(("valence", "arousal"), values.T, strict=True):
