@@ -242,8 +242,12 @@ def test_what_is_not_annotated_is_said_with_what_to_do(config: RunConfig, tmp_pa
         store.write_labels(recording.name, recording.labels() * [1, np.nan])
     separate = replace(config, train=replace(config.train, separate=True))
     for wrong, unsaid in ((config, "valence and arousal"), (separate, "arousal")):
-        with pytest.raises(RunError, match=rf'nothing in train is annotated in {unsaid}: .* outputs = \["valence"\]'):
+        with pytest.raises(RunError, match=rf'nothing in train is annotated in {unsaid} at once: .* outputs = \["valence"\]'):
             train_run(wrong, store, tmp_path / "r")
+    for index, recording in enumerate([*store.split("train"), *store.split("dev")]):
+        store.write_labels(recording.name, np.where([index % 2 == 0, index % 2 == 1], recording.labels()[:, :1], np.nan))
+    with pytest.raises(RunError, match=r"valence and arousal at once: the config should say separate = true in \[train\]"):
+        train_run(config, store, tmp_path / "r")
     run = train_run(replace(config, model=replace(config.model, outputs=("valence",))), store, tmp_path / "r")
     assert run is not None and len(run.members) == 1
 

@@ -154,9 +154,8 @@ def _what_is_missing(split: str, outputs: Sequence[Output], recordings: Sequence
     """Why a split has nothing for these outputs, and what to do."""
     others = [name for name in OUTPUTS if any(_num_labelled(recording, [name]) for recording in recordings)]
     if others:
-        return (
-            f"nothing in {split} is annotated in {' and '.join(outputs)}: the config should say outputs = {json.dumps(others)}"
-        )
+        advice = "separate = true in [train]" if set(outputs) <= set(others) else f"outputs = {json.dumps(others)} in [model]"
+        return f"nothing in {split} is annotated in {' and '.join(outputs)} at once: the config should say {advice}"
     return f"no recording with labels in {split}: name the splits in splits.csv and extract again, or use --folds"
 
 
