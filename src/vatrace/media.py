@@ -97,7 +97,9 @@ def _open(path: Path) -> Any:
     if size == 0:
         raise MediaError(f"{path}: the file is empty")
     try:
-        container = av.open(f"file:{path}", metadata_errors="replace")  # a colon in a name is no protocol
+        # "file:": a colon in a name is no protocol. PyAV before 19 raises on metadata that isn't UTF-8 unless told otherwise
+        options = {} if int(av.__version__.split(".")[0]) >= 19 else {"metadata_errors": "replace"}
+        container = av.open(f"file:{path}", **options)
     except (av.FFmpegError, OSError, ValueError) as error:
         raise MediaError(f"{path}: not a video, sound or picture that can be read ({reason(error)})") from error
     if container.format.name == "tty":  # FFmpeg would show a text file as a film of a terminal
