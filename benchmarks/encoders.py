@@ -17,9 +17,9 @@ from PIL import Image
 from vatrace.encoders.face import FaceEncoder
 from vatrace.encoders.voice import VoiceEncoder
 from vatrace.encoders.words import WordEncoder
-from vatrace.landmarker import Landmarker, Roi
-from vatrace.media import SAMPLING_RATE
-from vatrace.speech import Listener
+from vatrace.features.landmarker import Landmarker, Roi
+from vatrace.features.speech import Listener
+from vatrace.media.reading import SAMPLING_RATE
 from vatrace.weights import find_whisper
 
 NUM_CALLS = 100

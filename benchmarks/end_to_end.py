@@ -24,14 +24,14 @@ import numpy as np
 from PIL import Image
 
 from vatrace import load_model
-from vatrace.demo import FACE, SPEECH, packaged_file
 from vatrace.encoders.face import FaceEncoder
 from vatrace.encoders.words import WordEncoder, words_on_grid
-from vatrace.faces import FaceTracker
-from vatrace.landmarker import Landmarker
-from vatrace.media import SAMPLING_RATE, AudioReader, VideoReader
-from vatrace.speech import BLOCK_DUR, Listener
-from vatrace.spool import Spool
+from vatrace.features.faces import FaceTracker
+from vatrace.features.landmarker import Landmarker
+from vatrace.features.speech import BLOCK_DUR, Listener
+from vatrace.features.spool import Spool
+from vatrace.media.demo import FACE, SPEECH, packaged_file
+from vatrace.media.reading import SAMPLING_RATE, AudioReader, VideoReader
 from vatrace.weights import find_whisper
 
 DURATION, FRAME_RATE, SIZE = 60, 25, (640, 360)

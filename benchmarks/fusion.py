@@ -29,9 +29,9 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import weight_norm
 from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
-from vatrace.losses import ccc_loss
 from vatrace.models.affect import AffectModel, ModelConfig
 from vatrace.models.fusions import FUSIONS
+from vatrace.models.losses import ccc_loss
 
 FEATURE_DIMS = {"face": 512, "voice": 128, "words": 768}
 WIDTHS = {"face": 256, "voice": 128, "words": 128}

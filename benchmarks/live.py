@@ -17,10 +17,10 @@ from threading import Event, Thread
 
 import numpy as np
 
-from vatrace.capture import pictures, sound
-from vatrace.demo import make_demo
-from vatrace.live import Feed
-from vatrace.stream import RATE, Streamer
+from vatrace.inference.feed import Feed
+from vatrace.inference.streamer import RATE, Streamer
+from vatrace.media.demo import make_demo
+from vatrace.media.devices import pictures, sound
 
 
 def play(video: Path, seconds: float, feed: Feed) -> tuple[list[float], list[str]]:

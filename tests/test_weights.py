@@ -6,7 +6,7 @@ import pytest
 
 from vatrace.weights import package_file
 
-RECIPES = Path(__file__).parents[1] / "runs" / "README.md"
+RECIPES = Path(__file__).parents[1] / "recipes" / "README.md"
 LISTED = dict(re.findall(r"\| `(\w+\.(?:onnx|json))` \| `([0-9a-f]{64})` \|", RECIPES.read_text(encoding="utf-8")))
 
 

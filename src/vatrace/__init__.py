@@ -6,8 +6,8 @@ import os
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
 
-from vatrace.predict import Model, load_model, predict
-from vatrace.prediction import Prediction
+from vatrace.inference.model import Model, load_model, predict
+from vatrace.inference.prediction import Prediction
 
 __version__ = "0.1.0"
 __all__ = ["Model", "Prediction", "load_model", "predict"]

@@ -25,18 +25,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vatrace.corpora.corpus import SPLITS, Split
-from vatrace.prediction import MODALITIES
-from vatrace.transcripts import Word
-from vatrace.writers import written_whole
+from vatrace.errors import StoreError
+from vatrace.files import write_json, written_whole
+from vatrace.media.transcripts import Word
+from vatrace.names import MODALITIES, SPLITS, Split
 
 FORMAT = 1
 CHUNK = 4096
 """Steps that are written at once."""
-
-
-class StoreError(ValueError):
-    """A store can't be used as it is; the message names it and what to do."""
 
 
 @dataclass(frozen=True)
@@ -217,7 +213,7 @@ class Store:
         if path.exists() and (not path.is_dir() or any(path.iterdir())):
             raise StoreError(f"{path}: already there, and not a store: give another --store")
         path.mkdir(parents=True, exist_ok=True)
-        _write_json(path / "store.json", {"format": FORMAT, **asdict(schema)})
+        write_json(path / "store.json", {"format": FORMAT, **asdict(schema)})
         return cls(path)
 
     @property
@@ -282,7 +278,7 @@ class Store:
                     stop = min(start + CHUNK, steps)
                     pictures[start:stop] = crops(start, stop)
             content = asdict(meta) | {"words": [[word.text, word.start, word.end] for word in meta.words]}
-            _write_json(temporary / "meta.json", content)
+            write_json(temporary / "meta.json", content)
             self.remove_labels(meta.name)  # they are of the features before
             shutil.rmtree(folder, ignore_errors=True)
             temporary.rename(folder)
@@ -307,7 +303,7 @@ class Store:
     def write_corpus(self, members: Mapping[str, Membership], facts: Mapping[str, Any]) -> None:
         """Write the splits and subjects of all recordings, and facts about the labels (see `corpus_facts`)."""
         recordings = {name: asdict(member) for name, member in members.items()}
-        _write_json(self.path / "corpus.json", {**facts, "recordings": recordings})
+        write_json(self.path / "corpus.json", {**facts, "recordings": recordings})
 
     @property
     def corpus_facts(self) -> dict[str, Any]:
@@ -378,8 +374,3 @@ def _versions(schema: Schema) -> dict[str, str]:
 
 def _new_array(path: Path, dtype: type, shape: tuple[int, ...]) -> NDArray[Any]:
     return np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=shape)
-
-
-def _write_json(path: Path, content: Mapping[str, Any]) -> None:
-    with written_whole(path) as temporary:
-        temporary.write_text(json.dumps(content, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")

@@ -10,8 +10,11 @@ from collections.abc import Sequence
 from io import TextIOWrapper
 
 from vatrace import __version__
-from vatrace.cli import corpus, live, predict, serve, training
+from vatrace.cli import extract as corpus
+from vatrace.cli import live, predict, serve
+from vatrace.cli import train as training
 from vatrace.cli.terminal import complain
+from vatrace.errors import VatraceError
 
 INTERRUPTED = 130
 
@@ -67,7 +70,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     except BrokenPipeError:  # whoever read the output has gone, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         status = 1
-    except (ImportError, ValueError, OSError, FloatingPointError, MemoryError) as error:
+    except (VatraceError, OSError) as error:
         complain(error)
         status = 1
     except KeyboardInterrupt:

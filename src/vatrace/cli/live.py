@@ -16,13 +16,14 @@ from threading import Event, Thread
 from typing import IO, TYPE_CHECKING, Any
 
 from vatrace.cli.terminal import add_whisper_option, make_folder, positive, refuse_existing, warn
-from vatrace.media import SAMPLING_RATE, MediaError, probe
-from vatrace.prediction import MODALITIES
+from vatrace.errors import MediaError, UsageError
+from vatrace.media.reading import SAMPLING_RATE, probe
+from vatrace.names import MODALITIES
 from vatrace.timeline import TOLERANCE
 
 if TYPE_CHECKING:
-    from vatrace.live import Feed, Pace
-    from vatrace.stream import Value
+    from vatrace.inference.feed import Feed, Pace
+    from vatrace.inference.streamer import Value
 
 EPILOG = """examples:
   vatrace live                                  camera 0 and the default microphone, until ctrl-C
@@ -67,15 +68,15 @@ def add_parsers(commands: Any) -> None:
 
 def run_live(args: argparse.Namespace) -> int:
     """The live command."""
-    from vatrace.capture import is_file
-    from vatrace.live import MOST_LATE, Feed
-    from vatrace.stream import Streamer
+    from vatrace.inference.feed import MOST_LATE, Feed
+    from vatrace.inference.streamer import Streamer
+    from vatrace.media.devices import is_file
 
     microphone = args.microphone or DEFAULT_MICROPHONE
     if not args.microphone and is_file(args.camera):
         microphone = args.camera if probe(Path(args.camera)).has_audio else "none"
     if args.camera == microphone == "none":
-        raise ValueError("neither camera nor microphone: nothing to follow")
+        raise UsageError("neither camera nor microphone: nothing to follow")
     if args.out is not None:
         refuse_existing([args.out], args.overwrite)
         make_folder(args.out.parent)
@@ -162,8 +163,8 @@ class Capture:
 
 @contextmanager
 def _captured(feed: Feed, camera: str, microphone: str, start: float) -> Iterator[Capture]:
-    from vatrace.capture import is_file, pictures, sound
-    from vatrace.stream import RATE
+    from vatrace.inference.streamer import RATE
+    from vatrace.media.devices import is_file, pictures, sound
 
     capture, stop = Capture(), Event()
     ends = [0.0, 0.0]

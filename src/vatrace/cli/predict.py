@@ -13,17 +13,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vatrace.cli.terminal import add_model_options, complain, make_folder, progress_bars, refuse_existing, warn
-from vatrace.media import SOUND_SUFFIXES, VIDEO_SUFFIXES, MediaError, reason
-from vatrace.predict import DEFAULT_RATE, MAX_RATE, load_model
-from vatrace.prediction import MODALITIES
-from vatrace.transcripts import TRANSCRIPT_SUFFIXES
-from vatrace.weights import MissingWeightsError, find_whisper
-from vatrace.writers import FORMATS, check_formats, summary_row, write_summary, written_whole
+from vatrace.errors import MediaError, MissingWeightsError, UsageError, VatraceError, reason
+from vatrace.files import written_whole
+from vatrace.inference.model import DEFAULT_RATE, MAX_RATE, load_model
+from vatrace.media.reading import SOUND_SUFFIXES, VIDEO_SUFFIXES
+from vatrace.media.transcripts import TRANSCRIPT_SUFFIXES
+from vatrace.names import MODALITIES
+from vatrace.output.writers import FORMATS, check_formats, summary_row, write_summary
+from vatrace.weights import find_whisper
 
 if TYPE_CHECKING:
-    from vatrace.perceive import Progress
-    from vatrace.predict import Model
-    from vatrace.prediction import Prediction
+    from vatrace.features.perceiver import Progress
+    from vatrace.inference.model import Model
+    from vatrace.inference.prediction import Prediction
 
 PREDICT_EPILOG = """examples:
   vatrace predict talk.mp4
@@ -190,7 +192,7 @@ def run_predict(args: argparse.Namespace) -> int:
     make_folder(args.out)
     if args.summary is not None:
         if args.summary.resolve() in {path.resolve() for path in chain(recordings, *(paths.values() for paths in results))}:
-            raise ValueError(f"{args.summary}: is a recording, or the result of one: give the summary another name")
+            raise UsageError(f"{args.summary}: is a recording, or the result of one: give the summary another name")
         refuse_existing([args.summary], args.overwrite)
         make_folder(args.summary.parent)
     model = _load(args)
@@ -225,7 +227,7 @@ def _transcripts(given: Path | None, recordings: Sequence[Path]) -> list[Path | 
     if given is None or (len(recordings) == 1 and not given.is_dir()):
         return [given] * len(recordings)
     if not given.is_dir():
-        raise ValueError(f"{given}: is one transcript for {len(recordings)} recordings; name a folder of them")
+        raise UsageError(f"{given}: is one transcript for {len(recordings)} recordings; name a folder of them")
     known: dict[str, list[Path]] = defaultdict(list)
     for path in sorted(given.iterdir()):
         if path.suffix.lower() in TRANSCRIPT_SUFFIXES and not path.name.startswith("."):
@@ -233,15 +235,15 @@ def _transcripts(given: Path | None, recordings: Sequence[Path]) -> list[Path | 
     stems = Counter(recording.stem for recording in recordings)
     for stem in stems:
         if len(known[stem]) > 1:
-            raise ValueError(
+            raise UsageError(
                 f"{given}: both {' and '.join(path.name for path in known[stem])} are called like {stem}: keep one"
             )
         if known[stem] and stems[stem] > 1:
-            raise ValueError(f"{known[stem][0]}: {stems[stem]} recordings are called {stem}: predict them one by one")
+            raise UsageError(f"{known[stem][0]}: {stems[stem]} recordings are called {stem}: predict them one by one")
     found = [known[recording.stem][0] if known[recording.stem] else None for recording in recordings]
     absent = [recording.name for recording, path in zip(recordings, found, strict=True) if path is None]
     if len(absent) == len(found):
-        raise ValueError(f"{given}: no transcript in it is called like a recording, such as {recordings[0].stem}.srt")
+        raise UsageError(f"{given}: no transcript in it is called like a recording, such as {recordings[0].stem}.srt")
     if absent:
         more = f" and {len(absent) - 5} more" if len(absent) > 5 else ""
         warn(f"{given}: no transcript of {', '.join(absent[:5])}{more}: speech recognition is used where there is sound")
@@ -256,7 +258,7 @@ def _row(
         return summary_row(_process(recording, transcript, targets, args, model))
     except (MissingWeightsError, BrokenPipeError):
         raise  # the others would fail alike
-    except (MediaError, OSError, ValueError) as error:
+    except (VatraceError, OSError) as error:
         failure = str(error)
     except Exception as error:  # one recording must not stop the others, whatever it is
         failure = f"{recording}: {type(error).__name__}: {error} (a fault in vatrace: please report it)"
@@ -288,8 +290,8 @@ def _process(
 
 def _write(prediction: Prediction, targets: dict[str, Path], explain: bool, progress: Progress | None) -> None:
     """Write the results; the tables say what the values rest on only if they are to `explain`, the page always."""
-    from vatrace.overlay import write_overlay
-    from vatrace.report import embedded, write_page, write_picture
+    from vatrace.output.overlay import write_overlay
+    from vatrace.output.report import embedded, write_page, write_picture
 
     report = progress or (lambda stage, share: None)
     tabulated = prediction if explain else replace(prediction, explanation=None)
@@ -311,7 +313,7 @@ def _write(prediction: Prediction, targets: dict[str, Path], explain: bool, prog
 
 
 def _say(prediction: Prediction, targets: dict[str, Path]) -> None:
-    from vatrace.report import summary
+    from vatrace.output.report import summary
 
     print(f"{prediction.source.name}: {summary(prediction)} -> {', '.join(map(str, targets.values()))}", flush=True)
     for note in prediction.notes:
@@ -320,7 +322,7 @@ def _say(prediction: Prediction, targets: dict[str, Path]) -> None:
 
 def run_demo(args: argparse.Namespace) -> int:
     """The demo command."""
-    from vatrace.demo import make_demo
+    from vatrace.media.demo import make_demo
 
     targets = {kind: args.out / f"demo.{kind}" for kind in ("csv", "png", "html")}
     video = args.out / "demo.mp4"

@@ -15,9 +15,9 @@ from threading import Timer
 from typing import Any
 
 from vatrace.cli.terminal import add_model_options, complain, make_folder, positive
-from vatrace.extras import missing
-from vatrace.predict import load_model
-from vatrace.weights import MissingWeightsError, find_whisper
+from vatrace.errors import MissingWeightsError, missing
+from vatrace.inference.model import load_model
+from vatrace.weights import find_whisper
 
 HOST = "127.0.0.1"
 EPILOG = """examples:
@@ -64,7 +64,7 @@ def run_serve(args: argparse.Namespace) -> int:
     import uvicorn
     from filelock import FileLock, Timeout
 
-    from vatrace.stream import Streamer
+    from vatrace.inference.streamer import Streamer
     from vatrace.web.jobs import Jobs
     from vatrace.web.server import make_app
 

@@ -10,10 +10,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vatrace.media import reason
+from vatrace.errors import reason
 
 if TYPE_CHECKING:
-    from vatrace.perceive import Progress
+    from vatrace.features.perceiver import Progress
 
 
 def positive(text: str) -> float:

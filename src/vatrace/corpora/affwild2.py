@@ -22,10 +22,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from vatrace.corpora.corpus import Annotation, Corpus, CorpusError, Source, Split
+from vatrace.corpora.corpus import Annotation, Corpus, Source
 from vatrace.corpora.tables import read_table
-from vatrace.media import VIDEO_SUFFIXES, reason
-from vatrace.prediction import Side
+from vatrace.errors import CorpusError, reason
+from vatrace.media.reading import VIDEO_SUFFIXES
+from vatrace.names import Side, Split
 
 NOT_ANNOTATED = -5.0
 SPLIT_FOLDERS: dict[str, Split] = {

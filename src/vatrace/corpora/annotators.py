@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from vatrace.corpora.corpus import Annotation
 from vatrace.metrics import concordance_cc
+from vatrace.names import DIMENSIONS
 from vatrace.timeline import num_steps
 
 MAX_GAP = 1.0
@@ -25,7 +26,6 @@ MIN_CORRELATION, MIN_GAIN = 0.3, 0.02
 """An annotator whose best correlation with the others is below this, or no better than without a lag, has no lag to tell."""
 INDEPENDENT_DUR = 3.0
 """Seconds after which a trace says something new, for judging what chance alone would give."""
-DIMENSIONS = ("valence", "arousal")
 
 Merge = Literal["mean", "ewe"]
 """The plain mean, or the evaluator weighted estimator."""
@@ -60,7 +60,7 @@ def on_grid(annotation: Annotation, rate: float, steps: int) -> NDArray[np.float
     Returns:
         (T, 2), NaN where nothing is annotated.
     """
-    from vatrace.media import CLOCK_TOLERANCE
+    from vatrace.media.reading import CLOCK_TOLERANCE
 
     grid = np.full((steps, 2), np.nan)
     index = np.floor((annotation.times + CLOCK_TOLERANCE) * rate).astype(int)

@@ -16,11 +16,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from vatrace.corpora import affwild2, folder
-from vatrace.corpora.corpus import Corpus, CorpusError, Source, Split
+from vatrace.corpora.corpus import MISMATCH, Corpus, Source, see_that_it_ends
 from vatrace.corpora.tables import read_table
-from vatrace.corpora.timebase import MISMATCH, see_that_it_ends
-from vatrace.cropped import numbered_pictures
-from vatrace.media import MediaError, frame_times, probe, sound_span
+from vatrace.errors import CorpusError, MediaError
+from vatrace.features.crops import numbered_pictures
+from vatrace.media.reading import frame_times, probe, sound_span
+from vatrace.names import Split
 
 Severity = Literal["error", "warning", "info"]
 SEVERITIES: tuple[Severity, ...] = ("error", "warning", "info")

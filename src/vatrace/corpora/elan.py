@@ -12,12 +12,11 @@ from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
-from vatrace.corpora.corpus import CorpusError
-from vatrace.extras import missing
+from vatrace.errors import CorpusError, missing
+from vatrace.names import DIMENSIONS
 
 STEP_MS = 100
 """Milliseconds between the rows that are made of annotations."""
-TIERS = ("valence", "arousal")
 
 
 def see_that_it_can_be_read(path: Path) -> None:
@@ -39,13 +38,13 @@ def read_elan(path: Path) -> Iterator[tuple[str, list[str]]]:
     except Exception as error:  # pympi raises just that
         raise CorpusError(f"{path}: not an ELAN document that can be read ({error})") from error
     tiers = {name.strip().lower(): name for name in document.get_tier_names()}
-    absent = [name for name in TIERS if name not in tiers]
+    absent = [name for name in DIMENSIONS if name not in tiers]
     if absent:
         found = ", ".join(document.get_tier_names()) or "none"
-        raise CorpusError(f"{path}: no tier {absent[0]!r} (needed: {', '.join(TIERS)}; found: {found})")
-    spans = {name: sorted(document.get_annotation_data_for_tier(tiers[name])) for name in TIERS}
+        raise CorpusError(f"{path}: no tier {absent[0]!r} (needed: {', '.join(DIMENSIONS)}; found: {found})")
+    spans = {name: sorted(document.get_annotation_data_for_tier(tiers[name])) for name in DIMENSIONS}
     ends = [end for tier in spans.values() for _, end, *_ in tier]
-    cells: dict[str, dict[int, str]] = {name: {} for name in TIERS}
+    cells: dict[str, dict[int, str]] = {name: {} for name in DIMENSIONS}
     for name, tier in spans.items():
         for start, end, text, *_ in tier:
             first = -(-start // STEP_MS)
@@ -53,4 +52,4 @@ def read_elan(path: Path) -> Iterator[tuple[str, list[str]]]:
                 cells[name][step] = text.strip()
     for step in range(max(ends, default=0) // STEP_MS + 1):
         time = step * STEP_MS / 1000
-        yield f"{time:g} s", [f"{time}", *(cells[name].get(step, "") for name in TIERS)]
+        yield f"{time:g} s", [f"{time}", *(cells[name].get(step, "") for name in DIMENSIONS)]

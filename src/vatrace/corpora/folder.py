@@ -24,11 +24,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from vatrace.corpora.corpus import Annotation, Corpus, CorpusError, Source, Split
+from vatrace.corpora.corpus import Annotation, Corpus, Source
 from vatrace.corpora.elan import read_elan, see_that_it_can_be_read
 from vatrace.corpora.tables import number, read_table
-from vatrace.media import SOUND_SUFFIXES, VIDEO_SUFFIXES, reason
-from vatrace.transcripts import TRANSCRIPT_SUFFIXES
+from vatrace.errors import CorpusError, reason
+from vatrace.media.reading import SOUND_SUFFIXES, VIDEO_SUFFIXES
+from vatrace.media.transcripts import TRANSCRIPT_SUFFIXES
+from vatrace.names import Split
 
 SPLIT_NAMES: dict[str, Split] = {
     "train": "train",

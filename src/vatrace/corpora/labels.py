@@ -8,19 +8,10 @@ from dataclasses import asdict, dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from vatrace.corpora.annotators import (
-    Agreement,
-    Merge,
-    agreement,
-    ewe_weights,
-    merged,
-    on_grid,
-    relative_lags,
-    shifted,
-)
-from vatrace.corpora.corpus import Annotation, Corpus, CorpusError
-from vatrace.corpora.reaction import Reaction, reaction_lag
-from vatrace.corpora.timebase import see_that_it_ends
+from vatrace.corpora.annotators import Agreement, Merge, agreement, ewe_weights, merged, on_grid, relative_lags, shifted
+from vatrace.corpora.corpus import Annotation, Corpus, see_that_it_ends
+from vatrace.corpora.lag import Reaction, reaction_lag
+from vatrace.errors import CorpusError
 from vatrace.store import Membership, Recording, Store
 
 

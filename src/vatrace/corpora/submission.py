@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vatrace.corpora.affwild2 import Listing
+from vatrace.errors import StoreError
+from vatrace.files import written_whole
 from vatrace.store import Recording
 from vatrace.timeline import resample
-from vatrace.writers import written_whole
 
 HEADER = "image_location,valence,arousal"
 
@@ -41,15 +42,15 @@ def write_submission(
     names = list(by_name) if listing is None else list(listing.names)
     missing = [name for name in names if name not in by_name]
     if missing:
-        raise ValueError(f"{', '.join(missing[:5])}: listed, but not in the test split of the store")
+        raise StoreError(f"{', '.join(missing[:5])}: listed, but not in the test split of the store")
     notes = []
     values: dict[str, NDArray[np.float64]] = {}
     for name in names:
         times = by_name[name].frame_times
         if not len(times):
-            raise ValueError(f"{name}: has no frames, it is sound alone")
+            raise StoreError(f"{name}: has no frames, it is sound alone")
         if np.isnan(predictions[name]).any():
-            raise ValueError(f"{name}: valence or arousal is not predicted, and a submission needs both; train a run with both")
+            raise StoreError(f"{name}: valence or arousal is not predicted, and a submission needs both; train a run with both")
         traces = [resample(predictions[name][:, column], by_name[name].meta.rate, times) for column in range(2)]
         values[name] = np.clip(np.stack(traces, axis=1), -1, 1)
     if listing is None or not len(listing.picture):
@@ -58,7 +59,7 @@ def write_submission(
         rows = list(dict.fromkeys((listing.names[i], int(k)) for i, k in zip(listing.recording, listing.picture, strict=True)))
     below = [name for name, number in rows if number < 1]
     if below:
-        raise ValueError(f"{below[0]}: frames are counted from 1, but the list has {below[0]}/00000.jpg")
+        raise StoreError(f"{below[0]}: frames are counted from 1, but the list has {below[0]}/00000.jpg")
     beyond: dict[str, int] = {}
     with written_whole(path) as temporary, temporary.open("w", encoding="utf-8") as file:
         file.write(HEADER + "\n")

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vatrace.corpora.corpus import CorpusError
-from vatrace.media import reason
+from vatrace.errors import CorpusError, reason
 
 DELIMITERS = (",", ";", "\t")
 UNKNOWN = frozenset({"", "nan", "na", "n/a", "null"})

@@ -10,7 +10,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from vatrace.prediction import MODALITIES
+from vatrace.errors import UsageError
+from vatrace.names import MODALITIES
 from vatrace.weights import WHISPER_SHA256, package_file
 
 DIMS = {"ferplus": 128, "ravdess": 128, "whisper": 384, "minilm": 384, "ir50": 512, "vggish": 128}
@@ -147,20 +148,20 @@ def parse_encoders(text: str) -> dict[str, EncoderSpec]:
         modality, _, choice = part.partition("=")
         name, _, file = choice.partition(":")
         if modality not in ENCODERS or not name:
-            raise ValueError(f"encoders are given as face=NAME, voice=NAME:FILE and the like, not {part!r}")
+            raise UsageError(f"encoders are given as face=NAME, voice=NAME:FILE and the like, not {part!r}")
         if name == "none":
             chosen[modality] = None
             continue
         names = ENCODERS[modality]
         if name not in names:
-            raise ValueError(f"{modality} has the encoders {', '.join(names)} and none, not {name!r}")
+            raise UsageError(f"{modality} has the encoders {', '.join(names)} and none, not {name!r}")
         if (name in OWN) == bool(file):
             advice = "it has its own weights, give no file" if name in OWN else f"name its weights: {modality}={name}:FILE"
-            raise ValueError(f"{part}: {advice}")
+            raise UsageError(f"{part}: {advice}")
         if file and not Path(file).exists():
             raise FileNotFoundError(f"{file}: no such file, for {modality}={name}")
         chosen[modality] = EncoderSpec(modality, name, Path(file).absolute() if file else None)
     left = {modality: spec for modality in MODALITIES if (spec := chosen[modality]) is not None}
     if not left:
-        raise ValueError("no encoder is left: keep at least one of face, voice and words")
+        raise UsageError("no encoder is left: keep at least one of face, voice and words")
     return left

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from vatrace.extras import missing
+from vatrace.errors import CheckpointError, missing
 
 MAX_TOKENS = 512
 NUM_LAYERS = 4
@@ -24,7 +24,7 @@ class BertEncoder:
 
     Raises:
         ImportError: if transformers is not installed.
-        ValueError: if the folder can't be read.
+        CheckpointError: if the folder can't be read.
     """
 
     def __init__(self, folder: Path, threads: int = 1) -> None:
@@ -38,7 +38,9 @@ class BertEncoder:
             self._tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, use_fast=True)
             self._network = AutoModel.from_pretrained(folder, local_files_only=True).eval()
         except (OSError, ValueError, KeyError) as error:
-            raise ValueError(f"{folder}: not a BERT folder (config.json, model.safetensors, vocab.txt): {error}") from error
+            raise CheckpointError(
+                f"{folder}: not a BERT folder (config.json, model.safetensors, vocab.txt): {error}"
+            ) from error
 
     def __call__(self, words: Sequence[str]) -> NDArray[np.float32]:
         """The words of one sentence to (num_words, dim).

@@ -1,4 +1,4 @@
-"""The expression network on ONNX Runtime (`runs/face.py` trains it on FER+)."""
+"""The expression network on ONNX Runtime (`recipes/face.py` trains it on FER+)."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from vatrace.encoders.state_dict import read_state_dict
 
 if TYPE_CHECKING:
-    from vatrace.models.ir_resnet import IRResNet50
+    from vatrace.encoders.networks.ir_resnet import IRResNet50
 
 BATCH = 64
 
@@ -20,9 +20,9 @@ def load_ir50(path: Path) -> IRResNet50:
     """Load weights such as `res50_ir_0.887.pth` (MS-Celeb-1M, then FER+); a classifier on top of them is left out.
 
     Raises:
-        ValueError: if the file holds other weights; the message names the first that are wrong.
+        CheckpointError: if the file holds other weights; the message names the first that are wrong.
     """
-    from vatrace.models.ir_resnet import IRResNet50
+    from vatrace.encoders.networks.ir_resnet import IRResNet50
 
     network = IRResNet50()
     network.load_state_dict(read_state_dict(path, network, ignore=("logits.",)))

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vatrace.extras import missing
+from vatrace.errors import CheckpointError, missing
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -26,7 +26,7 @@ def read_state_dict(path: Path, network: nn.Module, ignore: Sequence[str] = ()) 
 
     Raises:
         ImportError: if PyTorch is not installed.
-        ValueError: if it can't be read, or names or shapes differ from the network's.
+        CheckpointError: if it can't be read, or names or shapes differ from the network's.
     """
     try:
         import torch
@@ -35,11 +35,11 @@ def read_state_dict(path: Path, network: nn.Module, ignore: Sequence[str] = ()) 
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
-        raise ValueError(f"{path}: can't be read as PyTorch weights ({str(error).splitlines()[0]})") from error
+        raise CheckpointError(f"{path}: can't be read as PyTorch weights ({str(error).splitlines()[0]})") from error
     if isinstance(content, Mapping) and isinstance(content.get("state_dict"), Mapping):
         content = content["state_dict"]
     if not isinstance(content, Mapping) or not all(isinstance(value, torch.Tensor) for value in content.values()):
-        raise ValueError(f"{path}: not weights by name, but {type(content).__name__}")
+        raise CheckpointError(f"{path}: not weights by name, but {type(content).__name__}")
     found = {}
     for key, value in content.items():
         name = str(key)
@@ -56,5 +56,7 @@ def read_state_dict(path: Path, network: nn.Module, ignore: Sequence[str] = ()) 
         if name in wanted and tuple(value.shape) != wanted[name]
     ]
     if faults:
-        raise ValueError(f"{path}: not the weights of {type(network).__name__}: {'; '.join(faults[:3])} ({len(faults)} faults)")
+        raise CheckpointError(
+            f"{path}: not the weights of {type(network).__name__}: {'; '.join(faults[:3])} ({len(faults)} faults)"
+        )
     return found

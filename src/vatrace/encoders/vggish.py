@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vatrace.encoders.state_dict import read_state_dict
-from vatrace.media import SAMPLING_RATE
+from vatrace.media.reading import SAMPLING_RATE
 
 WIN_LEN, HOP_LEN, FFT_LEN = 400, 160, 512
 """Samples: 25 ms every 10 ms."""
@@ -55,13 +55,13 @@ class VGGishEncoder:
         threads: CPU threads.
 
     Raises:
-        ValueError: if the file holds other weights.
+        CheckpointError: if the file holds other weights.
     """
 
     def __init__(self, path: Path, threads: int = 1) -> None:
         import torch
 
-        from vatrace.models.vggish import VGGish
+        from vatrace.encoders.networks.vggish import VGGish
 
         torch.set_num_threads(threads)
         self._network = VGGish()

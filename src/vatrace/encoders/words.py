@@ -1,4 +1,4 @@
-"""MiniLM, fine-tuned on EmoBank (`runs/words.py`), on ONNX Runtime: a vector for each word in its sentence."""
+"""MiniLM, fine-tuned on EmoBank (`recipes/words.py`), on ONNX Runtime: a vector for each word in its sentence."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from vatrace.media.transcripts import Word, sentences
 from vatrace.timeline import step_range
-from vatrace.transcripts import Word, sentences
 from vatrace.weights import onnx_session, package_file
 
 MAX_TOKENS = 512

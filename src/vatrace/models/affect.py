@@ -16,7 +16,7 @@ from vatrace.encoders import FEATURE_DIMS
 from vatrace.models.fusions import FUSIONS, Fusion
 from vatrace.models.norm import MaskedBatchNorm
 from vatrace.models.tcn import TCN
-from vatrace.prediction import MODALITIES
+from vatrace.names import MODALITIES
 
 Output = Literal["valence", "arousal"]
 Share = Annotated[float, Field(ge=0, lt=1)]

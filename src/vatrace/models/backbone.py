@@ -11,9 +11,10 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from vatrace.encoders.networks.face import FaceNet
+from vatrace.encoders.networks.ir_resnet import IRResNet50
+from vatrace.errors import ConfigError
 from vatrace.models.affect import AffectModel
-from vatrace.models.face import FaceNet
-from vatrace.models.ir_resnet import IRResNet50
 
 CHUNK = 512
 """Faces that go through the network at once; what a chunk needs for its gradients is computed again when they are wanted."""
@@ -24,7 +25,7 @@ class BackboneConfig:
     """A face network that is trained along, released group by group from its top as the paper does.
 
     Attributes:
-        network: "ferplus" (`runs/face.py` trains it) or "ir50" (the paper's).
+        network: "ferplus" (`recipes/face.py` trains it) or "ir50" (the paper's).
         weights: the file that it starts from; relative to the run's TOML file.
         release_epochs: after so many epochs the first, second, third group of its layers begins to learn; the rest stays.
         learning_rate: times that of the rest.
@@ -72,7 +73,7 @@ class EndToEndModel(nn.Module):
         self.backbone = NETWORKS[config.network]()
         self.config, self.modalities = affect.config, affect.modalities
         if affect.config.feature_dims.get("face") != self.backbone.dim:
-            raise ValueError(
+            raise ConfigError(
                 f"backbone {config.network} gives {self.backbone.dim} channels: set model.feature_dims.face to that"
             )
         self.release(0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from vatrace.distributed import total
+from vatrace.models.distributed import total
 
 
 class MaskedBatchNorm(nn.Module):

@@ -24,14 +24,15 @@ from secrets import token_hex
 from threading import Lock, Thread
 from typing import Literal
 
-from vatrace.media import MediaError, probe
-from vatrace.predict import Model
-from vatrace.prediction import Prediction
-from vatrace.preview import kind_of, write_preview
-from vatrace.report import media_element, summary, write_page
-from vatrace.transcripts import TRANSCRIPT_SUFFIXES
-from vatrace.weights import MissingWeightsError
-from vatrace.writers import read_json, write_json, written_whole
+from vatrace.errors import VatraceError
+from vatrace.files import written_whole
+from vatrace.inference.model import Model
+from vatrace.inference.prediction import Prediction
+from vatrace.media.reading import probe
+from vatrace.media.transcripts import TRANSCRIPT_SUFFIXES
+from vatrace.media.writing import kind_of, write_preview
+from vatrace.output.report import media_element, summary, write_page
+from vatrace.output.writers import read_json, write_json
 
 logger = logging.getLogger(__name__)
 
@@ -178,7 +179,7 @@ class Jobs:
             except RemovedError:
                 shutil.rmtree(self.folder / job.id, ignore_errors=True)
                 continue
-            except (MediaError, MissingWeightsError, OSError, ValueError) as error:
+            except (VatraceError, OSError) as error:
                 job.state, job.message = "failed", str(error).replace(str(self._upload(job)), job.name)
             except Exception as error:  # one recording must not stop the others, whatever it is
                 job.state, job.message = "failed", f"{type(error).__name__}: {error} (a fault in vatrace: please report it)"

@@ -20,9 +20,10 @@ from fastapi import WebSocket, WebSocketDisconnect
 from PIL import Image
 from starlette.concurrency import run_in_threadpool
 
-from vatrace.live import Feed
-from vatrace.media import SAMPLING_RATE
-from vatrace.stream import Streamer
+from vatrace.errors import VatraceError
+from vatrace.inference.feed import Feed
+from vatrace.inference.streamer import Streamer
+from vatrace.media.reading import SAMPLING_RATE
 
 PICTURE, SOUND = b"\x01", b"\x02"
 POLL = 0.05
@@ -36,7 +37,7 @@ async def serve_live(socket: WebSocket, make_streamer: Callable[[], Streamer]) -
     await socket.accept()
     try:
         streamer = await run_in_threadpool(make_streamer)
-    except (ImportError, ValueError, OSError) as error:
+    except (VatraceError, OSError) as error:
         await socket.send_json({"error": str(error)})
         await socket.close()
         return

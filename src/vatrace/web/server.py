@@ -22,13 +22,15 @@ from pydantic import BaseModel, Field, NonNegativeFloat
 from starlette.concurrency import run_in_threadpool
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
-from vatrace.overlay import write_overlay
-from vatrace.report import embedded_copy, write_page, write_picture
-from vatrace.stream import Streamer
-from vatrace.web import traces
+from vatrace import output
+from vatrace.errors import VatraceError
+from vatrace.inference.streamer import Streamer
+from vatrace.output.overlay import write_overlay
+from vatrace.output.report import embedded_copy, write_page, write_picture
+from vatrace.output.writers import FORMATS, check_formats
+from vatrace.web import annotations as traces
 from vatrace.web.jobs import Job, Jobs
 from vatrace.web.live import serve_live
-from vatrace.writers import FORMATS, check_formats
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; frame-src 'self'; img-src 'self' data:; "
@@ -37,6 +39,8 @@ POLICY = (
 REPORT_POLICY = "frame-ancestors 'self'; base-uri 'none'; form-action 'none'"
 """Reports bring their own policy for what they load."""
 
+ASSETS = (Path(__file__).parent, Path(output.__file__).parent)
+"""Folders of what browsers get; reports share some of it."""
 KINDS = {".html": "text/html", ".js": "text/javascript", ".css": "text/css"}
 SPARE = 1 << 30
 """Bytes of the disk that an upload leaves free."""
@@ -159,7 +163,7 @@ def _queue(jobs: Jobs, max_upload: int) -> APIRouter:
             try:
                 _write(jobs, job, kind, path)
                 content = path.read_bytes()
-            except (OSError, ValueError) as error:
+            except (VatraceError, OSError) as error:
                 raise HTTPException(400, str(error).replace(str(jobs.recording(job)), job.name)) from error
         return _attachment(content, f"{Path(job.name).stem}.{suffix}")
 
@@ -235,7 +239,7 @@ def _attachment(content: bytes, name: str) -> Response:
 
 
 def _asset(name: str) -> FileResponse:
-    path = Path(__file__).parent / name
+    path = next((folder / name for folder in ASSETS if (folder / name).is_file()), Path(name))
     if path.suffix not in KINDS or not path.is_file():
         raise HTTPException(404)
     return FileResponse(path, media_type=KINDS[path.suffix])

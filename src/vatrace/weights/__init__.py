@@ -9,6 +9,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from vatrace.errors import MissingWeightsError
+
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
@@ -19,10 +21,6 @@ WHISPER_SHA256 = "1a5afae06a4db91c975c9a9d78be5cc110ee4ea022ad57d55492e4550e936b
 WHISPER_FILES = ("model.bin", "config.json", "tokenizer.json", "vocabulary.txt")
 
 logger = logging.getLogger("vatrace")
-
-
-class MissingWeightsError(ImportError):
-    """Weights that a modality needs are nowhere to be found; the message says what to do."""
 
 
 def package_file(name: str) -> Path:

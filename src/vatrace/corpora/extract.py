@@ -1,0 +1,212 @@
+"""From a corpus's recordings to features in a store: what is done is not done again, what fails is said and left out."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vatrace.corpora.corpus import Source
+from vatrace.encoders import EncoderSpec
+from vatrace.errors import MediaError, MissingWeightsError, VatraceError, reason
+from vatrace.media.reading import MediaInfo, frame_times, probe
+from vatrace.media.transcripts import read_transcript
+from vatrace.names import MODALITIES
+from vatrace.store import EncoderInfo, Meta, Schema, Store
+
+if TYPE_CHECKING:
+    from vatrace.features.perceiver import Perceiver, Progress
+
+
+MAX_RATE_ERROR = 0.1
+"""By which share a video's frame rate may differ from what its frames' times come to."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """How features are made.
+
+    Attributes:
+        encoders: by modality.
+        whisper: a folder with Whisper tiny.en; None to look for it.
+        threads: CPU threads of one worker.
+        crops: whether face crops are kept.
+    """
+
+    encoders: tuple[EncoderSpec, ...]
+    whisper: Path | None
+    threads: int
+    crops: bool
+
+    def schema(self, rate: float | None) -> Schema:
+        """The schema of a store that is made so, with this many steps a second (None: one a frame)."""
+        return Schema(
+            rate, {spec.modality: EncoderInfo(spec.name, spec.version, spec.dim) for spec in self.encoders}, self.crops
+        )
+
+
+@dataclass(frozen=True)
+class Task:
+    """The recordings that share one video or sound: the least that one worker does.
+
+    Attributes:
+        store: where to.
+        sources: of one `media`.
+        setting: how.
+    """
+
+    store: Path
+    sources: tuple[Source, ...]
+    setting: Setting
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one recording.
+
+    Attributes:
+        name: of the recording.
+        error: why there is nothing in the store; None if all went well.
+        notes: what the user should know of it.
+        seconds: its length.
+    """
+
+    name: str
+    error: str | None = None
+    notes: tuple[str, ...] = ()
+    seconds: float = 0.0
+
+
+def fingerprints(source: Source, known: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """What the files of a recording hold: of its video and transcript the SHA-256, of its cropped faces the names and sizes.
+
+    Args:
+        source: the recording.
+        known: fingerprints taken before; a file that has kept its size and time since is not read again.
+
+    Raises:
+        OSError: if a file can't be read.
+    """
+    prints: dict[str, Any] = {} if source.side is None else {"side": source.side}
+    for name, path in (("media", source.media), ("transcript", source.transcript)):
+        if path is None:
+            continue
+        state = {"size": path.stat().st_size, "mtime_ns": path.stat().st_mtime_ns}
+        before = (known or {}).get(name, {})
+        if state.items() <= before.items():
+            prints[name] = before
+        else:
+            with path.open("rb") as file:
+                prints[name] = state | {"sha256": hashlib.file_digest(file, "sha256").hexdigest()}
+    if source.face_folder is not None:
+        listing = sorted((path.name, path.stat().st_size) for path in source.face_folder.iterdir())
+        prints["faces"] = hashlib.sha256(repr(listing).encode()).hexdigest()
+    return prints
+
+
+def _contents(prints: Mapping[str, Any]) -> dict[str, Any]:
+    """Fingerprints without what changes when a file is copied."""
+    return {name: value["sha256"] if isinstance(value, dict) else value for name, value in prints.items()}
+
+
+def is_done(source: Source, store: Store) -> bool:
+    """Whether a recording is in the store, made of files with the same content.
+
+    Raises:
+        OSError: if a file can't be read.
+    """
+    if source.name not in store:
+        return False
+    known = store.recording(source.name).meta.inputs
+    return _contents(known) == _contents(fingerprints(source, known))
+
+
+def open_tasks(sources: Sequence[Source], store: Store, setting: Setting) -> tuple[list[Task], list[Outcome]]:
+    """What is still to be done, and outcomes for recordings that can't be."""
+    waiting, failed = [], []
+    for source in sources:
+        try:
+            if source.media is None:
+                failed.append(Outcome(source.name, "no video or sound of this name"))
+            elif not is_done(source, store):
+                waiting.append(source)
+        except OSError as error:
+            failed.append(Outcome(source.name, f"{error.filename}: {reason(error)}"))
+    waiting.sort(key=lambda source: (str(source.media), source.name))
+    groups = groupby(waiting, key=lambda source: source.media)
+    return [Task(store.path, tuple(group), setting) for _, group in groups], failed
+
+
+@cache
+def _perceiver(setting: Setting) -> Perceiver:
+    """One a process, since its models take a while to load."""
+    from vatrace.features.perceiver import Perceiver
+
+    return Perceiver({spec.modality: spec for spec in setting.encoders}, setting.whisper, setting.threads, setting.crops)
+
+
+def extract(task: Task, report: Progress = lambda stage, share: None) -> list[Outcome]:
+    """Put the recordings of one task into the store.
+
+    Raises:
+        MissingWeightsError: if weights are missing; all else that goes wrong with a recording is in its outcome.
+    """
+    outcomes: list[Outcome] = []
+    try:
+        outcomes.extend(_extract(task, _perceiver(task.setting), report))
+        return outcomes
+    except MissingWeightsError:
+        raise
+    except (VatraceError, OSError) as error:
+        problem = str(error)
+    except Exception as error:  # one recording must not stop the others, whatever it is
+        problem = f"{type(error).__name__}: {error} (a fault in vatrace: please report it)"
+    return outcomes + [Outcome(source.name, problem) for source in task.sources[len(outcomes) :]]
+
+
+def _extract(task: Task, perceiver: Perceiver, report: Progress) -> Iterator[Outcome]:
+    store, media = Store(task.store), task.sources[0].media
+    assert media is not None
+    prints = [fingerprints(source) for source in task.sources]  # before: a file that still grows is done again next time
+    info = probe(media)
+    times = frame_times(media) if info.has_video else np.zeros(0)
+    rate = store.schema.rate or _frame_rate(info, times)
+    if rate is None:
+        raise MediaError(f"{media}: one picture or sound alone has no frame rate: give one with --rate")
+    wanted = {name for name in perceiver.encoders if info.has_video or name != "face"}
+    usable = {name for name in wanted if name == "face" or info.has_audio}
+    transcribe = "words" in usable and any(source.transcript is None for source in task.sources)
+    tracked = any(source.face_folder is None for source in task.sources)
+    sight, sound = perceiver.perceive(info, rate, usable if tracked else usable - {"face"}, transcribe, report)
+    end = sight.end or (times[-1] + 1 / rate if len(times) else 0.0)
+    recognised = sound.words
+    for source, known in zip(task.sources, prints, strict=True):
+        sound.words = recognised if source.transcript is None else read_transcript(source.transcript)
+        if source.face_folder is None or "face" not in perceiver.encoders:
+            from vatrace.features.faces import person_at
+
+            seen, who = sight, person_at(sight.people, source.side)
+        else:
+            seen = perceiver.look_at_crops(source.face_folder, times, rate, end)
+            who = seen.people[0]
+        percept = perceiver.combine(seen, sound, who, rate, wanted)
+        meta = Meta(source.name, rate, percept.num_steps, known, percept.words, percept.notes)
+        store.write(meta, percept.valid, percept.features, times, percept.crops)
+        absent = [f"no {name}" for name in MODALITIES if name in wanted and not percept.valid[name].any()]
+        yield Outcome(source.name, None, (*percept.notes, *absent), percept.duration)
+
+
+def _frame_rate(info: MediaInfo, times: NDArray[np.float64]) -> float | None:
+    """The container's word, unless the frames belie it."""
+    if len(times) < 2:
+        return None
+    seen = float((len(times) - 1) / (times[-1] - times[0]))
+    believed = info.frame_rate is not None and abs(info.frame_rate / seen - 1) < MAX_RATE_ERROR
+    return info.frame_rate if believed else seen

@@ -1,0 +1,235 @@
+"""An evaluation for people to look at: one self-contained page, and its pictures."""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from vatrace.evaluation.bootstrap import Pair, caution
+from vatrace.evaluation.evaluate import Evaluation
+from vatrace.names import DIMENSIONS
+from vatrace.output.report import COLOURS, style
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+NUM_TRACES = 3
+MAX_POINTS = 3000
+
+
+def agreement_figure(predictions: Mapping[str, Pair]) -> Figure:
+    """Label against prediction for both dimensions; darker is more often."""
+    drawn = _figure(9, 4.2)
+    for axes, column, name in zip(drawn.subplots(1, 2), range(2), DIMENSIONS, strict=True):
+        x, y = (np.concatenate([pair[i][:, column] for pair in predictions.values()]) for i in range(2))
+        known = ~np.isnan(x) & ~np.isnan(y)
+        if known.any():
+            axes.hexbin(x[known], y[known], gridsize=40, extent=(-1, 1, -1, 1), bins="log", cmap="Blues", mincnt=1)
+        axes.plot([-1, 1], [-1, 1], color="0.4", linewidth=0.8, linestyle="--")
+        axes.set(xlim=(-1, 1), ylim=(-1, 1), xlabel=f"{name}, label", ylabel=f"{name}, predicted", aspect="equal")
+        _plain(axes)
+    return drawn
+
+
+def trace_figure(evaluation: Evaluation, predictions: Mapping[str, Pair], rates: Mapping[str, float]) -> Figure:
+    """Label and prediction over time of the worst, the middle and the best recording."""
+    from matplotlib.lines import Line2D
+
+    names = [row["name"] for row in evaluation.recordings]
+    chosen = [names[i] for i in sorted({0, len(names) // 2, len(names) - 1})]
+    drawn = _figure(10, 0.6 + 2.0 * len(chosen))
+    grid = drawn.subplots(len(chosen), 2, squeeze=False, sharey=True)
+    for row, name in zip(grid, chosen, strict=True):
+        truth, prediction = predictions[name]
+        times = np.arange(len(truth)) / rates[name]
+        thin = max(1, len(times) // MAX_POINTS)
+        for axes, column, dimension in zip(row, range(2), DIMENSIONS, strict=True):
+            axes.axhline(0, color="0.8", linewidth=0.8)
+            axes.plot(times[::thin], truth[::thin, column], color="0.25", linewidth=1.2, label="label")
+            axes.plot(times[::thin], prediction[::thin, column], color=COLOURS[dimension], linewidth=1.6)
+            axes.set(ylim=(-1, 1), xlim=(0, max(times[-1], 1 / rates[name])))
+            axes.set_title(f"{name}: {dimension}", fontsize=9, loc="left", parse_math=False)
+            _plain(axes)
+    for axes in grid[-1]:
+        axes.set_xlabel("time in s")
+    handles = [grid[0][0].lines[1], *(Line2D([], [], color=COLOURS[name], label=f"predicted {name}") for name in DIMENSIONS)]
+    drawn.legend(handles=handles, loc="outside upper right", frameon=False, fontsize=8, ncols=3)
+    return drawn
+
+
+def dependence_figure(evaluation: Evaluation) -> Figure:
+    """CCC against what is missing, and against the lag."""
+    drawn = _figure(10, 3.4)
+    for axes, dimension in zip(drawn.subplots(1, 3)[:2], DIMENSIONS, strict=True):
+        for name, curve in evaluation.robustness.items():
+            axes.plot(list(curve), [values[dimension] for values in curve.values()], "o-", color=COLOURS[name], label=name)
+        axes.set(xlabel="share of steps taken away", title=f"{dimension}: CCC", ylim=_limits(evaluation, dimension))
+        if evaluation.robustness:
+            axes.legend(frameon=False, fontsize=8)
+        _plain(axes)
+    axes = drawn.axes[2]
+    for dimension in DIMENSIONS:
+        values = [value[dimension] for value in evaluation.lag.values()]
+        axes.plot(list(evaluation.lag), values, color=COLOURS[dimension], label=dimension)
+    axes.axvline(0, color="0.8", linewidth=0.8)
+    axes.set(xlabel="labels moved back by s", title="CCC")
+    axes.legend(frameon=False, fontsize=8)
+    _plain(axes)
+    return drawn
+
+
+def ablation_figure(evaluation: Evaluation) -> Figure:
+    """CCC with a part of the modalities."""
+    names = list(evaluation.ablation)
+    drawn = _figure(8, 0.9 + 0.36 * len(names))
+    axes = drawn.subplots()
+    for offset, dimension in ((-0.19, "valence"), (0.19, "arousal")):
+        values = [evaluation.ablation[name][dimension] for name in names]
+        axes.barh(np.arange(len(names)) + offset, np.nan_to_num(values), 0.36, color=COLOURS[dimension], label=dimension)
+    axes.set_yticks(range(len(names)), names)
+    axes.invert_yaxis()
+    axes.axvline(0, color="0.5", linewidth=0.8)
+    axes.set(xlabel="CCC")
+    drawn.legend(loc="outside upper right", frameon=False, fontsize=8, ncols=2)
+    _plain(axes)
+    return drawn
+
+
+def _figure(width: float, height: float) -> Figure:
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def _plain(axes: Axes) -> None:
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.tick_params(labelsize=8)
+
+
+def _limits(evaluation: Evaluation, dimension: str) -> tuple[float, float]:
+    values = [v[dimension] for curve in evaluation.robustness.values() for v in curve.values() if not math.isnan(v[dimension])]
+    return (min(0.0, *values) - 0.02, max(0.05, *values) * 1.08) if values else (0.0, 1.0)
+
+
+MORE_STYLE = """img { width: auto; max-width: 100%; }
+td:first-child { text-align: left; }
+tr + tr { border-top: 1px solid #8883; }
+"""
+
+PAGE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{title} · vatrace</title>
+<style>
+{style}</style></head><body>
+<h1>{title}</h1>
+<p>{facts}</p>
+{scores}
+<p>CCC is 1 for the same trace, 0 for no agreement; it is the correlation times what scale and shift lose. Intervals are
+95 % bootstrap intervals over subjects, or over recordings where subjects are not known. Sign is the share of steps with the
+right sign. A scale below 1 means that the prediction is too flat. Dev has chosen the weights, so that its figures flatter a
+little; those of test don't, as long as nothing is chosen by them.</p>
+<h2>Label and prediction</h2><img alt="Label against prediction" src="{agreement}">
+<h2>The worst, the middle and the best recording</h2><img alt="Traces of three recordings" src="{traces}">
+<h2>What it rests on</h2><img alt="CCC by modalities" src="{ablation}">
+<h2>What is missing, and late</h2><img alt="CCC against missing modalities and lag" src="{dependence}">
+<p>The curves take away a share of all steps, 3 s at a time. Where the lag curve has its top beside 0, the labels are late
+(right) or early (left) of the prediction.</p>
+<h2>What costs nothing</h2>{baselines}
+<p>The label of one second before is no rival, since nobody has it; it says how smooth the labels are. A constant has a CCC
+of 0, so its error is given.</p>
+<h2>Recordings</h2>{recordings}
+<footer>These figures say how well a model agrees with the people who annotated these recordings, in the way they did. They
+do not say what anybody felt, nor how well the model does on other people, cultures, cameras or tasks. Not for decisions about
+people.</footer></body></html>
+"""
+
+
+def write_page(
+    path: Path,
+    title: str,
+    facts: Sequence[str],
+    evaluation: Evaluation,
+    predictions: Mapping[str, Pair],
+    rates: Mapping[str, float],
+) -> None:
+    """Write the page.
+
+    Args:
+        path: where to.
+        title: what was evaluated.
+        facts: sentences that stand at its top.
+        evaluation: the numbers.
+        predictions: truth and prediction (T, 2) by recording.
+        rates: steps a second by recording.
+    """
+    rows = []
+    for name, score in evaluation.scores.items():
+        ccc = f"{score.ccc:.3f} [{score.ccc_low:.3f}, {score.ccc_high:.3f}]"
+        numbers = (score.ccc_by_recording, score.pearson, score.rmse, score.sign_agreement, score.scale, score.shift)
+        rows.append([name, ccc, *(f"{value:.3f}" for value in numbers)])
+    value, low, high = evaluation.mean_ccc
+    rows.append(["mean", f"{value:.3f} [{low:.3f}, {high:.3f}]", *[""] * 6])
+    if evaluation.agreement:
+        agreed = "; ".join(f"{name} {evaluation.agreement['others'][name]:.3f}" for name in DIMENSIONS)
+        facts = [
+            *facts,
+            f"CCC of each annotator with the mean of the others: {agreed}. That is about as far as a model can get.",
+        ]
+    facts = [*facts, caution(evaluation.num_units)]
+    baselines = [[name, *(f"{values[d]:.3f}" for d in DIMENSIONS)] for name, values in evaluation.baselines.items()]
+    recordings = [
+        [row["name"], str(row["labels"]), f"{row['ccc_valence']:.3f}", f"{row['ccc_arousal']:.3f}"]
+        for row in evaluation.recordings
+    ]
+    header = ["", "CCC [95 %]", "by recording", "Pearson r", "RMSE", "sign", "scale", "shift"]
+    path.write_text(
+        PAGE.format(
+            title=html.escape(title),
+            style=style() + MORE_STYLE,
+            facts=" ".join(html.escape(fact) for fact in facts),
+            scores=_table(header, rows),
+            agreement=_source(agreement_figure(predictions)),
+            traces=_source(trace_figure(evaluation, predictions, rates)),
+            ablation=_source(ablation_figure(evaluation)),
+            dependence=_source(dependence_figure(evaluation)),
+            baselines=_table(["", *DIMENSIONS], baselines),
+            recordings=_table(["worst first", "labelled steps", "CCC valence", "CCC arousal"], recordings),
+        ),
+        encoding="utf-8",
+    )
+
+
+def write_json(path: Path, facts: Mapping[str, Any], evaluation: Evaluation) -> None:
+    """Write the numbers; null where one is undefined."""
+    content = {**facts, **asdict(evaluation)}
+    path.write_text(json.dumps(_defined(content), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _defined(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(key): _defined(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_defined(item) for item in value]
+    return None if isinstance(value, float) and math.isnan(value) else value
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    head = "".join(f"<th>{html.escape(cell)}</th>" for cell in header)
+    body = "".join("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
+    return f"<table><tr>{head}</tr>{body}</table>"
+
+
+def _source(drawn: Figure) -> str:
+    content = io.BytesIO()
+    drawn.savefig(content, dpi=130, format="png")
+    return "data:image/png;base64," + base64.b64encode(content.getvalue()).decode()

@@ -1,0 +1,1 @@
+"""From recordings to features of face, voice and words on one grid."""

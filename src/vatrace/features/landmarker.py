@@ -1,0 +1,164 @@
+"""Google's Face Landmarker models (BlazeFace and Face Mesh V2) on ONNX Runtime.
+
+The models are those of `face_landmarker.task` (Apache-2.0), converted by `recipes/landmarker.py`. The MediaPipe library itself is
+not used: from 0.10.3x on its wheels report usage to a server, and this package promises that nothing leaves the machine.
+Anchors, boxes and crops follow the published graph: short-range BlazeFace (Bazarevsky et al. 2019, arXiv 1907.05047) at
+128 x 128 with strides 8 and 16, and a 256 x 256 mesh crop 1.5 times the face, turned so that the eyes are level.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from vatrace.weights import onnx_session
+
+DETECTOR_SIZE = 128
+MESH_SIZE = 256
+NUM_LANDMARKS = 478
+ROI_SCALE = 1.5
+SQUARES_PER_SIDE = 1.5
+"""How many squares lie along the longer side, for each time that the shorter fits into it."""
+MIN_SCORE = 0.5
+OVERLAP = 0.3
+
+RIGHT_EYE, LEFT_EYE = (33, 133), (263, 362)
+"""Mesh points at the outer and inner corner of the person's right and left eye."""
+MOUTH = (61, 291)
+"""Mesh points at the corners of the mouth."""
+
+
+@dataclass(frozen=True)
+class Roi:
+    """A turned square in the picture: centre and side in pixels, angle in radians (0: eyes level)."""
+
+    x: float
+    y: float
+    side: float
+    angle: float
+
+
+@dataclass(frozen=True)
+class Mesh:
+    """The landmarks of one face.
+
+    Attributes:
+        points: (478, 2) x and y in pixels of the picture.
+        presence: probability in 0..1 that there is a face at all.
+    """
+
+    points: NDArray[np.float64]
+    presence: float
+
+
+def eye_angle(right_eye: NDArray[np.float64], left_eye: NDArray[np.float64]) -> float:
+    """The turn of the line between the eyes in radians, 0 when level."""
+    return float(np.arctan2(left_eye[1] - right_eye[1], left_eye[0] - right_eye[0]))
+
+
+def roi_from_mesh(points: NDArray[np.float64]) -> Roi:
+    """Where to look for the face in the next picture, from its landmarks in this one."""
+    low, high = points.min(axis=0), points.max(axis=0)
+    centre = (low + high) / 2
+    angle = eye_angle(points[RIGHT_EYE[0]], points[LEFT_EYE[0]])
+    return Roi(centre[0], centre[1], float((high - low).max()) * ROI_SCALE, angle)
+
+
+def square_matrix(roi: Roi, size: int) -> NDArray[np.float64]:
+    """The (2, 3) affine map from pixels of a size x size crop to the pixels of the picture that `roi` covers."""
+    scale = roi.side / size
+    cos, sin = np.cos(roi.angle) * scale, np.sin(roi.angle) * scale
+    turn = np.array([[cos, -sin], [sin, cos]])
+    return np.column_stack([turn, np.array([roi.x, roi.y]) - turn @ np.array([size / 2, size / 2])])
+
+
+def crop(picture: Image.Image, matrix: NDArray[np.float64], size: int) -> Image.Image:
+    """Sample a size x size crop whose pixel p shows the picture at `matrix` (2, 3) applied to p, without aliasing."""
+    shrink = int(np.sqrt(abs(np.linalg.det(matrix[:, :2]))))
+    if shrink >= 2:  # sample finer, then average
+        fine = matrix.copy()
+        fine[:, :2] /= shrink
+        large = picture.transform(
+            (size * shrink, size * shrink), Image.Transform.AFFINE, fine.ravel().tolist(), Image.Resampling.BILINEAR
+        )
+        return large.reduce(shrink)
+    return picture.transform((size, size), Image.Transform.AFFINE, matrix.ravel().tolist(), Image.Resampling.BILINEAR)
+
+
+@cache
+def _anchors() -> NDArray[np.float64]:
+    """Centres of BlazeFace's 896 anchors, (896, 2) in 0..1."""
+    centres = []
+    for cells, per_cell in ((16, 2), (8, 6)):
+        axis = (np.arange(cells) + 0.5) / cells
+        grid = np.stack(np.meshgrid(axis, axis), axis=-1).reshape(-1, 2)
+        centres.append(np.repeat(grid, per_cell, axis=0))
+    return np.concatenate(centres)
+
+
+def _overlaps(box: NDArray[np.float64], boxes: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Intersection over union of one box (4,) with others (N, 4), each x0, y0, x1, y1."""
+    sides = np.minimum(box[2:], boxes[:, 2:]) - np.maximum(box[:2], boxes[:, :2])
+    shared = np.prod(np.maximum(sides, 0), axis=1)
+    area = np.prod(box[2:] - box[:2]) + np.prod(boxes[:, 2:] - boxes[:, :2], axis=1)
+    return shared / np.maximum(area - shared, 1e-9)
+
+
+class Landmarker:
+    """Finds faces in RGB pictures and the 478 landmarks of each."""
+
+    def __init__(self) -> None:
+        self._detector = onnx_session("face_detector.onnx")
+        self._mesh = onnx_session("face_landmarks.onnx")
+
+    def detect(self, picture: Image.Image) -> list[Roi]:
+        """Faces in the whole picture; if there are none, in squares along its longer side, where small ones look larger.
+
+        One face can be found in two squares that overlap.
+        """
+        width, height = picture.size
+        found = self._detect_in(picture, Roi(width / 2, height / 2, max(width, height), 0.0))
+        if found or width == height:
+            return found
+        short, long = sorted(picture.size)
+        for place in np.linspace(short / 2, long - short / 2, int(np.ceil(SQUARES_PER_SIDE * long / short))):
+            x, y = (place, height / 2) if width > height else (width / 2, place)
+            found += self._detect_in(picture, Roi(float(x), float(y), short, 0.0))
+        return found
+
+    def _detect_in(self, picture: Image.Image, square: Roi) -> list[Roi]:
+        """Faces in an upright square of the picture, the most certain first."""
+        small = crop(picture, square_matrix(square, DETECTOR_SIZE), DETECTOR_SIZE)
+        left, top = square.x - square.side / 2, square.y - square.side / 2
+        pixels = np.asarray(small, dtype=np.float32)[None] / 127.5 - 1
+        regressors, logits = (output[0] for output in self._detector.run(None, {"pixels": pixels}))
+        scores = 1 / (1 + np.exp(-np.clip(logits[:, 0].astype(np.float64), -100, 100)))
+        kept = np.flatnonzero(scores >= MIN_SCORE)
+        if not kept.size:
+            return []
+        values = regressors[kept].astype(np.float64).reshape(-1, 8, 2) / DETECTOR_SIZE  # centre, size, six keypoints
+        values[:, [0, 2, 3, 4, 5, 6, 7]] += _anchors()[kept, None]
+        scores = scores[kept]
+        boxes = np.concatenate([values[:, 0] - values[:, 1] / 2, values[:, 0] + values[:, 1] / 2], axis=1)
+        rois = []
+        remaining = np.argsort(-scores)
+        while remaining.size:  # boxes of one face are averaged by their scores, as BlazeFace does
+            same = _overlaps(boxes[remaining[0]], boxes[remaining]) > OVERLAP
+            same[0] = True
+            chosen = remaining[same]
+            centre, size, right_eye, left_eye = np.average(values[chosen, :4], axis=0, weights=scores[chosen]) * square.side
+            rois.append(Roi(centre[0] + left, centre[1] + top, float(size.max()) * ROI_SCALE, eye_angle(right_eye, left_eye)))
+            remaining = remaining[~same]
+        return rois
+
+    def landmarks(self, picture: Image.Image, roi: Roi) -> Mesh:
+        """The landmarks of the face in `roi`; see `Mesh.presence` for whether there is one."""
+        matrix = square_matrix(roi, MESH_SIZE)
+        pixels = np.asarray(crop(picture, matrix, MESH_SIZE), dtype=np.float32)[None] / 255
+        points, presence = self._mesh.run(["landmarks", "presence"], {"pixels": pixels})
+        local = points.reshape(NUM_LANDMARKS, 3)[:, :2].astype(np.float64)
+        return Mesh(local @ matrix[:, :2].T + matrix[:, 2], 1 / (1 + np.exp(-float(presence.item()))))

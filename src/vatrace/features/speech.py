@@ -1,0 +1,192 @@
+"""Whisper, once: frames of its encoder for the voice, and from the same frames the words with their times."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vatrace.encoders import DIMS
+from vatrace.errors import MissingWeightsError
+from vatrace.media.reading import SAMPLING_RATE
+from vatrace.media.transcripts import Word
+from vatrace.timeline import TOLERANCE
+
+FRAME_RATE = 50
+"""Encoder frames a second."""
+BLOCK_DUR = 60.0
+"""Seconds of sound looked at together."""
+MAX_WINDOW_DUR = 28.0
+"""Longest stretch that is encoded at once, below Whisper's 30 s."""
+LEAD_DUR = 0.5
+"""Seconds kept before a stretch that goes on in the next block."""
+VAD = {"min_silence_duration_ms": 500, "speech_pad_ms": 200, "max_speech_duration_s": MAX_WINDOW_DUR - 1}
+
+BEAM_SIZE = 5
+MAX_COMPRESSION_RATIO, MIN_LOG_PROBABILITY, MAX_NO_SPEECH = 2.4, -1.0, 0.6
+"""Whisper's own thresholds (Radford et al. 2022, arXiv 2212.04356, §4.5): text that loops, or is unsure where no speech is
+heard, is not taken for words."""
+
+Spans = list[tuple[float, float]]
+
+
+@dataclass(frozen=True)
+class SpeechWindow:
+    """A stretch of sound with speech in it.
+
+    Attributes:
+        start: of the first frame, in seconds.
+        frames: (N, 384) encoder frames, 50 a second.
+        spans: (start, end) in seconds of speech within it.
+        words: what is said; empty where nothing was asked or understood.
+    """
+
+    start: float
+    frames: NDArray[np.float32]
+    spans: Spans
+    words: list[Word]
+
+
+def pack(spans: Spans, max_dur: float) -> list[Spans]:
+    """Group successive spans of speech into windows at most `max_dur` seconds long."""
+    groups: list[Spans] = []
+    for span in spans:
+        if groups and span[1] - groups[-1][0][0] <= max_dur:
+            groups[-1].append(span)
+        else:
+            groups.append([span])
+    return groups
+
+
+class Listener:
+    """Hears speech in sound.
+
+    Args:
+        folder: Whisper tiny.en in CTranslate2 form.
+        threads: CPU threads.
+
+    Raises:
+        MissingWeightsError: if they can't be read, or are of another Whisper than the voice model was trained with.
+    """
+
+    def __init__(self, folder: Path, threads: int = 1) -> None:
+        from faster_whisper import WhisperModel
+        from faster_whisper.tokenizer import Tokenizer
+        from faster_whisper.transcribe import get_suppressed_tokens
+
+        try:
+            self._whisper: Any = WhisperModel(str(folder), device="cpu", compute_type="float32", cpu_threads=threads)
+        except (RuntimeError, ValueError) as error:
+            raise MissingWeightsError(f"{folder}: CTranslate2 can't read this Whisper ({error})") from error
+        width = np.array(self._whisper.encode(np.zeros((self._whisper.model.n_mels, 100), np.float32))).shape[-1]
+        if self._whisper.model.is_multilingual or width != DIMS["whisper"]:
+            raise MissingWeightsError(f"{folder}: the voice model needs Whisper tiny.en, this is another one")
+        self._tokenizer = Tokenizer(self._whisper.hf_tokenizer, multilingual=False)
+        self._suppressed = get_suppressed_tokens(self._tokenizer, [-1])
+
+    def listen(self, blocks: Iterable[NDArray[np.float32]], transcribe: bool = True) -> Iterator[SpeechWindow]:
+        """Find speech in successive blocks (N,) of 16 kHz sound, the first at 0 s; write down the words if asked to."""
+        waiting, offset = np.zeros(0, dtype=np.float32), 0.0
+        for block in blocks:
+            audio = np.concatenate([waiting, block])
+            duration = len(audio) / SAMPLING_RATE
+            groups = pack(self.speech_spans(audio), MAX_WINDOW_DUR)
+            resume = duration
+            if groups and duration - groups[-1][0][0] < MAX_WINDOW_DUR:  # more may still join it in the next block
+                resume = groups.pop()[0][0]
+            elif groups and len(groups[-1]) > 1 and duration - groups[-1][-1][1] < LEAD_DUR:  # its end may be cut off
+                resume = groups[-1].pop()[0]
+            yield from (self._hear(audio, offset, group, transcribe) for group in groups)
+            done = groups[-1][-1][1] if groups else 0.0
+            cut = round(max(done, resume - LEAD_DUR) * SAMPLING_RATE)
+            waiting, offset = audio[cut:], offset + cut / SAMPLING_RATE
+        yield from (
+            self._hear(waiting, offset, group, transcribe) for group in pack(self.speech_spans(waiting), MAX_WINDOW_DUR)
+        )
+
+    def speech_spans(self, audio: NDArray[np.float32]) -> Spans:
+        """Where there is speech in sound (N,), by Silero's voice activity detection: (start, end) in seconds."""
+        from faster_whisper.vad import VadOptions, get_speech_timestamps
+
+        found = get_speech_timestamps(audio, VadOptions(**VAD)) if len(audio) else []
+        return [(span["start"] / SAMPLING_RATE, span["end"] / SAMPLING_RATE) for span in found]
+
+    def _hear(self, audio: NDArray[np.float32], offset: float, spans: Spans, transcribe: bool) -> SpeechWindow:
+        start, end = spans[0][0], spans[-1][1]
+        frames, encoded, num_mels = self.encode(audio[round(start * SAMPLING_RATE) : round(end * SAMPLING_RATE)])
+        start += offset
+        words = self.words(encoded, num_mels, start) if transcribe else []
+        return SpeechWindow(start, frames, [(a + offset, b + offset) for a, b in spans], words)
+
+    def encode(self, audio: NDArray[np.float32]) -> tuple[NDArray[np.float32], Any, int]:
+        """Encode at most 30 s.
+
+        Args:
+            audio: (N,) 16 kHz sound.
+
+        Returns:
+            Frames (N / 320, 384); the encoder's whole output, for decoding; and the number of mel frames that hold sound.
+        """
+        from faster_whisper.audio import pad_or_trim
+
+        mels = self._whisper.feature_extractor(audio)[..., :-1]
+        encoded = self._whisper.encode(pad_or_trim(mels))
+        num_frames = -(-len(audio) * FRAME_RATE // SAMPLING_RATE)
+        return np.array(encoded)[0, :num_frames].astype(np.float32), encoded, mels.shape[-1]
+
+    def words(self, encoded: Any, num_mels: int, start: float) -> list[Word]:
+        """What is said in a stretch of sound that begins at `start` seconds, by what `encode` gives of it."""
+        from faster_whisper.transcribe import merge_punctuations
+
+        prompt = self._whisper.get_prompt(self._tokenizer, [], without_timestamps=True)
+        (result,) = self._whisper.model.generate(
+            encoded,
+            [prompt],
+            beam_size=BEAM_SIZE,
+            max_length=self._whisper.max_length,
+            suppress_blank=True,
+            suppress_tokens=self._suppressed,
+            return_scores=True,
+            return_no_speech_prob=True,
+        )
+        tokens = result.sequences_ids[0]
+        text = self._tokenizer.decode(tokens).strip().encode()
+        looping = len(text) / max(len(zlib.compress(text)), 1) > MAX_COMPRESSION_RATIO
+        unheard = result.no_speech_prob > MAX_NO_SPEECH and result.scores[0] < MIN_LOG_PROBABILITY
+        if not text or looping or unheard:
+            return []
+        (alignment,) = self._whisper.find_alignment(self._tokenizer, [tokens], encoded, num_mels)
+        merge_punctuations(alignment, "\"'“¿([{-", "\"'.。,，!！?？:：”)]}、")
+        return [
+            Word(word["word"].strip(), start + float(word["start"]), start + float(word["end"]))
+            for word in alignment
+            if word["word"].strip()
+        ]
+
+
+def frames_on_grid(start: float, frames: NDArray[np.float32], rate: float) -> tuple[int, NDArray[np.float32]]:
+    """The mean of a window's frames over each step that it covers; above 50 steps a second the frame that is current.
+
+    Args:
+        start: of the first frame, in seconds.
+        frames: (N, D), 50 a second, N >= 1.
+        rate: steps a second.
+
+    Returns:
+        The first step, and the means (n, D) from there on.
+    """
+    times = start + np.arange(len(frames)) / FRAME_RATE
+    index = np.floor((times + TOLERANCE) * rate).astype(int)
+    if rate > FRAME_RATE:
+        steps = np.arange(index[0], index[-1] + 1)
+        current = np.floor((steps / rate + TOLERANCE - start) * FRAME_RATE).astype(int)
+        return int(index[0]), frames[current.clip(0)].astype(np.float32)
+    edges = np.flatnonzero(np.diff(index, prepend=index[0] - 1))
+    sums = np.add.reduceat(frames, edges, axis=0)
+    means = sums / np.diff(edges, append=len(index))[:, None]
+    return int(index[0]), means.astype(np.float32)

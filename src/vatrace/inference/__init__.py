@@ -1,0 +1,1 @@
+"""From features to valence and arousal, of whole recordings and live."""

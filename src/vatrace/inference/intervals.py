@@ -1,0 +1,103 @@
+"""How far off values may be: intervals that held the truth nine times in ten on recordings kept for that. Numpy only.
+
+Split conformal prediction (Lei et al. 2018, JASA 113, 1094-1111) by what is there at a step: the half-width is the quantile of
+absolute errors on calibration recordings at steps where the same modalities were there. The promise is for recordings like
+those; steps of one recording are not independent, so it holds over many recordings, not within each.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vatrace.names import MODALITIES
+
+LEVEL = 0.9
+MEMORY = 3.0
+"""Seconds within which what was or will be there still bears on a step."""
+MIN_ERRORS = 200
+"""Fewer errors than this say too little of a situation by itself."""
+
+NOTHING = "nothing"
+NEAR = ", near "
+
+HalfWidths = dict[str, tuple[float, float]]
+"""Of valence and arousal, by situation."""
+
+
+def situations(valid: Mapping[str, NDArray[np.bool_]], rate: float, ahead: bool = True) -> NDArray[np.str_]:
+    """What each step rests on, (T,): what is there, and what else is within MEMORY seconds, as in "face, near voice+words".
+
+    Args:
+        valid: (T,) by modality.
+        rate: steps a second.
+        ahead: whether what will be there counts as near; not for a model that looks back only.
+    """
+    there = {name: np.asarray(valid[name], dtype=bool) for name in MODALITIES if name in valid}
+    code = np.zeros(len(next(iter(there.values()))), dtype=int)
+    for bit, mask in enumerate(there.values()):
+        code |= (mask << bit) | (_within(mask, MEMORY * rate, ahead) << (bit + len(there)))
+    return np.array([_name(list(there), value) for value in range(4 ** len(there))])[code]
+
+
+def _within(mask: NDArray[np.bool_], steps: float, ahead: bool) -> NDArray[np.bool_]:
+    """Whether some step that is no farther than `steps` back, or also ahead, is there."""
+    places = np.arange(len(mask))
+    before = np.maximum.accumulate(np.where(mask, places, -np.inf))
+    after = np.minimum.accumulate(np.where(mask, places, np.inf)[::-1])[::-1]
+    return (places - before <= steps) | (ahead & (after - places <= steps))
+
+
+def _name(names: list[str], code: int) -> str:
+    now = [name for bit, name in enumerate(names) if code >> bit & 1]
+    near = [name for bit, name in enumerate(names) if code >> (bit + len(names)) & 1 and name not in now]
+    return ("+".join(now) or NOTHING) + (NEAR + "+".join(near) if near else "")
+
+
+def half_widths(recordings: Iterable[tuple[NDArray[np.float64], NDArray[np.str_]]], level: float = LEVEL) -> HalfWidths:
+    """The conformal quantile of absolute errors in each situation.
+
+    Args:
+        recordings: of each, (T, 2) differences between truth and value, NaN where there is no truth, and the situations (T,).
+        level: share of truths that are to lie inside.
+
+    Returns:
+        By situation, of those with at least MIN_ERRORS.
+    """
+    parts: dict[str, list[NDArray[np.float64]]] = {}
+    for missed, where in recordings:
+        labelled = ~np.isnan(missed).any(axis=1)
+        for name in np.unique(where[labelled]).tolist():
+            parts.setdefault(name, []).append(missed[labelled & (where == name)])
+    errors = {name: np.concatenate(found) for name, found in parts.items()}
+    return {name: _quantiles(np.abs(values), level) for name, values in sorted(errors.items()) if len(values) >= MIN_ERRORS}
+
+
+def metadata(widths: HalfWidths) -> dict[str, object]:
+    """What a model's file keeps of them."""
+    rounded = {name: [round(value, 4) for value in pair] for name, pair in widths.items()}
+    return {"intervals": json.dumps(rounded), "interval_level": LEVEL} if widths else {}
+
+
+def _quantiles(values: NDArray[np.float64], level: float) -> tuple[float, float]:
+    """The ceil((N + 1) level)-th smallest of each column."""
+    index = min(int(np.ceil((len(values) + 1) * level)), len(values)) - 1
+    first, second = np.partition(values, index, axis=0)[index].tolist()
+    return first, second
+
+
+def bounds(
+    values: NDArray[np.float64], where: NDArray[np.str_], widths: HalfWidths
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Lower and upper ends (T, 2) within -1..1 around values (T, 2).
+
+    A situation that is not known has the widest of those in which the same is there, or of all.
+    """
+    half = np.zeros((len(where), 2))
+    for name in np.unique(where).tolist():
+        alike = [pair for key, pair in widths.items() if key.split(NEAR)[0] == name.split(NEAR)[0]]
+        half[where == name] = widths.get(name, np.max(alike or list(widths.values()), axis=0))
+    return np.clip(values - half, -1, 1), np.clip(values + half, -1, 1)

@@ -1,0 +1,99 @@
+"""What comes out: valence and arousal over time, with what they rest on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vatrace.inference.explain import Explanation
+from vatrace.media.transcripts import Word
+from vatrace.names import MODALITIES
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+NOBODY = "nothing supports the values: they are what the model says of nobody"
+"""Of a recording in which nobody was seen, heard or understood."""
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The trace of one recording, T rows.
+
+    Attributes:
+        source: the recording.
+        times: (T,) seconds, every 1 / rate from 0.
+        valence: (T,) unpleasant -1 .. pleasant 1.
+        arousal: (T,) calm -1 .. excited 1.
+        presence: (T,) bool by modality: whether face, voice and words were there.
+        words: what was said, with times.
+        notes: what the user should know about this recording, in plain sentences.
+        explanation: what the values rest on, if it was asked for.
+        made_by: version of vatrace, the fusion model's file with the start of its SHA-256, modalities, transcript.
+        bounds: lower and upper ends (T, 2) of intervals for valence and arousal that are to hold the truth nine times in ten;
+            None where the model was not calibrated.
+    """
+
+    source: Path
+    times: NDArray[np.float64]
+    valence: NDArray[np.float64]
+    arousal: NDArray[np.float64]
+    presence: dict[str, NDArray[np.bool_]]
+    words: list[Word] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    explanation: Explanation | None = None
+    bounds: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None
+    made_by: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def supported(self) -> NDArray[np.bool_]:
+        """(T,) Where at least one modality was there; elsewhere nothing supports the values."""
+        return np.logical_or.reduce(list(self.presence.values()))
+
+    @property
+    def duration(self) -> float:
+        """Seconds, to the end of the last row; a single row counts for 0.1 s."""
+        return float(self.times[-1] + self.times[1]) if len(self.times) > 1 else 0.1
+
+    def spans(self, name: str) -> NDArray[np.float64]:
+        """(N, 2) When a modality begins and ceases to be there, in seconds."""
+        edges = np.flatnonzero(np.diff(self.presence[name].astype(int), prepend=0, append=0)).reshape(-1, 2)
+        return np.append(self.times, self.duration)[edges]
+
+    def at(self, time: float) -> tuple[float, float]:
+        """Valence and arousal in the row nearest to a time in seconds."""
+        row = int(np.argmin(np.abs(self.times - time)))
+        return float(self.valence[row]), float(self.arousal[row])
+
+    def statistics(self) -> pd.DataFrame:
+        """Mean, SD, minimum and maximum (columns) of valence and arousal (rows) where something was there; NaN if never."""
+        traces = self.to_pandas().loc[self.supported, ["valence", "arousal"]]
+        return traces.agg(["mean", "std", "min", "max"]).T.rename(columns={"std": "SD"})
+
+    def to_pandas(self) -> pd.DataFrame:
+        """A table with the columns time, valence, arousal, face, voice, words (the last three 1 or 0).
+
+        Then valence_low, valence_high, arousal_low, arousal_high where the model was calibrated, and reliable: 1 where anything
+        was there, 0 where nothing supports the values.
+
+        With an explanation also face_share, voice_share, words_share (0..1, NaN where nothing matters) and recursion_1, ...
+        (how far each recursion moved the point).
+        """
+        import pandas as pd
+
+        columns = {"time": self.times, "valence": self.valence, "arousal": self.arousal}
+        columns |= {name: self.presence[name].astype(np.int8) for name in MODALITIES}
+        if self.bounds:
+            for column, name in enumerate(("valence", "arousal")):
+                columns |= {
+                    f"{name}_{end}": values[:, column] for end, values in zip(("low", "high"), self.bounds, strict=True)
+                }
+        columns["reliable"] = self.supported.astype(np.int8)
+        if self.explanation:
+            columns |= {f"{name}_share": self.explanation.shares[name] for name in MODALITIES}
+            columns |= {f"recursion_{i}": change for i, change in enumerate(self.explanation.changes, start=1)}
+        return pd.DataFrame(columns)

@@ -1,0 +1,1 @@
+"""Recordings, transcripts and devices; the only part that knows codecs."""

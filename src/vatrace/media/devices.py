@@ -1,0 +1,118 @@
+"""Camera and microphone of this machine through FFmpeg, or a file at the pace at which it was recorded."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from threading import Event
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from vatrace.errors import MediaError, reason
+from vatrace.media.reading import SAMPLING_RATE, SOUND_SUFFIXES, VIDEO_SUFFIXES, AudioReader, VideoReader, probe
+
+CAMERAS = {"linux": ("v4l2", "/dev/video{}"), "darwin": ("avfoundation", "{}:none"), "win32": ("dshow", "video={}")}
+MICROPHONES = {"linux": ("alsa", "{}"), "darwin": ("avfoundation", "none:{}"), "win32": ("dshow", "audio={}")}
+"""FFmpeg's input devices by system, and what they call a device with a number or name."""
+BLOCK_DUR = 0.1
+"""Seconds of sound that are given out together."""
+
+
+def is_file(name: str) -> bool:
+    """Whether a camera or microphone is a file.
+
+    Raises:
+        MediaError: if it is called like one and isn't there.
+    """
+    there = Path(name).is_file()
+    if not there and Path(name).suffix.lower() in VIDEO_SUFFIXES | SOUND_SUFFIXES:
+        raise MediaError(f"{name}: no such file")
+    return there
+
+
+def pictures(camera: str, start: float, stop: Event) -> Iterator[tuple[Image.Image, float]]:
+    """Pictures and when they were taken, in seconds after `start`.
+
+    Args:
+        camera: a number or name of a device, or a video file.
+        start: on `time.monotonic`'s clock.
+        stop: ends it.
+
+    Raises:
+        MediaError: if it can't be opened or read.
+    """
+    if is_file(camera):
+        probe(Path(camera))
+        for frame in VideoReader(Path(camera), 30.0):
+            if stop.wait(max(start + frame.time - time.monotonic(), 0)):
+                return
+            yield frame.image, frame.time
+        return
+    with _device("camera", camera, CAMERAS) as container:
+        for frame in _decoded(container, container.streams.video, "camera", camera):
+            if stop.is_set():
+                return
+            yield frame.to_image(), time.monotonic() - start
+
+
+def sound(microphone: str, start: float, stop: Event) -> Iterator[tuple[NDArray[np.float32], float]]:
+    """16 kHz mono blocks (N,) and when they came, in seconds after `start`; the first is the silence before the device's first.
+
+    Args:
+        microphone: a name of a device, or a file with sound.
+        start: on `time.monotonic`'s clock.
+        stop: ends it.
+
+    Raises:
+        MediaError: if it can't be opened or read.
+    """
+    if is_file(microphone):
+        if not probe(Path(microphone)).has_audio:
+            raise MediaError(f"{microphone}: no sound in it")
+        position = 0.0
+        for block in AudioReader(Path(microphone), BLOCK_DUR):
+            position += len(block) / SAMPLING_RATE
+            if stop.wait(max(start + position - time.monotonic(), 0)):
+                return
+            yield block, position
+        return
+    import av
+
+    resampler = av.AudioResampler(format="fltp", layout="mono", rate=SAMPLING_RATE)
+    with _device("microphone", microphone, MICROPHONES) as container:
+        opened = time.monotonic() - start
+        yield np.zeros(round(opened * SAMPLING_RATE), np.float32), opened
+        for frame in _decoded(container, container.streams.audio, "microphone", microphone):
+            if stop.is_set():
+                return
+            for part in resampler.resample(frame):
+                yield part.to_ndarray()[0], time.monotonic() - start
+
+
+def _device(kind: str, name: str, devices: dict[str, tuple[str, str]]) -> Any:
+    import av
+
+    if sys.platform not in devices:
+        raise MediaError(f"{kind} {name}: no way is known to open one on {sys.platform}; give a file")
+    container_format, pattern = devices[sys.platform]
+    address = name if Path(name).is_absolute() else pattern.format(name)
+    try:
+        return av.open(address, format=container_format)
+    except (av.FFmpegError, OSError, ValueError) as error:
+        raise MediaError(f"{kind} {name}: can't be opened ({address}: {reason(error)})") from error
+
+
+def _decoded(container: Any, streams: Any, kind: str, name: str) -> Iterator[Any]:
+    import av
+
+    if not streams:
+        raise MediaError(f"{kind} {name}: gives nothing of the kind")
+    try:
+        yield from container.decode(streams[0])
+    except av.FFmpegError as error:
+        raise MediaError(f"{kind} {name}: it has ended ({reason(error)})") from error

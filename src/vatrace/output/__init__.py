@@ -1,0 +1,1 @@
+"""Predictions as files: tables, pictures, reports and films."""

@@ -1,0 +1,278 @@
+"""A prediction for people to look at: a picture of the traces, and a page that explains it."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import html
+import io
+import json
+import os
+import tempfile
+import warnings
+from collections.abc import Callable
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vatrace.inference.prediction import NOBODY, Prediction
+from vatrace.media.reading import probe
+from vatrace.media.transcripts import TRANSCRIPT_SUFFIXES, sentences
+from vatrace.media.writing import kind_of, write_preview
+from vatrace.names import MODALITIES
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+# Okabe & Ito's colours, told apart by colour-blind people too
+COLOURS = {"valence": "#0072B2", "arousal": "#D55E00", "face": "#009E73", "voice": "#CC79A7", "words": "#E69F00"}
+MAX_POINTS = 4000
+
+
+def figure(prediction: Prediction) -> Figure:
+    """Valence and arousal over time with their intervals, and under them when face, voice and words were there.
+
+    Where nothing was there, all is faint.
+    """
+    from matplotlib.figure import Figure
+    from matplotlib.patches import Patch
+
+    drawn = Figure(figsize=(11, 4.6), layout="constrained")
+    above, below = drawn.subplots(2, 1, sharex=True, height_ratios=[4, 1])
+    times, supported = prediction.times, prediction.supported
+    thin = max(1, len(times) // MAX_POINTS)
+    above.axhline(0, color="0.75", linewidth=0.8, zorder=1)
+    for column, name in enumerate(("valence", "arousal")):
+        values = getattr(prediction, name)
+        if prediction.bounds is not None:
+            low, high = (ends[::thin, column] for ends in prediction.bounds)
+            for where, alpha in ((supported, 0.14), (~supported, 0.04)):
+                above.fill_between(times[::thin], low, high, where[::thin], color=COLOURS[name], alpha=alpha, linewidth=0)
+        style = {"color": COLOURS[name], "marker": "o" if len(times) == 1 else None}
+        above.plot(times[::thin], values[::thin], alpha=0.25, linewidth=1, **style)
+        shown = np.where(supported, values, np.nan)
+        above.plot(times[::thin], shown[::thin], linewidth=1.8, label=name, **style)
+    above.set(ylim=(-1, 1), ylabel="valence, arousal")
+    name = os.fsencode(prediction.source.name).decode("utf-8", "replace")
+    drawn.suptitle(name, x=0.01, ha="left", fontsize="large", parse_math=False)
+    above.set_yticks([-1, -0.5, 0, 0.5, 1])
+    handles = above.get_legend_handles_labels()[0]
+    if prediction.bounds is not None:
+        handles.append(Patch(color="0.5", alpha=0.3, linewidth=0, label="90 % interval"))
+    above.legend(handles=handles, loc="lower right", bbox_to_anchor=(1, 1), frameon=False, ncols=3, borderaxespad=0.2)
+    above.spines[["top", "right"]].set_visible(False)
+    for row, name in enumerate(MODALITIES):
+        spans = [(start, end - start) for start, end in prediction.spans(name)]
+        below.broken_barh(spans, (len(MODALITIES) - row - 1.4, 0.8), color=COLOURS[name])
+    below.set(ylim=(-0.6, len(MODALITIES) - 0.4), xlim=(0, prediction.duration), xlabel="time in s")
+    if not supported.any():
+        below.text(0.5, 0.5, NOBODY, transform=below.transAxes, ha="center", va="center", color="0.3")
+    below.set_yticks(range(len(MODALITIES)), reversed(MODALITIES))
+    below.tick_params(axis="y", length=0)
+    below.spines[["top", "right", "left"]].set_visible(False)
+    return drawn
+
+
+def write_picture(prediction: Prediction, path: Path | io.BytesIO) -> None:
+    """The figure as a PNG of about 1650 x 690 pixels."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph")  # a file name in a script that the font hasn't shows boxes
+        figure(prediction).savefig(path, dpi=150, format="png")
+
+
+def summary(prediction: Prediction) -> str:
+    """One line: length, mean and range of both traces where something was there, share of each modality."""
+    where = prediction.supported if prediction.supported.any() else np.ones(len(prediction.times), bool)
+    parts = [f"{prediction.duration:.1f} s"]
+    for name in ("valence", "arousal"):
+        values = getattr(prediction, name)[where]
+        parts.append(f"{name} {values.mean():+.2f} (from {values.min():+.2f} to {values.max():+.2f})")
+    parts += [f"{name} {prediction.presence[name].mean():.0%}" for name in MODALITIES]
+    return ", ".join(parts)
+
+
+def style() -> str:
+    """How pages look, light and dark."""
+    return web_file("page.css")
+
+
+def web_file(name: str) -> str:
+    """A part of the pages."""
+    return (files(__package__) / name).read_text(encoding="utf-8")
+
+
+POLICY = "default-src 'none'; img-src 'self' data:; media-src 'self' data:; style-src {style}; script-src {script}"
+"""What browsers let a report do: show what is in it, run its own script, and nothing from elsewhere."""
+
+BANDS = (
+    "Bands are 90 % intervals: 90 % of them held the true value on recordings like those that the model was calibrated on "
+    "(the package's own: composed ones). On others expect fewer. "
+)
+"""What the page says of them."""
+
+NUM_TINTS = 10
+"""Strengths of the colour under a word."""
+
+QUADRANTS = {
+    "unpleasant, excited": (-1, 1),
+    "pleasant, excited": (1, 1),
+    "unpleasant, calm": (-1, -1),
+    "pleasant, calm": (1, -1),
+}
+"""Signs of valence and arousal."""
+
+
+def write_page(prediction: Prediction, path: Path, media: str) -> None:
+    """One HTML file that needs no network: the recording beside its traces, the words, the numbers.
+
+    Args:
+        prediction: what it shows.
+        path: the page.
+        media: the recording's element in HTML, such as `embedded` gives; "" for none.
+    """
+    picture = io.BytesIO()
+    write_picture(prediction, picture)
+    notes = "".join(f"<li>{html.escape(note)}</li>" for note in prediction.notes)
+    styles = style() + web_file("uPlot.min.css") + web_file("report.css") + _tints()
+    script = web_file("uPlot.iife.min.js") + web_file("report.js")
+    text = web_file("report.html").format(
+        policy=POLICY.format(style=_digest(styles), script=_digest(script)),
+        title=html.escape(os.fsencode(prediction.source.name).decode("utf-8", "replace")),
+        style=styles,
+        media=media,
+        duration=prediction.duration,
+        circumplex=_circumplex(prediction),
+        picture=base64.b64encode(picture.getvalue()).decode(),
+        numbers=_numbers(prediction),
+        notes=f"<h2>Notes</h2><ul>{notes}</ul>" if notes else "",
+        transcript=_transcript(prediction),
+        view=json.dumps(_view(prediction), ensure_ascii=False, allow_nan=False).replace("<", "\\u003c"),
+        bands="" if prediction.bounds is None else BANDS,
+        made_by=_made_by(prediction),
+        script=script,
+    )
+    path.write_text(text, encoding="utf-8")
+
+
+def embedded(source: Path, report: Callable[[float], None] = lambda share: None) -> str:
+    """A small copy of a recording as an element with all of it inside; "" for a transcript. `report` is told the share done."""
+    if source.suffix.lower() in TRANSCRIPT_SUFFIXES:
+        return ""
+    info = probe(source)
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder) / "copy"
+        write_preview(info, copy, report)
+        return embedded_copy(kind_of(info), copy)
+
+
+def embedded_copy(kind: str, copy: Path) -> str:
+    """An element with all of a small copy, of this media type, inside."""
+    return media_element(kind, f"data:{kind};base64,{base64.b64encode(copy.read_bytes()).decode()}")
+
+
+def media_element(kind: str, address: str) -> str:
+    """An element that shows or plays what has this media type and address."""
+    tag = kind.partition("/")[0]
+    if tag == "image":
+        return f'<img alt="The picture" src="{address}">'
+    return f'<{tag} controls preload="auto" src="{address}"></{tag}>'
+
+
+def _view(prediction: Prediction) -> dict[str, Any]:
+    """What the page's script draws: means over blocks where there are more rows than pixels."""
+    starts = np.arange(0, len(prediction.times), max(1, -(-len(prediction.times) // MAX_POINTS)))
+    sizes = np.diff(starts, append=len(prediction.times))
+
+    def thin(values: NDArray[np.float64]) -> list[float | None]:
+        means = np.add.reduceat(values, starts) / sizes
+        return [None if np.isnan(value) else round(value, 3) for value in means.tolist()]
+
+    trace: dict[str, list[Any]] = {"time": thin(prediction.times)}
+    trace |= {"valence": thin(prediction.valence), "arousal": thin(prediction.arousal)}
+    trace["reliable"] = np.logical_or.reduceat(prediction.supported, starts).astype(int).tolist()
+    if prediction.bounds:
+        for column, name in enumerate(("valence", "arousal")):
+            low, high = (ends[:, column] for ends in prediction.bounds)
+            trace |= {f"{name}_low": thin(low), f"{name}_high": thin(high)}
+    shares = prediction.explanation and {name: thin(share) for name, share in prediction.explanation.shares.items()}
+    spans = {name: np.round(prediction.spans(name), 3).tolist() for name in MODALITIES}
+    return {"duration": prediction.duration, "trace": trace, "presence": spans, "shares": shares}
+
+
+def _circumplex(prediction: Prediction) -> str:
+    """The way of the trace in the plane of valence and arousal, as SVG."""
+    thin = max(1, len(prediction.times) // MAX_POINTS)
+    points = np.stack([100 * prediction.valence, -100 * prediction.arousal], axis=-1)
+    points[~prediction.supported] = np.nan
+    parts = np.split(points[::thin], np.flatnonzero(np.isnan(points[::thin, 0])))
+    lines = [" ".join(f"{x:.1f},{y:.1f}" for x, y in part[~np.isnan(part[:, 0])]) for part in parts]
+    ways = "".join(f'<polyline class="path" points="{line}"/>' for line in lines if line)
+    return (
+        '<svg class="circumplex" viewBox="-112 -112 224 224" role="img" aria-label="The path in valence and arousal">'
+        '<rect class="frame" x="-100" y="-100" width="200" height="200"/>'
+        '<path class="frame" d="M-100 0H100M0 -100V100"/><circle class="frame round" r="100"/>'
+        '<text x="98" y="-3" text-anchor="end">pleasant</text><text x="-98" y="-3">unpleasant</text>'
+        '<text x="3" y="-94">excited</text><text x="3" y="98">calm</text>'
+        f'{ways}<circle class="dot" r="4"/></svg>'
+    )
+
+
+def _made_by(prediction: Prediction) -> str:
+    """A sentence for the page; "" where it is not known."""
+    facts = ", ".join(f"{name} {value}" for name, value in prediction.made_by.items())
+    return f" Made by {html.escape(facts)}." if facts else ""
+
+
+def _transcript(prediction: Prediction) -> str:
+    """The words by sentence, each on the colour of the valence while it was said."""
+    if not prediction.words:
+        return "<p>None.</p>"
+    lines = []
+    for sentence in sentences(prediction.words):
+        spans = []
+        for word in sentence:
+            valence, arousal = prediction.at((word.start + word.end) / 2)
+            tint = f"{'pleasant' if valence > 0 else 'unpleasant'}-{round(min(2 * abs(valence), 1) * NUM_TINTS)}"
+            spans.append(
+                f'<span data-start="{word.start:.3f}" data-end="{word.end:.3f}" class="{tint}" '
+                f'title="valence {valence:+.2f}, arousal {arousal:+.2f}">{html.escape(word.text)}</span>'
+            )
+        start = sentence[0].start
+        time = f"{int(start) // 60}:{int(start) % 60:02d}"
+        lines.append(f'<p><a href="#time" data-start="{start:.3f}">{time}</a> {" ".join(spans)}</p>')
+    hint = '<p class="hint">Green: pleasant while it was said; orange: unpleasant.</p>'
+    return f'{hint}<div class="transcript">{"".join(lines)}</div>'
+
+
+def _tints() -> str:
+    return "".join(
+        f".{name}-{strength} {{ background: color-mix(in srgb, var(--{colour}) {strength / NUM_TINTS:.0%}, transparent); }}\n"
+        for name, colour in (("pleasant", "face"), ("unpleasant", "arousal"))
+        for strength in range(1, NUM_TINTS + 1)
+    )
+
+
+def _digest(content: str) -> str:
+    """By which a content policy knows a script or style."""
+    return f"'sha256-{base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()}'"
+
+
+def _numbers(prediction: Prediction) -> str:
+    import pandas as pd
+
+    supported = prediction.to_pandas()[prediction.supported]
+    if supported.empty:
+        return "<p>Nothing was there to go by.</p>"
+    signed, plain = "{:+.2f}".format, "{:.2f}".format
+    table: str = prediction.statistics().to_html(border=0, float_format=signed, formatters={"SD": plain})
+    signs = np.where(supported[["valence", "arousal"]] > 0, 1, -1)
+    quadrants = {name: f"{(signs == sign).all(axis=1).mean():.0%}" for name, sign in QUADRANTS.items()}
+    shares = pd.DataFrame({"there": {name: f"{prediction.presence[name].mean():.0%}" for name in MODALITIES}})
+    if prediction.explanation:
+        rests = pd.DataFrame(prediction.explanation.shares).mean()
+        shares["rests on it"] = rests.map("{:.0%}".format, na_action="ignore")
+    tables = [table, pd.DataFrame({"share of time": quadrants}).to_html(border=0), shares.to_html(border=0, na_rep="")]
+    return "".join(tables).replace(' style="text-align: right;"', "")  # which the content policy forbids

@@ -1,0 +1,212 @@
+"""A prediction as a file: tables, and what annotation tools read. Each is written whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import mimetypes
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+
+from vatrace.errors import missing
+from vatrace.inference.explain import Explanation
+from vatrace.inference.prediction import Prediction
+from vatrace.media.transcripts import Word, sentences
+from vatrace.names import MODALITIES
+
+TIER_STEP = 1.0
+"""Seconds of which ELAN's and Praat's tiers hold the means: these programs show spans with a text, not curves."""
+
+Span = tuple[float, float, str]
+"""Start and end in seconds, and the text."""
+
+
+def write_csv(prediction: Prediction, path: Path) -> None:
+    """The columns of `Prediction.to_pandas`, with four decimals."""
+    prediction.to_pandas().to_csv(path, index=False, float_format="%.4f")
+
+
+def write_parquet(prediction: Prediction, path: Path) -> None:
+    """The columns of the CSV in full precision."""
+    prediction.to_pandas().to_parquet(path, index=False)
+
+
+def write_json(prediction: Prediction, path: Path) -> None:
+    """The columns of the CSV as lists (null where undefined), the words with their times, the notes and what made it."""
+    table = prediction.to_pandas().round(4)
+    columns = {str(name): [None if np.isnan(x) else x for x in column.tolist()] for name, column in table.items()}
+    words = [{"text": word.text, "start": round(word.start, 3), "end": round(word.end, 3)} for word in prediction.words]
+    about = {"transcript": words, "notes": prediction.notes, "made_by": prediction.made_by}
+    content = {"source": prediction.source.name, **columns, **about}
+    path.write_text(json.dumps(content, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def read_json(path: Path) -> Prediction:
+    """What `write_json` wrote, to its four decimals."""
+    content = json.loads(path.read_text(encoding="utf-8"))
+    columns = {name: np.array(values, np.float64) for name, values in content.items() if name not in NO_COLUMNS}
+    ends = [[f"{name}_{end}" for name in ("valence", "arousal")] for end in ("low", "high")]
+    bounds = [np.stack([columns[name] for name in names], axis=-1) for names in ends] if ends[0][0] in columns else None
+    explanation = None
+    if "face_share" in columns:
+        changes = [column for name, column in columns.items() if name.startswith("recursion_")]
+        shares = {name: columns[f"{name}_share"] for name in MODALITIES}
+        explanation = Explanation(shares, np.array(changes).reshape(-1, len(columns["time"])))
+    return Prediction(
+        source=Path(content["source"]),
+        times=columns["time"],
+        valence=columns["valence"],
+        arousal=columns["arousal"],
+        presence={name: columns[name] > 0 for name in MODALITIES},
+        words=[Word(word["text"], word["start"], word["end"]) for word in content["transcript"]],
+        notes=content["notes"],
+        explanation=explanation,
+        bounds=(bounds[0], bounds[1]) if bounds else None,
+        made_by=content.get("made_by", {}),
+    )
+
+
+NO_COLUMNS = frozenset({"source", "transcript", "notes", "made_by"})
+"""What `write_json` writes beside columns."""
+
+
+def summary_row(prediction: Prediction) -> dict[str, object]:
+    """One recording as a row of a table of many.
+
+    Its length in seconds, mean, SD, minimum and maximum of valence and arousal where something was there, share of the
+    time (0..1) that each modality was there and that the values are reliable, the notes, and what made it.
+    """
+    row: dict[str, object] = {"duration": round(prediction.duration, 3)}
+    for dimension, values in prediction.statistics().round(4).iterrows():
+        row |= {f"{dimension}_{name.lower()}": value for name, value in values.items()}
+    there = prediction.presence | {"reliable": prediction.supported}
+    row |= {name: round(float(mask.mean()), 4) for name, mask in there.items()}
+    return row | {"notes": "; ".join(prediction.notes)} | prediction.made_by
+
+
+SUMMARY_COLUMNS = (
+    "recording",
+    "duration",
+    *(f"{dimension}_{statistic}" for dimension in ("valence", "arousal") for statistic in ("mean", "sd", "min", "max")),
+    *MODALITIES,
+    "reliable",
+    "notes",
+    "error",
+    *("vatrace", "model", "modalities", "transcript", "side"),
+)
+"""Of every table of many recordings, whatever was in them."""
+
+
+def write_summary(rows: Sequence[Mapping[str, object]], path: Path) -> None:
+    """A CSV of SUMMARY_COLUMNS: the name of each recording with its `summary_row`, or the error; what one has not is empty."""
+    import pandas as pd
+
+    pd.DataFrame(rows, columns=list(SUMMARY_COLUMNS)).to_csv(path, index=False)
+
+
+def tiers(prediction: Prediction) -> dict[str, list[Span]]:
+    """What is said, seen and felt as spans of text that don't overlap.
+
+    The words; the mean valence and arousal of each second in which something was there; and when face and voice were there.
+    """
+    result = {"words": _apart((word.start, word.end, word.text) for word in prediction.words)}
+    for name in ("valence", "arousal"):
+        means = []
+        for start in np.arange(0, prediction.duration, TIER_STEP):
+            inside = (prediction.times >= start) & (prediction.times < start + TIER_STEP) & prediction.supported
+            if inside.any():
+                end = min(start + TIER_STEP, prediction.duration)
+                means.append((float(start), end, f"{getattr(prediction, name)[inside].mean():+.2f}"))
+        result[name] = means
+    return result | {name: [(start, end, name) for start, end in prediction.spans(name)] for name in ("face", "voice")}
+
+
+def _apart(spans: Iterable[Span]) -> list[Span]:
+    """The same spans, each cut off where the next one begins; none is shorter than a millisecond."""
+    ordered = sorted(spans)
+    following = [start for start, _, _ in ordered[1:]] + [np.inf]
+    cut = [(start, min(end, limit), text) for (start, end, text), limit in zip(ordered, following, strict=False)]
+    return [span for span in cut if round(1000 * span[1]) > round(1000 * span[0])]
+
+
+def write_elan(prediction: Prediction, path: Path) -> None:
+    """An ELAN document with `tiers`; its video is looked for beside it."""
+    import pympi
+
+    document = pympi.Eaf(author="vatrace")
+    kind = mimetypes.guess_type(prediction.source.name)[0] or "video/mp4"
+    document.add_linked_file(prediction.source.name, relpath=f"./{prediction.source.name}", mimetype=kind)
+    for name, spans in tiers(prediction).items():
+        document.add_tier(name)
+        for start, end, text in spans:
+            document.add_annotation(name, round(1000 * start), round(1000 * end), text)
+    document.remove_tier("default")
+    path.unlink(missing_ok=True)  # pympi would keep a copy of it
+    document.to_file(str(path))
+
+
+def write_textgrid(prediction: Prediction, path: Path) -> None:
+    """A Praat TextGrid with `tiers`."""
+    from praatio.data_classes.interval_tier import IntervalTier
+    from praatio.data_classes.textgrid import Textgrid
+
+    grid = Textgrid(0, prediction.duration)
+    for name, spans in tiers(prediction).items():
+        inside = [(start, min(end, prediction.duration), text) for start, end, text in spans if start < prediction.duration]
+        grid.addTier(IntervalTier(name, inside, 0, prediction.duration))
+    grid.save(str(path), "long_textgrid", includeBlankSpaces=True)
+
+
+def write_subtitles(prediction: Prediction, path: Path) -> None:
+    """WebVTT: what is said, by sentence, and under it the mean valence and arousal meanwhile."""
+    import pysubs2
+
+    subtitles = pysubs2.SSAFile()
+    for sentence in sentences(prediction.words):
+        start, end = sentence[0].start, sentence[-1].end
+        inside = (prediction.times >= start) & (prediction.times < end)
+        rows = inside if inside.any() else prediction.times == prediction.times[np.argmin(abs(prediction.times - start))]
+        values = f"valence {prediction.valence[rows].mean():+.2f}, arousal {prediction.arousal[rows].mean():+.2f}"
+        text = " ".join(word.text for word in sentence) + f"\\N({values})"
+        subtitles.append(pysubs2.SSAEvent(round(1000 * start), round(1000 * end), text))
+    subtitles.save(str(path), format_="vtt", encoding="utf-8")
+
+
+@dataclass(frozen=True)
+class Format:
+    """A kind of file.
+
+    Attributes:
+        suffix: of the file's name, after its dot.
+        write: writes it.
+        module: what must be installed for it (with the `formats` extra), if the package itself does not see to it.
+    """
+
+    suffix: str
+    write: Callable[[Prediction, Path], None]
+    module: str = ""
+
+
+FORMATS: dict[str, Format] = {
+    "csv": Format("csv", write_csv),
+    "parquet": Format("parquet", write_parquet, "pyarrow"),
+    "json": Format("json", write_json),
+    "elan": Format("eaf", write_elan, "pympi"),
+    "textgrid": Format("TextGrid", write_textgrid, "praatio"),
+    "vtt": Format("vtt", write_subtitles),
+}
+
+
+def check_formats(formats: Iterable[str]) -> None:
+    """See before any work is done whether it can be written after it.
+
+    Raises:
+        ImportError: if a format's library is missing.
+    """
+    for name in formats:
+        kind = FORMATS[name]
+        if kind.module and find_spec(kind.module) is None:
+            raise missing(f"{name} needs {kind.module}", "formats")

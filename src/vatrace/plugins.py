@@ -1,0 +1,49 @@
+"""Classes from outside the package, named `package.module:Class`.
+
+Naming one runs its module's code. Only names that the user gives may be imported: a name that comes out of a model file or a
+run that somebody sent must be given by the user as well.
+"""
+
+from __future__ import annotations
+
+import inspect
+from importlib import import_module
+
+from vatrace.errors import PluginError
+
+
+def is_plugin(name: str) -> bool:
+    """Whether a name is that of a class outside the package's own tables."""
+    module, _, attribute = name.partition(":")
+    return bool(attribute.isidentifier() and all(part.isidentifier() for part in module.split(".")))
+
+
+def load_class(name: str, protocol: type) -> type:
+    """Import a class and check that it has the members of a protocol.
+
+    Args:
+        name: `package.module:Class`.
+        protocol: the protocol or base class whose public members it must have.
+
+    Raises:
+        PluginError: if it can't be imported or lacks a member; the message names all that are missing.
+    """
+    module, _, attribute = name.partition(":")
+    try:
+        found = getattr(import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        raise PluginError(f"{name}: can't be imported ({error})") from error
+    if not inspect.isclass(found):
+        raise PluginError(f"{name}: is not a class")
+    lacking = [member for member in members(protocol) if not hasattr(found, member)]
+    if lacking:
+        raise PluginError(f"{name}: lacks {', '.join(lacking)}, which a {protocol.__name__} must have")
+    return found
+
+
+def members(protocol: type) -> list[str]:
+    """The methods that a protocol asks for, `__call__` included."""
+    own = [name for base in protocol.__mro__ if base.__module__.startswith("vatrace") for name in vars(base)]
+    return sorted(
+        name for name in set(own) if callable(getattr(protocol, name, None)) and (name == "__call__" or name[0] != "_")
+    )

@@ -1,0 +1,1 @@
+"""Training on a store, and what a run leaves on disk."""

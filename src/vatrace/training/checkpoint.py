@@ -1,0 +1,73 @@
+"""Weights on disk: safetensors, with what else there is to know as JSON in its header. Nothing is pickled."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from vatrace.errors import CheckpointError
+from vatrace.files import written_whole
+from vatrace.models.affect import AffectModel, ModelConfig
+from vatrace.models.backbone import BackboneConfig, EndToEndModel
+
+FORMAT = 1
+Model = AffectModel | EndToEndModel
+
+
+def save_tensors(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
+    """Write tensors and facts (what JSON can hold) into one file, whole or not at all."""
+    header = {"vatrace": json.dumps({"format": FORMAT, **facts})}
+    with written_whole(path) as temporary:
+        save_file({name: value.detach().cpu().contiguous() for name, value in tensors.items()}, temporary, header)
+
+
+def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Read what `save_tensors` wrote.
+
+    Raises:
+        CheckpointError: if it can't be read, or is not of this package or this format.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = (file.metadata() or {}).get("vatrace")
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no dict
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"{path}: can't be read as safetensors ({error})") from error
+    facts = json.loads(header) if header else {}
+    if facts.pop("format", None) != FORMAT:
+        raise CheckpointError(f"{path}: not a checkpoint of this version of vatrace")
+    return tensors, facts
+
+
+def save_model(path: Path, model: Model, facts: Mapping[str, Any]) -> None:
+    """Write a model's weights with its config and `facts`, and beside them the same facts as JSON to read."""
+    backbone = model.backbone_config if isinstance(model, EndToEndModel) else None
+    content = {**facts, "model": asdict(model.config), "backbone": None if backbone is None else asdict(backbone)}
+    save_tensors(path, model.state_dict(), content)
+    with written_whole(path.with_suffix(".json")) as temporary:
+        temporary.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def load_model(path: Path, device: torch.device | None = None) -> tuple[Model, dict[str, Any]]:
+    """Read what `save_model` wrote: the model in evaluation mode, and the facts.
+
+    Raises:
+        CheckpointError: if it can't be read.
+    """
+    tensors, facts = load_tensors(path)
+    content = facts.pop("model")
+    affect = AffectModel(ModelConfig(**content | {"outputs": tuple(content["outputs"])}))
+    model: Model = affect
+    backbone = facts.pop("backbone")
+    if backbone is not None:
+        model = EndToEndModel(affect, BackboneConfig(**backbone | {"release_epochs": tuple(backbone["release_epochs"])}))
+    model.load_state_dict(tensors)
+    return model.eval().to(device or torch.device("cpu")), facts

@@ -1,0 +1,205 @@
+"""Windows of a store's recordings, to train on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from vatrace.names import DIMENSIONS
+from vatrace.store import Recording
+from vatrace.timeline import windows
+
+CHUNK = 4096
+"""Steps that are read at once for statistics."""
+Sample = tuple[dict[str, np.ndarray], dict[str, np.ndarray], np.ndarray, np.ndarray]
+"""Features (T, ...) and validity (T,) by modality, target (T, K), and where it counts (T,)."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Recordings or windows side by side.
+
+    Attributes:
+        features: (B, T, D_m) by modality.
+        valid: (B, T) bool by modality.
+        target: (B, T, K) in -1..1.
+        labelled: (B, T) bool, where the target counts.
+    """
+
+    features: dict[str, Tensor]
+    valid: dict[str, Tensor]
+    target: Tensor
+    labelled: Tensor
+
+    def to(self, device: torch.device) -> Batch:
+        """The same on a device."""
+        features = {name: x.to(device) for name, x in self.features.items()}
+        valid = {name: x.to(device) for name, x in self.valid.items()}
+        return Batch(features, valid, self.target.to(device), self.labelled.to(device))
+
+
+@dataclass(frozen=True)
+class Crops:
+    """How face crops are taken for a network that is trained along.
+
+    Attributes:
+        size: side in pixels, at most 48: in training somewhere in the crop and mirrored by chance, else its centre.
+    """
+
+    size: int
+
+    def take(self, crops: np.ndarray, rng: np.random.Generator | None = None) -> np.ndarray:
+        """(n, 48, 48, 3) -> (n, size, size, 3), alike for all of a window; the centre where no generator is given."""
+        room = crops.shape[1] - self.size
+        top, left = (room // 2, room // 2) if rng is None else rng.integers(0, room + 1, 2)
+        taken = crops[:, top : top + self.size, left : left + self.size]
+        return np.ascontiguousarray(taken[:, :, ::-1] if rng is not None and rng.random() < 0.5 else taken)
+
+
+def read_inputs(
+    recording: Recording,
+    modalities: Sequence[str],
+    start: int,
+    stop: int,
+    crops: Crops | None,
+    rng: np.random.Generator | None = None,
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """Features (n, D) float32, or face crops uint8, and validity (n,) of some steps of a recording, by modality."""
+    valid = recording.valid(start, stop)
+    features: dict[str, np.ndarray] = {}
+    for name in modalities:
+        if name == "face" and crops is not None:
+            features[name] = crops.take(recording.crops(start, stop), rng)
+        else:
+            features[name] = recording.features(name, start, stop).astype(np.float32)
+    return features, {name: valid[name] for name in modalities}
+
+
+class Windows(Dataset[Sample]):
+    """Overlapping windows that hold a label, at least one. What a window needs is read when it is asked for.
+
+    Args:
+        recordings: of train.
+        modalities: that the model has.
+        outputs: that the model has.
+        win_len: steps of a window.
+        hop_len: steps from one to the next.
+        modality_dropout: chance that a modality is taken away from a window; one is always left.
+        seed: of all that is left to chance; it depends on this, the epoch and the window alone.
+        crops: how face crops are taken, in place of features; None for features.
+    """
+
+    def __init__(
+        self,
+        recordings: Sequence[Recording],
+        modalities: Sequence[str],
+        outputs: Sequence[str],
+        win_len: int,
+        hop_len: int,
+        modality_dropout: float = 0.0,
+        seed: int = 0,
+        crops: Crops | None = None,
+    ) -> None:
+        self.modalities, self.modality_dropout, self.seed, self.crops = tuple(modalities), modality_dropout, seed, crops
+        self.columns = [DIMENSIONS.index(name) for name in outputs]
+        self.windows = [
+            (recording, start, stop)
+            for recording in recordings
+            for known in [self._known(recording.labels())]
+            for start, stop in windows(recording.num_steps, win_len, hop_len)
+            if known[start:stop].any()
+        ]
+
+    def _known(self, labels: np.ndarray) -> np.ndarray:
+        return np.asarray(~np.isnan(labels[:, self.columns]).any(axis=1))
+
+    def __len__(self) -> int:
+        return len(self.windows)
+
+    def __getitem__(self, key: tuple[int, int]) -> Sample:
+        """The window of (epoch, index)."""
+        epoch, index = key
+        recording, start, stop = self.windows[index]
+        rng = np.random.default_rng([self.seed, epoch, index])
+        features, valid = read_inputs(recording, self.modalities, start, stop, self.crops, rng)
+        for name in self._taken_away(valid, rng):
+            valid[name] = np.zeros_like(valid[name])
+        labels = recording.labels(start, stop)
+        known = self._known(labels)
+        return features, valid, np.where(known[:, None], labels, 0)[:, self.columns], known
+
+    def _taken_away(self, valid: dict[str, np.ndarray], rng: np.random.Generator) -> list[str]:
+        there = [name for name in self.modalities if valid[name].any()]
+        away = [name for name in there if rng.random() < self.modality_dropout]
+        if len(away) == len(there) and away:
+            away.remove(away[rng.integers(len(away))])
+        return away
+
+    def batches(
+        self, epoch: int, batch_size: int, rank: int = 0, num_processes: int = 1, num_workers: int = 0
+    ) -> Iterator[Batch]:
+        """The batches of an epoch, in an order that depends on the seed and the epoch.
+
+        Each window comes once, but for those that are too few for a last batch.
+
+        Args:
+            epoch: from 1.
+            batch_size: of all processes together.
+            rank: which process this is; it is given every `num_processes`-th window of each batch.
+            num_processes: how many there are.
+            num_workers: processes that read ahead.
+        """
+        order = np.random.default_rng([self.seed, epoch]).permutation(len(self)).tolist()
+        keys = [
+            [(epoch, index) for index in order[start + rank : start + self._batch_size(batch_size) : num_processes]]
+            for start in range(0, self.num_batches(batch_size) * self._batch_size(batch_size), self._batch_size(batch_size))
+        ]
+        return iter(DataLoader(self, batch_sampler=keys, collate_fn=collate, num_workers=num_workers))
+
+    def num_batches(self, batch_size: int) -> int:
+        """How many batches there are in an epoch."""
+        return len(self) // self._batch_size(batch_size)
+
+    def _batch_size(self, batch_size: int) -> int:
+        return min(batch_size, len(self))
+
+
+def collate(samples: Sequence[Sample]) -> Batch:
+    """Put windows side by side; shorter ones are filled up with steps at which nothing is there and nothing counts."""
+    steps = max(len(known) for *_, known in samples)
+
+    def stack(arrays: Sequence[np.ndarray]) -> Tensor:
+        filled = np.zeros((len(arrays), steps, *arrays[0].shape[1:]), arrays[0].dtype)
+        for row, array in zip(filled, arrays, strict=True):
+            row[: len(array)] = array
+        return torch.from_numpy(filled)
+
+    features, valid, targets, known = zip(*samples, strict=True)
+    return Batch(
+        {name: stack([sample[name] for sample in features]) for name in features[0]},
+        {name: stack([sample[name] for sample in valid]) for name in valid[0]},
+        stack(targets),
+        stack(known),
+    )
+
+
+def statistics(recordings: Sequence[Recording], modalities: Sequence[str]) -> dict[str, tuple[Tensor, Tensor]]:
+    """Mean and standard deviation (D,) of the valid features of some recordings, by modality; 0 and 1 where there are none."""
+    result = {}
+    for name in modalities:
+        count, sums = 0, np.zeros((2, recordings[0].schema.dims[name]))
+        for recording in recordings:
+            for start in range(0, recording.num_steps, CHUNK):
+                stop = min(start + CHUNK, recording.num_steps)
+                values = recording.features(name, start, stop)[recording.valid(start, stop)[name]].astype(np.float64)
+                count += len(values)
+                sums += [values.sum(axis=0), (values**2).sum(axis=0)]
+        mean, square = sums / max(count, 1)
+        deviation = np.sqrt(np.maximum(square - mean**2, 0)) if count else np.ones_like(mean)
+        result[name] = (torch.from_numpy(mean).float(), torch.from_numpy(deviation).float())
+    return result

@@ -1,0 +1,211 @@
+"""A trained model as an ONNX file, checked against PyTorch before it is kept."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
+
+from vatrace.errors import ModelError, missing
+from vatrace.files import written_whole
+from vatrace.models.affect import AffectModel
+from vatrace.weights import onnx_session
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
+
+OPSET = 17
+TOLERANCE = 1e-4
+"""The largest difference between ONNX Runtime and PyTorch that is let pass."""
+LENGTHS = (1, 17, 300, 1000)
+"""Steps at which a whole-recording model is compared."""
+CHUNKS = (1, 7, 64)
+"""Steps a call at which a streaming model is compared."""
+
+
+class _Whole(nn.Module):
+    def __init__(self, model: AffectModel) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, *inputs: Tensor) -> tuple[Tensor, Tensor]:
+        results = self.model.recursions(*_by_name(self.model, inputs))
+        return results[-1], torch.stack(results)
+
+
+class _Stream(nn.Module):
+    def __init__(self, model: AffectModel) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        num = len(self.model.modalities) + 1
+        values, state = self.model.step(*_by_name(self.model, inputs[:num]), list(inputs[num:]))
+        return (values, *state)
+
+
+def _by_name(model: AffectModel, inputs: tuple[Tensor, ...]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    *features, valid = inputs
+    names = model.modalities
+    return dict(zip(names, features, strict=True)), {name: valid[:, :, i] for i, name in enumerate(names)}
+
+
+def export_onnx(
+    model: AffectModel, path: str | Path, *, streaming: bool = False, metadata: Mapping[str, object] | None = None
+) -> None:
+    """Write a model as ONNX, with any batch size and any number of steps.
+
+    Inputs: features (B, T, D_m) float32 under each modality's name, and `valid` (B, T, M) bool in their order. Outputs:
+    `values` (B, T, K), and `recursions` (R + 1, B, T, K), the values after 0, 1, ..., R recursions.
+
+    For streaming, further inputs `state_0`, `state_1`, ... are zeros of the given shapes at first, then the outputs
+    `next_state_0`, ... of the call before; there is no `recursions`.
+
+    The file's metadata holds `config` (JSON), `outputs` (comma-separated) and what else is given.
+
+    Args:
+        model: the model; it is left as it is.
+        path: where to; replaced if it exists.
+        streaming: export `step` in place of `forward`.
+        metadata: names and values to keep in the file.
+
+    Raises:
+        ImportError: if onnx is not installed.
+        ValueError: if streaming and the model is not causal.
+        RuntimeError: if ONNX Runtime gives values that differ from PyTorch's by more than TOLERANCE.
+    """
+    try:
+        import onnx
+    except ImportError as error:
+        raise missing("ONNX export needs onnx", "train") from error
+    model = _plain_copy(model)
+    state = model.initial_state(2) if streaming else []
+    inputs = [*model.modalities, "valid", *(f"state_{i}" for i in range(len(state)))]
+    outputs = ["values", *(f"next_state_{i}" for i in range(len(state)))] if streaming else ["values", "recursions"]
+    axes = {name: {0: "batch"} if "state" in name else {0: "batch", 1: "steps"} for name in [*inputs, *outputs]}
+    wrapped = (_Stream(model) if streaming else _Whole(model)).eval()  # the exporter puts back the mode that it finds
+    axes["recursions"] = {1: "batch", 2: "steps"}
+    with written_whole(Path(path)) as temporary:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # the tracing exporter says that it will go one day
+            warnings.simplefilter("ignore", torch.jit.TracerWarning)  # type: ignore[attr-defined]
+            warnings.filterwarnings("ignore", "Constant folding")
+            warnings.filterwarnings(
+                "ignore", "Exporting a model to ONNX with a batch_size other than 1"
+            )  # of LSTM: ours is given
+            torch.onnx.export(
+                wrapped,
+                (*_inputs(model, 50), *state),
+                str(temporary),
+                input_names=inputs,
+                output_names=outputs,
+                dynamic_axes={name: axes[name] for name in [*inputs, *outputs]},
+                opset_version=OPSET,
+                dynamo=False,
+            )
+        proto = onnx.load(temporary)
+        _keep_one_of_each(proto)
+        facts = {**(metadata or {}), "config": json.dumps(asdict(model.config)), "outputs": ",".join(model.config.outputs)}
+        onnx.helper.set_model_props(proto, {key: str(value) for key, value in facts.items()})
+        onnx.save(proto, temporary)
+        difference = _stream_difference(model, temporary) if streaming else _difference(model, temporary)
+        if not difference <= TOLERANCE:
+            raise ModelError(f"{path}: not written, ONNX Runtime differs from PyTorch by {difference:.2g}")
+
+
+def add_metadata(path: Path, metadata: Mapping[str, object]) -> None:
+    """Add names and values to those that an exported file keeps, in place of any of the same names."""
+    import onnx
+
+    proto = onnx.load(path)
+    known = {prop.key: prop.value for prop in proto.metadata_props}
+    onnx.helper.set_model_props(proto, known | {key: str(value) for key, value in metadata.items()})
+    with written_whole(path) as temporary:
+        onnx.save(proto, temporary)
+
+
+def _keep_one_of_each(proto: ModelProto) -> None:
+    """Keep one copy of weights that several recursions use: the exporter writes one for each use."""
+    from onnx import TensorProto
+
+    graph, first, same = proto.graph, dict[bytes, str](), dict[str, str]()
+    for node in graph.node:
+        if node.op_type == "Constant":
+            assert node.attribute[0].name == "value", node.attribute[0].name
+            graph.initializer.append(node.attribute[0].t)
+            graph.initializer[-1].name = node.output[0]
+    constants = list(graph.initializer)
+    del graph.initializer[:]
+    for tensor in constants:
+        content = TensorProto()
+        content.CopyFrom(tensor)
+        content.ClearField("name")
+        kept = first.setdefault(content.SerializeToString(deterministic=True), tensor.name)
+        same[tensor.name] = kept
+        if kept == tensor.name:
+            graph.initializer.append(tensor)
+    nodes = [node for node in graph.node if node.op_type != "Constant"]
+    del graph.node[:]
+    for node in nodes:
+        node.input[:] = [same.get(name, name) for name in node.input]
+        graph.node.append(node)
+
+
+def _plain_copy(model: AffectModel) -> AffectModel:
+    """The model with its convolutions' weights as they are used, without the norms that they were trained through."""
+    with torch.random.fork_rng():  # the weights that it begins with are of no use, and leave no trace
+        plain = AffectModel(model.config)  # copy.deepcopy would share with the original what is taken off here
+    plain.load_state_dict(model.state_dict())
+    for module in plain.modules():
+        if parametrize.is_parametrized(module, "weight"):
+            parametrize.remove_parametrizations(module, "weight")
+    return plain.eval()
+
+
+def _inputs(model: AffectModel, steps: int, batch: int = 2) -> tuple[Tensor, ...]:
+    """Features like those that the model was standardised by, at random, and validity."""
+    generator = torch.Generator().manual_seed(steps)
+    features = []
+    for name in model.modalities:
+        mean, scale = model.get_buffer(f"{name}_mean"), model.get_buffer(f"{name}_scale")
+        features.append(mean + torch.randn(batch, steps, len(mean), generator=generator) / scale)
+    return (*features, torch.rand(batch, steps, len(features), generator=generator) > 0.3)
+
+
+def _difference(model: AffectModel, path: Path) -> float:
+    """The largest difference over LENGTHS."""
+    session = onnx_session(path)
+    names = [value.name for value in session.get_inputs()]
+    differences = []
+    for steps in LENGTHS:
+        inputs = _inputs(model, steps, batch=1)
+        with torch.inference_mode():
+            expected = [value.numpy() for value in _Whole(model)(*inputs)]
+        found = session.run(["values", "recursions"], {name: x.numpy() for name, x in zip(names, inputs, strict=True)})
+        differences += [float(np.abs(a - b).max()) for a, b in zip(expected, found, strict=True)]
+    return max(differences)
+
+
+def _stream_difference(model: AffectModel, path: Path) -> float:
+    """The largest difference between a stream through ONNX Runtime and the whole through PyTorch, over CHUNKS."""
+    session = onnx_session(path)
+    names = [value.name for value in session.get_inputs()]
+    inputs = _inputs(model, 200, batch=1)
+    with torch.inference_mode():
+        expected = model(*_by_name(model, inputs)).numpy()
+    differences = []
+    for chunk in CHUNKS:
+        state = [tensor.numpy() for tensor in model.initial_state(1)]
+        for start in range(0, expected.shape[1], chunk):
+            parts = [x[:, start : start + chunk].numpy() for x in inputs]
+            found, *state = session.run(None, dict(zip(names, [*parts, *state], strict=True)))
+            differences.append(float(np.abs(found - expected[:, start : start + chunk]).max()))
+    return max(differences)

@@ -1,0 +1,298 @@
+"""Train all models of a run on a store, or go on where that was stopped."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from vatrace.encoders.state_dict import read_state_dict
+from vatrace.errors import ModelError, RunError
+from vatrace.files import write_json, written_whole
+from vatrace.inference.intervals import half_widths, metadata, situations
+from vatrace.metrics import concordance_cc
+from vatrace.models.affect import AffectModel, Output
+from vatrace.models.backbone import BackboneConfig, EndToEndModel, GreyFaceNet
+from vatrace.models.distributed import gather, num_processes, process_group, rank
+from vatrace.names import DIMENSIONS
+from vatrace.store import Recording, Store
+from vatrace.training.checkpoint import Model, save_model
+from vatrace.training.config import RunConfig
+from vatrace.training.data import Windows, statistics
+from vatrace.training.folds import make_folds
+from vatrace.training.loop import Epoch, fit
+from vatrace.training.run import Member, Run, crops_of, predict_recording, read_run_file, run_content
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
+
+
+@dataclass(frozen=True)
+class Report:
+    """Whom a training tells how it goes.
+
+    Attributes:
+        epoch: given the member's name and each epoch, those before an interruption included.
+        note: given what else the user should know.
+        step: given the member's name and how many epochs are done, after each batch.
+    """
+
+    epoch: Callable[[str, Epoch], None] = lambda member, epoch: None
+    step: Callable[[str, float], None] = lambda member, epochs: None
+    note: Callable[[str], None] = lambda text: None
+
+
+def train_run(
+    config: RunConfig,
+    store: Store,
+    out: Path,
+    *,
+    folds: int = 0,
+    seed: int = 0,
+    device: str = "cpu",
+    num_workers: int = 0,
+    report: Report = Report(),
+) -> Run | None:
+    """Train what a config says; the same call goes on where it was stopped.
+
+    Under torchrun all processes train together; only the first writes, and only it is given the run.
+
+    Args:
+        config: the run's.
+        store: with features and labels.
+        out: the run's folder.
+        folds: how many, over all recordings with labels that are not in test; 0 for training on train and choosing by dev.
+        seed: of weights, order and dropout.
+        device: as torch names it.
+        num_workers: processes that read windows ahead.
+        report: told how it goes.
+
+    Raises:
+        RunError: if the folder holds another run, or the store does not fit the config.
+        TrainingError: if training breaks down.
+    """
+    with process_group(torch.device(device)) as place:
+        _see_that_they_fit(config, store)
+        planned = _plan(config, store, out, folds)
+        content = run_content(config, store, seed, folds, [member for member, _ in planned])
+        there = read_run_file(out)
+        if there is not None and there | {"finished": False} != content:
+            differing = ", ".join(key for key in content if key != "finished" and there.get(key) != content[key])
+            raise RunError(f"{out}: holds another run (other {differing}): give another --out, or delete it")
+        if there is not None and there["finished"] and all(member.weights.is_file() for member, _ in planned):
+            report.note(f"{out} is finished already: nothing is left to train")
+            return Run.open(out) if rank() == 0 else None
+        if rank() == 0:
+            out.mkdir(parents=True, exist_ok=True)
+            write_json(out / "run.json", there or content)
+        for index, (member, train) in enumerate(planned):
+            dev = [store.recording(name) for name in member.dev]
+            model = _train_member(config, member, train, dev, seed + index, place, num_workers, report)
+        if rank() > 0:
+            return None
+        if len(planned) == 1 and isinstance(model, AffectModel) and model.config.outputs == DIMENSIONS:
+            _export(model, _facts(config, planned[0][1]), dev, out, report)
+        write_json(out / "run.json", content | {"finished": True})
+        return Run.open(out)
+
+
+def _see_that_they_fit(config: RunConfig, store: Store) -> None:
+    dims = store.schema.dims
+    wanted = config.model.feature_dims
+    if any(dims.get(name) != dim for name, dim in wanted.items() if not (name == "face" and config.backbone)):
+        tables = ["[model.feature_dims]", *(f"{name} = {dim}" for name, dim in dims.items())]
+        tables += ["[model.widths]", *(f"{name} = {config.model.widths.get(name, 64)}" for name in dims)]
+        raise RunError("\n".join([f"{store.path}: its features don't fit the config, which should say:", *tables]))
+    if config.backbone and not store.schema.crops:
+        raise RunError(f"{store.path}: [backbone] needs face crops: extract into another store with --crops")
+
+
+def _plan(config: RunConfig, store: Store, out: Path, folds: int) -> list[tuple[Member, list[Recording]]]:
+    """The members, each with the recordings that it is trained on."""
+    models: list[tuple[Output, ...]] = [config.model.outputs]
+    if config.train.separate:
+        models = [(output,) for output in config.model.outputs]
+    members = store.members
+    recordings = {name: store.recording(name) for name, member in members.items() if member.split != "test"}
+    if folds:
+        sizes = {name: max(_num_labelled(recording, outputs) for outputs in models) for name, recording in recordings.items()}
+        sizes = {name: size for name, size in sizes.items() if size > 0}
+        subjects = {name: members[name].subject for name in sizes}
+        parts = [
+            (f"fold-{i}", [name for name in sizes if name not in part], part)
+            for i, part in enumerate(make_folds(sizes, subjects, folds), start=1)
+        ]
+    else:
+        train, dev = ([name for name in recordings if members[name].split == split] for split in ("train", "dev"))
+        parts = [("", train, dev)]
+    planned = []
+    for name, train, dev in parts:
+        for outputs in models:
+            labelled = {}
+            for split, names in (("train", train), ("dev", dev)):
+                labelled[split] = [key for key in names if _num_labelled(recordings[key], outputs) > 0]
+                if not labelled[split]:
+                    why = _what_is_missing(split, outputs, [recordings[key] for key in names])
+                    raise RunError(f"{store.path}: {why}")
+            folder = "-".join(filter(None, [name, *(outputs if config.train.separate else ())])) or "model"
+            member = Member(out / folder, outputs, tuple(labelled["dev"]), tuple(labelled["train"]))
+            planned.append((member, [recordings[key] for key in labelled["train"]]))
+    return planned
+
+
+def _num_labelled(recording: Recording, outputs: Sequence[str]) -> int:
+    columns = [DIMENSIONS.index(name) for name in outputs]
+    return int((~np.isnan(recording.labels()[:, columns]).any(axis=1)).sum())
+
+
+def _what_is_missing(split: str, outputs: Sequence[Output], recordings: Sequence[Recording]) -> str:
+    """Why a split has nothing for these outputs, and what to do."""
+    others = [name for name in DIMENSIONS if any(_num_labelled(recording, [name]) for recording in recordings)]
+    if others:
+        advice = "separate = true in [train]" if set(outputs) <= set(others) else f"outputs = {json.dumps(others)} in [model]"
+        return f"nothing in {split} is annotated in {' and '.join(outputs)} at once: the config should say {advice}"
+    return f"no recording with labels in {split}: name the splits in splits.csv and extract again, or use --folds"
+
+
+def _facts(config: RunConfig, train: Sequence[Recording]) -> dict[str, Any]:
+    """What must be known to use a model beside its weights."""
+    schema = train[0].schema
+    return {
+        "rate": schema.rate or float(np.median([recording.meta.rate for recording in train])),
+        "win_len": config.train.win_len,
+        "encoders": {name: schema.encoders[name].version for name in config.model.feature_dims},
+    }
+
+
+def _train_member(
+    config: RunConfig,
+    member: Member,
+    train: Sequence[Recording],
+    dev: Sequence[Recording],
+    seed: int,
+    device: torch.device,
+    num_workers: int,
+    report: Report,
+) -> Model:
+    torch.manual_seed(seed)
+    model = _new_model(config, member)
+    crops = crops_of(model)
+    measured = [name for name in model.modalities if not (name == "face" and crops)]
+    affect = model.affect if isinstance(model, EndToEndModel) else model
+    affect.standardise_by(statistics(train, measured))
+    model.to(device)
+    options = config.train
+    windows = Windows(
+        train, model.modalities, member.outputs, options.win_len, options.hop_len, options.modality_dropout, seed, crops
+    )
+    if min(options.batch_size, len(windows)) < num_processes():
+        raise RunError(f"{len(windows)} windows in batches of {options.batch_size} are too few for {num_processes()} processes")
+    log = _Log(member.folder, member.outputs) if rank() == 0 else None
+
+    def told(epoch: Epoch) -> None:
+        if log:
+            log.add(epoch)
+        report.epoch(member.folder.name, epoch)
+
+    fit(
+        model,
+        lambda epoch: windows.batches(epoch, options.batch_size, rank(), num_processes(), num_workers),
+        windows.num_batches(options.batch_size),
+        lambda model: dev_scores(model, dev, member.outputs, options.win_len),
+        options,
+        told,
+        seed=seed,
+        state_file=member.folder / "state.safetensors",
+        report_step=lambda epochs: report.step(member.folder.name, epochs),
+    )
+    if log:
+        log.close()
+        save_model(member.weights, model, _facts(config, train))
+    return model
+
+
+def _new_model(config: RunConfig, member: Member) -> Model:
+    affect = AffectModel(replace(config.model, outputs=member.outputs))
+    if config.backbone is None:
+        return affect
+    model = EndToEndModel(affect, config.backbone)
+    model.backbone.load_state_dict(_backbone_weights(config.backbone))
+    return model
+
+
+def _backbone_weights(config: BackboneConfig) -> Mapping[str, torch.Tensor]:
+    if config.network == "ir50":
+        from vatrace.encoders.ir50 import load_ir50
+
+        return load_ir50(Path(config.weights)).state_dict()
+    return read_state_dict(Path(config.weights), GreyFaceNet())
+
+
+def _export(model: AffectModel, facts: dict[str, Any], dev: Sequence[Recording], out: Path, report: Report) -> None:
+    """Write model.onnx for predict, and for live streaming.onnx if the model looks back only."""
+    from vatrace.training.export import export_onnx
+
+    facts = facts | {"encoders": json.dumps(facts["encoders"])}  # ONNX metadata is text
+    streaming = {"model.onnx": False} | ({"streaming.onnx": True} if model.causal else {})
+    intervals = {name: _intervals(model, dev, facts["win_len"], ahead=not streams) for name, streams in streaming.items()}
+    for name, streams in streaming.items():
+        try:
+            export_onnx(model.cpu(), out / name, streaming=streams, metadata=facts | intervals[name])
+        except ModelError as error:
+            report.note(f"no {name}: {error}")
+
+
+def dev_scores(model: Model, recordings: Sequence[Recording], outputs: Sequence[str], win_len: int) -> dict[str, float]:
+    """CCC by output over all labelled steps of the recordings together. Several processes share the work."""
+    columns = [DIMENSIONS.index(name) for name in outputs]
+    pairs = []
+    for recording in recordings[rank() :: num_processes()]:
+        truth = recording.labels()[:, columns]
+        known = ~np.isnan(truth).any(axis=1)
+        pairs.append((truth[known], predict_recording(model, recording, win_len)[known]))
+    truths, predictions = zip(*gather(pairs), strict=True)
+    truth, prediction = np.concatenate(truths), np.concatenate(predictions)
+    return {name: concordance_cc(truth[:, k], prediction[:, k]) for k, name in enumerate(outputs)}
+
+
+def _intervals(model: Model, recordings: Sequence[Recording], win_len: int, ahead: bool) -> dict[str, object]:
+    """How far off it is on dev, by what is seen and heard. It was chosen by dev: on others it is off by a little more."""
+    found = []
+    for recording in recordings:
+        missed = recording.labels() - predict_recording(model, recording, win_len)
+        found.append((missed, situations(recording.valid(), recording.meta.rate, ahead)))
+    return metadata(half_widths(found))
+
+
+class _Log:
+    """The epochs as CSV and for TensorBoard; both are written anew when a training goes on."""
+
+    def __init__(self, folder: Path, outputs: Sequence[str]) -> None:
+        from torch.utils.tensorboard import SummaryWriter
+
+        folder.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(folder / "tensorboard", ignore_errors=True)
+        self._writer: SummaryWriter = SummaryWriter(str(folder / "tensorboard"))
+        self._file = folder / "log.csv"
+        self._rows: list[list[str]] = [["epoch", "loss", *(f"dev_ccc_{name}" for name in outputs), "learning_rate"]]
+
+    def add(self, epoch: Epoch) -> None:
+        self._writer.add_scalar("loss", epoch.loss, epoch.number)
+        self._writer.add_scalar("learning rate", epoch.learning_rate, epoch.number)
+        for name, score in epoch.scores.items():
+            self._writer.add_scalar(f"dev CCC {name}", score, epoch.number)
+        self._writer.flush()
+        scores = [f"{score:.6f}" for score in epoch.scores.values()]
+        self._rows.append([str(epoch.number), f"{epoch.loss:.6f}", *scores, f"{epoch.learning_rate:.6g}"])
+        with written_whole(self._file) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+            csv.writer(file).writerows(self._rows)
+
+    def close(self) -> None:
+        self._writer.close()

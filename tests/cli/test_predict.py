@@ -1,0 +1,324 @@
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import wave
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+import vatrace
+from conftest import write_movie
+from vatrace.cli.predict import result_names
+from vatrace.errors import MediaError
+from vatrace.media.reading import SAMPLING_RATE
+from vatrace.output.writers import SUMMARY_COLUMNS
+from vatrace.weights import package_file
+
+
+def run(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "vatrace.cli", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=cwd)
+
+
+def test_help_is_instant_and_has_examples() -> None:
+    for arguments in (["--help"], ["predict", "--help"], ["demo", "--help"]):
+        result = run(*arguments)
+        assert result.returncode == 0
+        assert "examples:" in result.stdout
+    heavy = "import sys, vatrace.cli as c\ntry: c.main(['--help'])\nexcept SystemExit: pass\n"
+    heavy += "bad = {'torch', 'onnxruntime', 'av', 'pandas', 'matplotlib', 'faster_whisper', 'rich'} & set(sys.modules)\n"
+    heavy += "assert not bad, bad"
+    subprocess.run([sys.executable, "-c", heavy], check=True, capture_output=True)
+
+
+def test_predict_writes_table_and_picture(talking: Path, tmp_path: Path) -> None:
+    out = tmp_path / "new" / "folder"
+    result = run("predict", talking, "--out", out, "--format", "csv,parquet,json,elan,textgrid,vtt", "--report", "--overlay")
+    assert (result.returncode, result.stderr) == (0, "")
+    assert len(result.stdout.splitlines()) == 1
+    assert sorted(path.name for path in out.iterdir()) == [
+        f"talking.{suffix}" for suffix in ("TextGrid", "csv", "eaf", "html", "json", "overlay.mp4", "parquet", "png", "vtt")
+    ]
+    table = pd.read_csv(out / "talking.csv")
+    bounds = ["valence_low", "valence_high", "arousal_low", "arousal_high"]
+    assert list(table.columns) == ["time", "valence", "arousal", "face", "voice", "words", *bounds, "reliable"]
+    assert len(table) in {40, 41}  # AAC rounds 4 s up to its frames
+    assert table["time"].tolist() == pytest.approx([i / 10 for i in range(len(table))])
+    assert set(table["face"]) <= {0, 1}
+    with Image.open(out / "talking.png") as picture:
+        assert picture.width > 1000
+
+
+def test_explain_adds_columns(talking: Path, tmp_path: Path) -> None:
+    assert run("predict", talking, "--out", tmp_path, "--modalities", "face", "--explain").returncode == 0
+    table = pd.read_csv(tmp_path / "talking.csv")
+    assert {"face_share", "voice_share", "words_share", "recursion_1"} < set(table.columns)
+
+
+def test_a_batch_goes_on_past_bad_files_and_says_so(tmp_path: Path, face_images: list[Image.Image]) -> None:
+    folder = tmp_path / "videos"
+    folder.mkdir()
+    (folder / "a.mp4").write_text("not a film")
+    (folder / "b.mp4").touch()
+    write_movie(folder / "c.mp4", face_images[:30])
+    (folder / "notes.txt").write_text("not a recording, not looked at")
+    result = run("predict", folder, tmp_path / "none.mp4", "--out", tmp_path / "out", "--modalities", "face")
+    assert result.returncode == 1
+    errors = result.stderr.splitlines()
+    assert len(errors) == 3 and all(line.startswith("error: ") for line in errors)
+    assert "a.mp4" in errors[0] and "b.mp4" in errors[1] and "none.mp4" in errors[2]
+    assert "1 of 4 recordings done" in result.stdout
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["c.csv", "c.png"]
+
+
+def test_existing_results_are_kept_unless_told(tmp_path: Path, face_images: list[Image.Image]) -> None:
+    face_images[0].save(tmp_path / "face.png")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "face.csv").write_text("precious")
+    result = run("predict", tmp_path / "face.png", "--out", tmp_path / "out")
+    assert (
+        result.returncode == 1
+        and "already there: give another folder with --out, or replace it with --overwrite" in result.stderr
+    )
+    assert (tmp_path / "out" / "face.csv").read_text() == "precious"
+    assert run("predict", tmp_path / "face.png", "--out", tmp_path / "out", "--overwrite").returncode == 0
+    assert (tmp_path / "out" / "face.csv").read_text() != "precious"
+
+
+def test_a_picture_in_this_folder_is_not_taken_for_its_own_result(tmp_path: Path, face_images: list[Image.Image]) -> None:
+    face_images[0].save(tmp_path / "face.png")
+    before = (tmp_path / "face.png").read_bytes()
+    for extra in ([], ["--overwrite"]):
+        result = run("predict", "face.png", *extra, cwd=tmp_path)
+        assert result.returncode == 1 and "--out" in result.stderr
+        assert (tmp_path / "face.png").read_bytes() == before
+
+
+def test_two_recordings_of_one_name_do_not_overwrite_each_other(tmp_path: Path, face_images: list[Image.Image]) -> None:
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        face_images[0].save(tmp_path / name / "face.jpg")
+    face_images[0].save(tmp_path / "one" / "face.bmp")
+    out = tmp_path / "out"
+    result = run("predict", tmp_path / "one" / "face.jpg", tmp_path / "two" / "face.jpg", "--out", out)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert sorted(path.name for path in out.glob("*.csv")) == ["one_face.csv", "two_face.csv"]
+    out = tmp_path / "more"
+    assert run("predict", tmp_path / "one" / "face.jpg", tmp_path / "one" / "face.bmp", "--out", out).returncode == 0
+    assert sorted(path.name for path in out.glob("*.csv")) == ["face.bmp.csv", "face.jpg.csv"]
+
+
+def test_names_that_would_meet_are_refused_before_any_work() -> None:
+    for paths in (["a/talk.mp4", "a/talk.wav", "a/talk.mp4.wav"], ["P01/talk.mp4", "P02/talk.mp4", "all/P01_talk.mp4"]):
+        with pytest.raises(MediaError, match="another recording has the same name"):
+            result_names([Path(path) for path in paths])
+    assert result_names([Path("a/talk.mp4"), Path("a/talk.wav"), Path("b.mp4")]) == ["talk.mp4", "talk.wav", "b"]
+
+
+def test_names_with_anything_in_them_work(tmp_path: Path, face_images: list[Image.Image]) -> None:
+    names = ["a$\\x$b", "访谈 [id]", "14:30:12", "x" * 240]
+    for name in names:
+        face_images[0].save(tmp_path / f"{name}.jpg")
+    result = run("predict", *(tmp_path / f"{name}.jpg" for name in names), "--out", tmp_path / "out", "--report")
+    assert (result.returncode, result.stderr) == (0, "")
+    assert len(list((tmp_path / "out").glob("*.html"))) == 4
+
+
+def test_a_batch_has_its_transcripts_and_one_table(tmp_path: Path, face_images: list[Image.Image]) -> None:
+    folder = tmp_path / "videos"
+    folder.mkdir()
+    for name in ("anna", "ben"):
+        write_movie(folder / f"{name}.mp4", face_images[:20], frame_rate=10)
+    write_movie(folder / "cleo.mp4", [Image.new("RGB", (64, 64))] * 5)
+    (folder / "dan.mp4").write_text("broken")
+    (tmp_path / "srt").mkdir()
+    (tmp_path / "srt" / "anna.srt").write_text("1\n00:00:00,500 --> 00:00:01,500\nI love this\n")
+    options = ["--modalities", "face,words", "--transcript", tmp_path / "srt", "--summary", tmp_path / "new" / "all.csv"]
+    result = run("predict", folder, "--out", tmp_path / "out", "--format", "csv,json", *options)
+    assert result.returncode == 1 and "dan.mp4" in result.stderr
+    assert "warning: " in result.stderr and "no transcript of ben.mp4, cleo.mp4, dan.mp4" in result.stderr
+    columns = (tmp_path / "new" / "all.csv").read_text().partition("\n")[0].split(",")
+    assert columns == list(SUMMARY_COLUMNS)
+    table = pd.read_csv(tmp_path / "new" / "all.csv").set_index("recording")
+    assert list(table.index) == ["anna", "ben", "cleo", "dan"]
+    for name in ("anna", "ben"):
+        trace = pd.read_csv(tmp_path / "out" / f"{name}.csv")
+        row, there = table.loc[name], trace[trace["reliable"] == 1]
+        assert row["duration"] == pytest.approx(2.0) and np.isnan(row["error"])
+        for dimension in ("valence", "arousal"):
+            expected = [there[dimension].mean(), there[dimension].std(), there[dimension].min(), there[dimension].max()]
+            found = [row[f"{dimension}_{statistic}"] for statistic in ("mean", "sd", "min", "max")]
+            assert found == pytest.approx(expected, abs=2e-4)
+        assert row["words"] == trace["words"].mean() and row["face"] == trace["face"].mean()
+    assert table.loc["anna", "words"] == 0.5 and table.loc["anna", "transcript"] == "anna.srt"
+    assert np.isnan(table.loc["cleo", "valence_mean"]) and table.loc["cleo", "reliable"] == 0
+    assert "nothing supports the values" in table.loc["cleo", "notes"] and "dan.mp4" in table.loc["dan", "error"]
+    made_by = json.loads((tmp_path / "out" / "anna.json").read_text())["made_by"]
+    digest = hashlib.sha256(package_file("fusion.onnx").read_bytes()).hexdigest()
+    assert made_by == {
+        "vatrace": vatrace.__version__,
+        "model": f"fusion.onnx {digest[:12]}",
+        "modalities": "face+words",
+        "transcript": "anna.srt",
+    }
+    one = run("predict", folder / "ben.mp4", "--out", tmp_path / "one", *options[:2], "--summary", tmp_path / "one.csv")
+    assert one.returncode == 0 and list(pd.read_csv(tmp_path / "one.csv")) == columns  # whatever is in the batch
+    again = run("predict", folder / "ben.mp4", "--out", tmp_path / "more", *options[:2], *options[4:])
+    assert again.returncode == 1 and "all.csv: already there" in again.stderr and not (tmp_path / "more" / "ben.csv").exists()
+
+
+@pytest.mark.parametrize("name", ["out/face.csv", "out/../face.jpg"])
+def test_a_summary_takes_no_other_file_s_place(tmp_path: Path, face_images: list[Image.Image], name: str) -> None:
+    face_images[0].save(tmp_path / "face.jpg")
+    (tmp_path / "out").mkdir()
+    result = run("predict", "face.jpg", "--out", "out", "--summary", name, "--overwrite", cwd=tmp_path)
+    assert result.returncode == 1 and f"{name}: is a recording, or the result of one" in result.stderr
+    assert list((tmp_path / "out").iterdir()) == [] and Image.open(tmp_path / "face.jpg").size == face_images[0].size
+
+
+def test_transcripts_that_could_be_of_several_recordings_are_refused(tmp_path: Path, face_images: list[Image.Image]) -> None:
+    for part in ("P01", "P02"):
+        (tmp_path / part).mkdir()
+        face_images[0].save(tmp_path / part / "talk.jpg")
+    (tmp_path / "talk.srt").write_text("1\n00:00:00,000 --> 00:00:01,000\nhello\n")
+    options = ["--transcript", tmp_path, "--out", tmp_path / "out"]
+    result = run("predict", tmp_path / "P01" / "talk.jpg", tmp_path / "P02" / "talk.jpg", *options)
+    assert result.returncode == 1 and "talk.srt: 2 recordings are called talk: predict them one by one" in result.stderr
+    (tmp_path / "talk.vtt").write_text("WEBVTT\n\n00:00.000 --> 00:01.000\nbye\n")
+    result = run("predict", tmp_path / "P01" / "talk.jpg", *options)
+    assert result.returncode == 1 and "both talk.srt and talk.vtt are called like talk: keep one" in result.stderr
+
+
+def test_hidden_files_and_folders_in_a_folder_are_left_alone(tmp_path: Path, face_images: list[Image.Image]) -> None:
+    folder = tmp_path / "videos"
+    (folder / "sub.ts").mkdir(parents=True)
+    (folder / "._a.mp4").write_bytes(b"resource fork")
+    write_movie(folder / "a.mp4", face_images[:10])
+    result = run("predict", folder, "--out", tmp_path / "out", "--modalities", "face")
+    assert (result.returncode, result.stderr) == (0, "")
+    result = run("predict", folder, tmp_path / "out", "--out", tmp_path / "more", "--modalities", "face")
+    assert result.returncode == 1 and "no videos or sound files" in result.stderr and (tmp_path / "more" / "a.csv").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "message"),
+    [
+        (["predict", "empty"], 1, "no videos or sound files in this folder"),
+        (["predict", "none.mp4"], 1, "no such file"),
+        (["predict", "face.jpg", "--out", "file.txt"], 1, "can't write there"),
+        (["predict", "face.jpg", "--format", "xlsx"], 2, "csv, parquet, json"),
+        (["predict", "face.jpg", "--format", ""], 2, "csv, parquet, json"),
+        (["predict", "file.txt"], 1, "not a video, sound or picture"),
+        (["predict", "face.jpg", "--modalities", "face,smell"], 2, "face, voice, words"),
+        (["predict", "face.jpg", "--rate", "-3"], 2, "a number above 0"),
+        (["predict", "face.jpg", "--model", "none.onnx"], 1, "no such model file"),
+        (["predict", "face.jpg", "--modalities", "voice"], 1, "nothing in it to use"),
+        (["predict", "talk.wav", "--whisper", "empty"], 1, "not a CTranslate2 Whisper folder"),
+        (["predict", "face.jpg", "--modalities", "face", "--transcript", "a.srt"], 1, "not wanted here"),
+        (["predict", "face.jpg", "file.txt", "--transcript", "a.srt"], 1, "a.srt: is one transcript for 2 recordings"),
+        (
+            ["predict", "face.jpg", "--transcript", "empty"],
+            1,
+            "is called like a recording, such as face.srt",
+        ),
+        (["predict", "face.jpg", "--summary", "file.txt"], 1, "file.txt: already there"),
+        (["predict", "face.jpg", "--fps", "5"], 2, "vatrace predict: error: unrecognized arguments: --fps 5"),
+        (["predict", "face.jpg", "--transcript", "none.srt"], 1, "none.srt: no such file"),
+        (["frobnicate"], 2, "invalid choice"),
+    ],
+)
+def test_mistakes_get_one_clear_line(
+    tmp_path: Path, face_images: list[Image.Image], arguments: list[str], status: int, message: str
+) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "file.txt").write_text("a file")
+    face_images[0].save(tmp_path / "face.jpg")
+    with wave.open(str(tmp_path / "talk.wav"), "wb") as sound:
+        sound.setparams((1, 2, SAMPLING_RATE, 0, "NONE", ""))
+        sound.writeframes(bytes(SAMPLING_RATE))
+    result = run(*arguments, cwd=tmp_path)
+    assert result.returncode == status
+    assert message in result.stderr.splitlines()[-1]
+    assert "Traceback" not in result.stderr
+    assert not list(tmp_path.glob("*.csv"))
+
+
+def test_ctrl_c_stops_soon_and_leaves_no_half_file(
+    tmp_path: Path, face_images: list[Image.Image], speech: NDArray[np.float32]
+) -> None:
+    path = write_movie(tmp_path / "long.mp4", face_images * 30, sound=np.tile(speech, 4), frame_rate=30)
+    out = tmp_path / "out"
+    command = [sys.executable, "-m", "vatrace.cli", "predict", str(path), "--out", str(out)]
+    process = subprocess.Popen(
+        command,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        # SIGINT is ignored where tests run in the background
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
+    )
+    while not out.exists() and process.poll() is None:
+        time.sleep(0.1)
+    time.sleep(2)
+    os.killpg(process.pid, signal.SIGINT)
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert errors.splitlines() == ["stopped; what was finished before is kept"]
+    assert list(out.iterdir()) == []
+
+
+def test_demo_makes_everything_it_names(tmp_path: Path) -> None:
+    result = run("demo", "--out", tmp_path / "demo")
+    assert (result.returncode, result.stderr) == (0, "")
+    assert sorted(path.name for path in (tmp_path / "demo").iterdir()) == ["demo.csv", "demo.html", "demo.mp4", "demo.png"]
+    table = pd.read_csv(tmp_path / "demo" / "demo.csv")
+    assert len(table) == pytest.approx(300, abs=2)
+    assert table["face"].mean() > 0.95 and table["voice"].mean() > 0.5 and table["words"].mean() > 0.4
+    assert run("demo", "--out", tmp_path / "demo").returncode == 1
+
+
+def test_a_closed_pipe_ends_quietly(tmp_path: Path, face_images: list[Image.Image]) -> None:
+    for name in "ab":
+        face_images[0].save(tmp_path / f"{name}.jpg")
+    command = f"{sys.executable} -m vatrace.cli predict a.jpg b.jpg --out out | true"
+    result = subprocess.run(command, shell=True, capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert result.stderr == ""
+
+
+def test_a_full_disk_leaves_nothing_half_written(tmp_path: Path, face_images: list[Image.Image]) -> None:
+    import resource
+
+    face_images[0].save(tmp_path / "face.jpg")
+    command = [sys.executable, "-m", "vatrace.cli", "predict", str(tmp_path / "face.jpg"), "--out", str(tmp_path / "out")]
+
+    def small_files_only() -> None:  # a file that grows beyond 10 kB fails, as on a full disk
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
+
+    result = subprocess.run(command, capture_output=True, text=True, check=False, preexec_fn=small_files_only)
+    assert result.returncode == 1
+    assert result.stderr.startswith(f"error: {tmp_path / 'face.jpg'}: can't write its results to {tmp_path / 'out'}")
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_no_library_keeps_a_diary_of_its_use(tmp_path: Path, talking: Path) -> None:
+    """ONNX Runtime would leave a device ID and a queue of events in the home folder, to be sent later."""
+    home = {**os.environ, "HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / ".cache")}
+    home.pop("ORT_DISABLE_TELEMETRY", None)
+    code = f"import vatrace; vatrace.predict({str(talking)!r})"
+    subprocess.run([sys.executable, "-c", code], check=True, env=home)
+    assert [path for path in tmp_path.rglob("*") if "onnxruntime" in path.name.lower() or path.name == "Microsoft"] == []
+
+
+def test_without_an_error_stream_it_works(tmp_path: Path, face_images: list[Image.Image]) -> None:
+    face_images[0].save(tmp_path / "face.jpg")
+    command = f"{sys.executable} -m vatrace.cli predict face.jpg --out out 2>&-"
+    subprocess.run(command, shell=True, check=True, cwd=tmp_path, stdout=subprocess.DEVNULL)

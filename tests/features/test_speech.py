@@ -1,0 +1,120 @@
+from difflib import SequenceMatcher
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from vatrace.encoders import DIMS
+from vatrace.features.speech import FRAME_RATE, MAX_WINDOW_DUR, Listener, SpeechWindow, frames_on_grid, pack
+from vatrace.media.reading import SAMPLING_RATE
+from vatrace.weights import find_whisper
+
+TEXT = (
+    "it was the best of times it was the worst of times it was the age of wisdom it was the age of foolishness "
+    "it was the epoch of belief it was the epoch of incredulity"
+)
+
+
+@pytest.fixture(scope="module")
+def listener() -> Listener:
+    return Listener(find_whisper(), threads=2)
+
+
+def blocks(sound: NDArray[np.float32], block_dur: float) -> list[NDArray[np.float32]]:
+    size = round(block_dur * SAMPLING_RATE)
+    return [sound[start : start + size] for start in range(0, len(sound), size)]
+
+
+def plain(windows: list[SpeechWindow]) -> list[str]:
+    return [word.text.lower().strip(".,;!?") for window in windows for word in window.words]
+
+
+def test_pack_keeps_windows_short_enough() -> None:
+    spans = [(0.0, 5.0), (6.0, 11.0), (12.0, 20.0), (25.0, 27.0)]
+    assert pack(spans, 20) == [spans[:3], spans[3:]]
+    assert pack([], 20) == []
+
+
+def test_words_are_those_that_are_read_at_their_times(listener: Listener, speech: NDArray[np.float32]) -> None:
+    windows = list(listener.listen(blocks(speech[: 18 * SAMPLING_RATE], 60)))
+    words = plain(windows)
+    assert words[:20] == TEXT.split()[:20]
+    times = [(word.start, word.end) for window in windows for word in window.words]
+    assert all(0 <= start <= end <= 18.1 for start, end in times)
+    assert all(a[0] <= b[0] for a, b in pairwise(times))
+    # the two "times" lie on both sides of the pause after the first sentence
+    first, second = (index for index, word in enumerate(words[:13]) if word == "times")
+    assert times[first][0] < 3.2 < times[second][0]
+
+
+@pytest.mark.parametrize("block_dur", [5.0, 13.0])
+def test_the_length_of_blocks_hardly_matters(listener: Listener, speech: NDArray[np.float32], block_dur: float) -> None:
+    whole = plain(list(listener.listen(blocks(speech, 60))))
+    in_blocks = plain(list(listener.listen(blocks(speech, block_dur))))
+    assert SequenceMatcher(None, whole, in_blocks).ratio() > 0.95
+
+
+def test_late_speech_has_late_words_and_frames(listener: Listener, speech: NDArray[np.float32]) -> None:
+    early = next(iter(listener.listen([speech[: 5 * SAMPLING_RATE]])))
+    silence = np.zeros(70 * SAMPLING_RATE, np.float32)
+    late = next(iter(listener.listen(blocks(np.concatenate([silence, speech[: 5 * SAMPLING_RATE]]), 60))))
+    assert late.start == pytest.approx(early.start + 70, abs=0.3)
+    assert late.words[0].start == pytest.approx(early.words[0].start + 70, abs=0.3)
+
+
+def test_sound_that_is_kept_waiting_does_not_grow(
+    listener: Listener, speech: NDArray[np.float32], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lengths: list[float] = []
+    search = listener.speech_spans
+    monkeypatch.setattr(listener, "speech_spans", lambda audio: lengths.append(len(audio) / SAMPLING_RATE) or search(audio))
+    silence = np.zeros(200 * SAMPLING_RATE, np.float32)
+    sound = np.concatenate([speech[: 4 * SAMPLING_RATE], silence, speech])
+    windows = list(listener.listen(blocks(sound, 20), transcribe=False))
+    assert len(windows) >= 3
+    assert max(lengths) < 20 + MAX_WINDOW_DUR + 1
+
+
+def test_no_speech_is_lost_or_heard_twice_where_blocks_meet(listener: Listener, speech: NDArray[np.float32]) -> None:
+    sound = np.tile(speech, 3)
+    whole, parts = ([*listener.listen(blocks(sound, dur), transcribe=False)] for dur in (90, 17))
+    total = [sum(end - start for window in windows for start, end in window.spans) for windows in (whole, parts)]
+    assert total[1] == pytest.approx(total[0], rel=0.03)
+    spans = [span for window in parts for span in window.spans]
+    assert all(a[1] <= b[0] + 0.01 for a, b in pairwise(spans))
+
+
+@pytest.mark.parametrize("kind", ["silence", "noise", "tone", "nothing"])
+def test_where_nobody_speaks_nothing_is_heard(listener: Listener, kind: str) -> None:
+    time = np.arange(10 * SAMPLING_RATE) / SAMPLING_RATE
+    sounds = {
+        "silence": np.zeros_like(time),
+        "noise": 0.05 * np.random.default_rng(0).normal(size=len(time)),
+        "tone": 0.3 * np.sin(2 * np.pi * 300 * time),
+        "nothing": time[:0],
+    }
+    assert list(listener.listen([sounds[kind].astype(np.float32)])) == []
+
+
+def test_words_only_on_request(listener: Listener, speech: NDArray[np.float32]) -> None:
+    (window,) = listener.listen([speech[: 4 * SAMPLING_RATE]], transcribe=False)
+    assert window.words == [] and window.frames.shape[1] == DIMS["whisper"]
+
+
+def test_frames_on_grid_averages_what_falls_in_each_step() -> None:
+    frames = np.arange(23, dtype=np.float32)[:, None] * np.ones((1, 3), np.float32)
+    start, means = frames_on_grid(2.04, frames, rate=10)
+    # frames at 2.04, 2.06, 2.08 | 2.10 .. 2.18 | ...
+    assert start == 20
+    assert means[:3, 0] == pytest.approx([1.0, 5.0, 10.0])
+    assert len(means) == len({int(np.floor((2.04 + i / FRAME_RATE) * 10 + 1e-6)) for i in range(23)})
+
+
+@pytest.mark.parametrize("rate", [60.0, 100.0])
+def test_above_fifty_steps_a_second_each_step_has_the_frame_that_is_current(rate: float) -> None:
+    frames = np.arange(100, dtype=np.float32)[:, None]
+    first, found = frames_on_grid(1.5, frames, rate)
+    assert first == round(1.5 * rate)
+    for step, value in enumerate(found[:, 0], start=first):
+        assert value == np.floor((step / rate - 1.5) * 50 + 1e-4)

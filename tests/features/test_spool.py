@@ -1,0 +1,19 @@
+import numpy as np
+
+from vatrace.features.spool import Spool
+
+
+def test_rows_are_read_back_and_what_was_not_written_is_zero() -> None:
+    spool = Spool((3,))
+    rows = np.arange(12, dtype=np.float32).reshape(4, 3)
+    spool.write(5, rows)
+    assert spool.length == 9
+    np.testing.assert_array_equal(spool.read(4, 8), np.concatenate([np.zeros((1, 3)), rows[:3]]))
+    np.testing.assert_array_equal(spool.read(8, 12), np.concatenate([rows[3:], np.zeros((3, 3))]))
+    spool.write(6, -rows[:1])
+    np.testing.assert_array_equal(spool.read(6, 7), -rows[:1])
+    assert spool.length == 9
+
+
+def test_an_empty_spool_reads_as_zeros() -> None:
+    assert not Spool((2,)).read(100, 103).any()

@@ -1,0 +1,170 @@
+"""The live trace, fed from a real clip as a camera and a microphone would."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from vatrace.errors import MissingWeightsError
+from vatrace.inference.model import load_model
+from vatrace.inference.streamer import ABSENT_DUR, MAX_WAIT, RATE, Streamer, Value
+from vatrace.media.demo import make_demo
+from vatrace.media.reading import SAMPLING_RATE, AudioReader, VideoReader
+from vatrace.models.affect import AffectModel, ModelConfig
+from vatrace.training.export import export_onnx
+from vatrace.weights import package_file
+
+FACTS = {"rate": RATE, "win_len": 300}
+
+
+@pytest.fixture(scope="module")
+def fusion(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An untrained streaming model."""
+    path = tmp_path_factory.mktemp("model") / "streaming.onnx"
+    export_onnx(AffectModel(ModelConfig(fusion_options={"reach": 50, "causal": True})), path, streaming=True, metadata=FACTS)
+    return path
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """30 s of a man who seems to read aloud."""
+    path = tmp_path_factory.mktemp("demo") / "demo.mp4"
+    make_demo(path)
+    return path
+
+
+def follow(streamer: Streamer, video: Path, seconds: float, hop: float = 0.5) -> list[Value]:
+    """Pictures and sound in order of time, the sound in blocks."""
+    frames = [frame for frame in VideoReader(video, RATE) if frame.time < seconds]
+    sound = np.concatenate(list(AudioReader(video, 1.0)))[: round(seconds * SAMPLING_RATE)]
+    values: list[Value] = []
+    for start in np.arange(0, seconds, hop):
+        for frame in [frame for frame in frames if start <= frame.time < start + hop]:
+            streamer.see(frame.image, frame.time)
+        streamer.hear(sound[round(start * SAMPLING_RATE) : round((start + hop) * SAMPLING_RATE)])
+        values += streamer.values(start + hop)
+    return values
+
+
+def test_a_clip_is_followed_as_it_comes(fusion: Path, demo: Path) -> None:
+    streamer = Streamer(fusion)
+    values = follow(streamer, demo, 12.0)
+    np.testing.assert_allclose([value.time for value in values], np.arange(120) / RATE)
+    assert all(-1 <= value.valence <= 1 and -1 <= value.arousal <= 1 for value in values)
+    whole = load_model().predict(demo)
+    seen = np.array([value.presence["face"] for value in values])
+    heard = np.array([value.presence["voice"] for value in values])
+    assert (seen == whole.presence["face"][:120]).mean() > 0.95
+    assert (heard == whole.presence["voice"][:120]).mean() > 0.85  # speech is known a little after it has begun
+    understood = " ".join(word.text for word in streamer.words).lower()
+    assert "best of times" in understood and "worst of times" in understood
+    assert any(value.presence["words"] for value in values)
+    assert {value.low for value in values} == {None}
+
+
+def test_without_sound_it_is_not_waited_for_long(fusion: Path, demo: Path) -> None:
+    streamer = Streamer(fusion)
+    for frame in VideoReader(demo, RATE):
+        if frame.time > ABSENT_DUR + 1:
+            break
+        streamer.see(frame.image, frame.time)
+        values = streamer.values(frame.time)
+        if frame.time == pytest.approx(2.0):  # it may still come
+            assert values[-1].time == pytest.approx(2.0 - MAX_WAIT - 1 / RATE)
+    assert values[-1].time == pytest.approx(ABSENT_DUR + 1 - 1 / RATE)  # there is no microphone
+    assert values[-1].presence == {"face": True, "voice": False, "words": False}
+    assert values[-1].late == ()
+    assert streamer.values(ABSENT_DUR + 1) == []
+
+
+def test_what_comes_too_late_is_told_from_what_is_absent(fusion: Path, demo: Path) -> None:
+    streamer = Streamer(fusion)
+    sound = next(iter(AudioReader(demo, 3.0)))
+    streamer.hear(sound[: 2 * SAMPLING_RATE])
+    late = {round(value.time, 1): value.late for value in streamer.values(2.5 + MAX_WAIT)}
+    assert late == {step / 10: ("voice",) if step >= 20 else () for step in range(25)}
+    streamer.hear(sound[2 * SAMPLING_RATE :])  # too late for its first half
+    assert [value.late for value in streamer.values(3.0)] == []
+    assert {value.late for value in streamer.values(3.0 + MAX_WAIT)} == {()}
+
+
+def test_nothing_is_waited_for_or_late_once_it_has_ended(fusion: Path, demo: Path) -> None:
+    streamer = Streamer(fusion)
+    streamer.end("face")
+    streamer.hear(next(iter(AudioReader(demo, 2.0))))
+    assert len(streamer.values(2.0)) == 20
+    streamer.end("voice")
+    assert [value.late for value in streamer.values(9.0)] == [()] * 70
+
+
+def test_one_that_does_not_hear_needs_no_whisper_and_waits_for_nothing(fusion: Path, demo: Path, tmp_path: Path) -> None:
+    streamer = Streamer(fusion, whisper=tmp_path, hears=False)
+    streamer.see(next(iter(VideoReader(demo, RATE))).image, 0.0)
+    assert [value.presence["face"] for value in streamer.values(0.1)] == [True]
+    with pytest.raises(ValueError, match="hears=False"):
+        streamer.hear(np.zeros(SAMPLING_RATE, np.float32))
+
+
+def test_a_model_without_words_or_of_another_rate(demo: Path, tmp_path: Path) -> None:
+    both = {"face": 128, "voice": 128}
+    config = ModelConfig(fusion="concat", feature_dims=both, widths=dict.fromkeys(both, 16))
+    export_onnx(AffectModel(config), tmp_path / "both.onnx", streaming=True, metadata=FACTS)
+    values = follow(Streamer(tmp_path / "both.onnx"), demo, 4.0)
+    assert any(value.presence["voice"] for value in values) and not any(value.presence["words"] for value in values)
+    export_onnx(AffectModel(config), tmp_path / "fast.onnx", streaming=True, metadata=FACTS | {"rate": 25})
+    with pytest.raises(MissingWeightsError, match=r"live takes models of 10 steps a second .* not of 25"):
+        Streamer(tmp_path / "fast.onnx")
+
+
+def test_sound_that_is_skipped_is_late_not_silence(fusion: Path, demo: Path) -> None:
+    streamer = Streamer(fusion)
+    streamer.end("face")
+    sound = next(iter(AudioReader(demo, 4.0)))
+    streamer.hear(sound[:SAMPLING_RATE])
+    streamer.skip(1.0)
+    streamer.hear(sound[2 * SAMPLING_RATE :])
+    values = streamer.values(4.0)
+    assert [value.late for value in values] == [("voice",) if 10 <= step < 20 else () for step in range(40)]
+    assert not any(value.presence["voice"] for value in values[10:20]) and any(value.presence["voice"] for value in values[20:])
+
+
+def test_a_picture_that_is_still_looked_at_is_waited_for(fusion: Path, demo: Path) -> None:
+    streamer = Streamer(fusion)
+    frames = [frame for frame in VideoReader(demo, RATE) if frame.time <= 1]
+    streamer.hear(np.zeros(2 * SAMPLING_RATE, np.float32))
+    for frame in frames:
+        streamer.see(frame.image, frame.time)
+    assert [value.presence["face"] for value in streamer.values(2.0)] == [True] * 11
+    later = {round(value.time, 1): value.presence["face"] for value in streamer.values(1.5 + MAX_WAIT)}
+    assert later == {1.1: True, 1.2: True, 1.3: True, 1.4: False}  # none has come: the last one counts for a while
+
+
+def test_a_face_that_is_gone_does_not_stay(fusion: Path, demo: Path) -> None:
+    streamer = Streamer(fusion)
+    frames = [frame for frame in VideoReader(demo, RATE) if frame.time < 1]
+    for frame in frames:
+        streamer.see(frame.image, frame.time)
+    blank = frames[0].image.point(lambda level: 0)
+    for index in range(10, 30):
+        streamer.see(blank, index / RATE)
+    seen = [value.presence["face"] for value in streamer.values(7.0)]
+    assert all(seen[:10]) and not any(seen[11:])
+
+
+def test_what_is_kept_does_not_grow(fusion: Path) -> None:
+    streamer = Streamer(fusion, transcribe=False)
+    rng = np.random.default_rng(0)
+    for second in range(40):
+        streamer.hear(rng.normal(0, 0.001, SAMPLING_RATE).astype(np.float32))
+        streamer.values(second + 1.0)
+    ears = streamer._ears
+    assert len(ears._sound) <= 12 * SAMPLING_RATE and len(ears.voice) <= 120
+
+
+def test_a_model_for_whole_recordings_is_refused_and_the_other_way_round(fusion: Path) -> None:
+    with pytest.raises(MissingWeightsError, match=r"fusion\.onnx: is for whole recordings, here one for a live"):
+        Streamer(package_file("fusion.onnx"))
+    with pytest.raises(MissingWeightsError, match=r"streaming\.onnx: is for a live stream, here one for whole recordings"):
+        load_model(fusion)

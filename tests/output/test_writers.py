@@ -1,0 +1,208 @@
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import av
+import numpy as np
+import pandas as pd
+import praatio.textgrid
+import pympi
+import pysubs2
+import pytest
+from PIL import Image
+
+from vatrace.errors import MediaError
+from vatrace.files import written_whole
+from vatrace.inference.explain import Explanation
+from vatrace.inference.prediction import Prediction
+from vatrace.media.reading import VideoReader
+from vatrace.media.transcripts import Word
+from vatrace.output.overlay import SPAN, STRIP, draw_strip, write_overlay
+from vatrace.output.writers import (
+    FORMATS,
+    check_formats,
+    read_json,
+    write_csv,
+    write_elan,
+    write_json,
+    write_parquet,
+    write_subtitles,
+    write_textgrid,
+)
+
+
+@pytest.fixture
+def prediction() -> Prediction:
+    rng = np.random.default_rng(0)
+    return Prediction(
+        source=Path("talk.mp4"),
+        times=np.arange(20) / 10,
+        valence=rng.uniform(-1, 1, 20),
+        arousal=rng.uniform(-1, 1, 20),
+        presence={name: rng.random(20) < 0.5 for name in ("face", "voice", "words")},
+        words=[Word("Grüß", 0.1, 0.4)],
+        notes=["no sound in it"],
+    )
+
+
+def test_csv_has_the_values_to_four_decimals(prediction: Prediction, tmp_path: Path) -> None:
+    write_csv(prediction, tmp_path / "a.csv")
+    text = (tmp_path / "a.csv").read_text().splitlines()
+    assert text[0] == "time,valence,arousal,face,voice,words,reliable"
+    assert text[2].startswith("0.1000,")
+    pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "a.csv"), prediction.to_pandas(), check_dtype=False, atol=5.1e-5)
+
+
+def test_parquet_has_the_values_exactly(prediction: Prediction, tmp_path: Path) -> None:
+    write_parquet(prediction, tmp_path / "a.parquet")
+    pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "a.parquet"), prediction.to_pandas())
+
+
+def test_json_has_columns_words_and_notes(prediction: Prediction, tmp_path: Path) -> None:
+    write_json(prediction, tmp_path / "a.json")
+    content = json.loads((tmp_path / "a.json").read_text(encoding="utf-8"))
+    np.testing.assert_allclose(content["arousal"], prediction.arousal, atol=5.1e-5)
+    assert content["face"] == prediction.presence["face"].astype(int).tolist()
+    assert content["transcript"] == [{"text": "Grüß", "start": 0.1, "end": 0.4}]
+    assert content["notes"] == ["no sound in it"]
+
+
+def test_an_explanation_adds_columns_and_undefined_shares_are_null(prediction: Prediction, tmp_path: Path) -> None:
+    shares = {name: np.full(20, share) for name, share in {"face": 0.5, "voice": 0.25, "words": 0.25}.items()}
+    shares["face"][3] = np.nan
+    explained = replace(prediction, explanation=Explanation(shares, changes=np.arange(40.0).reshape(2, 20)))
+    write_json(explained, tmp_path / "a.json")
+    content = json.loads((tmp_path / "a.json").read_text(encoding="utf-8"), parse_constant=pytest.fail)
+    assert content["face_share"][2:4] == [0.5, None]
+    assert content["recursion_2"][0] == 20
+    write_csv(explained, tmp_path / "a.csv")
+    rows = (tmp_path / "a.csv").read_text().splitlines()
+    assert rows[0].endswith(",face_share,voice_share,words_share,recursion_1,recursion_2")
+    assert rows[4].endswith(",,0.2500,0.2500,3.0000,23.0000")
+
+
+def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("old")
+
+    def fail() -> None:
+        with written_whole(path) as temporary:
+            temporary.write_text("half")
+            raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        fail()
+    assert [p.name for p in tmp_path.iterdir()] == ["a.csv"] and path.read_text() == "old"
+
+
+def test_json_is_read_back(prediction: Prediction, tmp_path: Path) -> None:
+    shares = {name: np.full(20, share) for name, share in {"face": 0.5, "voice": 0.25, "words": np.nan}.items()}
+    ends = np.stack([prediction.valence, prediction.arousal], axis=-1)
+    explanation = Explanation(shares, changes=np.arange(40.0).reshape(2, 20))
+    for written in (prediction, replace(prediction, explanation=explanation, bounds=(ends - 0.1, ends + 0.1))):
+        write_json(written, tmp_path / "a.json")
+        read = read_json(tmp_path / "a.json")
+        pd.testing.assert_frame_equal(read.to_pandas(), written.to_pandas(), atol=5.1e-5)
+        assert (read.source, read.words, read.notes) == (written.source, written.words, written.notes)
+
+
+def seconds_of(prediction: Prediction) -> list[tuple[int, int, str]]:
+    """Mean valence of each second in which something was there, in milliseconds, by hand."""
+    rows = []
+    for start in (0, 10):
+        there = [index for index in range(start, start + 10) if prediction.supported[index]]
+        rows.append((100 * start, 100 * start + 1000, f"{np.mean(prediction.valence[there]):+.2f}"))
+    return rows
+
+
+def test_elan_reads_words_and_means_of_seconds(prediction: Prediction, tmp_path: Path) -> None:
+    overlapping = replace(prediction, words=[Word("so", 0.1, 0.4), Word("äh", 0.3, 0.9), Word("<b>", 0.9, 0.9)])
+    path = tmp_path / "a.eaf"
+    path.write_text("old")
+    write_elan(overlapping, path)
+    document = pympi.Eaf(str(path))
+    assert list(document.get_tier_names()) == ["words", "valence", "arousal", "face", "voice"]
+    assert sorted(document.get_annotation_data_for_tier("words")) == [(100, 300, "so"), (300, 900, "äh")]
+    assert sorted(document.get_annotation_data_for_tier("valence")) == seconds_of(prediction)
+    steps = {
+        step for start, end, _ in document.get_annotation_data_for_tier("face") for step in range(start // 100, end // 100)
+    }
+    assert steps == set(np.flatnonzero(prediction.presence["face"]).tolist())
+    (media,) = document.get_linked_files()
+    assert (media["MEDIA_URL"], media["RELATIVE_MEDIA_URL"], media["MIME_TYPE"]) == ("talk.mp4", "./talk.mp4", "video/mp4")
+    assert [path.name for path in tmp_path.iterdir()] == ["a.eaf"]
+
+
+def test_praat_reads_the_same(prediction: Prediction, tmp_path: Path) -> None:
+    write_textgrid(prediction, tmp_path / "a.TextGrid")
+    grid = praatio.textgrid.openTextgrid(str(tmp_path / "a.TextGrid"), includeEmptyIntervals=False)
+    assert grid.tierNames == ("words", "valence", "arousal", "face", "voice")
+    assert [tuple(entry) for entry in grid.getTier("words").entries] == [(0.1, 0.4, "Grüß")]
+    found = [(round(1000 * start), round(1000 * end), text) for start, end, text in grid.getTier("valence").entries]
+    assert found == seconds_of(prediction)
+    assert grid.maxTimestamp == prediction.duration == 2.0
+
+
+def test_a_grid_without_words_or_faces_is_read_too(prediction: Prediction, tmp_path: Path) -> None:
+    absent = {name: np.zeros(20, bool) for name in ("face", "voice", "words")}
+    write_textgrid(replace(prediction, words=[], presence=absent), tmp_path / "a.TextGrid")
+    grid = praatio.textgrid.openTextgrid(str(tmp_path / "a.TextGrid"), includeEmptyIntervals=False)
+    assert [len(grid.getTier(name).entries) for name in grid.tierNames] == [0] * 5
+    write_elan(replace(prediction, words=[], presence=absent), tmp_path / "a.eaf")
+    assert pympi.Eaf(str(tmp_path / "a.eaf")).get_annotation_data_for_tier("valence") == []
+
+
+def test_subtitles_say_words_and_values(prediction: Prediction, tmp_path: Path) -> None:
+    words = [Word("Good", 0.0, 0.4), Word("day.", 0.4, 1.0), Word("Well", 1.5, 1.51)]
+    write_subtitles(replace(prediction, words=words), tmp_path / "a.vtt")
+    first, second = pysubs2.load(str(tmp_path / "a.vtt"))
+    assert (first.start, first.end) == (0, 1000)
+    valence, arousal = prediction.valence[:10].mean(), prediction.arousal[:10].mean()
+    assert first.plaintext == f"Good day.\n(valence {valence:+.2f}, arousal {arousal:+.2f})"
+    assert f"valence {prediction.valence[15]:+.2f}" in second.plaintext
+
+
+@pytest.fixture
+def overlaid(talking: Path, tmp_path: Path) -> tuple[Path, Prediction]:
+    """4 s with a valence of 1 in the last two, in which nobody was seen at first."""
+    times = np.arange(40) / 10
+    presence = {name: (times >= 1) & (name == "face") for name in ("face", "voice", "words")}
+    made = Prediction(talking, times, np.where(times < 2, 0.0, 1.0), np.full(40, -0.5), presence)
+    write_overlay(made, tmp_path / "a.overlay.mp4")
+    return tmp_path / "a.overlay.mp4", made
+
+
+def test_the_overlay_shows_the_recording_above_its_trace(overlaid: tuple[Path, Prediction], talking: Path) -> None:
+    with av.open(str(overlaid[0])) as film, av.open(str(talking)) as original:
+        width, height = original.streams.video[0].width, original.streams.video[0].height
+        assert film.streams.video[0].width == width // 2 * 2
+        assert film.streams.video[0].height == pytest.approx(height + STRIP * width, abs=2)
+        assert float(film.duration / 1e6) == pytest.approx(float(original.duration / 1e6), abs=0.2)
+        assert film.streams.audio
+    above = np.asarray(next(iter(VideoReader(overlaid[0], 1))).image, np.float64)[:height, :width]
+    assert abs(above - np.asarray(next(iter(VideoReader(talking, 1))).image)[:, : above.shape[1]]).mean() < 6
+
+
+def test_the_strip_is_empty_where_nothing_was_there(overlaid: tuple[Path, Prediction]) -> None:
+    strip = np.asarray(draw_strip(overlaid[1], time=3.5, width=800), np.float64)
+    blue = (strip[:, :, 2] > 150) & (strip[:, :, 0] < 130)
+    place = {time: 400 + round((time - 3.5) * 800 / SPAN) for time in (0.5, 1.5, 3.0)}
+    assert not blue[:, place[0.5]].any()
+    rows = [np.flatnonzero(blue[:, place[time]]).mean() / len(strip) for time in (1.5, 3.0)]
+    assert rows == pytest.approx([0.5, 0.03], abs=0.02)  # 0 is in the middle, 1 at the top
+
+
+def test_an_overlay_needs_something_that_moves(tmp_path: Path, prediction: Prediction) -> None:
+    Image.new("RGB", (64, 64)).save(tmp_path / "still.png")
+    for name in ("still.png", "talk.srt"):
+        with pytest.raises(MediaError, match="needs a video or sound"):
+            write_overlay(replace(prediction, source=tmp_path / name), tmp_path / "a.mp4")
+
+
+@pytest.mark.parametrize(("name", "module"), [("parquet", "pyarrow"), ("elan", "pympi"), ("textgrid", "praatio")])
+def test_formats_are_checked_before_work(name: str, module: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    check_formats(FORMATS)
+    monkeypatch.setattr("vatrace.output.writers.find_spec", lambda name: None)
+    check_formats(["csv", "json", "vtt"])
+    with pytest.raises(ImportError, match=f"{name} needs {module}; .*formats"):
+        check_formats([name])

@@ -1,0 +1,133 @@
+"""Annotations in a real browser: traced, saved, shown beside the model's trace, and read as a corpus."""
+
+from __future__ import annotations
+
+import io
+import json
+import urllib.request
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from browser import Opened, open_page
+from vatrace.corpora import open_corpus
+from web_server import Server
+
+FLAGS = ("--autoplay-policy=no-user-gesture-required", "--mute-audio")
+
+
+@pytest.fixture(scope="module")
+def job(server: Server, talking: Path) -> str:
+    name = server.upload(talking)
+    assert server.wait(name)["state"] == "done"
+    return name
+
+
+@pytest.fixture
+def opened(server: Server, job: str) -> Iterator[Opened]:
+    with open_page(f"{server.address}jobs/{job}/annotate", FLAGS, viewport={"width": 1200, "height": 1000}) as opened:
+        opened.wait("document.querySelector('video')?.readyState >= 2")
+        yield opened
+        assert not opened.complaints
+        assert all(request.startswith((server.address, "data:")) for request in opened.requests)
+
+
+def trace(server: Server, job: str, annotator: str) -> pd.DataFrame:
+    return pd.DataFrame(json.loads(server.get(f"jobs/{job}/annotations")[2])["traces"][annotator], dtype=float).set_index(
+        "time"
+    )
+
+
+def test_a_trace_by_mouse_is_saved_as_it_comes_and_read_as_a_corpus(
+    server: Server, job: str, opened: Opened, talking: Path, tmp_path: Path
+) -> None:
+    page = opened.page
+    page.fill("#annotator", "ada")
+    box = page.locator("#bar").bounding_box()
+    page.mouse.move(box["x"] + 20, box["y"] + 0.25 * box["height"])  # half-way up: +0.5
+    page.evaluate("toggle()")
+    opened.wait("document.querySelector('video').currentTime > 2")
+    assert trace(server, job, "ada")["valence"].notna().sum() >= 5  # while it plays
+    page.mouse.move(box["x"] + 20, box["y"] + box["height"] - 0.5)
+    opened.wait("document.querySelector('video').ended")
+    opened.wait("document.querySelector('#agreement tbody tr') !== null")
+    found = trace(server, job, "ada")["valence"]
+    assert found.loc[0.3:1.8].to_numpy() == pytest.approx(0.5, abs=0.02)
+    assert found.iloc[-5:].to_numpy() == pytest.approx(-1, abs=0.02)
+    assert "model" in page.inner_text("#agreement") and "model" in page.inner_text("#charts")
+    with zipfile.ZipFile(io.BytesIO(server.get(f"jobs/{job}/annotations.zip")[2])) as file:
+        assert file.namelist() == [f"annotations/{talking.stem}.ada.csv"]
+        file.extractall(tmp_path)
+    (tmp_path / talking.name).write_bytes(talking.read_bytes())
+    corpus = open_corpus(tmp_path)
+    (annotation,) = corpus.annotations(corpus.sources[0], np.empty(0))
+    assert annotation.annotator == "ada" and np.nanmax(annotation.values[:, 0]) == pytest.approx(0.5, abs=0.02)
+
+
+def test_arrow_keys_move_the_value_and_the_model_is_hidden_until_then(opened: Opened) -> None:
+    page = opened.page
+    page.fill("#annotator", "bob")
+    page.select_option("#dimension", "arousal")
+    page.select_option("#device", "keys")
+    page.evaluate("draw()")
+    assert "model" not in page.inner_text("#charts")
+    page.focus("#bar")
+    page.evaluate("toggle()")
+    page.keyboard.down("ArrowUp")
+    opened.wait("value > 0.5")
+    page.keyboard.up("ArrowUp")
+    page.keyboard.press("Space")
+    opened.wait("document.querySelector('video').paused")
+    opened.wait("document.querySelector('#charts').innerText.includes('bob')")
+    assert page.inner_text("#bar .top") == "excited" and "model" not in page.inner_text("#charts")
+    page.click("#reveal")
+    assert "model" in page.inner_text("#charts")
+
+
+def test_a_gamepad_moves_the_value(opened: Opened) -> None:
+    page = opened.page
+    page.fill("#annotator", "cy")
+    page.select_option("#device", "gamepad")
+    page.evaluate("navigator.getGamepads = () => [null, { axes: [0, 0.8] }]")
+    page.evaluate("toggle()")
+    opened.wait("value < -0.5")
+
+
+def test_without_a_name_nothing_is_traced(opened: Opened) -> None:
+    opened.page.click("#play")
+    opened.page.wait_for_timeout(300)
+    assert opened.page.evaluate("document.querySelector('video').paused")
+
+
+@pytest.mark.parametrize(
+    ("annotator", "body"),
+    [
+        ("..%2Fevil", {"dimension": "valence", "samples": [[0, 0], [1, 0]]}),
+        ("model", {"dimension": "valence", "samples": [[0, 0], [1, 0]]}),
+        ("ada", {"dimension": "joy", "samples": [[0, 0], [1, 0]]}),
+        ("ada", {"dimension": "valence", "samples": [[1, 0], [0, 0]]}),
+        ("ada", {"dimension": "valence", "samples": [[-1, 0]]}),
+    ],
+)
+def test_what_is_no_annotation_is_refused(server: Server, job: str, annotator: str, body: dict) -> None:
+    address = f"{server.address}jobs/{job}/annotations/{annotator}"
+    request = urllib.request.Request(address, json.dumps(body).encode(), {"Content-Type": "application/json"}, method="POST")
+    before = sorted(server.folder.rglob("*"))
+    with pytest.raises(urllib.error.HTTPError) as raised:
+        urllib.request.urlopen(request)
+    assert raised.value.code in {400, 404, 422}
+    assert sorted(server.folder.rglob("*")) == before
+
+
+def test_what_does_not_play_can_not_be_annotated(server: Server, tmp_path: Path) -> None:
+    Image.new("RGB", (64, 64), "grey").save(tmp_path / "face.png")
+    name = server.upload(tmp_path / "face.png")
+    server.wait(name)
+    with open_page(f"{server.address}jobs/{name}/annotate") as opened:
+        opened.wait("document.querySelector('#complaints li') !== null")
+        assert "Only what plays" in opened.page.inner_text("#complaints") and not opened.complaints
