@@ -160,7 +160,7 @@ def main() -> None:
     args = parser.parse_args()
     config = read_config(args.config)
     if args.streaming:
-        AffectModel(config.model).initial_state(1)  # if it can't stream, that should be known before it is trained
+        AffectModel(config.model).new_memory()  # raises before the training if the model can't stream
     args.out.parent.mkdir(parents=True, exist_ok=True)
     model = train(config, args.banks, args.seed)
     export_onnx(model, args.out, streaming=args.streaming, metadata={"rate": RATE, "win_len": config.train.win_len})

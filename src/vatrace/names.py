@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Literal
 
@@ -14,6 +15,8 @@ MODALITIES = ("face", "voice", "words")
 """What a recording is perceived by. Stores and models may have others, such as `physiology`."""
 DIMENSIONS: tuple[Dimension, ...] = ("valence", "arousal")
 """The columns of labels and predictions."""
+RESERVED = ("valid", "values", "recursions", "crops", "frame_times")
+"""Names in stores and ONNX files that no modality may have."""
 SPLITS: tuple[Split, ...] = ("train", "dev", "test")
 
 
@@ -21,3 +24,15 @@ def in_order(modalities: Iterable[str]) -> tuple[str, ...]:
     """The given modalities in the order that stores and models keep: face, voice, words, then others alphabetically."""
     given = set(modalities)
     return (*(name for name in MODALITIES if name in given), *sorted(given - set(MODALITIES)))
+
+
+def check_modality(name: str) -> None:
+    """Check the name of a modality, which becomes that of a file, a table column and an ONNX input.
+
+    Raises:
+        ValueError: if it is not made of lower-case letters, digits and underscores, or is reserved.
+    """
+    if not re.fullmatch("[a-z][a-z0-9_]*", name):
+        raise ValueError(f"a modality's name must be lower-case letters, digits and _, starting with a letter, not {name!r}")
+    if name in RESERVED or name.startswith(("state_", "next_state_")):
+        raise ValueError(f"{name!r} is reserved: give the modality another name")

@@ -19,22 +19,25 @@ def is_plugin(name: str) -> bool:
 
 
 def load_class(name: str, protocol: type) -> type:
-    """Import a class and check that it has the members of a protocol.
+    """Import a class and check that it has the methods of a protocol.
 
     Args:
         name: `package.module:Class`.
-        protocol: the protocol or base class whose public members it must have.
+        protocol: the protocol or base class whose public methods it must have.
 
     Raises:
-        PluginError: if it can't be imported or lacks a member; the message names all that are missing.
+        PluginError: if it can't be imported or lacks a method; the message names all that are missing.
     """
     module, _, attribute = name.partition(":")
     try:
-        found = getattr(import_module(module), attribute)
-    except (ImportError, AttributeError) as error:
-        raise PluginError(f"{name}: can't be imported ({error})") from error
+        imported = import_module(module)
+    except ModuleNotFoundError as error:
+        raise PluginError(f"{name}: can't be imported ({error}): install it, or add its folder to PYTHONPATH") from error
+    except Exception as error:  # whatever the module's own code raises
+        raise PluginError(f"{name}: can't be imported ({type(error).__name__}: {error})") from error
+    found = getattr(imported, attribute, None)
     if not inspect.isclass(found):
-        raise PluginError(f"{name}: is not a class")
+        raise PluginError(f"{name}: no such class in {module}")
     lacking = [member for member in members(protocol) if not hasattr(found, member)]
     if lacking:
         raise PluginError(f"{name}: lacks {', '.join(lacking)}, which a {protocol.__name__} must have")

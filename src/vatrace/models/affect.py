@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Mapping
 from dataclasses import field
-from typing import Annotated, Literal, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
 
 import torch
 from pydantic import Field, PositiveInt, TypeAdapter, ValidationError
@@ -13,10 +13,14 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
 from vatrace.encoders import FEATURE_DIMS
-from vatrace.models.fusions import FUSIONS, Fusion
+from vatrace.models.fusions import Fusion, fusion_class, make_fusion
+from vatrace.models.memory import Memory
 from vatrace.models.norm import MaskedBatchNorm
 from vatrace.models.tcn import TCN
-from vatrace.names import MODALITIES
+from vatrace.names import check_modality, in_order
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
 
 Output = Literal["valence", "arousal"]
 Share = Annotated[float, Field(ge=0, lt=1)]
@@ -27,20 +31,24 @@ class ModelConfig:
     """Sizes of the model. Unknown names and impossible values are refused.
 
     Attributes:
-        feature_dims: channels of the encoder's features by modality; which modalities there are.
-        widths: channels after the TCN by modality.
+        feature_dims: channels of the encoder's features by modality. The modalities may have any names (`check_modality`).
+        widths: channels after the TCN by modality; 64 each unless given.
         num_levels: levels of each TCN.
         kernel_size: steps in each convolution of a TCN.
-        fusion: name in `vatrace.models.fusions.FUSIONS`.
-        fusion_options: what the fusion's class takes beside channels and dropout.
+        fusion: name in `vatrace.models.fusions.FUSIONS`, or `package.module:Class`, which is imported.
+        fusion_options: arguments of the fusion's class in addition to channels and dropout.
         head_dim: hidden channels of the head.
         dropout: dropout in the TCNs.
         fusion_dropout: dropout in the fusion and before the head's last layer.
-        outputs: what comes out; the paper trains one model for each.
+        outputs: the predicted dimensions; the paper trains one model for each.
+
+    Raises:
+        ValueError: if a name is unknown or a value impossible.
+        PluginError: if a fusion from outside can't be used.
     """
 
     feature_dims: dict[str, PositiveInt] = field(default_factory=lambda: dict(FEATURE_DIMS))
-    widths: dict[str, PositiveInt] = field(default_factory=lambda: dict.fromkeys(MODALITIES, 64))
+    widths: dict[str, PositiveInt] = field(default_factory=dict)
     num_levels: PositiveInt = 4
     kernel_size: PositiveInt = 5
     fusion: str = "recursive_cross_attention"
@@ -51,40 +59,56 @@ class ModelConfig:
     outputs: tuple[Output, ...] = ("valence", "arousal")
 
     def __post_init__(self) -> None:
-        if not self.feature_dims or not set(self.feature_dims) <= set(MODALITIES):
-            raise ValueError(
-                f"feature_dims is for some of {', '.join(MODALITIES)}, not {', '.join(self.feature_dims) or 'none'}"
-            )
+        if not self.feature_dims:
+            raise ValueError("feature_dims must name at least one modality with its channels")
+        for name in self.feature_dims:
+            check_modality(name)
+            if hasattr(nn.ModuleDict(), name) or hasattr(nn.ParameterDict(), name):
+                raise ValueError(f"modality {name!r} has a name that PyTorch uses for itself: rename it")
+        if not self.widths:
+            object.__setattr__(self, "widths", dict.fromkeys(self.feature_dims, 64))
         if set(self.widths) != set(self.feature_dims):
             raise ValueError(
                 f"widths must be for {', '.join(self.feature_dims)}, as feature_dims is, not {', '.join(self.widths)}"
             )
         if not self.outputs or len(set(self.outputs)) < len(self.outputs):
             raise ValueError(f"outputs must be valence, arousal, or both, each once, not {list(self.outputs)}")
-        if self.fusion not in FUSIONS:
-            raise ValueError(f"fusion must be one of {', '.join(FUSIONS)}, not {self.fusion!r}")
-        fusion = FUSIONS[self.fusion]
-        hints, options = get_type_hints(fusion.__init__), list(inspect.signature(fusion).parameters)[2:]
+        self._check_fusion_options()
+        with torch.device("meta"):  # the fusion itself checks which values go together
+            make_fusion(self.fusion, self.widths, self.fusion_dropout, self.fusion_options)
+
+    def _check_fusion_options(self) -> None:
+        fusion = fusion_class(self.fusion)
+        hints, parameters = get_type_hints(fusion.__init__), dict(list(inspect.signature(fusion).parameters.items())[2:])
+        any_name = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
         for name, value in self.fusion_options.items():
-            if name not in options:
-                raise ValueError(f"fusion {self.fusion} has no option {name!r}; it has {', '.join(options) or 'none'}")
+            if name not in parameters and not any_name:
+                raise ValueError(f"fusion {self.fusion} has no option {name!r}; it has {', '.join(parameters) or 'none'}")
             try:
-                TypeAdapter(hints[name]).validate_python(value, strict=True)
+                TypeAdapter(hints.get(name, Any)).validate_python(value, strict=True)
             except ValidationError as error:
-                raise ValueError(f"{name}: {error.errors()[0]['msg']}, not {value!r}") from error
-        with torch.device("meta"):  # it knows best which values go together
-            fusion(self.widths, self.fusion_dropout, **self.fusion_options)
+                raise ValueError(f"fusion_options.{name} {fault_text(error.errors()[0])}") from error
 
     @property
     def modalities(self) -> tuple[str, ...]:
         """The modalities, always in the same order."""
-        return tuple(name for name in MODALITIES if name in self.feature_dims)
+        return in_order(self.feature_dims)
+
+
+def fault_text(fault: ErrorDetails) -> str:
+    """What Pydantic found wrong with a value, to stand after the value's name."""
+    if fault["type"] == "value_error":
+        return str(fault["ctx"]["error"])
+    if fault["type"] == "missing":
+        return "is missing"
+    message = fault["msg"].replace("Input should be", "must be").split(", unable")[0].split(", got")[0]
+    return f"{message}, not {fault['input']!r}"
 
 
 class AffectModel(nn.Module):
-    """Features of face, voice and words on one grid to valence and arousal at each step.
+    """Features of several modalities on one grid to valence and arousal at each step.
 
-    Where a modality is missing, a learned vector stands for it, and the step counts neither in attention nor in batch norm.
+    Where a modality is missing, a learned vector replaces it, and the step counts neither in attention nor in batch norm.
     Padding at the end of a recording is missing in all modalities, and changes nothing before it.
 
     Args:
@@ -107,7 +131,7 @@ class AffectModel(nn.Module):
                 for name, width in widths.items()
             }
         )
-        self.fusion: Fusion = FUSIONS[config.fusion](widths, config.fusion_dropout, **config.fusion_options)
+        self.fusion: Fusion = make_fusion(config.fusion, widths, config.fusion_dropout, config.fusion_options)
         self.hidden = nn.Linear(self.fusion.out_dim, config.head_dim)
         self.norm = MaskedBatchNorm(config.head_dim)
         self.dropout = nn.Dropout(config.fusion_dropout)
@@ -115,7 +139,7 @@ class AffectModel(nn.Module):
 
     @property
     def causal(self) -> bool:
-        """Whether no output depends on a later step, so that `step` can be used."""
+        """Whether no output depends on a later step, so that the model can stream."""
         return self.fusion.causal
 
     def standardise_by(self, statistics: Mapping[str, tuple[Tensor, Tensor]]) -> None:
@@ -124,62 +148,55 @@ class AffectModel(nn.Module):
             self.get_buffer(f"{name}_mean").copy_(mean)
             self.get_buffer(f"{name}_scale").copy_(1 / deviation.clamp(min=1e-3))
 
-    def forward(self, features: Mapping[str, Tensor], valid: Mapping[str, Tensor]) -> Tensor:
-        """Predict whole recordings, or padded batches of them.
+    def forward(self, features: Mapping[str, Tensor], valid: Mapping[str, Tensor], memory: Memory | None = None) -> Tensor:
+        """Predict whole recordings or padded batches of them, or with a memory the next steps of a stream.
+
+        In evaluation mode a stream has the same values as the whole, however it is cut.
 
         Args:
             features: (B, T, D_m) by modality, T >= 1; the values at missing steps don't matter.
             valid: (B, T) bool by modality.
+            memory: of the stream, from `new_memory`; each call leaves in it what the next one needs.
 
         Returns:
             (B, T, K) in -1..1, the K of `config.outputs`.
+
+        Raises:
+            ValueError: if there is a memory and the model is not causal.
         """
-        encoded = {name: self.tcn[name](x, valid[name]) for name, x in self._standardised(features, valid).items()}
-        return self._head(self.fusion(encoded, valid), valid)
+        if memory is not None:
+            self._check_causal()
+        values = self._head(self.fusion(self._encode(features, valid, memory), valid, memory), valid)
+        if memory is not None:
+            memory.end_call()
+        return values
 
-    def recursions(self, features: Mapping[str, Tensor], valid: Mapping[str, Tensor]) -> list[Tensor]:
-        """What the head makes of the features after 0, 1, 2, ... recursions, each (B, T, K); the last is that of `forward`."""
-        encoded = {name: self.tcn[name](x, valid[name]) for name, x in self._standardised(features, valid).items()}
-        return [self._head(fused, valid) for fused in self.fusion.recursions(encoded, valid)]
-
-    def initial_state(self, batch_size: int) -> list[Tensor]:
-        """What `step` remembers before the first step: zeros, of sizes that don't depend on how long a stream runs.
+    def new_memory(self) -> Memory:
+        """The memory of a stream that begins.
 
         Raises:
             ValueError: if the model is not causal.
         """
+        self._check_causal()
+        return Memory()
+
+    def recursions(self, features: Mapping[str, Tensor], valid: Mapping[str, Tensor]) -> list[Tensor]:
+        """The predictions from the features after 0, 1, 2, ... recursions, each (B, T, K); the last is that of `forward`."""
+        return [self._head(fused, valid) for fused in self.fusion.recursions(self._encode(features, valid), valid)]
+
+    def _check_causal(self) -> None:
         if not self.causal:
-            raise ValueError(f"{self.config.fusion} is not causal here: it can't stream (see its option `causal`)")
-        state = [tensor for name in self.modalities for tensor in self.tcn[name].initial_state(batch_size)]
-        return state + self.fusion.initial_state(batch_size)
+            raise ValueError(f"fusion {self.config.fusion} is not causal with these options: it can't stream")
 
-    def step(
-        self, features: Mapping[str, Tensor], valid: Mapping[str, Tensor], state: list[Tensor]
-    ) -> tuple[Tensor, list[Tensor]]:
-        """Predict the next T steps of a stream; in evaluation mode, the same values as `forward` gives for the whole.
-
-        Args:
-            features: (B, T, D_m) by modality, T >= 1.
-            valid: (B, T) bool by modality.
-            state: what the call before returned, or `initial_state`.
-
-        Returns:
-            (B, T, K) in -1..1, and the state for the next call.
-        """
-        parts, encoded, remembered = iter(state), {}, []
-        for name, x in self._standardised(features, valid).items():
-            encoded[name], new = self.tcn[name].step(x, valid[name], parts)
-            remembered += new
-        fused, new = self.fusion.step(encoded, valid, parts)
-        return self._head(fused, valid), remembered + new
-
-    def _standardised(self, features: Mapping[str, Tensor], valid: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Standardised features, with the learned vector where there are none."""
-        standardised = {}
+    def _encode(
+        self, features: Mapping[str, Tensor], valid: Mapping[str, Tensor], memory: Memory | None = None
+    ) -> dict[str, Tensor]:
+        """The TCNs' features (B, T, D) by modality, of standardised inputs or, where a modality is missing, its vector."""
+        encoded = {}
         for name in self.modalities:
             x = (features[name] - self.get_buffer(f"{name}_mean")) * self.get_buffer(f"{name}_scale")
-            standardised[name] = torch.where(valid[name][:, :, None], x, self.missing[name])
-        return standardised
+            encoded[name] = self.tcn[name](torch.where(valid[name][:, :, None], x, self.missing[name]), valid[name], memory)
+        return encoded
 
     def _head(self, fused: Tensor, valid: Mapping[str, Tensor]) -> Tensor:
         anything = torch.stack([valid[name] for name in self.modalities]).any(dim=0)

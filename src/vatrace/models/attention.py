@@ -7,12 +7,13 @@ number of steps; without one, with its square.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from vatrace.models.memory import Memory
 
 Weighting = Literal["tanh", "softmax"]
 
@@ -51,21 +52,32 @@ class TimeAttention(nn.Module):
             size, num_blocks = reach * num_tokens, 2 if causal else 3
             self.register_buffer("block_bias", self._bias(size, num_blocks * size, size), persistent=False)
 
-    def forward(self, query: Tensor, key: Tensor, value: Tensor, valid: Tensor) -> Tensor:
-        """Attend in a whole sequence.
+    def forward(self, query: Tensor, key: Tensor, value: Tensor, valid: Tensor, memory: Memory | None = None) -> Tensor:
+        """Attend in a whole sequence, or with a memory in the next steps of a stream.
 
         Args:
             query: (B, N, D), N = T x num_tokens.
             key: (B, N, D).
             value: (B, N, V).
-            valid: (B, N) bool, which keys and values are there.
+            valid: (B, N) bool, which keys and values are present.
+            memory: keeps the keys, the values and their validity within reach; only for causal attention.
 
         Returns:
             (B, N, V).
         """
-        if self.reach is None:
-            return self._attend(query, key, value, valid, self._bias(query.shape[1], key.shape[1], 0, query.device))
-        size, ahead = self.reach * self.num_tokens, 0 if self.causal else 1
+        num_queries, first = query.shape[1], 0
+        if memory is not None:
+            assert self.causal and self.reach is not None
+            first = self.reach * self.num_tokens
+            key, value, mask = (memory.extend(x, first) for x in (key, value, valid[:, :, None].to(query.dtype)))
+            valid = mask[:, :, 0] > 0.5
+        elif self.reach is not None:
+            return self._in_blocks(query, key, value, valid, self.reach * self.num_tokens)
+        return self._attend(query, key, value, valid, self._bias(num_queries, key.shape[1], first, query.device))
+
+    def _in_blocks(self, query: Tensor, key: Tensor, value: Tensor, valid: Tensor, size: int) -> Tensor:
+        """Attend from each block of `size` tokens to itself and its neighbours, which have all that is within reach."""
+        ahead = 0 if self.causal else 1
         batch, length = query.shape[0], query.shape[1]
         blocks = (length + size - 1) // size
 
@@ -80,34 +92,15 @@ class TimeAttention(nn.Module):
             joined = torch.cat([parts[:, i : i + blocks] for i in range(2 + ahead)], dim=2)
             return joined.reshape(batch * blocks, (2 + ahead) * size, x.shape[-1])
 
-        there = around(valid[:, :, None].to(query.dtype))[:, :, 0] > 0.5
+        mask = around(valid[:, :, None].to(query.dtype))[:, :, 0] > 0.5
         blocked = split(query, 0, 0).reshape(batch * blocks, size, query.shape[-1])
-        attended = self._attend(blocked, around(key), around(value), there, self.block_bias)
+        attended = self._attend(blocked, around(key), around(value), mask, self.block_bias)
         return attended.reshape(batch, blocks * size, value.shape[-1])[:, :length]
 
-    def initial_state(self, batch_size: int, key_dim: int, value_dim: int, like: Tensor) -> list[Tensor]:
-        """The keys, values and validity within reach of the first step: none."""
-        assert self.causal and self.reach is not None
-        size = self.reach * self.num_tokens
-        return [like.new_zeros(batch_size, size, dim) for dim in (key_dim, value_dim, 1)]
-
-    def step(
-        self, query: Tensor, key: Tensor, value: Tensor, valid: Tensor, state: Iterator[Tensor]
-    ) -> tuple[Tensor, list[Tensor]]:
-        """Attend in the next steps of a stream; the arguments are as in `forward`, with the state of the call before."""
-        assert self.reach is not None
-        kept = self.reach * self.num_tokens
-        new = (key, value, valid[:, :, None].to(query.dtype))
-        keys, values, there = (torch.cat([next(state), latest], dim=1) for latest in new)
-        attended = self._attend(
-            query, keys, values, there[:, :, 0] > 0.5, self._bias(query.shape[1], keys.shape[1], kept, query.device)
-        )
-        return attended, [x[:, x.shape[1] - kept :] for x in (keys, values, there)]
-
     def _bias(self, num_queries: int, num_keys: int, first: int, device: torch.device | None = None) -> Tensor:
-        """How time weighs; the first query is beside key number `first`.
+        """How distance in time counts; the first query is at the same step as key number `first`.
 
-        For "tanh" (Q, K), 1 for keys in reach, 0 for others; for "softmax" (heads, Q, K), what is added to the scores.
+        For "tanh" (Q, K), 1 for keys within reach, 0 for others; for "softmax" (heads, Q, K), what is added to the scores.
         """
         queries, keys = torch.arange(num_queries, device=device) + first, torch.arange(num_keys, device=device)
         if self.num_tokens > 1:

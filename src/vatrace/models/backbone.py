@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 import torch
@@ -13,8 +13,7 @@ from torch.utils.checkpoint import checkpoint
 
 from vatrace.encoders.networks.face import FaceNet
 from vatrace.encoders.networks.ir_resnet import IRResNet50
-from vatrace.errors import ConfigError
-from vatrace.models.affect import AffectModel
+from vatrace.models.affect import AffectModel, ModelConfig
 
 CHUNK = 512
 """Faces that go through the network at once; what a chunk needs for its gradients is computed again when they are wanted."""
@@ -53,7 +52,14 @@ class GreyFaceNet(FaceNet):
         return [[self.embed, trunk[5]], [trunk[4]], [trunk[3]]]
 
 
-NETWORKS: dict[str, Callable[[], GreyFaceNet | IRResNet50]] = {"ferplus": GreyFaceNet, "ir50": IRResNet50}
+NETWORKS: dict[str, type[GreyFaceNet] | type[IRResNet50]] = {"ferplus": GreyFaceNet, "ir50": IRResNet50}
+
+
+def check_backbone(model: ModelConfig, backbone: BackboneConfig) -> None:
+    """Raise ValueError unless the model's face features have as many channels as the network gives."""
+    dim = NETWORKS[backbone.network].dim
+    if model.feature_dims.get("face") != dim:
+        raise ValueError(f"backbone {backbone.network} gives {dim} channels: set model.feature_dims.face to {dim}")
 
 
 class EndToEndModel(nn.Module):
@@ -69,18 +75,15 @@ class EndToEndModel(nn.Module):
 
     def __init__(self, affect: AffectModel, config: BackboneConfig) -> None:
         super().__init__()
+        check_backbone(affect.config, config)
         self.affect, self.backbone_config = affect, config
         self.backbone = NETWORKS[config.network]()
         self.config, self.modalities = affect.config, affect.modalities
-        if affect.config.feature_dims.get("face") != self.backbone.dim:
-            raise ConfigError(
-                f"backbone {config.network} gives {self.backbone.dim} channels: set model.feature_dims.face to that"
-            )
         self.release(0)
         self.eval()
 
     def release(self, epochs_done: int) -> None:
-        """Let those groups learn whose time has come."""
+        """Let the groups learn whose `release_epochs` have passed."""
         self.backbone.requires_grad_(False)
         for group, epoch in zip(self.backbone.groups(), self.backbone_config.release_epochs, strict=False):
             for module in group:
@@ -93,13 +96,13 @@ class EndToEndModel(nn.Module):
         return self
 
     def forward(self, features: Mapping[str, Tensor], valid: Mapping[str, Tensor]) -> Tensor:
-        """Predict as AffectModel does, but that features["face"] are crops (B, T, S, S, 3) uint8."""
-        crops, there = features["face"], valid["face"]
-        faces = crops[there].permute(0, 3, 1, 2)  # only those that are there
+        """Predict as AffectModel does, except that features["face"] are crops (B, T, S, S, 3) uint8."""
+        crops, present = features["face"], valid["face"]
+        faces = crops[present].permute(0, 3, 1, 2)
         parts = [self._encode(part) for part in faces.split(CHUNK)] if len(faces) else []
-        embeddings = crops.new_zeros((*there.shape, self.backbone.dim), dtype=torch.float32)
+        embeddings = crops.new_zeros((*present.shape, self.backbone.dim), dtype=torch.float32)
         if parts:
-            embeddings = embeddings.index_put((there,), torch.cat(parts).float())
+            embeddings = embeddings.index_put((present,), torch.cat(parts).float())
         elif self.training:  # no face in this batch: a gradient of zero, which other processes wait for
             embeddings = embeddings + 0 * sum(value.sum() for value in self.backbone.parameters() if value.requires_grad)
         return self.affect({**features, "face": embeddings}, valid)

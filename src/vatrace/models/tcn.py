@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from itertools import pairwise
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import weight_norm
 
+from vatrace.models.memory import Memory
 from vatrace.models.norm import MaskedBatchNorm
 
 
@@ -26,21 +25,13 @@ class CausalConv(nn.Module):
         self.conv = weight_norm(nn.Conv2d(in_channels, out_channels, (1, kernel_size), dilation=(1, dilation)))
         self.dropout = dropout
 
-    def initial_state(self, batch_size: int) -> Tensor:
-        """What is before the first step: zeros (B, P, C_in)."""
-        return self.conv.weight.new_zeros(batch_size, self.past, self.conv.in_channels)
-
-    def forward(self, x: Tensor, past: Tensor) -> tuple[Tensor, Tensor]:
-        """Convolve, given the `past` (B, P, C_in): the inputs just before x (B, T, C_in).
-
-        Returns:
-            (B, T, C_out), and the past of the next call.
-        """
-        x = torch.cat([past, x], dim=1)
+    def forward(self, x: Tensor, memory: Memory | None = None) -> Tensor:
+        """(B, T, C_in) -> (B, T, C_out)."""
+        x = (memory or Memory()).extend(x, self.past)
         y = self.conv(x.transpose(1, 2).unsqueeze(2)).squeeze(2).transpose(1, 2)
-        if self.training:  # a channel is dropped as a whole, as Bai et al. say
+        if self.training:  # Bai et al. drop whole channels
             y = y * F.dropout(y.new_ones(y.shape[0], 1, y.shape[2]), self.dropout)
-        return F.leaky_relu(y), x[:, x.shape[1] - self.past :]
+        return F.leaky_relu(y)
 
 
 class Level(nn.Module):
@@ -52,11 +43,10 @@ class Level(nn.Module):
         self.second = CausalConv(out_channels, out_channels, kernel_size, dilation, dropout)
         self.shortcut = nn.Linear(in_channels, out_channels) if in_channels != out_channels else nn.Identity()
 
-    def forward(self, x: Tensor, state: Iterator[Tensor]) -> tuple[Tensor, list[Tensor]]:
-        """(B, T, C_in) -> (B, T, C_out), with what the convolutions remember."""
-        y, first = self.first(x, next(state))
-        y, second = self.second(y, next(state))
-        return F.leaky_relu(y + self.shortcut(x)), [first, second]
+    def forward(self, x: Tensor, memory: Memory | None = None) -> Tensor:
+        """(B, T, C_in) -> (B, T, C_out)."""
+        y = self.second(self.first(x, memory), memory)
+        return F.leaky_relu(y + self.shortcut(x))
 
 
 class TCN(nn.Module):
@@ -80,18 +70,8 @@ class TCN(nn.Module):
         )
         self.norm = MaskedBatchNorm(out_channels)
 
-    def initial_state(self, batch_size: int) -> list[Tensor]:
-        """What the convolutions remember before the first step: zeros (B, P, C), one for each."""
-        return [conv.initial_state(batch_size) for level in self.levels for conv in (level.first, level.second)]
-
-    def forward(self, x: Tensor, valid: Tensor) -> Tensor:
+    def forward(self, x: Tensor, valid: Tensor, memory: Memory | None = None) -> Tensor:
         """X (B, T, C_in), valid (B, T) bool -> (B, T, C_out)."""
-        return self.step(x, valid, iter(self.initial_state(x.shape[0])))[0]
-
-    def step(self, x: Tensor, valid: Tensor, state: Iterator[Tensor]) -> tuple[Tensor, list[Tensor]]:
-        """The same for the next T steps of a stream, with the state of the call before."""
-        remembered = []
         for level in self.levels:
-            x, past = level(x, state)
-            remembered += past
-        return self.norm(x, valid), remembered
+            x = level(x, memory)
+        return self.norm(x, valid)

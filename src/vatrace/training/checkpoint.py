@@ -1,9 +1,9 @@
-"""Weights on disk: safetensors, with what else there is to know as JSON in its header. Nothing is pickled."""
+"""Weights on disk: safetensors, with the config and other facts as JSON in its header. Nothing is pickled."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -13,10 +13,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from vatrace.errors import CheckpointError
+from vatrace.errors import CheckpointError, PluginError
 from vatrace.files import written_whole
 from vatrace.models.affect import AffectModel, ModelConfig
 from vatrace.models.backbone import BackboneConfig, EndToEndModel
+from vatrace.plugins import is_plugin
 
 FORMAT = 1
 Model = AffectModel | EndToEndModel
@@ -33,7 +34,7 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Read what `save_tensors` wrote.
 
     Raises:
-        CheckpointError: if it can't be read, or is not of this package or this format.
+        CheckpointError: if it can't be read, or is not of this package or in this format.
     """
     try:
         with safe_open(path, framework="pt") as file:
@@ -48,7 +49,7 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 
 def save_model(path: Path, model: Model, facts: Mapping[str, Any]) -> None:
-    """Write a model's weights with its config and `facts`, and beside them the same facts as JSON to read."""
+    """Write a model's weights with its config and `facts`, and the config and facts alone into a JSON file next to it."""
     backbone = model.backbone_config if isinstance(model, EndToEndModel) else None
     content = {**facts, "model": asdict(model.config), "backbone": None if backbone is None else asdict(backbone)}
     save_tensors(path, model.state_dict(), content)
@@ -56,18 +57,37 @@ def save_model(path: Path, model: Model, facts: Mapping[str, Any]) -> None:
         temporary.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def load_model(path: Path, device: torch.device | None = None) -> tuple[Model, dict[str, Any]]:
-    """Read what `save_model` wrote: the model in evaluation mode, and the facts.
+def load_model(path: Path, device: torch.device | None = None, plugins: Collection[str] = ()) -> tuple[Model, dict[str, Any]]:
+    """Read what `save_model` wrote.
+
+    Args:
+        path: the safetensors file.
+        device: where the model goes; the CPU if None.
+        plugins: classes from outside, `package.module:Class`, that the user trusts. The file may name others, but code is
+            imported only for these.
+
+    Returns:
+        The model in evaluation mode, and the facts.
 
     Raises:
-        CheckpointError: if it can't be read.
+        CheckpointError: if the file can't be read, or its config and weights don't fit each other.
+        PluginError: if the model's fusion is a class from outside that is not in `plugins`, or can't be used.
     """
     tensors, facts = load_tensors(path)
-    content = facts.pop("model")
-    affect = AffectModel(ModelConfig(**content | {"outputs": tuple(content["outputs"])}))
-    model: Model = affect
-    backbone = facts.pop("backbone")
-    if backbone is not None:
-        model = EndToEndModel(affect, BackboneConfig(**backbone | {"release_epochs": tuple(backbone["release_epochs"])}))
-    model.load_state_dict(tensors)
+    try:
+        content, backbone = facts.pop("model"), facts.pop("backbone")
+        fusion = content["fusion"]
+        if is_plugin(fusion) and fusion not in plugins:
+            raise PluginError(
+                f"{path}: its fusion is the class {fusion}, whose code is only run on request: add --plugin {fusion} if you "
+                "trust it"
+            )
+        affect = AffectModel(ModelConfig(**content | {"outputs": tuple(content["outputs"])}))
+        model: Model = affect
+        if backbone is not None:
+            epochs = tuple(backbone["release_epochs"])
+            model = EndToEndModel(affect, BackboneConfig(**backbone | {"release_epochs": epochs}))
+        model.load_state_dict(tensors)
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise CheckpointError(f"{path}: not a model of this version of vatrace ({error})") from error
     return model.eval().to(device or torch.device("cpu")), facts

@@ -3,37 +3,47 @@
 from __future__ import annotations
 
 import tomllib
-from dataclasses import field, replace
+from dataclasses import field, fields, replace
 from importlib.resources import files
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pydantic import TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
-from vatrace.errors import ConfigError
-from vatrace.models.affect import ModelConfig
-from vatrace.models.backbone import BackboneConfig
+from vatrace.errors import ConfigError, PluginError
+from vatrace.models.affect import ModelConfig, fault_text
+from vatrace.models.backbone import BackboneConfig, check_backbone
 from vatrace.training.loop import TrainConfig
 
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
+
 PRESETS = ("default", "streaming", "paper")
-"""`default` is the package's own model; `streaming` the same, looking back only; `paper` is arXiv 2403.13659 as printed."""
+"""`default` is the package's own model; `streaming` is its causal form; `paper` is arXiv 2403.13659 as printed."""
 
 
 @dataclass(frozen=True, config={"extra": "forbid"})
 class RunConfig:
-    """A run: the tables [model] and [train] of the TOML file, and [backbone] where a face network is trained along."""
+    """A run: the tables [model] and [train] of the TOML file, and [backbone] where a face network is trained too."""
 
     model: ModelConfig = field(default_factory=ModelConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
     backbone: BackboneConfig | None = None
 
+    def __post_init__(self) -> None:
+        if self.backbone is not None:
+            check_backbone(self.model, self.backbone)
+
 
 def read_config(source: str | Path) -> RunConfig:
     """Read a run's TOML file, or one of PRESETS by its name. Paths in a file are relative to it.
 
+    A fusion from outside that the file names is imported: read only files of the user's own.
+
     Raises:
-        FileNotFoundError: if there is no such file.
-        ValueError: if it is not TOML, has a name that is not known, or a value that can't be; the message names each.
+        ConfigError: if there is no such file, or it is not TOML, or has unknown names or impossible values; the message names
+            each.
     """
     if str(source) in PRESETS:
         content = files(__package__).joinpath("presets", f"{source}.toml").read_bytes()
@@ -50,5 +60,16 @@ def read_config(source: str | Path) -> RunConfig:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{source}: not TOML: {error}") from error
     except ValidationError as error:
-        faults = [f"{'.'.join(map(str, fault['loc'])) or 'run'}: {fault['msg']}" for fault in error.errors()]
-        raise ConfigError(f"{source}: {'; '.join(faults)}") from error
+        raise ConfigError(f"{source}: {'; '.join(map(_located, error.errors()))}") from error
+    except PluginError as error:
+        raise ConfigError(f"{source}: model.fusion: {error}") from error
+
+
+def _located(fault: ErrorDetails) -> str:
+    """One fault with the names of its table and key."""
+    place = ".".join(map(str, fault["loc"]))
+    if fault["type"] == "unexpected_keyword_argument":
+        tables = {"model": ModelConfig, "train": TrainConfig, "backbone": BackboneConfig}
+        known = [entry.name for entry in fields(tables.get(str(fault["loc"][0]), RunConfig))]
+        return f"{place} is unknown; the names here are {', '.join(known)}"
+    return f"{place}: {fault_text(fault)}" if place else fault_text(fault)

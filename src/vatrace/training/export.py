@@ -17,6 +17,7 @@ from torch.nn.utils import parametrize
 from vatrace.errors import ModelError, missing
 from vatrace.files import written_whole
 from vatrace.models.affect import AffectModel
+from vatrace.models.memory import Memory
 from vatrace.weights import onnx_session
 
 if TYPE_CHECKING:
@@ -48,8 +49,9 @@ class _Stream(nn.Module):
 
     def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
         num = len(self.model.modalities) + 1
-        values, state = self.model.step(*_by_name(self.model, inputs[:num]), list(inputs[num:]))
-        return (values, *state)
+        memory = Memory(inputs[num:])
+        values = self.model(*_by_name(self.model, inputs[:num]), memory)
+        return (values, *memory.tensors)
 
 
 def _by_name(model: AffectModel, inputs: tuple[Tensor, ...]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
@@ -63,31 +65,33 @@ def export_onnx(
 ) -> None:
     """Write a model as ONNX, with any batch size and any number of steps.
 
-    Inputs: features (B, T, D_m) float32 under each modality's name, and `valid` (B, T, M) bool in their order. Outputs:
-    `values` (B, T, K), and `recursions` (R + 1, B, T, K), the values after 0, 1, ..., R recursions.
+    Inputs: features (B, T, D_m) float32 by the modalities' names, and `valid` (B, T, M) bool in the order of
+    `model.modalities`. Outputs: `values` (B, T, K), and `recursions` (R + 1, B, T, K), the values after 0, 1, ..., R
+    recursions.
 
     For streaming, further inputs `state_0`, `state_1`, ... are zeros of the given shapes at first, then the outputs
     `next_state_0`, ... of the call before; there is no `recursions`.
 
-    The file's metadata holds `config` (JSON), `outputs` (comma-separated) and what else is given.
+    The file's metadata holds `config` (JSON), `outputs` (comma-separated) and the given names and values. A fusion from
+    outside the package is named in `config`; running the file doesn't need its code.
 
     Args:
-        model: the model; it is left as it is.
-        path: where to; replaced if it exists.
-        streaming: export `step` in place of `forward`.
+        model: the model; it is not changed.
+        path: the file to write; replaced if it exists.
+        streaming: export the model with a memory, for streams.
         metadata: names and values to keep in the file.
 
     Raises:
         ImportError: if onnx is not installed.
         ValueError: if streaming and the model is not causal.
-        RuntimeError: if ONNX Runtime gives values that differ from PyTorch's by more than TOLERANCE.
+        ModelError: if the values of ONNX Runtime differ from those of PyTorch by more than TOLERANCE.
     """
     try:
         import onnx
     except ImportError as error:
         raise missing("ONNX export needs onnx", "train") from error
     model = _plain_copy(model)
-    state = model.initial_state(2) if streaming else []
+    state = _zero_state(model, 2) if streaming else []
     inputs = [*model.modalities, "valid", *(f"state_{i}" for i in range(len(state)))]
     outputs = ["values", *(f"next_state_{i}" for i in range(len(state)))] if streaming else ["values", "recursions"]
     axes = {name: {0: "batch"} if "state" in name else {0: "batch", 1: "steps"} for name in [*inputs, *outputs]}
@@ -159,6 +163,14 @@ def _keep_one_of_each(proto: ModelProto) -> None:
         graph.node.append(node)
 
 
+def _zero_state(model: AffectModel, batch_size: int) -> list[Tensor]:
+    """What a stream's memory holds before its first step."""
+    memory = model.new_memory()
+    with torch.no_grad():
+        model(*_by_name(model, _inputs(model, 1, batch_size)), memory)
+    return [torch.zeros_like(tensor) for tensor in memory.tensors]
+
+
 def _plain_copy(model: AffectModel) -> AffectModel:
     """The model with its convolutions' weights as they are used, without the norms that they were trained through."""
     with torch.random.fork_rng():  # the weights that it begins with are of no use, and leave no trace
@@ -203,7 +215,7 @@ def _stream_difference(model: AffectModel, path: Path) -> float:
         expected = model(*_by_name(model, inputs)).numpy()
     differences = []
     for chunk in CHUNKS:
-        state = [tensor.numpy() for tensor in model.initial_state(1)]
+        state = [tensor.numpy() for tensor in _zero_state(model, 1)]
         for start in range(0, expected.shape[1], chunk):
             parts = [x[:, start : start + chunk].numpy() for x in inputs]
             found, *state = session.run(None, dict(zip(names, [*parts, *state], strict=True)))

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -174,11 +174,17 @@ class Predictor:
     Args:
         run: which.
         device: where they work.
+        plugins: classes from outside that the run's models may import (see `load_model`).
+
+    Raises:
+        CheckpointError: if a model can't be read.
+        PluginError: if a model needs a class from outside that is not in `plugins`.
     """
 
-    def __init__(self, run: Run, device: str = "cpu") -> None:
+    def __init__(self, run: Run, device: str = "cpu", plugins: Collection[str] = ()) -> None:
         self.run = run
-        self._models = {member.folder: load_model(member.weights, torch.device(device))[0] for member in run.members}
+        place = torch.device(device)
+        self._models = {member.folder: load_model(member.weights, place, plugins)[0] for member in run.members}
 
     def predict(
         self, recording: Recording, members: Sequence[Member] | None = None, change: ChangeMasks | None = None

@@ -1,5 +1,14 @@
-"""How the modalities are joined: all fusions by name, to be compared on equal terms."""
+"""How the modalities are joined: all fusions by name, to be compared on equal terms, and those from outside the package."""
 
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+from torch import nn
+
+from vatrace.errors import PluginError
 from vatrace.models.fusions.base import Fusion
 from vatrace.models.fusions.cross_attention import CrossAttention, RecursiveCrossAttention
 from vatrace.models.fusions.jca import JCA
@@ -7,6 +16,7 @@ from vatrace.models.fusions.lstm import LSTM
 from vatrace.models.fusions.per_step import Concat, Gated, LeaderFollower
 from vatrace.models.fusions.rcma import RCMA, RJCMA
 from vatrace.models.fusions.transformer import Transformer
+from vatrace.plugins import is_plugin, load_class
 
 FUSIONS: dict[str, type[Fusion]] = {
     "recursive_cross_attention": RecursiveCrossAttention,
@@ -22,4 +32,61 @@ FUSIONS: dict[str, type[Fusion]] = {
 }
 """Each is made with the channels by modality, a dropout share, and options of its own."""
 
-__all__ = ["FUSIONS", "Fusion"]
+__all__ = ["FUSIONS", "Fusion", "fusion_class", "make_fusion"]
+
+
+def fusion_class(name: str) -> type[Fusion]:
+    """The class of a fusion.
+
+    Args:
+        name: in FUSIONS, or `package.module:Class`, which is imported: whatever comes out of a file that somebody sent must
+            not get here unless the user named it too.
+
+    Raises:
+        ValueError: if the name is neither.
+        PluginError: if the class can't be imported, or lacks what a `Fusion` must have.
+    """
+    if name in FUSIONS:
+        return FUSIONS[name]
+    if not is_plugin(name):
+        raise ValueError(f"fusion must be one of {', '.join(FUSIONS)}, or package.module:Class, not {name!r}")
+    found: type[Fusion] = load_class(name, Fusion)
+    if not issubclass(found, nn.Module):
+        raise PluginError(f"{name}: must derive from vatrace.models.fusions.Fusion or torch.nn.Module")
+    inherited = found.recursions is Fusion.recursions
+    if found.forward is nn.Module.forward or (found.forward is Fusion.forward and inherited):
+        raise PluginError(f"{name}: lacks forward, which a Fusion must have")
+    for method in ("forward", "recursions"):
+        try:
+            inspect.signature(getattr(found, method)).bind("self", "features", "valid", "memory")
+        except TypeError as error:
+            raise PluginError(f"{name}: {method} must take (features, valid, memory=None): {error}") from error
+    return found
+
+
+def make_fusion(name: str, dims: Mapping[str, int], dropout: float, options: Mapping[str, Any]) -> Fusion:
+    """Make a fusion.
+
+    Args:
+        name: as in `fusion_class`.
+        dims: channels D_m by modality.
+        dropout: dropout share.
+        options: arguments of the class by name.
+
+    Raises:
+        ValueError: if an option can't be.
+        PluginError: if a class from outside can't be made, or lacks what a `Fusion` must have.
+    """
+    found = fusion_class(name)
+    if name in FUSIONS:
+        return found(dict(dims), dropout, **options)
+    try:
+        fusion = found(dict(dims), dropout, **options)
+    except ValueError:  # its own complaint about its options
+        raise
+    except Exception as error:
+        raise PluginError(f"{name}: can't be made with (dims, dropout, **fusion_options): {error}") from error
+    for attribute, kind in (("out_dim", int), ("causal", bool)):
+        if not isinstance(getattr(fusion, attribute, None), kind):
+            raise PluginError(f"{name}: lacks {attribute} ({kind.__name__}), which a Fusion must have")
+    return fusion

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 
 import torch
 from torch import Tensor, nn
+
+from vatrace.models.memory import Memory
 
 Features = Mapping[str, Tensor]
 """(B, T, D_m) by modality."""
@@ -21,39 +23,31 @@ def side_by_side(features: Features, valid: Validity, names: Iterable[str]) -> T
 class Fusion(nn.Module):
     """Joins the features of all modalities, step by step or looking at other steps too.
 
-    A fusion that looks at other steps overrides `initial_state` and `step` as well as `forward`.
+    A fusion is made with the channels D_m by modality, a dropout share, and options of its own by keyword. It overrides
+    `forward`, or `recursions` where it has several stages. One from outside the package may derive from this class or be
+    another `torch.nn.Module` with the same attributes and methods.
 
     Attributes:
-        out_dim: channels of what comes out.
-        causal: whether no step depends on a later one.
+        out_dim: channels of the fused features.
+        causal: whether no step depends on a later one. A causal fusion must accept a memory.
     """
 
     out_dim: int
     causal: bool = True
 
-    def forward(self, features: Features, valid: Validity) -> Tensor:
-        """Fuse whole sequences.
+    def forward(self, features: Features, valid: Validity, memory: Memory | None = None) -> Tensor:
+        """Fuse whole sequences, or with a memory the next steps of a stream.
 
         Args:
             features: (B, T, D_m) by modality, of every modality.
             valid: (B, T) bool by modality.
+            memory: what the last call kept of the steps before; None for whole sequences.
 
         Returns:
             (B, T, out_dim).
         """
-        return self.recursions(features, valid)[-1]
+        return self.recursions(features, valid, memory)[-1]
 
-    def recursions(self, features: Features, valid: Validity) -> list[Tensor]:
-        """What there is after 0, 1, 2, ... recursions, each (B, T, out_dim); one alone if it has none."""
-        return [self(features, valid)]
-
-    def initial_state(self, batch_size: int) -> list[Tensor]:
-        """What a causal fusion remembers before the first step: zeros."""
-        return []
-
-    def step(self, features: Features, valid: Validity, state: Iterator[Tensor]) -> tuple[Tensor, list[Tensor]]:
-        """Fuse the next T steps of a stream, given the state of the call before; causal fusions only.
-
-        Each part takes its own tensors from `state`, in the order in which `initial_state` gives them.
-        """
-        return self(features, valid), []
+    def recursions(self, features: Features, valid: Validity, memory: Memory | None = None) -> list[Tensor]:
+        """The fused features after 0, 1, 2, ... recursions, each (B, T, out_dim); a single one for a fusion without any."""
+        return [self(features, valid, memory)]

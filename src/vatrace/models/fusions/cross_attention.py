@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-
 import torch
 from torch import Tensor, nn
 
 from vatrace.models.attention import TimeAttention
 from vatrace.models.fusions.base import Features, Fusion, Validity
+from vatrace.models.memory import Memory
 
 
 class _Pair(nn.Module):
@@ -16,24 +15,15 @@ class _Pair(nn.Module):
 
     def __init__(self, dim: int, source_dim: int, attention_dim: int, attention: TimeAttention) -> None:
         super().__init__()
-        self.attention, self.attention_dim = attention, attention_dim
+        self.attention = attention
         self.query = nn.Linear(dim, attention_dim, bias=False)
         self.key = nn.Linear(source_dim, attention_dim, bias=False)
         self.value = nn.Linear(source_dim, attention_dim)
         self.update = nn.Linear(attention_dim, dim)
 
-    def forward(self, x: Tensor, source: Tensor, valid: Tensor) -> Tensor:
+    def forward(self, x: Tensor, source: Tensor, valid: Tensor, memory: Memory | None = None) -> Tensor:
         """X (B, T, D), source (B, T, D_s), its validity (B, T) -> what x gathers, (B, T, D)."""
-        return self.update(self.attention(self.query(x), self.key(source), self.value(source), valid))
-
-    def initial_state(self, batch_size: int) -> list[Tensor]:
-        """An empty window of keys, values and validity."""
-        return self.attention.initial_state(batch_size, self.attention_dim, self.attention_dim, self.update.weight)
-
-    def step(self, x: Tensor, source: Tensor, valid: Tensor, state: Iterator[Tensor]) -> tuple[Tensor, list[Tensor]]:
-        """The same for the next steps of a stream."""
-        attended, new = self.attention.step(self.query(x), self.key(source), self.value(source), valid, state)
-        return self.update(attended), new
+        return self.update(self.attention(self.query(x), self.key(source), self.value(source), valid, memory))
 
 
 class _PairwiseAttention(Fusion):
@@ -51,7 +41,7 @@ class _PairwiseAttention(Fusion):
     ) -> None:
         super().__init__()
         if len(dims) < 2:
-            raise ValueError("attention to the other modalities needs two at least (concat takes one)")
+            raise ValueError("attention to the other modalities needs at least two (concat takes one)")
         if num_recursions < 1:
             raise ValueError(f"num_recursions must be at least 1, not {num_recursions}")
         if num_heads < 1 or attention_dim % num_heads:
@@ -77,42 +67,22 @@ class _PairwiseAttention(Fusion):
     def _join(self, features: Features) -> Tensor:
         return torch.cat([features[name] for name in self.names], dim=-1)
 
-    def _pass(
-        self, features: Features, valid: Validity, attend: Callable[[nn.Module, Tensor, Tensor, Tensor], Tensor]
-    ) -> dict[str, Tensor]:
-        """One recursion: each modality gathers from all others, by `attend(pair, x, source, valid)`."""
+    def _pass(self, features: Features, valid: Validity, memory: Memory | None) -> dict[str, Tensor]:
+        """One recursion: each modality gathers from all others."""
         normed = {name: self.norm[name](features[name]) for name in self.names}
         results = {}
         for name in self.names:
-            gathered = [attend(pair, normed[name], normed[source], valid[source]) for source, pair in self.pairs[name].items()]
+            gathered = [pair(normed[name], normed[source], valid[source], memory) for source, pair in self.pairs[name].items()]
             results[name] = features[name] + self.dropout(torch.stack(gathered).sum(dim=0))
         return results
 
-    def recursions(self, features: Features, valid: Validity) -> list[Tensor]:
+    def recursions(self, features: Features, valid: Validity, memory: Memory | None = None) -> list[Tensor]:
         """The features side by side after 0, 1, ..., num_recursions recursions, each (B, T, out_dim)."""
         results = [self._join(features)]
         for _ in range(self.num_recursions):
-            features = self._pass(features, valid, lambda pair, x, source, there: pair(x, source, there))
+            features = self._pass(features, valid, memory)
             results.append(self._join(features))
         return results
-
-    def initial_state(self, batch_size: int) -> list[Tensor]:
-        """Those of all recursions and pairs, one after the other."""
-        pairs = [pair for sources in self.pairs.values() for pair in sources.values()]
-        return [tensor for pair in self.num_recursions * pairs for tensor in pair.initial_state(batch_size)]
-
-    def step(self, features: Features, valid: Validity, state: Iterator[Tensor]) -> tuple[Tensor, list[Tensor]]:
-        """Fuse the next steps of a stream."""
-        remembered: list[Tensor] = []
-
-        def attend(pair: nn.Module, x: Tensor, source: Tensor, there: Tensor) -> Tensor:
-            attended, new = pair.step(x, source, there, state)
-            remembered.extend(new)
-            return attended
-
-        for _ in range(self.num_recursions):
-            features = self._pass(features, valid, attend)
-        return self._join(features), remembered
 
 
 class CrossAttention(_PairwiseAttention):

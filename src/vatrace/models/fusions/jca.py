@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import torch
 from torch import Tensor, nn
 
 from vatrace.models.attention import TimeAttention
 from vatrace.models.fusions.base import Features, Fusion, Validity, side_by_side
+from vatrace.models.memory import Memory
 
 
 class JCA(Fusion):
@@ -41,33 +40,12 @@ class JCA(Fusion):
         self.attention = TimeAttention("tanh", reach, causal)
         self.dropout = nn.Dropout(dropout)
 
-    def _updated(self, name: str, x: Tensor, attended: Tensor) -> Tensor:
-        hidden = torch.relu(self.own[name](x) + self.attended[name](attended))
-        return x + self.dropout(self.update[name](hidden))
-
-    def recursions(self, features: Features, valid: Validity) -> list[Tensor]:
+    def recursions(self, features: Features, valid: Validity, memory: Memory | None = None) -> list[Tensor]:
         """The features side by side before and after, each (B, T, out_dim)."""
         joint, results = side_by_side(features, valid, self.dims), []
         for name in self.dims:
             x = features[name]
-            results.append(self._updated(name, x, self.attention(self.correlate[name](x), joint, x, valid[name])))
+            attended = self.attention(self.correlate[name](x), joint, x, valid[name], memory)
+            hidden = torch.relu(self.own[name](x) + self.attended[name](attended))
+            results.append(x + self.dropout(self.update[name](hidden)))
         return [torch.cat([features[name] for name in self.dims], dim=-1), torch.cat(results, dim=-1)]
-
-    def initial_state(self, batch_size: int) -> list[Tensor]:
-        """Empty windows of the joint, each modality's features and their validity."""
-        like = next(self.parameters())
-        return [
-            tensor
-            for name, dim in self.dims.items()
-            for tensor in self.attention.initial_state(batch_size, self.out_dim, dim, like)
-        ]
-
-    def step(self, features: Features, valid: Validity, state: Iterator[Tensor]) -> tuple[Tensor, list[Tensor]]:
-        """Fuse the next steps of a stream."""
-        joint, results, remembered = side_by_side(features, valid, self.dims), [], []
-        for name in self.dims:
-            x = features[name]
-            attended, new = self.attention.step(self.correlate[name](x), joint, x, valid[name], state)
-            results.append(self._updated(name, x, attended))
-            remembered += new
-        return torch.cat(results, dim=-1), remembered

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import torch
 from torch import Tensor, nn
 
 from vatrace.models.fusions.base import Features, Fusion, Validity
+from vatrace.models.memory import Memory
 
 
 class LSTM(Fusion):
@@ -23,16 +22,11 @@ class LSTM(Fusion):
         self.lstm = nn.LSTM(sum(dims.values()), hidden_dim, batch_first=True)
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, features: Features, valid: Validity) -> Tensor:
+    def forward(self, features: Features, valid: Validity, memory: Memory | None = None) -> Tensor:
         """Features (B, T, D_m) by modality -> (B, T, hidden_dim)."""
-        return self.step(features, valid, iter(self.initial_state(features[self.names[0]].shape[0])))[0]
-
-    def initial_state(self, batch_size: int) -> list[Tensor]:
-        """The hidden and the cell state, (B, hidden_dim) of zeros each."""
-        return [self.lstm.weight_hh_l0.new_zeros(batch_size, self.out_dim) for _ in range(2)]
-
-    def step(self, features: Features, valid: Validity, state: Iterator[Tensor]) -> tuple[Tensor, list[Tensor]]:
-        """Fuse the next steps of a stream."""
-        joined = torch.cat([features[name] for name in self.names], dim=-1)
-        fused, (hidden, cell) = self.lstm(joined, (next(state)[None], next(state)[None]))
-        return self.dropout(fused), [hidden[0], cell[0]]
+        joined, memory = torch.cat([features[name] for name in self.names], dim=-1), memory or Memory()
+        zeros = self.lstm.weight_hh_l0.new_zeros(joined.shape[0], self.out_dim)
+        fused, state = self.lstm(joined, (memory.take(zeros)[None], memory.take(zeros)[None]))
+        for tensor in state:  # hidden and cell state
+            memory.keep(tensor[0])
+        return self.dropout(fused)

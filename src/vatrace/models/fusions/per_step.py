@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vatrace.models.fusions.base import Features, Fusion, Validity
+from vatrace.models.memory import Memory
 
 
 class Concat(Fusion):
@@ -19,7 +20,7 @@ class Concat(Fusion):
         self.names, self.out_dim = tuple(dims), sum(dims.values())
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, features: Features, valid: Validity) -> Tensor:
+    def forward(self, features: Features, valid: Validity, memory: Memory | None = None) -> Tensor:
         """Features (B, T, D_m) by modality -> (B, T, sum of D_m)."""
         return self.dropout(torch.cat([features[name] for name in self.names], dim=-1))
 
@@ -44,7 +45,7 @@ class Gated(Fusion):
         there = torch.stack([valid[name] for name in self.names], dim=-1)
         return torch.softmax(F.pad(torch.where(there, logits, -math.inf), (0, 1)), dim=-1)[..., :-1]
 
-    def forward(self, features: Features, valid: Validity) -> Tensor:
+    def forward(self, features: Features, valid: Validity, memory: Memory | None = None) -> Tensor:
         """Features (B, T, D_m) and validity (B, T) by modality -> (B, T, gated_dim)."""
         hidden = torch.stack([torch.tanh(self.project[name](features[name])) for name in self.names], dim=-1)
         gates = self.gates(features, valid)
@@ -70,7 +71,7 @@ class LeaderFollower(Fusion):
         self.norm = nn.LayerNorm([len(dims), attention_dim])
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, features: Features, valid: Validity) -> Tensor:
+    def forward(self, features: Features, valid: Validity, memory: Memory | None = None) -> Tensor:
         """Features (B, T, D_m) and validity (B, T) by modality -> (B, T, D_leader + M x attention_dim)."""
         query, key, value = (
             torch.stack([part[name](features[name]) for name in self.names], dim=2)  # (B, T, M, attention_dim)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Literal
 
 import torch
@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from vatrace.models.attention import TimeAttention
 from vatrace.models.fusions.base import Features, Fusion, Validity, side_by_side
+from vatrace.models.memory import Memory
 
 Axis = Literal["time", "channel"]
 
@@ -24,27 +25,15 @@ class TimeCorrelation(nn.Module):
     def __init__(self, dim: int, joint_dim: int, dropout: float, attention: TimeAttention) -> None:
         super().__init__()
         self.attention = attention
-        self.dims = (joint_dim, dim)
         self.correlate = nn.Linear(dim, joint_dim, bias=False)
         self.channels = nn.Linear(dim, dim, bias=False)
         self.update = nn.Linear(dim, dim, bias=False)
         self.dropout = nn.Dropout(dropout)
 
-    def _updated(self, x: Tensor, attended: Tensor) -> Tensor:
-        return x + self.dropout(self.update(torch.relu(self.channels(attended))))
-
-    def forward(self, x: Tensor, joint: Tensor, valid: Tensor) -> Tensor:
+    def forward(self, x: Tensor, joint: Tensor, valid: Tensor, memory: Memory | None = None) -> Tensor:
         """X (B, T, D), joint (B, T, d), valid (B, T) bool -> (B, T, D)."""
-        return self._updated(x, self.attention(self.correlate(x), joint, x, valid))
-
-    def initial_state(self, batch_size: int) -> list[Tensor]:
-        """An empty window of the joint, the features and their validity."""
-        return self.attention.initial_state(batch_size, *self.dims, like=self.update.weight)
-
-    def step(self, x: Tensor, joint: Tensor, valid: Tensor, state: Iterator[Tensor]) -> tuple[Tensor, list[Tensor]]:
-        """The same for the next steps of a stream."""
-        attended, remembered = self.attention.step(self.correlate(x), joint, x, valid, state)
-        return self._updated(x, attended), remembered
+        attended = self.attention(self.correlate(x), joint, x, valid, memory)
+        return x + self.dropout(self.update(torch.relu(self.channels(attended))))
 
 
 class ChannelCorrelation(nn.Module):
@@ -59,40 +48,31 @@ class ChannelCorrelation(nn.Module):
     def __init__(self, dim: int, joint_dim: int, dropout: float, causal: bool) -> None:
         super().__init__()
         self.causal = causal
-        self.dims = (dim, joint_dim)
         self.correlate = nn.Linear(dim, dim, bias=False)
         self.value = nn.Linear(dim, dim)
         self.update = nn.Linear(joint_dim, dim)
         self.dropout = nn.Dropout(dropout)
 
-    def _updated(self, x: Tensor, correlation: Tensor) -> Tensor:
-        """X (B, T, D), correlation (B, D, d) or at each step (B, T, D, d)."""
-        projected = self.value(x)
-        at_each_step = correlation.dim() == 4
-        attended = (projected[:, :, None] @ correlation)[:, :, 0] if at_each_step else projected @ correlation
+    def forward(self, x: Tensor, joint: Tensor, valid: Tensor, memory: Memory | None = None) -> Tensor:
+        """X (B, T, D), joint (B, T, d), valid (B, T) bool -> (B, T, D)."""
+        present, projected = valid[:, :, None].to(x.dtype), self.value(x)
+        correlated = self.correlate(x) * present
+        if self.causal:
+            totals, counts = self._so_far(correlated, joint, present[:, :, 0], memory or Memory())
+            attended = (projected[:, :, None] @ torch.tanh(totals / counts.clamp(min=1)[:, :, None, None]))[:, :, 0]
+        else:
+            total, count = correlated.transpose(1, 2) @ joint, present.sum(dim=1, keepdim=True)
+            attended = projected @ torch.tanh(total / count.clamp(min=1))
         return x + self.dropout(torch.relu(self.update(torch.relu(torch.tanh(attended)))))
 
-    def forward(self, x: Tensor, joint: Tensor, valid: Tensor) -> Tensor:
-        """X (B, T, D), joint (B, T, d), valid (B, T) bool -> (B, T, D)."""
-        if self.causal:
-            return self.step(x, joint, valid, iter(self.initial_state(x.shape[0])))[0]
-        there = valid[:, :, None].to(x.dtype)
-        total = (self.correlate(x) * there).transpose(1, 2) @ joint
-        return self._updated(x, torch.tanh(total / there.sum(dim=1, keepdim=True).clamp(min=1)))
-
-    def initial_state(self, batch_size: int) -> list[Tensor]:
-        """The sum (B, D, d) and the number (B, 1) of no steps."""
-        like = self.update.weight
-        return [like.new_zeros(batch_size, *self.dims), like.new_zeros(batch_size, 1)]
-
-    def step(self, x: Tensor, joint: Tensor, valid: Tensor, state: Iterator[Tensor]) -> tuple[Tensor, list[Tensor]]:
-        """The same for the next steps of a stream."""
-        there = valid[:, :, None].to(x.dtype)
-        products = (self.correlate(x) * there)[:, :, :, None] * joint[:, :, None, :]  # (B, T, D, d)
-        totals = next(state)[:, None] + products.cumsum(dim=1)
-        counts = next(state) + there[:, :, 0].cumsum(dim=1)  # (B, T)
-        correlation = torch.tanh(totals / counts.clamp(min=1)[:, :, None, None])
-        return self._updated(x, correlation), [totals[:, -1], counts[:, -1:]]
+    def _so_far(self, correlated: Tensor, joint: Tensor, present: Tensor, memory: Memory) -> tuple[Tensor, Tensor]:
+        """At each step, the sum of the products up to it (B, T, D, d), and how many valid steps they are of (B, T)."""
+        products = correlated[:, :, :, None] * joint[:, :, None, :]
+        totals = memory.take(torch.zeros_like(products[:, 0]))[:, None] + products.cumsum(dim=1)
+        counts = memory.take(torch.zeros_like(present[:, :1])) + present.cumsum(dim=1)
+        memory.keep(totals[:, -1])
+        memory.keep(counts[:, -1:])
+        return totals, counts
 
 
 class Recursion(nn.Module):
@@ -119,29 +99,17 @@ class Recursion(nn.Module):
             for name in self.attend
         }
 
-    def _there(self, valid: Validity) -> dict[str, Tensor]:
-        """Where both sides of a correlation are: the modality, and one at least of those that its joint is of."""
+    def _present(self, valid: Validity) -> dict[str, Tensor]:
+        """Where both sides of a correlation are present: the modality, and at least one that its joint is made of."""
         if not self.of_others:
             return dict(valid)
         others = {name: [valid[other] for other in self.attend if other != name] for name in self.attend}
         return {name: valid[name] & torch.stack(others[name]).any(dim=0) for name in self.attend}
 
-    def forward(self, features: Features, valid: Validity) -> dict[str, Tensor]:
+    def forward(self, features: Features, valid: Validity, memory: Memory | None = None) -> dict[str, Tensor]:
         """Features (B, T, D_m) and validity (B, T) by modality -> features (B, T, D_m) by modality."""
-        joint, there = self._joint(features, valid), self._there(valid)
-        return {name: attend(features[name], joint[name], there[name]) for name, attend in self.attend.items()}
-
-    def initial_state(self, batch_size: int) -> list[Tensor]:
-        """Those of all modalities, one after the other."""
-        return [tensor for attend in self.attend.values() for tensor in attend.initial_state(batch_size)]
-
-    def step(self, features: Features, valid: Validity, state: Iterator[Tensor]) -> tuple[dict[str, Tensor], list[Tensor]]:
-        """The same for the next steps of a stream."""
-        joint, there, attended, remembered = self._joint(features, valid), self._there(valid), {}, []
-        for name, attend in self.attend.items():
-            attended[name], new = attend.step(features[name], joint[name], there[name], state)
-            remembered += new
-        return attended, remembered
+        joint, present = self._joint(features, valid), self._present(valid)
+        return {name: attend(features[name], joint[name], present[name], memory) for name, attend in self.attend.items()}
 
 
 class _RecursiveAttention(Fusion):
@@ -181,43 +149,26 @@ class _RecursiveAttention(Fusion):
         if num_recursions < 1:
             raise ValueError(f"num_recursions must be at least 1, not {num_recursions}")
         if self.of_others and len(dims) < 2:
-            raise ValueError("rcma attends to the other modalities: it needs two at least (concat takes one)")
+            raise ValueError("rcma attends to the other modalities: it needs at least two (concat takes one)")
 
         def make(dim: int) -> TimeCorrelation | ChannelCorrelation:
             if axis == "time":
                 return TimeCorrelation(dim, joint_dim, dropout, TimeAttention("tanh", reach, causal))
             return ChannelCorrelation(dim, joint_dim, dropout, causal)
 
-        self.out_dim, self.causal, self.num_recursions = sum(dims.values()), causal, num_recursions
+        self.names, self.out_dim, self.causal = tuple(dims), sum(dims.values()), causal
+        self.num_recursions = num_recursions
         self.layers = nn.ModuleList(
             Recursion(dims, joint_dim, self.of_others, make) for _ in range(1 if shared_weights else num_recursions)
         )
 
-    def _passes(self) -> list[nn.Module]:
-        return [self.layers[index % len(self.layers)] for index in range(self.num_recursions)]
-
-    def _join(self, features: Features) -> Tensor:
-        return torch.cat([features[name] for name in self.layers[0].attend], dim=-1)
-
-    def recursions(self, features: Features, valid: Validity) -> list[Tensor]:
+    def recursions(self, features: Features, valid: Validity, memory: Memory | None = None) -> list[Tensor]:
         """The features side by side after 0, 1, ..., num_recursions recursions, each (B, T, out_dim)."""
-        results = [self._join(features)]
-        for attend in self._passes():
-            features = attend(features, valid)
-            results.append(self._join(features))
-        return results
-
-    def initial_state(self, batch_size: int) -> list[Tensor]:
-        """Those of all recursions, one after the other."""
-        return [tensor for attend in self._passes() for tensor in attend.initial_state(batch_size)]
-
-    def step(self, features: Features, valid: Validity, state: Iterator[Tensor]) -> tuple[Tensor, list[Tensor]]:
-        """Fuse the next steps of a stream."""
-        remembered = []
-        for attend in self._passes():
-            features, new = attend.step(features, valid, state)
-            remembered += new
-        return self._join(features), remembered
+        joined = [torch.cat([features[name] for name in self.names], dim=-1)]
+        for index in range(self.num_recursions):
+            features = self.layers[index % len(self.layers)](features, valid, memory)
+            joined.append(torch.cat([features[name] for name in self.names], dim=-1))
+        return joined
 
 
 class RCMA(_RecursiveAttention):

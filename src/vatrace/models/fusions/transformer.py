@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import torch
 from torch import Tensor, nn
 
 from vatrace.models.attention import TimeAttention
 from vatrace.models.fusions.base import Features, Fusion, Validity
+from vatrace.models.memory import Memory
 
 
 class _Layer(nn.Module):
@@ -16,34 +15,18 @@ class _Layer(nn.Module):
 
     def __init__(self, dim: int, dropout: float, attention: TimeAttention) -> None:
         super().__init__()
-        self.attention, self.dim = attention, dim
+        self.attention = attention
         self.first_norm, self.second_norm = nn.LayerNorm(dim), nn.LayerNorm(dim)
         self.project = nn.Linear(dim, 3 * dim, bias=False)
         self.gathered = nn.Linear(dim, dim)
         self.feed_forward = nn.Sequential(nn.Linear(dim, 2 * dim), nn.GELU(), nn.Linear(2 * dim, dim))
         self.dropout = nn.Dropout(dropout)
 
-    def _project(self, x: Tensor) -> tuple[Tensor, ...]:
-        return self.project(self.first_norm(x)).chunk(3, dim=-1)
-
-    def _updated(self, x: Tensor, attended: Tensor) -> Tensor:
-        x = x + self.dropout(self.gathered(attended))
-        return x + self.dropout(self.feed_forward(self.second_norm(x)))
-
-    def forward(self, x: Tensor, valid: Tensor) -> Tensor:
+    def forward(self, x: Tensor, valid: Tensor, memory: Memory | None = None) -> Tensor:
         """X (B, N, D), valid (B, N) -> (B, N, D)."""
-        query, key, value = self._project(x)
-        return self._updated(x, self.attention(query, key, value, valid))
-
-    def initial_state(self, batch_size: int) -> list[Tensor]:
-        """An empty window of keys, values and validity."""
-        return self.attention.initial_state(batch_size, self.dim, self.dim, self.gathered.weight)
-
-    def step(self, x: Tensor, valid: Tensor, state: Iterator[Tensor]) -> tuple[Tensor, list[Tensor]]:
-        """The same for the next steps of a stream."""
-        query, key, value = self._project(x)
-        attended, new = self.attention.step(query, key, value, valid, state)
-        return self._updated(x, attended), new
+        query, key, value = self.project(self.first_norm(x)).chunk(3, dim=-1)
+        x = x + self.dropout(self.gathered(self.attention(query, key, value, valid, memory)))
+        return x + self.dropout(self.feed_forward(self.second_norm(x)))
 
 
 class Transformer(Fusion):
@@ -86,31 +69,10 @@ class Transformer(Fusion):
         )
         self.norm = nn.LayerNorm(token_dim)
 
-    def _tokens(self, features: Features, valid: Validity) -> tuple[Tensor, Tensor]:
-        """Tokens (B, T x M, token_dim), those of one step side by side, and their validity (B, T x M)."""
-        tokens = torch.stack([self.project[name](features[name]) for name in self.names], dim=2)
-        return tokens.flatten(1, 2), torch.stack([valid[name] for name in self.names], dim=2).flatten(1, 2)
-
-    def _join(self, tokens: Tensor) -> Tensor:
-        """(B, T x M, token_dim) -> (B, T, M x token_dim)."""
-        return self.norm(tokens).unflatten(1, (-1, len(self.names))).flatten(2)
-
-    def forward(self, features: Features, valid: Validity) -> Tensor:
+    def forward(self, features: Features, valid: Validity, memory: Memory | None = None) -> Tensor:
         """Features (B, T, D_m) and validity (B, T) by modality -> (B, T, M x token_dim)."""
-        tokens, there = self._tokens(features, valid)
-        for layer in self.layers:
-            tokens = layer(tokens, there)
-        return self._join(tokens)
-
-    def initial_state(self, batch_size: int) -> list[Tensor]:
-        """Those of all layers, one after the other."""
-        return [tensor for layer in self.layers for tensor in layer.initial_state(batch_size)]
-
-    def step(self, features: Features, valid: Validity, state: Iterator[Tensor]) -> tuple[Tensor, list[Tensor]]:
-        """Fuse the next steps of a stream."""
-        tokens, there = self._tokens(features, valid)
-        remembered = []
-        for layer in self.layers:
-            tokens, new = layer.step(tokens, there, state)
-            remembered += new
-        return self._join(tokens), remembered
+        tokens = torch.stack([self.project[name](features[name]) for name in self.names], dim=2).flatten(1, 2)
+        mask = torch.stack([valid[name] for name in self.names], dim=2).flatten(1, 2)
+        for layer in self.layers:  # (B, T x M, token_dim), the tokens of one step side by side
+            tokens = layer(tokens, mask, memory)
+        return self.norm(tokens).unflatten(1, (-1, len(self.names))).flatten(2)
