@@ -14,9 +14,9 @@ from collections.abc import Callable
 import numpy as np
 from PIL import Image
 
-from vatrace.encoders.face import FaceEncoder
-from vatrace.encoders.voice import VoiceEncoder
-from vatrace.encoders.words import WordEncoder
+from vatrace.encoders.face import FerPlusEncoder
+from vatrace.encoders.voice import RavdessEncoder
+from vatrace.encoders.words import MiniLMEncoder
 from vatrace.features.landmarker import Landmarker, Roi
 from vatrace.features.speech import Listener
 from vatrace.media.reading import SAMPLING_RATE
@@ -46,7 +46,7 @@ def main() -> None:
     sound = rng.normal(0, 0.05, 10 * SAMPLING_RATE).astype(np.float32)
     landmarker, listener = Landmarker(), Listener(find_whisper(), threads=1)
     roi = Roi(320, 180, 200, 0)
-    face, voice, words = FaceEncoder(), VoiceEncoder(), WordEncoder()
+    face, voice, words = FerPlusEncoder(), RavdessEncoder(), MiniLMEncoder()
     frames, _, _ = listener.encode(sound)
     rows = {
         "face": medians(network=lambda: face(crop), beside=lambda: landmarker.landmarks(picture, roi)),

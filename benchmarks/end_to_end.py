@@ -24,8 +24,8 @@ import numpy as np
 from PIL import Image
 
 from vatrace import load_model
-from vatrace.encoders.face import FaceEncoder
-from vatrace.encoders.words import WordEncoder, words_on_grid
+from vatrace.encoders.face import FerPlusEncoder
+from vatrace.encoders.words import MiniLMEncoder, words_on_grid
 from vatrace.features.faces import FaceTracker
 from vatrace.features.landmarker import Landmarker
 from vatrace.features.speech import BLOCK_DUR, Listener
@@ -93,7 +93,7 @@ def speed(folder: Path) -> None:
     say(f"making a clip of {DURATION} s")
     make_clip(clip, DURATION)
     model = load_model()
-    landmarker, face_encoder, listener, words = Landmarker(), FaceEncoder(), Listener(find_whisper()), WordEncoder()
+    landmarker, face_encoder, listener, words = Landmarker(), FerPlusEncoder(), Listener(find_whisper()), MiniLMEncoder()
     frames = list(VideoReader(clip, model.rate))
     sound = list(AudioReader(clip, BLOCK_DUR))
     spoken = [word for window in listener.listen(sound) for word in window.words]

@@ -19,10 +19,11 @@ from numpy.typing import NDArray
 from composed import RATE, Bank
 from face import TABLE, augment
 from face import load as load_faces
-from vatrace.encoders.face import FaceEncoder
-from vatrace.encoders.voice import VoiceEncoder
-from vatrace.encoders.words import WordEncoder
-from vatrace.features.speech import Listener, frames_on_grid
+from vatrace.encoders.face import FerPlusEncoder
+from vatrace.encoders.voice import RavdessEncoder
+from vatrace.encoders.words import MiniLMEncoder
+from vatrace.features.speech import Listener
+from vatrace.timeline import frames_on_grid
 from vatrace.weights import find_whisper
 from voice import hear, speech, utterances
 from words import load as load_sentences
@@ -42,7 +43,7 @@ def bank(labels: list[NDArray[np.float32]], frames: list[NDArray[np.float32]], g
 def face_bank(data: Path, split: str) -> Bank:
     """Each face with its expected valence and arousal, as it is and in augmented variants."""
     faces = load_faces(data, split)
-    generator, encoder = torch.Generator().manual_seed(0), FaceEncoder(threads=2)
+    generator, encoder = torch.Generator().manual_seed(0), FerPlusEncoder(threads=2)
     variants = []
     for variant in range(NUM_VARIANTS):
         batches = [part if variant == 0 else augment(part, generator) for part in faces.images.split(512)]
@@ -52,7 +53,7 @@ def face_bank(data: Path, split: str) -> Bank:
 
 def voice_bank(data: Path, split: str) -> Bank:
     """Each utterance, heard several times among others of its actor, in the studio and elsewhere."""
-    listener, encoder = Listener(find_whisper(), threads=2), VoiceEncoder(threads=2)
+    listener, encoder = Listener(find_whisper(), threads=2), RavdessEncoder(threads=2)
     said = utterances(data, split)
     sounds = [speech(listener, utterance.path) for utterance in said]
     labels, frames, groups = [], [], []
@@ -68,7 +69,7 @@ def voice_bank(data: Path, split: str) -> Bank:
 
 def words_bank(data: Path, split: str) -> Bank:
     """Each sentence, a vector a word."""
-    encoder = WordEncoder(threads=2)
+    encoder = MiniLMEncoder(threads=2)
     texts, targets = load_sentences(data, split)
     kept = [(text.split(), label) for text, label in zip(texts, targets.numpy(), strict=True) if text.split()]
     labels = [np.clip(label * WORDS_GAIN, -1, 1) for _, label in kept]

@@ -21,11 +21,11 @@ from numpy.typing import NDArray
 
 from face import TABLE
 from face import load as load_faces
-from vatrace.encoders.face import FaceEncoder
+from vatrace.encoders.face import FerPlusEncoder
 from vatrace.encoders.networks.face import EXPRESSIONS
 from vatrace.encoders.networks.voice import VOICE_EMOTIONS
-from vatrace.encoders.voice import VoiceEncoder
-from vatrace.encoders.words import WordEncoder
+from vatrace.encoders.voice import RavdessEncoder
+from vatrace.encoders.words import MiniLMEncoder
 from vatrace.features.speech import Listener
 from vatrace.metrics import concordance_cc, pearson_cc
 from vatrace.names import DIMENSIONS
@@ -75,7 +75,7 @@ def agreement(
 
 def faces(file: Path, data: Path, split: str) -> Iterator[Figure]:
     """The expression network on FER+."""
-    found, encoder = load_faces(data, split), FaceEncoder(threads=2, file=file)
+    found, encoder = load_faces(data, split), FerPlusEncoder(file, threads=2)
     batches = [batch[:, 0].byte().numpy() for batch in found.images.split(512)]
     truth, agreed = found.votes.numpy().argmax(axis=1), found.agreed.numpy()
     predicted = np.concatenate([encoder.expressions(batch) for batch in batches]).argmax(axis=1)
@@ -90,7 +90,7 @@ def faces(file: Path, data: Path, split: str) -> Iterator[Figure]:
 
 def voices(file: Path, data: Path, split: str, frames: list[NDArray[np.float32]]) -> Iterator[Figure]:
     """The voice network on RAVDESS, each utterance by itself."""
-    said, encoder = utterances(data, split), VoiceEncoder(threads=2, file=file)
+    said, encoder = utterances(data, split), RavdessEncoder(file, threads=2)
     truth = np.array([utterance.emotion for utterance in said])
     predicted = np.array([encoder.emotions(heard).mean(axis=0).argmax() for heard in frames])
     proxy = np.array([utterance.valence_arousal for utterance in said])
@@ -107,7 +107,7 @@ def voices(file: Path, data: Path, split: str, frames: list[NDArray[np.float32]]
 def sentences(file: Path, data: Path, split: str) -> Iterator[Figure]:
     """The word encoder on EmoBank."""
     texts, truth = load_sentences(data, split)
-    encoder = WordEncoder(threads=2, file=file)
+    encoder = MiniLMEncoder(file, threads=2)
     values = np.array([encoder.valence_arousal(text) for text in texts])
     yield from agreement("words, EmoBank", truth.numpy(), values, CCC=concordance_cc, r=pearson_cc)
 

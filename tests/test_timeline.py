@@ -1,7 +1,16 @@
 import numpy as np
 import pytest
 
-from vatrace.timeline import num_steps, overlap_add, resample, resample_mask, spans_to_mask, step_range, windows
+from vatrace.timeline import (
+    frames_on_grid,
+    num_steps,
+    overlap_add,
+    resample,
+    resample_mask,
+    spans_to_mask,
+    step_range,
+    windows,
+)
 
 
 @pytest.mark.parametrize(
@@ -51,3 +60,21 @@ def test_resample_interpolates_and_resample_mask_holds() -> None:
     times = np.arange(5) / 20
     np.testing.assert_allclose(resample(np.array([0.0, 1.0, 0.0]), 10, times), [0, 0.5, 1, 0.5, 0])
     assert resample_mask(np.array([True, False, True]), 10, times).tolist() == [True, True, False, False, True]
+
+
+def test_frames_on_grid_averages_what_falls_in_each_step() -> None:
+    frames = np.arange(23, dtype=np.float32)[:, None] * np.ones((1, 3), np.float32)
+    start, means = frames_on_grid(2.04, frames, rate=10)
+    # frames at 2.04, 2.06, 2.08 | 2.10 .. 2.18 | ...
+    assert start == 20
+    assert means[:3, 0] == pytest.approx([1.0, 5.0, 10.0])
+    assert len(means) == len({int(np.floor((2.04 + i / 50) * 10 + 1e-6)) for i in range(23)})
+
+
+@pytest.mark.parametrize("rate", [60.0, 100.0])
+def test_above_fifty_steps_a_second_each_step_has_the_current_frame(rate: float) -> None:
+    frames = np.arange(100, dtype=np.float32)[:, None]
+    first, found = frames_on_grid(1.5, frames, rate)
+    assert first == round(1.5 * rate)
+    for step, value in enumerate(found[:, 0], start=first):
+        assert value == np.floor((step / rate - 1.5) * 50 + 1e-4)

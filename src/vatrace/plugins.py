@@ -38,7 +38,8 @@ def load_class(name: str, protocol: type) -> type:
     found = getattr(imported, attribute, None)
     if not inspect.isclass(found):
         raise PluginError(f"{name}: no such class in {module}")
-    lacking = [member for member in members(protocol) if not hasattr(found, member)]
+    offered = {member for base in found.__mro__ for member in vars(base)}  # hasattr finds `__call__` in every class
+    lacking = [member for member in members(protocol) if member not in offered]
     if lacking:
         raise PluginError(f"{name}: lacks {', '.join(lacking)}, which a {protocol.__name__} must have")
     return found

@@ -39,6 +39,36 @@ def spans_to_mask(spans: Iterable[tuple[float, float]], steps: int, rate: float)
     return mask
 
 
+def steps_at(times: NDArray[np.float64], rate: float) -> NDArray[np.int64]:
+    """The step that is current at each of `times` in seconds."""
+    return np.floor((times + TOLERANCE) * rate).astype(int)
+
+
+def frames_on_grid(
+    start: float, frames: NDArray[np.float32], rate: float, frame_rate: float = 50.0
+) -> tuple[int, NDArray[np.float32]]:
+    """Average an encoder's frames over each step that they cover; above the frame rate, take the current frame.
+
+    Args:
+        start: time of the first frame in seconds.
+        frames: (N, D), N >= 1.
+        rate: steps a second.
+        frame_rate: frames a second; Whisper's by default.
+
+    Returns:
+        The first step, and vectors (n, D) for it and the steps that follow.
+    """
+    index = steps_at(start + np.arange(len(frames)) / frame_rate, rate)
+    if rate > frame_rate:
+        steps = np.arange(index[0], index[-1] + 1)
+        current = np.floor((steps / rate + TOLERANCE - start) * frame_rate).astype(int)
+        return int(index[0]), frames[current.clip(0)].astype(np.float32)
+    edges = np.flatnonzero(np.diff(index, prepend=index[0] - 1))
+    sums = np.add.reduceat(frames, edges, axis=0)
+    means = sums / np.diff(edges, append=len(index))[:, None]
+    return int(index[0]), means.astype(np.float32)
+
+
 def resample(values: NDArray[np.floating], rate: float, times: NDArray[np.float64]) -> NDArray[np.float64]:
     """Interpolate a trace (T,) at `rate` linearly at `times` in seconds; held beyond its ends."""
     return np.interp(times, np.arange(len(values)) / rate, values)
@@ -46,8 +76,7 @@ def resample(values: NDArray[np.floating], rate: float, times: NDArray[np.float6
 
 def resample_mask(mask: NDArray[np.bool_], rate: float, times: NDArray[np.float64]) -> NDArray[np.bool_]:
     """The mask (T,) at `rate`, at the step that is current at each of `times` in seconds."""
-    index = np.floor((times + TOLERANCE) * rate).astype(int)
-    return mask[np.clip(index, 0, len(mask) - 1)]
+    return mask[np.clip(steps_at(times, rate), 0, len(mask) - 1)]
 
 
 def windows(length: int, win_len: int, hop_len: int) -> list[tuple[int, int]]:

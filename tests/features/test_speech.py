@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from vatrace.encoders import DIMS
-from vatrace.features.speech import FRAME_RATE, MAX_WINDOW_DUR, Listener, SpeechWindow, frames_on_grid, pack
+from vatrace.encoders import ENCODERS
+from vatrace.features.speech import MAX_WINDOW_DUR, Listener, SpeechWindow, pack
 from vatrace.media.reading import SAMPLING_RATE
 from vatrace.weights import find_whisper
 
@@ -99,22 +99,4 @@ def test_where_nobody_speaks_nothing_is_heard(listener: Listener, kind: str) -> 
 
 def test_words_only_on_request(listener: Listener, speech: NDArray[np.float32]) -> None:
     (window,) = listener.listen([speech[: 4 * SAMPLING_RATE]], transcribe=False)
-    assert window.words == [] and window.frames.shape[1] == DIMS["whisper"]
-
-
-def test_frames_on_grid_averages_what_falls_in_each_step() -> None:
-    frames = np.arange(23, dtype=np.float32)[:, None] * np.ones((1, 3), np.float32)
-    start, means = frames_on_grid(2.04, frames, rate=10)
-    # frames at 2.04, 2.06, 2.08 | 2.10 .. 2.18 | ...
-    assert start == 20
-    assert means[:3, 0] == pytest.approx([1.0, 5.0, 10.0])
-    assert len(means) == len({int(np.floor((2.04 + i / FRAME_RATE) * 10 + 1e-6)) for i in range(23)})
-
-
-@pytest.mark.parametrize("rate", [60.0, 100.0])
-def test_above_fifty_steps_a_second_each_step_has_the_frame_that_is_current(rate: float) -> None:
-    frames = np.arange(100, dtype=np.float32)[:, None]
-    first, found = frames_on_grid(1.5, frames, rate)
-    assert first == round(1.5 * rate)
-    for step, value in enumerate(found[:, 0], start=first):
-        assert value == np.floor((step / rate - 1.5) * 50 + 1e-4)
+    assert window.words == [] and window.frames.shape[1] == ENCODERS["whisper"].dim

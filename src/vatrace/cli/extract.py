@@ -151,13 +151,13 @@ def run_extract(args: argparse.Namespace) -> int:
     from vatrace.corpora import open_corpus
     from vatrace.corpora.extract import Setting, open_tasks
     from vatrace.corpora.labels import label_store
-    from vatrace.encoders import ON_WHISPER, parse_encoders
+    from vatrace.encoders import parse_encoders
     from vatrace.store import Store
     from vatrace.weights import find_whisper
 
     corpus = open_corpus(args.corpus)
     encoders = parse_encoders(args.encoders)
-    if "words" in encoders or ("voice" in encoders and encoders["voice"].name in ON_WHISPER):
+    if "words" in encoders or ("voice" in encoders and encoders["voice"].on_whisper):
         find_whisper(args.whisper)  # if it is missing, that should be said before any worker begins
     if args.crops and "face" not in encoders:
         raise UsageError("--crops keeps faces, and --encoders face=none leaves them out: choose one")

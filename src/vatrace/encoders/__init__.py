@@ -1,86 +1,137 @@
-"""From face crops, voice and words to feature vectors: the package's own networks, and the paper's, from a user's files."""
+"""Encoders turn face crops, voice and words into feature vectors.
+
+`ENCODERS` lists the package's own and those for the user's files. A class from outside is named `package.module:Class`;
+docs/encoders.md explains how to write one.
+"""
 
 from __future__ import annotations
 
 import hashlib
-import json
-from collections.abc import Callable
+import inspect
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
-from vatrace.errors import UsageError
+from vatrace.errors import MissingWeightsError, PluginError, UsageError
 from vatrace.names import MODALITIES
-from vatrace.weights import WHISPER_SHA256, package_file
+from vatrace.plugins import is_plugin, load_class
+from vatrace.weights import WHISPER_NAME, WHISPER_SHA256, package_file
 
-DIMS = {"ferplus": 128, "ravdess": 128, "whisper": 384, "minilm": 384, "ir50": 512, "vggish": 128}
-"""Channels of each encoder's vectors; BERT's are as its files say."""
-FEATURE_DIMS = {"face": DIMS["ferplus"], "voice": DIMS["ravdess"], "words": DIMS["minilm"]}
-"""Channels of each modality's features by the package's own encoders."""
-
-
-def _ferplus(path: Path | None, threads: int) -> Any:
-    from vatrace.encoders.face import FaceEncoder
-
-    return FaceEncoder(threads)
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 
-def _ir50(path: Path | None, threads: int) -> Any:
-    from vatrace.encoders.ir50 import IR50Encoder
+class FaceEncoder(Protocol):
+    """Turns aligned face crops into vectors.
 
-    assert path is not None
-    return IR50Encoder(path, threads)
+    Attributes:
+        dim: channels D of its vectors.
+        crop_size: side S of the crops in pixels; 48 for the package's own encoder.
+    """
 
+    dim: int
+    crop_size: int
 
-def _ravdess(path: Path | None, threads: int) -> Any:
-    from vatrace.encoders.voice import VoiceEncoder
+    def __call__(self, crops: NDArray[np.uint8], /) -> NDArray[np.float32]:
+        """Encode crops (N, S, S, 3), RGB, values 0..255, N >= 1.
 
-    return VoiceEncoder(threads)
-
-
-def _whisper(path: Path | None, threads: int) -> Any:
-    from vatrace.encoders.voice import WhisperFrames
-
-    return WhisperFrames()
-
-
-def _vggish(path: Path | None, threads: int) -> Any:
-    from vatrace.encoders.vggish import VGGishEncoder
-
-    assert path is not None
-    return VGGishEncoder(path, threads)
+        Returns:
+            Vectors (N, D) float32. A crop's vector must not depend on the other crops.
+        """
 
 
-def _minilm(path: Path | None, threads: int) -> Any:
-    from vatrace.encoders.words import WordEncoder
+class SpeechEncoder(Protocol):
+    """Turns Whisper's frames of a stretch of speech into vectors. A voice encoder without `steps` is of this kind.
 
-    return WordEncoder(threads)
+    Attributes:
+        dim: channels D of its vectors.
+    """
+
+    dim: int
+
+    def __call__(self, frames: NDArray[np.float32], /) -> NDArray[np.float32]:
+        """Encode frames (N, 384) of Whisper tiny.en's encoder, 50 a second, N >= 1.
+
+        Returns:
+            Vectors (N, D) float32, one for each frame.
+        """
 
 
-def _bert(path: Path | None, threads: int) -> Any:
-    from vatrace.encoders.bert import BertEncoder
+class VoiceEncoder(Protocol):
+    """Turns audio into vectors. A voice encoder is of this kind if its class has `steps`.
 
-    assert path is not None
-    return BertEncoder(path, threads)
+    Attributes:
+        dim: channels D of its vectors.
+    """
+
+    dim: int
+
+    def steps(self, blocks: Iterable[NDArray[np.float32]], rate: float, /) -> Iterator[tuple[int, NDArray[np.float32]]]:
+        """Encode a whole recording onto the grid, in memory that doesn't grow with its length.
+
+        Args:
+            blocks: successive parts (N,) of 16 kHz mono audio in -1..1, of any lengths; the first starts at 0 s.
+            rate: grid steps a second; step i is at i / rate seconds.
+
+        Yields:
+            The first step, and vectors (n, D) float32 for it and the steps that follow. Steps ascend. A step that is left out
+            counts as one without voice.
+        """
 
 
-ENCODERS: dict[str, dict[str, Callable[[Path | None, int], Any]]] = {
-    "face": {"ferplus": _ferplus, "ir50": _ir50},
-    "voice": {"ravdess": _ravdess, "whisper": _whisper, "vggish": _vggish},
-    "words": {"minilm": _minilm, "bert": _bert},
+class WordEncoder(Protocol):
+    """Turns words into vectors.
+
+    Attributes:
+        dim: channels D of its vectors.
+    """
+
+    dim: int
+
+    def __call__(self, words: Sequence[str], /) -> NDArray[np.float32]:
+        """Encode the words of one sentence, with their punctuation; there is at least one.
+
+        Returns:
+            Vectors (num_words, D) float32.
+        """
+
+
+@dataclass(frozen=True)
+class EncoderEntry:
+    """One line of the table of encoders.
+
+    Attributes:
+        modality: face, voice or words.
+        target: the class, as `package.module:Class`; it is called with (path, threads), and imported when it is needed.
+        dim: channels of its vectors; None if they are known only once it is built.
+        file: name of the package's own weights, for Whisper of the model; None where the user names a file.
+    """
+
+    modality: str
+    target: str
+    dim: int | None = None
+    file: str | None = None
+
+
+ENCODERS = {
+    "ferplus": EncoderEntry("face", "vatrace.encoders.face:FerPlusEncoder", 128, "face.onnx"),
+    "ir50": EncoderEntry("face", "vatrace.encoders.ir50:IR50Encoder", 512),
+    "onnx": EncoderEntry("face", "vatrace.encoders.onnx:OnnxFaceEncoder"),
+    "ravdess": EncoderEntry("voice", "vatrace.encoders.voice:RavdessEncoder", 128, "voice.onnx"),
+    "whisper": EncoderEntry("voice", "vatrace.encoders.voice:WhisperFrames", 384, WHISPER_NAME),
+    "vggish": EncoderEntry("voice", "vatrace.encoders.vggish:VGGishEncoder", 128),
+    "hf": EncoderEntry("voice", "vatrace.encoders.transformers:TransformersVoiceEncoder"),
+    "minilm": EncoderEntry("words", "vatrace.encoders.words:MiniLMEncoder", 384, "words.onnx"),
+    "bert": EncoderEntry("words", "vatrace.encoders.bert:BertEncoder"),
 }
-"""By modality and name; the first of each is the package's own.
+"""All encoders by name. The first of each modality is the package's own, used by default."""
 
-Faces: (N, 48, 48, 3) uint8 RGB -> (N, D). Voices: Whisper's frames (N, 384) of a stretch of speech -> (N, D); VGGish:
-`steps(blocks, rate)` takes 16 kHz blocks from 0 s on and yields the first step and vectors (n, D). Words: the words of one
-sentence -> (num_words, D). All float32.
-"""
-ON_WHISPER = ("ravdess", "whisper")
-"""Voice encoders that take Whisper's frames."""
-OWN_FILES = {"ferplus": "face.onnx", "ravdess": "voice.onnx", "minilm": "words.onnx"}
-OWN = ("whisper", *OWN_FILES)
-"""Encoders that need no file of the user's."""
+PROTOCOLS: dict[str, type] = {"face": FaceEncoder, "voice": SpeechEncoder, "words": WordEncoder}
+"""What the encoders of each modality must offer; a voice encoder with `steps` must be a `VoiceEncoder` instead."""
 
 
 @dataclass(frozen=True)
@@ -89,8 +140,8 @@ class EncoderSpec:
 
     Attributes:
         modality: face, voice or words.
-        name: one of `ENCODERS[modality]`.
-        path: its weights; None for the package's own.
+        name: one of `ENCODERS`, or `package.module:Class` for a class from outside.
+        path: its weights; None for the package's own, or for a class that needs no file.
     """
 
     modality: str
@@ -98,70 +149,149 @@ class EncoderSpec:
     path: Path | None = None
 
     def build(self, threads: int) -> Any:
-        """Load it."""
-        return ENCODERS[self.modality][self.name](self.path, threads)
+        """Load the encoder: an object with the protocol of its modality.
+
+        Args:
+            threads: CPU threads it may use.
+
+        Raises:
+            CheckpointError: if its weights can't be read or don't fit.
+            MissingExtraError: if it needs a library that is not installed.
+            PluginError: if a class from outside can't be imported or lacks something.
+        """
+        encoder = self.find_class()(self.path, threads)
+        for name in ("dim", "crop_size") if self.modality == "face" else ("dim",):
+            value = getattr(encoder, name, None)
+            if not isinstance(value, int) or value < 1:
+                raise PluginError(f"{self.name}: its `{name}` must be a whole number from 1 on, not {value!r}")
+        return encoder
+
+    def find_class(self) -> type:
+        """Import its class, and check one from outside against the protocol of its modality.
+
+        Raises:
+            PluginError: if a class from outside can't be imported or lacks something; the message lists what is missing.
+        """
+        target = self._entry.target
+        if self.name in ENCODERS:
+            if self._entry.file is None and self.path is None:
+                raise ValueError(f"the encoder {self.name} has no weights of its own: path must name them")
+            module, _, name = target.partition(":")
+            return getattr(import_module(module), name)
+        found = load_class(target, object)
+        takes_audio = self.modality == "voice" and hasattr(found, "steps")
+        load_class(target, VoiceEncoder if takes_audio else PROTOCOLS[self.modality])
+        try:
+            inspect.signature(found).bind(self.path, 1)
+        except TypeError as error:
+            raise PluginError(f"{target}: must be constructed with (path, threads): {error}") from error
+        return found
+
+    @cached_property
+    def dim(self) -> int:
+        """Channels of its vectors; builds the encoder where the table doesn't list them."""
+        return self._entry.dim or int(self.build(threads=1).dim)
 
     @property
-    def dim(self) -> int:
-        """Channels of its vectors."""
-        if self.name == "bert":
-            assert self.path is not None
-            return int(json.loads((self.path / "config.json").read_text(encoding="utf-8"))["hidden_size"])
-        return DIMS[self.name]
+    def on_whisper(self) -> bool:
+        """Whether it is a voice encoder that takes Whisper's frames rather than audio."""
+        return self.modality == "voice" and not hasattr(self.find_class(), "steps")
 
     @cached_property
     def version(self) -> str:
-        """Its name and the beginning of its weights' SHA-256: what makes its vectors what they are."""
+        """Its name and the start of the SHA-256 of what makes its vectors what they are.
+
+        These are its weights; for a class from outside without a file, the source file of the class.
+        """
         if self.name == "whisper":
             return f"whisper-{WHISPER_SHA256[:12]}"
-        path = self.path or package_file(OWN_FILES[self.name])
         digest = hashlib.sha256()
-        for file in sorted(path.iterdir()) if path.is_dir() else [path]:
-            if file.is_file():
-                digest.update(file.read_bytes())
+        for file in self._files():
+            digest.update(file.read_bytes())
         return f"{self.name}-{digest.hexdigest()[:12]}"
 
+    @property
+    def _entry(self) -> EncoderEntry:
+        return ENCODERS.get(self.name) or EncoderEntry(self.modality, self.name)
 
-DEFAULT_ENCODERS = {modality: EncoderSpec(modality, next(iter(names))) for modality, names in ENCODERS.items()}
-"""The package's own."""
+    def _files(self) -> list[Path]:
+        """The files that its version is made from."""
+        if self.path is None and self._entry.file is not None:
+            return [package_file(self._entry.file)]
+        found: Any = self.find_class()
+        if self.path is None:
+            return [_source(self.name, found)]
+        if hasattr(found, "weight_files"):
+            return list(found.weight_files(self.path))
+        return sorted(file for file in self.path.iterdir() if file.is_file()) if self.path.is_dir() else [self.path]
+
+
+def _source(name: str, found: type) -> Path:
+    try:
+        return Path(inspect.getfile(found))
+    except (TypeError, OSError) as error:
+        raise PluginError(f"{name}: its source file can't be found; define the class in a module") from error
+
+
+DEFAULT_ENCODERS = {
+    modality: EncoderSpec(modality, next(name for name, entry in ENCODERS.items() if entry.modality == modality))
+    for modality in MODALITIES
+}
+"""The package's own encoders, by modality."""
+FEATURE_DIMS = {modality: spec.dim for modality, spec in DEFAULT_ENCODERS.items()}
+"""Channels of each modality's features by the package's own encoders."""
 
 
 def own_encoder(modality: str, version: str) -> EncoderSpec | None:
-    """The encoder of this version, if it is one that needs no file of the user's."""
-    specs = [EncoderSpec(modality, name) for name in ENCODERS[modality] if name in OWN]
-    return next((spec for spec in specs if spec.version == version), None)
+    """The encoder of this version if it needs no file of the user's, or None. Imports nothing from outside the package."""
+    names = [name for name, entry in ENCODERS.items() if entry.modality == modality and entry.file is not None]
+    return next((spec for name in names if (spec := EncoderSpec(modality, name)).version == version), None)
 
 
 def parse_encoders(text: str) -> dict[str, EncoderSpec]:
     """Read a choice of encoders such as `face=ir50:res50_ir_0.887.pth,voice=none`.
 
     Args:
-        text: MODALITY=NAME or MODALITY=NAME:FILE, separated by commas. Modalities that are not named have the package's own;
-            `none` leaves one out.
+        text: MODALITY=NAME or MODALITY=NAME:FILE, separated by commas. NAME is one of `ENCODERS`, or `package.module:Class`,
+            which is imported. Modalities that are not named have the package's own; `none` leaves one out.
+
+    Returns:
+        The encoders by modality, in the order of `MODALITIES`.
 
     Raises:
-        ValueError: if a name is not known, or a file is missing or not wanted; the message lists the choices.
-        FileNotFoundError: if there is no such file.
+        UsageError: if a name is unknown, or a file is missing or not wanted; the message lists the choices.
+        MissingWeightsError: if a file does not exist.
+        PluginError: if a class from outside can't be imported or lacks something.
     """
     chosen: dict[str, EncoderSpec | None] = dict(DEFAULT_ENCODERS)
     for part in filter(None, (part.strip() for part in text.split(","))):
         modality, _, choice = part.partition("=")
-        name, _, file = choice.partition(":")
-        if modality not in ENCODERS or not name:
+        if modality not in chosen or not choice:
             raise UsageError(f"encoders are given as face=NAME, voice=NAME:FILE and the like, not {part!r}")
-        if name == "none":
-            chosen[modality] = None
-            continue
-        names = ENCODERS[modality]
-        if name not in names:
-            raise UsageError(f"{modality} has the encoders {', '.join(names)} and none, not {name!r}")
-        if (name in OWN) == bool(file):
-            advice = "it has its own weights, give no file" if name in OWN else f"name its weights: {modality}={name}:FILE"
-            raise UsageError(f"{part}: {advice}")
-        if file and not Path(file).exists():
-            raise FileNotFoundError(f"{file}: no such file, for {modality}={name}")
-        chosen[modality] = EncoderSpec(modality, name, Path(file).absolute() if file else None)
-    left = {modality: spec for modality in MODALITIES if (spec := chosen[modality]) is not None}
-    if not left:
+        chosen[modality] = None if choice == "none" else _parse_encoder(modality, choice)
+    kept = {modality: spec for modality, spec in chosen.items() if spec is not None}
+    if not kept:
         raise UsageError("no encoder is left: keep at least one of face, voice and words")
-    return left
+    return kept
+
+
+def _parse_encoder(modality: str, choice: str) -> EncoderSpec:
+    """Read NAME, NAME:FILE, package.module:Class or package.module:Class:FILE."""
+    name, _, file = choice.partition(":")
+    entry = ENCODERS.get(name)
+    if entry is None:
+        attribute, _, file = file.partition(":")
+        name = f"{name}:{attribute}"
+    fits = is_plugin(name) if entry is None else entry.modality == modality
+    if not fits:
+        names = ", ".join(name for name, entry in ENCODERS.items() if entry.modality == modality)
+        raise UsageError(f"{modality} has the encoders {names}, package.module:Class and none, not {choice!r}")
+    if entry is not None and (entry.file is None) != bool(file):
+        advice = "it has its own weights, give no file" if file else f"name its weights: {modality}={name}:FILE"
+        raise UsageError(f"{modality}={choice}: {advice}")
+    if file and not Path(file).exists():
+        raise MissingWeightsError(f"{file}: no such file, for {modality}={name}")
+    spec = EncoderSpec(modality, name, Path(file).absolute() if file else None)
+    if entry is None:
+        spec.find_class()
+    return spec

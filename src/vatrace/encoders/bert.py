@@ -1,4 +1,4 @@
-"""The paper's word network, BERT, from a folder that the user has."""
+"""The paper's word network, BERT, from the user's folder."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from vatrace.errors import CheckpointError, missing
+from vatrace.encoders.state_dict import set_torch_threads
+from vatrace.encoders.transformers import load_network
 
 MAX_TOKENS = 512
 NUM_LAYERS = 4
@@ -19,34 +20,25 @@ class BertEncoder:
     """The words of a sentence to vectors.
 
     Args:
-        folder: as the Hugging Face hub gives it out: config.json, model.safetensors or pytorch_model.bin, vocab.txt.
+        path: folder as the Hugging Face hub gives it out: config.json, model.safetensors or pytorch_model.bin, vocab.txt.
         threads: CPU threads.
 
     Raises:
-        ImportError: if transformers is not installed.
         CheckpointError: if the folder can't be read.
+        MissingExtraError: if PyTorch or transformers is not installed.
     """
 
-    def __init__(self, folder: Path, threads: int = 1) -> None:
-        try:
-            import torch
-            from transformers import AutoModel, AutoTokenizer
-        except ImportError as error:
-            raise missing("this encoder needs PyTorch and transformers", "train") from error
-        torch.set_num_threads(threads)
-        try:
-            self._tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, use_fast=True)
-            self._network = AutoModel.from_pretrained(folder, local_files_only=True).eval()
-        except (OSError, ValueError, KeyError) as error:
-            raise CheckpointError(
-                f"{folder}: not a BERT folder (config.json, model.safetensors, vocab.txt): {error}"
-            ) from error
+    def __init__(self, path: Path, threads: int = 1) -> None:
+        set_torch_threads(threads)
+        kind = "BERT folder (config.json, model.safetensors, vocab.txt)"
+        self._tokenizer, self._network = load_network(path, "AutoTokenizer", kind, ("pooler.",))
+        self.dim = int(self._network.config.hidden_size)
 
     def __call__(self, words: Sequence[str]) -> NDArray[np.float32]:
-        """The words of one sentence to (num_words, dim).
+        """The words of one sentence to (num_words, D).
 
-        Each vector is the sum of the last four layers, mean over the word's pieces; words that have none, or lie beyond 512
-        pieces, have the mean of the sentence.
+        Each vector is the sum of the last four layers, averaged over the word's pieces. Words without pieces, or beyond 512
+        pieces, get the sentence's average.
         """
         import torch
 

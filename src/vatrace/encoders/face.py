@@ -10,27 +10,32 @@ from numpy.typing import NDArray
 from vatrace.weights import onnx_session
 
 
-class FaceEncoder:
+class FerPlusEncoder:
     """Face crops to embeddings.
 
     Args:
+        path: ONNX file as `recipes/face.py` makes it; None for the package's own.
         threads: CPU threads.
-        file: its ONNX file, or the name of one of the package's.
+
+    Raises:
+        CheckpointError: if the file can't be opened.
     """
 
-    def __init__(self, threads: int = 1, file: str | Path = "face.onnx") -> None:
-        self._session = onnx_session(file, threads)
+    dim, crop_size = 128, 48
+
+    def __init__(self, path: Path | None = None, threads: int = 1) -> None:
+        self._session = onnx_session(path or "face.onnx", threads)
 
     def __call__(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
         """(N, 48, 48, 3) RGB, or (N, 48, 48) grey, values 0..255 -> (N, 128) embeddings."""
         return self._run("embedding", crops)
 
     def expressions(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """The same -> (N, 8) probabilities of neutral, happiness, surprise, sadness, anger, disgust, fear, contempt."""
+        """The same crops -> (N, 8) probabilities of neutral, happiness, surprise, sadness, anger, disgust, fear, contempt."""
         return self._run("expression", crops)
 
     def valence_arousal(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """The same -> (N, 2) valence and arousal in -1..1 that the probabilities make one expect."""
+        """The same crops -> (N, 2) valence and arousal in -1..1: the mean over the eight expressions by their probabilities."""
         return self._run("valence_arousal", crops)
 
     def _run(self, output: str, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -40,6 +45,6 @@ class FaceEncoder:
 
 
 def luma(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """RGB (..., 3) to grey (...): the luma of ITU-R BT.601, in the integers that Pillow's mode "L" has it in."""
+    """RGB (..., 3) to grey (...): the luma of ITU-R BT.601, in the same integer arithmetic as Pillow's mode "L"."""
     weighted = rgb.astype(np.uint32) @ np.array([19595, 38470, 7471], dtype=np.uint32)
     return ((weighted + 0x8000) >> 16).astype(np.uint8)

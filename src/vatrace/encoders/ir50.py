@@ -1,4 +1,4 @@
-"""The paper's face network, IR-ResNet-50, from a file that the user has."""
+"""The paper's face network, IR-ResNet-50, from the user's file."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from vatrace.encoders.state_dict import read_state_dict
+from vatrace.encoders.state_dict import read_state_dict, set_torch_threads
 
 if TYPE_CHECKING:
     from vatrace.encoders.networks.ir_resnet import IRResNet50
@@ -17,10 +17,10 @@ BATCH = 64
 
 
 def load_ir50(path: Path) -> IRResNet50:
-    """Load weights such as `res50_ir_0.887.pth` (MS-Celeb-1M, then FER+); a classifier on top of them is left out.
+    """Load weights such as `res50_ir_0.887.pth` (MS-Celeb-1M, then FER+) without their classifier.
 
     Raises:
-        CheckpointError: if the file holds other weights; the message names the first that are wrong.
+        CheckpointError: if the file has other weights; the message names the first that are wrong.
     """
     from vatrace.encoders.networks.ir_resnet import IRResNet50
 
@@ -33,18 +33,22 @@ class IR50Encoder:
     """Face crops to embeddings.
 
     Args:
-        path: of the weights.
+        path: file of the weights.
         threads: CPU threads.
+
+    Raises:
+        CheckpointError: if the file has other weights.
+        MissingExtraError: if PyTorch is not installed.
     """
 
-    def __init__(self, path: Path, threads: int = 1) -> None:
-        import torch
+    dim, crop_size = 512, 48
 
-        torch.set_num_threads(threads)
+    def __init__(self, path: Path, threads: int = 1) -> None:
+        set_torch_threads(threads)
         self._network = load_ir50(path)
 
     def __call__(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """(N, 48, 48, 3) RGB 0..255 -> (N, 512), by the centre 40 x 40 of each, as in the paper's evaluation."""
+        """(N, 48, 48, 3) RGB 0..255 -> (N, 512), from the centre 40 x 40 of each crop, as in the paper's evaluation."""
         import torch
 
         margin = (crops.shape[1] - self._network.size) // 2

@@ -1,4 +1,4 @@
-"""PyTorch weights from other people's files: read without running any code in them, and checked name by name."""
+"""PyTorch weights from other people's files: read without running code from them, and checked name by name."""
 
 from __future__ import annotations
 
@@ -16,22 +16,35 @@ PREFIXES = ("module.", "backbone.")
 """What training code puts before the names."""
 
 
-def read_state_dict(path: Path, network: nn.Module, ignore: Sequence[str] = ()) -> dict[str, Tensor]:
-    """Read weights for a network.
-
-    Args:
-        path: a file of torch.save: the weights by name, or a dict that has them under "state_dict".
-        network: that they are for.
-        ignore: beginnings of names that are left out.
+def set_torch_threads(threads: int) -> None:
+    """Set the CPU threads of PyTorch, for the whole process.
 
     Raises:
-        ImportError: if PyTorch is not installed.
-        CheckpointError: if it can't be read, or names or shapes differ from the network's.
+        MissingExtraError: if PyTorch is not installed.
     """
     try:
         import torch
     except ImportError as error:
         raise missing("this encoder needs PyTorch", "train") from error
+    torch.set_num_threads(threads)
+
+
+def read_state_dict(path: Path, network: nn.Module, ignore: Sequence[str] = ()) -> dict[str, Tensor]:
+    """Read weights for a network.
+
+    Args:
+        path: a file written by torch.save: the weights by name, or a dict with the weights under "state_dict".
+        network: the network that they are for.
+        ignore: starts of names that are left out.
+
+    Returns:
+        The weights by the network's names.
+
+    Raises:
+        CheckpointError: if the file can't be read, or names or shapes differ from the network's.
+    """
+    import torch
+
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
@@ -49,7 +62,7 @@ def read_state_dict(path: Path, network: nn.Module, ignore: Sequence[str] = ()) 
             found[name] = value
     wanted = {name: tuple(value.shape) for name, value in network.state_dict().items()}
     faults = [f"{name} is missing" for name in wanted if name not in found]
-    faults += [f"{name} is not known" for name in found if name not in wanted]
+    faults += [f"{name} is unknown" for name in found if name not in wanted]
     faults += [
         f"{name} has shape {tuple(value.shape)}, not {wanted[name]}"
         for name, value in found.items()

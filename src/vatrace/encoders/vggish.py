@@ -1,4 +1,4 @@
-"""The paper's voice network, VGGish, from a file that the user has: a patch of 0.96 s around each step."""
+"""The paper's voice network, VGGish, from the user's file, on a patch of 0.96 s around each step."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from vatrace.encoders.state_dict import read_state_dict
+from vatrace.encoders.state_dict import read_state_dict, set_torch_threads
 from vatrace.media.reading import SAMPLING_RATE
 
 WIN_LEN, HOP_LEN, FFT_LEN = 400, 160, 512
@@ -35,52 +35,53 @@ def _mel(frequency: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(1127 * np.log(1 + frequency / 700))
 
 
-def log_mel(sound: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Sound (N,) at 16 kHz to log-mel frames (1 + (N - 400) // 160, 64).
+def log_mel(audio: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Audio (N,) at 16 kHz to log-mel frames (1 + (N - 400) // 160, 64).
 
     ln(mel + 0.01) of the magnitudes under a periodic Hann window.
     """
-    count = max(1 + (len(sound) - WIN_LEN) // HOP_LEN, 0)
-    frames = np.lib.stride_tricks.sliding_window_view(sound, WIN_LEN)[::HOP_LEN][:count] if count else np.zeros((0, WIN_LEN))
+    count = max(1 + (len(audio) - WIN_LEN) // HOP_LEN, 0)
+    frames = np.lib.stride_tricks.sliding_window_view(audio, WIN_LEN)[::HOP_LEN][:count] if count else np.zeros((0, WIN_LEN))
     window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(WIN_LEN) / WIN_LEN)
     magnitudes = np.abs(np.fft.rfft(frames * window, FFT_LEN, axis=1))
     return np.log(magnitudes @ mel_filters() + LOG_OFFSET).astype(np.float32)
 
 
 class VGGishEncoder:
-    """Sound to embeddings.
+    """Audio to embeddings.
 
     Args:
-        path: of the weights, such as `vggish-10086976.pth`.
+        path: file of the weights, such as `vggish-10086976.pth`.
         threads: CPU threads.
 
     Raises:
-        CheckpointError: if the file holds other weights.
+        CheckpointError: if the file has other weights.
+        MissingExtraError: if PyTorch is not installed.
     """
 
-    def __init__(self, path: Path, threads: int = 1) -> None:
-        import torch
+    dim = 128
 
+    def __init__(self, path: Path, threads: int = 1) -> None:
+        set_torch_threads(threads)
         from vatrace.encoders.networks.vggish import VGGish
 
-        torch.set_num_threads(threads)
         self._network = VGGish()
         self._network.load_state_dict(read_state_dict(path, self._network, ignore=("pproc.",)))
         self._network.eval()
 
     def steps(self, blocks: Iterable[NDArray[np.float32]], rate: float) -> Iterator[tuple[int, NDArray[np.float32]]]:
-        """Embed a patch around each step of the grid; what lies before and after the sound is silence.
+        """Embed a patch around each step of the grid; before and after the audio there is silence.
 
         Args:
-            blocks: 16 kHz sound one after the other, the first from 0 s on.
-            rate: steps a second.
+            blocks: successive parts (N,) of 16 kHz mono audio; the first starts at 0 s.
+            rate: grid steps a second.
 
         Yields:
-            The first step and the vectors (n, 128) of it and those that follow.
+            The first step, and vectors (n, 128) for it and the steps that follow.
         """
         half = PATCH_LEN * HOP_LEN // 2
         tail = np.zeros(WIN_LEN - HOP_LEN, np.float32)
-        waiting = np.zeros(half, np.float32)  # sound from `offset` on
+        waiting = np.zeros(half, np.float32)  # audio from sample `offset` on
         offset, end, step = -half, 0, 0
         sources = iter(blocks)
         more = True

@@ -10,16 +10,21 @@ from numpy.typing import NDArray
 from vatrace.weights import onnx_session
 
 
-class VoiceEncoder:
-    """Whisper's frames of a stretch of speech to embeddings; each one is of the 3 s around its frame.
+class RavdessEncoder:
+    """Whisper's frames of a stretch of speech to embeddings, each made from the 3 s around its frame.
 
     Args:
+        path: ONNX file as `recipes/voice.py` makes it; None for the package's own.
         threads: CPU threads.
-        file: its ONNX file, or the name of one of the package's.
+
+    Raises:
+        CheckpointError: if the file can't be opened.
     """
 
-    def __init__(self, threads: int = 1, file: str | Path = "voice.onnx") -> None:
-        self._session = onnx_session(file, threads)
+    dim = 128
+
+    def __init__(self, path: Path | None = None, threads: int = 1) -> None:
+        self._session = onnx_session(path or "voice.onnx", threads)
 
     def __call__(self, frames: NDArray[np.float32]) -> NDArray[np.float32]:
         """(N, 384), 50 a second -> (N, 128)."""
@@ -30,7 +35,7 @@ class VoiceEncoder:
         return self._run("emotion", frames)
 
     def valence_arousal(self, frames: NDArray[np.float32]) -> NDArray[np.float32]:
-        """(N, 384) -> (N, 2) valence and arousal in -1..1, as of acted emotion categories."""
+        """(N, 384) -> (N, 2) valence and arousal in -1..1, learned from acted emotion categories."""
         return self._run("valence_arousal", frames)
 
     def _run(self, output: str, frames: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -39,7 +44,17 @@ class VoiceEncoder:
 
 
 class WhisperFrames:
-    """Whisper's frames as they are."""
+    """Whisper's frames unchanged.
+
+    Args:
+        path: not used; None.
+        threads: not used.
+    """
+
+    dim = 384
+
+    def __init__(self, path: Path | None = None, threads: int = 1) -> None:
+        pass
 
     def __call__(self, frames: NDArray[np.float32]) -> NDArray[np.float32]:
         """(N, 384) -> the same."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,31 +13,39 @@ from vatrace.media.transcripts import Word, sentences
 from vatrace.timeline import step_range
 from vatrace.weights import onnx_session, package_file
 
+if TYPE_CHECKING:
+    from vatrace.encoders import WordEncoder
+
 MAX_TOKENS = 512
 
 
-class WordEncoder:
+class MiniLMEncoder:
     """Words to vectors.
 
     Args:
+        path: ONNX file as `recipes/words.py` makes it; None for the package's own.
         threads: CPU threads.
-        file: its ONNX file, or the name of one of the package's.
+
+    Raises:
+        CheckpointError: if the file can't be opened.
     """
 
-    def __init__(self, threads: int = 1, file: str | Path = "words.onnx") -> None:
+    dim = 384
+
+    def __init__(self, path: Path | None = None, threads: int = 1) -> None:
         from tokenizers import Tokenizer
 
         self._tokenizer = Tokenizer.from_file(str(package_file("words_tokenizer.json")))
         self._tokenizer.no_padding()
         self._tokenizer.enable_truncation(MAX_TOKENS)
-        self._session = onnx_session(file, threads)
+        self._session = onnx_session(path or "words.onnx", threads)
 
     def __call__(self, words: Sequence[str]) -> NDArray[np.float32]:
         """The words of one sentence to (num_words, 384): the mean of each word's token vectors."""
         encoding = self._tokenizer.encode(" ".join(words))
         (tokens,) = self._run("tokens", encoding.ids)
         ends = np.cumsum([len(word) + 1 for word in words])
-        vectors = np.tile(tokens.mean(axis=0), (len(words), 1))  # for words that give no token
+        vectors = np.tile(tokens.mean(axis=0), (len(words), 1))  # words without a token keep the mean
         owner = np.array(
             [
                 -1 if special else np.searchsorted(ends, start, side="right")
@@ -48,7 +57,7 @@ class WordEncoder:
         return vectors
 
     def valence_arousal(self, text: str) -> tuple[float, float]:
-        """Valence and arousal in -1..1 of a text by itself, on EmoBank's scale (most texts lie within -0.4..0.4)."""
+        """Valence and arousal in -1..1 of one text, on EmoBank's scale (most texts lie within -0.4..0.4)."""
         valence, arousal = self._run("valence_arousal", self._tokenizer.encode(text).ids)[0]
         return float(valence), float(arousal)
 
@@ -59,7 +68,16 @@ class WordEncoder:
 
 
 def words_on_grid(words: Sequence[Word], encoder: WordEncoder, rate: float) -> Iterator[tuple[range, NDArray[np.float32]]]:
-    """Yield the steps that each word spans, and its vector (384,) in its sentence."""
+    """Encode words sentence by sentence.
+
+    Args:
+        words: words with times, in order.
+        encoder: encodes one sentence.
+        rate: grid steps a second.
+
+    Yields:
+        For each word, the steps that it spans and its vector (D,).
+    """
     for sentence in sentences(list(words)):
         for word, vector in zip(sentence, encoder([word.text for word in sentence]), strict=True):
             yield step_range(word.start, word.end, rate), vector

@@ -11,11 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vatrace.encoders import DIMS
+from vatrace.encoders import ENCODERS
 from vatrace.errors import MissingWeightsError
 from vatrace.media.reading import SAMPLING_RATE
 from vatrace.media.transcripts import Word
-from vatrace.timeline import TOLERANCE
 
 FRAME_RATE = 50
 """Encoder frames a second."""
@@ -84,7 +83,7 @@ class Listener:
         except (RuntimeError, ValueError) as error:
             raise MissingWeightsError(f"{folder}: CTranslate2 can't read this Whisper ({error})") from error
         width = np.array(self._whisper.encode(np.zeros((self._whisper.model.n_mels, 100), np.float32))).shape[-1]
-        if self._whisper.model.is_multilingual or width != DIMS["whisper"]:
+        if self._whisper.model.is_multilingual or width != ENCODERS["whisper"].dim:
             raise MissingWeightsError(f"{folder}: the voice model needs Whisper tiny.en, this is another one")
         self._tokenizer = Tokenizer(self._whisper.hf_tokenizer, multilingual=False)
         self._suppressed = get_suppressed_tokens(self._tokenizer, [-1])
@@ -167,26 +166,3 @@ class Listener:
             for word in alignment
             if word["word"].strip()
         ]
-
-
-def frames_on_grid(start: float, frames: NDArray[np.float32], rate: float) -> tuple[int, NDArray[np.float32]]:
-    """The mean of a window's frames over each step that it covers; above 50 steps a second the frame that is current.
-
-    Args:
-        start: of the first frame, in seconds.
-        frames: (N, D), 50 a second, N >= 1.
-        rate: steps a second.
-
-    Returns:
-        The first step, and the means (n, D) from there on.
-    """
-    times = start + np.arange(len(frames)) / FRAME_RATE
-    index = np.floor((times + TOLERANCE) * rate).astype(int)
-    if rate > FRAME_RATE:
-        steps = np.arange(index[0], index[-1] + 1)
-        current = np.floor((steps / rate + TOLERANCE - start) * FRAME_RATE).astype(int)
-        return int(index[0]), frames[current.clip(0)].astype(np.float32)
-    edges = np.flatnonzero(np.diff(index, prepend=index[0] - 1))
-    sums = np.add.reduceat(frames, edges, axis=0)
-    means = sums / np.diff(edges, append=len(index))[:, None]
-    return int(index[0]), means.astype(np.float32)

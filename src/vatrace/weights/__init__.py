@@ -1,4 +1,4 @@
-"""Where weights are: the package's own ONNX files, and Whisper's, which are found or fetched."""
+"""Where weights are found: the package's own ONNX files, and those of Whisper, which may be downloaded."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vatrace.errors import MissingWeightsError
+from vatrace.errors import CheckpointError, MissingWeightsError
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -24,37 +24,51 @@ logger = logging.getLogger("vatrace")
 
 
 def package_file(name: str) -> Path:
-    """The path of a file that the package carries."""
+    """The path of a weights file in the package."""
     with as_file(files(__name__) / name) as path:
         return path
 
 
 def onnx_session(file: str | Path, threads: int = 1) -> InferenceSession:
-    """Open an ONNX file for the CPU; a plain name is one of the package's own."""
+    """Open an ONNX file on the CPU.
+
+    Args:
+        file: path of the file, or the name of one of the package's own.
+        threads: CPU threads.
+
+    Raises:
+        CheckpointError: if ONNX Runtime can't open it.
+    """
     import onnxruntime
 
-    onnxruntime.disable_telemetry_events()  # for who loaded it before this package could say so
+    onnxruntime.disable_telemetry_events()  # in case ONNX Runtime was imported before this package set its environment
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
     path = package_file(file) if isinstance(file, str) else file
-    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    try:
+        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # ONNX Runtime has no public base class for what it raises
+        raise CheckpointError(f"{path}: can't be opened as an ONNX model ({error})") from error
 
 
 def find_whisper(folder: Path | None = None) -> Path:
     """Find Whisper's weights in CTranslate2 form: in `folder`, in an installed package, or by faster-whisper's own download.
 
     Args:
-        folder: a folder that the user names; nothing else is tried then.
+        folder: a folder that the user names; then nothing else is tried.
+
+    Returns:
+        The folder.
 
     Raises:
-        MissingWeightsError: if they are nowhere, or not the ones this package was trained with.
+        MissingWeightsError: if they can't be found, or are not those that this package was trained with.
     """
     if folder is not None:
         absent = [name for name in WHISPER_FILES if not (folder / name).is_file()]
         if absent:
-            raise MissingWeightsError(f"{folder}: not a CTranslate2 Whisper folder, {', '.join(absent)} missing")
+            raise MissingWeightsError(f"{folder}: not a folder with Whisper in CTranslate2 form: {', '.join(absent)} missing")
         return folder
     package = find_spec(WHISPER_PACKAGE)
     if package is not None:
@@ -78,7 +92,7 @@ def _download_whisper() -> Path:
 
     try:
         return Path(download_model(WHISPER_NAME, local_files_only=True))
-    except Exception:  # the hub's client raises many kinds: not in its cache
+    except Exception:  # the hub's client raises many kinds if it is not in its cache
         logger.warning(
             "fetching Whisper %s (Systran/faster-whisper-tiny.en from huggingface.co, 75 MB, MIT licence), once",
             WHISPER_NAME,
