@@ -29,11 +29,11 @@ def play(video: Path, seconds: float, feed: Feed) -> tuple[list[float], list[str
 
     def look() -> None:
         for image, moment in pictures(str(video), start, stop):
-            feed.picture(image, moment)
+            feed.add_frame(image, moment)
 
     def listen() -> None:
         for block, moment in sound(str(video), start, stop):
-            feed.sound(block, moment)
+            feed.add_audio(block, moment)
 
     for work in (look, listen):
         Thread(target=work, daemon=True).start()

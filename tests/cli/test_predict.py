@@ -49,7 +49,7 @@ def test_predict_writes_table_and_picture(talking: Path, tmp_path: Path) -> None
     ]
     table = pd.read_csv(out / "talking.csv")
     bounds = ["valence_low", "valence_high", "arousal_low", "arousal_high"]
-    assert list(table.columns) == ["time", "valence", "arousal", "face", "voice", "words", *bounds, "reliable"]
+    assert list(table.columns) == ["time", "valence", "arousal", "face", "voice", "words", *bounds, "supported"]
     assert len(table) in {40, 41}  # AAC rounds 4 s up to its frames
     assert table["time"].tolist() == pytest.approx([i / 10 for i in range(len(table))])
     assert set(table["face"]) <= {0, 1}
@@ -151,7 +151,7 @@ def test_a_batch_has_its_transcripts_and_one_table(tmp_path: Path, face_images: 
     assert list(table.index) == ["anna", "ben", "cleo", "dan"]
     for name in ("anna", "ben"):
         trace = pd.read_csv(tmp_path / "out" / f"{name}.csv")
-        row, there = table.loc[name], trace[trace["reliable"] == 1]
+        row, there = table.loc[name], trace[trace["supported"] == 1]
         assert row["duration"] == pytest.approx(2.0) and np.isnan(row["error"])
         for dimension in ("valence", "arousal"):
             expected = [there[dimension].mean(), there[dimension].std(), there[dimension].min(), there[dimension].max()]
@@ -159,7 +159,7 @@ def test_a_batch_has_its_transcripts_and_one_table(tmp_path: Path, face_images: 
             assert found == pytest.approx(expected, abs=2e-4)
         assert row["words"] == trace["words"].mean() and row["face"] == trace["face"].mean()
     assert table.loc["anna", "words"] == 0.5 and table.loc["anna", "transcript"] == "anna.srt"
-    assert np.isnan(table.loc["cleo", "valence_mean"]) and table.loc["cleo", "reliable"] == 0
+    assert np.isnan(table.loc["cleo", "valence_mean"]) and table.loc["cleo", "supported"] == 0
     assert "nothing supports the values" in table.loc["cleo", "notes"] and "dan.mp4" in table.loc["dan", "error"]
     made_by = json.loads((tmp_path / "out" / "anna.json").read_text())["made_by"]
     digest = hashlib.sha256(package_file("fusion.onnx").read_bytes()).hexdigest()

@@ -94,15 +94,15 @@ class SlowStreamer:
         self.seconds, self.seen, self.heard, self.skipped = seconds, [], 0, 0.0
         self.ended: list[str] = []
 
-    def see(self, picture: Image.Image, moment: float) -> None:
+    def add_frame(self, picture: Image.Image, moment: float) -> None:
         time.sleep(self.seconds)
         self.seen.append(moment)
 
-    def hear(self, sound: np.ndarray) -> None:
+    def add_audio(self, sound: np.ndarray) -> None:
         time.sleep(self.seconds)
         self.heard += len(sound)
 
-    def skip(self, seconds: float) -> None:
+    def skip_audio(self, seconds: float) -> None:
         self.skipped += seconds
 
     def end(self, modality: str) -> None:
@@ -117,8 +117,8 @@ def test_a_machine_that_can_not_keep_up_leaves_out_and_says_so() -> None:
     feed = Feed(streamer)  # type: ignore[arg-type]
     notes = set()
     for index in range(60):
-        feed.picture(Image.new("RGB", (8, 8)), index / 20)
-        feed.sound(np.ones(SAMPLING_RATE, np.float32), index + 1)  # twenty times faster than it is recorded
+        feed.add_frame(Image.new("RGB", (8, 8)), index / 20)
+        feed.add_audio(np.ones(SAMPLING_RATE, np.float32), index + 1)  # twenty times faster than it is recorded
         notes.add(feed.poll(index / 20)[1].note)
         time.sleep(0.05)
     assert feed._waiting() <= MAX_BACKLOG
@@ -142,7 +142,7 @@ def test_sound_that_is_lost_on_the_way_is_told_from_sound_that_is_held_up(stall:
         moment = step / 10
         held_up = 6 < moment <= 6 + stall
         if not (lost and held_up):
-            feed.sound(np.ones(SAMPLING_RATE // 10, np.float32), 6 + stall if held_up else moment)
+            feed.add_audio(np.ones(SAMPLING_RATE // 10, np.float32), 6 + stall if held_up else moment)
         time.sleep(0.002)
     feed.end("voice")
     feed._threads[1].join(5)
@@ -152,11 +152,11 @@ def test_sound_that_is_lost_on_the_way_is_told_from_sound_that_is_held_up(stall:
 
 def test_an_error_in_its_threads_is_raised_where_values_are_asked_for() -> None:
     class Broken(SlowStreamer):
-        def see(self, picture: Image.Image, moment: float) -> None:
+        def add_frame(self, picture: Image.Image, moment: float) -> None:
             raise ValueError("no eyes")
 
     feed = Feed(Broken(0))  # type: ignore[arg-type]
-    feed.picture(Image.new("RGB", (8, 8)), 0.0)
+    feed.add_frame(Image.new("RGB", (8, 8)), 0.0)
     time.sleep(0.2)
     with pytest.raises(ValueError, match="no eyes"):
         feed.poll(1.0)

@@ -12,7 +12,8 @@ from conftest import write_movie
 from vatrace import Model, Prediction
 from vatrace.errors import MediaError, MissingWeightsError
 from vatrace.media.demo import FACE, packaged_file
-from vatrace.media.reading import SAMPLING_RATE, probe
+from vatrace.media.reading import SAMPLING_RATE
+from vatrace.media.recording import open_recording
 from vatrace.weights import find_whisper
 
 
@@ -24,7 +25,7 @@ def check(prediction: Prediction, duration: float, rate: float = 10) -> None:
         assert np.isfinite(values).all() and np.abs(values).max() <= 1
     assert list(prediction.to_pandas().columns)[:6] == ["time", "valence", "arousal", "face", "voice", "words"]
     table = prediction.to_pandas()
-    assert (table["reliable"] == table[["face", "voice", "words"]].max(axis=1)).all()
+    assert (table["supported"] == table[["face", "voice", "words"]].max(axis=1)).all()
     if prediction.bounds is not None:
         assert ((table["valence_low"] <= table["valence"]) & (table["valence"] <= table["valence_high"])).all()
         assert ((table["arousal_low"] <= table["arousal"]) & (table["arousal"] <= table["arousal_high"])).all()
@@ -62,7 +63,7 @@ def test_intervals_are_wide_where_little_is_seen_or_heard(model: Model, talking:
     rng = np.random.default_rng(0)
     blobs = [Image.fromarray(rng.integers(0, 256, (6, 8, 3)).astype(np.uint8)).resize((320, 180)) for _ in range(50)]
     nobody = model.predict(write_movie(tmp_path / "blobs.mp4", blobs))
-    assert width(nobody).min() > width(words).max() * 0.9 and not nobody.to_pandas()["reliable"].any()
+    assert width(nobody).min() > width(words).max() * 0.9 and not nobody.to_pandas()["supported"].any()
 
 
 def test_a_loaded_model_gives_the_same_again(model: Model, talking: Path) -> None:
@@ -381,7 +382,7 @@ def test_words_of_a_recording_that_does_not_say_how_long_it_is(
         for image in face_images[:60]:
             container.mux(stream.encode(av.VideoFrame.from_image(image)))
         container.mux(stream.encode(None))
-    assert probe(path).duration is None
+    assert open_recording(path).duration is None
     prediction = model.predict(path, modalities=["words"], transcript=write_srt(tmp_path / "a.srt", "Well well"))
     check(prediction, 6.0)
     assert prediction.presence["words"].any()

@@ -42,8 +42,8 @@ def follow(streamer: Streamer, video: Path, seconds: float, hop: float = 0.5) ->
     values: list[Value] = []
     for start in np.arange(0, seconds, hop):
         for frame in [frame for frame in frames if start <= frame.time < start + hop]:
-            streamer.see(frame.image, frame.time)
-        streamer.hear(sound[round(start * SAMPLING_RATE) : round((start + hop) * SAMPLING_RATE)])
+            streamer.add_frame(frame.image, frame.time)
+        streamer.add_audio(sound[round(start * SAMPLING_RATE) : round((start + hop) * SAMPLING_RATE)])
         values += streamer.values(start + hop)
     return values
 
@@ -69,7 +69,7 @@ def test_without_sound_it_is_not_waited_for_long(fusion: Path, demo: Path) -> No
     for frame in VideoReader(demo, RATE):
         if frame.time > ABSENT_DUR + 1:
             break
-        streamer.see(frame.image, frame.time)
+        streamer.add_frame(frame.image, frame.time)
         values = streamer.values(frame.time)
         if frame.time == pytest.approx(2.0):  # it may still come
             assert values[-1].time == pytest.approx(2.0 - MAX_WAIT - 1 / RATE)
@@ -82,10 +82,10 @@ def test_without_sound_it_is_not_waited_for_long(fusion: Path, demo: Path) -> No
 def test_what_comes_too_late_is_told_from_what_is_absent(fusion: Path, demo: Path) -> None:
     streamer = Streamer(fusion)
     sound = next(iter(AudioReader(demo, 3.0)))
-    streamer.hear(sound[: 2 * SAMPLING_RATE])
+    streamer.add_audio(sound[: 2 * SAMPLING_RATE])
     late = {round(value.time, 1): value.late for value in streamer.values(2.5 + MAX_WAIT)}
     assert late == {step / 10: ("voice",) if step >= 20 else () for step in range(25)}
-    streamer.hear(sound[2 * SAMPLING_RATE :])  # too late for its first half
+    streamer.add_audio(sound[2 * SAMPLING_RATE :])  # too late for its first half
     assert [value.late for value in streamer.values(3.0)] == []
     assert {value.late for value in streamer.values(3.0 + MAX_WAIT)} == {()}
 
@@ -93,18 +93,18 @@ def test_what_comes_too_late_is_told_from_what_is_absent(fusion: Path, demo: Pat
 def test_nothing_is_waited_for_or_late_once_it_has_ended(fusion: Path, demo: Path) -> None:
     streamer = Streamer(fusion)
     streamer.end("face")
-    streamer.hear(next(iter(AudioReader(demo, 2.0))))
+    streamer.add_audio(next(iter(AudioReader(demo, 2.0))))
     assert len(streamer.values(2.0)) == 20
     streamer.end("voice")
     assert [value.late for value in streamer.values(9.0)] == [()] * 70
 
 
 def test_one_that_does_not_hear_needs_no_whisper_and_waits_for_nothing(fusion: Path, demo: Path, tmp_path: Path) -> None:
-    streamer = Streamer(fusion, whisper=tmp_path, hears=False)
-    streamer.see(next(iter(VideoReader(demo, RATE))).image, 0.0)
+    streamer = Streamer(fusion, whisper=tmp_path, has_audio=False)
+    streamer.add_frame(next(iter(VideoReader(demo, RATE))).image, 0.0)
     assert [value.presence["face"] for value in streamer.values(0.1)] == [True]
-    with pytest.raises(ValueError, match="hears=False"):
-        streamer.hear(np.zeros(SAMPLING_RATE, np.float32))
+    with pytest.raises(ValueError, match="has_audio=False"):
+        streamer.add_audio(np.zeros(SAMPLING_RATE, np.float32))
 
 
 def test_a_model_without_words_or_of_another_rate(demo: Path, tmp_path: Path) -> None:
@@ -122,9 +122,9 @@ def test_sound_that_is_skipped_is_late_not_silence(fusion: Path, demo: Path) -> 
     streamer = Streamer(fusion)
     streamer.end("face")
     sound = next(iter(AudioReader(demo, 4.0)))
-    streamer.hear(sound[:SAMPLING_RATE])
-    streamer.skip(1.0)
-    streamer.hear(sound[2 * SAMPLING_RATE :])
+    streamer.add_audio(sound[:SAMPLING_RATE])
+    streamer.skip_audio(1.0)
+    streamer.add_audio(sound[2 * SAMPLING_RATE :])
     values = streamer.values(4.0)
     assert [value.late for value in values] == [("voice",) if 10 <= step < 20 else () for step in range(40)]
     assert not any(value.presence["voice"] for value in values[10:20]) and any(value.presence["voice"] for value in values[20:])
@@ -133,9 +133,9 @@ def test_sound_that_is_skipped_is_late_not_silence(fusion: Path, demo: Path) -> 
 def test_a_picture_that_is_still_looked_at_is_waited_for(fusion: Path, demo: Path) -> None:
     streamer = Streamer(fusion)
     frames = [frame for frame in VideoReader(demo, RATE) if frame.time <= 1]
-    streamer.hear(np.zeros(2 * SAMPLING_RATE, np.float32))
+    streamer.add_audio(np.zeros(2 * SAMPLING_RATE, np.float32))
     for frame in frames:
-        streamer.see(frame.image, frame.time)
+        streamer.add_frame(frame.image, frame.time)
     assert [value.presence["face"] for value in streamer.values(2.0)] == [True] * 11
     later = {round(value.time, 1): value.presence["face"] for value in streamer.values(1.5 + MAX_WAIT)}
     assert later == {1.1: True, 1.2: True, 1.3: True, 1.4: False}  # none has come: the last one counts for a while
@@ -145,10 +145,10 @@ def test_a_face_that_is_gone_does_not_stay(fusion: Path, demo: Path) -> None:
     streamer = Streamer(fusion)
     frames = [frame for frame in VideoReader(demo, RATE) if frame.time < 1]
     for frame in frames:
-        streamer.see(frame.image, frame.time)
+        streamer.add_frame(frame.image, frame.time)
     blank = frames[0].image.point(lambda level: 0)
     for index in range(10, 30):
-        streamer.see(blank, index / RATE)
+        streamer.add_frame(blank, index / RATE)
     seen = [value.presence["face"] for value in streamer.values(7.0)]
     assert all(seen[:10]) and not any(seen[11:])
 
@@ -157,7 +157,7 @@ def test_what_is_kept_does_not_grow(fusion: Path) -> None:
     streamer = Streamer(fusion, transcribe=False)
     rng = np.random.default_rng(0)
     for second in range(40):
-        streamer.hear(rng.normal(0, 0.001, SAMPLING_RATE).astype(np.float32))
+        streamer.add_audio(rng.normal(0, 0.001, SAMPLING_RATE).astype(np.float32))
         streamer.values(second + 1.0)
     ears = streamer._ears
     assert len(ears._sound) <= 12 * SAMPLING_RATE and len(ears.voice) <= 120

@@ -7,7 +7,8 @@ from PIL import Image
 
 from conftest import CODECS, write_movie
 from vatrace.errors import MediaError
-from vatrace.media.reading import MAX_SIDE, SAMPLING_RATE, AudioReader, VideoReader, frame_times, probe, sound_span
+from vatrace.media.reading import MAX_SIDE, SAMPLING_RATE, AudioReader, VideoReader
+from vatrace.media.recording import audio_span, frame_times, open_recording
 
 
 def grey(level: float, size: tuple[int, int] = (64, 48)) -> Image.Image:
@@ -31,8 +32,8 @@ def onset(sound: np.ndarray) -> float:
 def test_every_container_keeps_pictures_and_sound_at_their_times(tmp_path: Path, suffix: str) -> None:
     images = [grey(40 if index < 25 else 200) for index in range(50)]  # it becomes light at 1 s
     path = write_movie(tmp_path / f"a.{suffix}", images, sound=tone(1.5, 2.0))
-    info = probe(path)
-    assert info.has_video and info.has_audio and not info.is_still
+    info = open_recording(path)
+    assert info.has_frames and info.has_audio and info.kind == "video"
     reader = VideoReader(path, rate=25)
     frames = list(reader)
     light = {step: level(frame.image) > 120 for frame in frames for step in frame.steps}
@@ -151,8 +152,8 @@ def test_sound_that_starts_late_is_preceded_by_silence(tmp_path: Path, suffix: s
 @pytest.mark.parametrize("suffix", ["mp4", "mkv"])
 def test_the_span_of_the_sound_is_known_from_its_packets(tmp_path: Path, suffix: str) -> None:
     path = write_movie(tmp_path / f"late.{suffix}", [grey(100)] * 75, sound=tone(0, 1.5), sound_start=1.0)
-    assert sound_span(path) == pytest.approx((1.0, 2.5), abs=0.05)
-    assert sound_span(write_movie(tmp_path / f"silent.{suffix}", [grey(100)] * 5)) is None
+    assert audio_span(path) == pytest.approx((1.0, 2.5), abs=0.05)
+    assert audio_span(write_movie(tmp_path / f"silent.{suffix}", [grey(100)] * 5)) is None
 
 
 def test_audio_blocks_have_the_length_asked_for_and_join_to_the_whole(talking: Path) -> None:
@@ -219,8 +220,8 @@ def test_a_still_picture_is_one_frame_without_time(tmp_path: Path) -> None:
     grey(120).save(tmp_path / "a.png")
     grey(120).save(tmp_path / "a.jpg")
     for path in tmp_path.iterdir():
-        info = probe(path)
-        assert info.is_still and not info.has_audio
+        info = open_recording(path)
+        assert info.kind == "image" and not info.has_audio
         assert next(iter(VideoReader(path, 10))).steps.start == 0
 
 
@@ -242,8 +243,8 @@ def test_a_cover_picture_does_not_make_music_a_video(tmp_path: Path, talking: Pa
             if packet.dts is not None:
                 packet.stream = audio
                 song.mux(packet)
-    info = probe(path)
-    assert info.has_audio and not info.has_video
+    info = open_recording(path)
+    assert info.has_audio and not info.has_frames
 
 
 def test_damage_in_the_middle_costs_only_what_is_damaged(tmp_path: Path, talking: Path) -> None:
@@ -342,5 +343,5 @@ def test_what_is_no_recording_is_refused_by_name(tmp_path: Path, name: str, cont
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(MediaError, match=message) as error:
-        probe(path)
+        open_recording(path)
     assert str(path) in str(error.value)

@@ -6,8 +6,9 @@ import pytest
 from PIL import Image
 
 from conftest import write_movie
-from vatrace.media.reading import SAMPLING_RATE, AudioReader, VideoReader, probe
-from vatrace.media.writing import PREVIEW_SIDE, kind_of, write_film, write_preview
+from vatrace.media.reading import SAMPLING_RATE, AudioReader, VideoReader
+from vatrace.media.recording import open_recording
+from vatrace.media.writing import PREVIEW_SIDE, preview_type, write_preview, write_video
 
 
 def grey(level: int, size: tuple[int, int] = (64, 48)) -> Image.Image:
@@ -32,7 +33,7 @@ def onset(path: Path) -> float:
 def test_a_film_has_its_pictures_and_its_sound_at_their_times(tmp_path: Path) -> None:
     sound = click(1.0, 3.0)
     pictures = [grey(40 if index < 15 else 200, (65, 49)) for index in range(45)]
-    write_film(tmp_path / "a.mp4", iter(pictures), 15, np.split(sound, 6))
+    write_video(tmp_path / "a.mp4", iter(pictures), 15, np.split(sound, 6))
     levels = [(frame.time, level(frame.image)) for frame in VideoReader(tmp_path / "a.mp4", 15)]
     assert len(levels) == 45
     assert next(time for time, value in levels if value > 120) == pytest.approx(1.0, abs=1e-3)
@@ -42,7 +43,7 @@ def test_a_film_has_its_pictures_and_its_sound_at_their_times(tmp_path: Path) ->
 
 
 def test_pictures_and_sound_lie_side_by_side_in_the_file(tmp_path: Path) -> None:
-    write_film(tmp_path / "a.mp4", (grey(index * 2) for index in range(120)), 10, [click(0, 12)])
+    write_video(tmp_path / "a.mp4", (grey(index * 2) for index in range(120)), 10, [click(0, 12)])
     with av.open(str(tmp_path / "a.mp4")) as container:
         order = [(packet.stream.type, float(packet.pts * packet.time_base)) for packet in container.demux() if packet.size]
     latest = {"video": 0.0, "audio": 0.0}
@@ -55,7 +56,7 @@ def test_pictures_and_sound_lie_side_by_side_in_the_file(tmp_path: Path) -> None
 def test_a_preview_is_small_plays_anywhere_and_keeps_time(tmp_path: Path, suffix: str) -> None:
     images = [grey(40 if index < 25 else 200, (800, 400)) for index in range(50)]
     source = write_movie(tmp_path / f"a.{suffix}", images, sound=click(1.0, 2.0))
-    write_preview(probe(source), tmp_path / "preview.mp4")
+    write_preview(open_recording(source), tmp_path / "preview.mp4")
     with av.open(str(tmp_path / "preview.mp4")) as container:
         picture = container.streams.video[0]
         assert picture.codec_context.name == "h264" and max(picture.width, picture.height) == PREVIEW_SIDE
@@ -67,23 +68,23 @@ def test_a_preview_is_small_plays_anywhere_and_keeps_time(tmp_path: Path, suffix
 
 def test_pictures_that_start_late_are_black_until_then(tmp_path: Path) -> None:
     source = write_movie(tmp_path / "a.mkv", [grey(200)] * 10, times=[2 + index / 10 for index in range(10)], sound=click(0, 3))
-    write_preview(probe(source), tmp_path / "preview.mp4")
+    write_preview(open_recording(source), tmp_path / "preview.mp4")
     levels = {round(frame.time, 2): level(frame.image) for frame in VideoReader(tmp_path / "preview.mp4", 5)}
     assert levels[1.0] < 40 and levels[2.4] > 150
 
 
 def test_sound_and_pictures_alone_have_previews_too(tmp_path: Path) -> None:
-    info = probe(write_movie(tmp_path / "sound.mp4", sound=click(0.5, 1)))
+    info = open_recording(write_movie(tmp_path / "sound.mp4", sound=click(0.5, 1)))
     write_preview(info, tmp_path / "copy")
-    assert kind_of(info) == "audio/mp4" and (tmp_path / "copy").read_bytes()[4:8] == b"ftyp"
+    assert preview_type(info) == "audio/mp4" and (tmp_path / "copy").read_bytes()[4:8] == b"ftyp"
     grey(200, (1000, 500)).save(tmp_path / "still.png")
-    write_preview(probe(tmp_path / "still.png"), tmp_path / "copy")
+    write_preview(open_recording(tmp_path / "still.png"), tmp_path / "copy")
     with Image.open(tmp_path / "copy") as copy:
-        assert kind_of(probe(tmp_path / "still.png")) == "image/jpeg" == copy.get_format_mimetype()
+        assert preview_type(open_recording(tmp_path / "still.png")) == "image/jpeg" == copy.get_format_mimetype()
         assert copy.size == (PREVIEW_SIDE, PREVIEW_SIDE // 2)
 
 
 def test_a_preview_tells_how_far_it_is(tmp_path: Path) -> None:
     told: list[float] = []
-    write_preview(probe(write_movie(tmp_path / "a.mp4", [grey(100)] * 50)), tmp_path / "b.mp4", told.append)
+    write_preview(open_recording(write_movie(tmp_path / "a.mp4", [grey(100)] * 50)), tmp_path / "b.mp4", told.append)
     assert told == sorted(told) and told[0] < 0.1 and told[-1] > 0.9

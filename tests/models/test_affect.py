@@ -50,20 +50,46 @@ def test_the_learned_vector_stands_for_a_missing_modality() -> None:
         assert not torch.allclose(before, model(features, valid), atol=math.ulp(1.0))
 
 
+def test_a_modality_of_any_name_streams_as_the_whole() -> None:
+    torch.manual_seed(0)
+    options = {"causal": True, "reach": 9}
+    config = ModelConfig(feature_dims={"physiology": 5, "eye_2": 3, "face": 6}, fusion_options=options)
+    assert config.widths == {"physiology": 64, "eye_2": 64, "face": 64}
+    model = AffectModel(config).eval()
+    assert model.modalities == ("face", "eye_2", "physiology")
+    features = {name: torch.randn(2, 40, dim) for name, dim in config.feature_dims.items()}
+    valid = {name: torch.rand(2, 40) < 0.7 for name in features}
+    memory, parts = model.new_memory(), []
+    with torch.inference_mode():
+        whole = model(features, valid)
+        for span in (slice(0, 1), slice(1, 15), slice(15, 40)):
+            parts.append(model(*({name: x[:, span] for name, x in given.items()} for given in (features, valid)), memory))
+        changed = model(features | {"physiology": features["physiology"] + 1}, valid)
+    torch.testing.assert_close(torch.cat(parts, dim=1), whole, rtol=0, atol=1e-5)
+    assert not torch.allclose(changed, whole, atol=1e-3)
+
+
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"feature_dims": {"face": 1, "smell": 2}}, "face, voice, words"),
-        ({"feature_dims": {}}, "not none"),
+        ({"feature_dims": {"face": 1, "Skin": 2}}, "lower-case letters, digits and _, starting with a letter, not 'Skin'"),
+        ({"feature_dims": {"state_0": 2}}, "'state_0' is reserved"),
+        ({"feature_dims": {"values": 2}}, "'values' is reserved"),
+        ({"feature_dims": {"type": 2}}, "'type' has a name that PyTorch uses"),
+        ({"feature_dims": {"copy": 2}}, "'copy' has a name that PyTorch uses"),
+        ({"feature_dims": {}}, "at least one modality"),
         ({"widths": {"face": 1}}, "widths must be for face, voice, words"),
         ({"fusion": "magic"}, "fusion must be one of recursive_cross_attention, rcma"),
         ({"fusion": "lstm", "fusion_options": {"axis": "time"}}, "lstm has no option 'axis'; it has hidden_dim"),
         ({"outputs": ["dominance"]}, "valence"),
         ({"outputs": []}, "each once"),
         ({"outputs": ["valence", "valence"]}, "each once"),
-        ({"fusion": "rcma", "fusion_options": {"causal": "false"}}, "causal: .*, not 'false'"),
+        (
+            {"fusion": "rcma", "fusion_options": {"causal": "false"}},
+            "fusion_options.causal must be a valid boolean, not 'false'",
+        ),
         ({"fusion": "rcma", "fusion_options": {"num_recursions": 0}}, "num_recursions must be at least 1"),
-        ({"fusion_options": {"reach": 50.5}}, "reach: "),
+        ({"fusion_options": {"reach": 50.5}}, "reach must be a valid integer, not 50.5"),
         ({"fusion_options": {"num_heads": 0}}, "num_heads"),
         ({"dropout": 1.5}, "dropout"),
         ({"num_levels": 0}, "num_levels"),

@@ -1,5 +1,6 @@
 """What every fusion must keep to, whatever it computes."""
 
+import inspect
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from vatrace.models.attention import TimeAttention
 from vatrace.models.fusions import FUSIONS
 from vatrace.models.fusions.rcma import ChannelCorrelation, Recursion, TimeCorrelation
 from vatrace.models.losses import ccc_loss
+from vatrace.models.memory import Memory
 from vatrace.training.export import export_onnx
 
 CONFIG = ModelConfig(
@@ -65,16 +67,18 @@ def part(values: dict[str, Tensor], *index: slice) -> dict[str, Tensor]:
     return {name: value[index] for name, value in values.items()}
 
 
-def predict(model: AffectModel, batch: Batch) -> Tensor:
+def predict(model: AffectModel, batch: Batch, memory: Memory | None = None) -> Tensor:
     with torch.inference_mode():
-        return model(*batch)
+        return model(*batch, memory)
 
 
-def test_all_named_fusions_are_tried() -> None:
-    assert {config.fusion for config in VARIANTS.values()} == set(FUSIONS)
-    assert {"rcma", "rjcma", "concat", "lstm", "cross_attention", "jca", "leader_follower", "transformer", "gated"} <= set(
-        FUSIONS
-    )
+def test_what_decides_where_a_fusion_looks_is_tried_with_more_than_one_value() -> None:
+    assert set(OPTIONS) <= set(FUSIONS)
+    for name, fusion in FUSIONS.items():
+        for option, parameter in inspect.signature(fusion).parameters.items():
+            if option in {"axis", "causal", "reach", "shared_weights"}:
+                tried = {options.get(option, parameter.default) for options in OPTIONS.get(name, [{}])}
+                assert len(tried) > 1, f"{name}: {option}"
 
 
 @pytest.mark.parametrize("steps", [1, 2, 17, 300, 1000])
@@ -164,7 +168,10 @@ def test_what_is_missing_reaches_no_other_step(model: AffectModel) -> None:
             assert not moved[:10].any() and not moved[20:].any()
 
 
-def test_mixed_precision_trains(model: AffectModel) -> None:
+def test_mixed_precision_trains(model: AffectModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        torch.backends.mkldnn, "enabled", False
+    )  # oneDNN has a bfloat16 LSTM for some CPUs only, PyTorch for all
     features, valid = data(2, 30)
     with torch.autocast("cpu", torch.bfloat16):
         output = model.train()(features, valid)
@@ -243,22 +250,22 @@ def test_a_stream_equals_the_whole(name: str, chunk: int) -> None:
     model = build(VARIANTS[name])
     features, valid = data(2, 150)
     valid["words"][:, 30:90] = False
-    state, outputs = model.initial_state(2), []
-    sizes = [value.shape for value in state]
-    assert all(not value.any() for value in state)
+    memory, outputs, sizes = model.new_memory(), [], set()
     with torch.inference_mode():
         for start in range(0, 150, chunk):
             span = slice(start, start + chunk)
-            output, state = model.step(part(features, slice(None), span), part(valid, slice(None), span), state)
-            outputs.append(output)
-            assert [value.shape for value in state] == sizes
+            outputs.append(model(part(features, slice(None), span), part(valid, slice(None), span), memory))
+            sizes.add(tuple(tensor.shape for tensor in memory.tensors))
+    assert len(sizes) == 1  # what is kept doesn't grow
     torch.testing.assert_close(torch.cat(outputs, dim=1), predict(model, (features, valid)), rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", [name for name in VARIANTS if name not in STREAMING])
 def test_what_is_not_causal_refuses_to_stream(name: str) -> None:
     with pytest.raises(ValueError, match="not causal"):
-        build(VARIANTS[name]).initial_state(1)
+        build(VARIANTS[name]).new_memory()
+    with pytest.raises(ValueError, match="not causal"):
+        predict(build(VARIANTS[name]), data(1, 5), Memory())
 
 
 @pytest.mark.parametrize("name", STREAMING)
@@ -299,7 +306,7 @@ def test_recursions_end_with_the_output(model: AffectModel) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"axis": "frequency"}, "axis: Input should be 'time' or 'channel', not 'frequency'"),
+        ({"axis": "frequency"}, "fusion_options.axis must be 'time' or 'channel', not 'frequency'"),
         ({"num_recursions": 0}, "num_recursions must be at least 1"),
         ({"causal": True}, "needs a reach"),
         ({"reach": 0}, "reach must be at least 1"),

@@ -48,7 +48,7 @@ def prediction() -> Prediction:
 def test_csv_has_the_values_to_four_decimals(prediction: Prediction, tmp_path: Path) -> None:
     write_csv(prediction, tmp_path / "a.csv")
     text = (tmp_path / "a.csv").read_text().splitlines()
-    assert text[0] == "time,valence,arousal,face,voice,words,reliable"
+    assert text[0] == "time,valence,arousal,face,voice,words,supported"
     assert text[2].startswith("0.1000,")
     pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "a.csv"), prediction.to_pandas(), check_dtype=False, atol=5.1e-5)
 

@@ -130,4 +130,4 @@ def test_what_does_not_play_can_not_be_annotated(server: Server, tmp_path: Path)
     server.wait(name)
     with open_page(f"{server.address}jobs/{name}/annotate") as opened:
         opened.wait("document.querySelector('#complaints li') !== null")
-        assert "Only what plays" in opened.page.inner_text("#complaints") and not opened.complaints
+        assert "Only video and audio" in opened.page.inner_text("#complaints") and not opened.complaints

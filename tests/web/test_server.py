@@ -55,7 +55,7 @@ def test_a_recording_is_dropped_predicted_looked_at_and_downloaded(
     page.set_input_files("#files", talking)
     opened.wait("document.querySelector('#jobs .done')", 120)
     assert "valence" in page.inner_text("#jobs .message")
-    page.click("button:text-is('Look')")
+    page.click("button:text-is('Open report')")
     frame = page.frame_locator("#frame")
     frame.locator("canvas").nth(3).wait_for()
     assert frame.locator("h1").inner_text() == talking.name
@@ -87,7 +87,7 @@ def test_files_that_can_not_be_used_are_named_and_stop_nobody(opened: Opened, tm
     text = opened.page.inner_text("#jobs")
     assert "talk.mp4: not a video, sound or picture" in text and "empty.mp4: the file is empty" in text
     assert str(tmp_path) not in text and "upload" not in text
-    opened.page.click("button:text-is('Look')")
+    opened.page.click("button:text-is('Open report')")
     opened.page.frame_locator("#frame").locator("img[alt='The picture']").wait_for()
 
 

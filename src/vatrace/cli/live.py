@@ -17,7 +17,8 @@ from typing import IO, TYPE_CHECKING, Any
 
 from vatrace.cli.terminal import add_whisper_option, make_folder, positive, refuse_existing, warn
 from vatrace.errors import MediaError, UsageError
-from vatrace.media.reading import SAMPLING_RATE, probe
+from vatrace.media.reading import SAMPLING_RATE
+from vatrace.media.recording import open_recording
 from vatrace.names import MODALITIES
 from vatrace.timeline import TOLERANCE
 
@@ -74,13 +75,13 @@ def run_live(args: argparse.Namespace) -> int:
 
     microphone = args.microphone or DEFAULT_MICROPHONE
     if not args.microphone and is_file(args.camera):
-        microphone = args.camera if probe(Path(args.camera)).has_audio else "none"
+        microphone = args.camera if open_recording(Path(args.camera)).has_audio else "none"
     if args.camera == microphone == "none":
         raise UsageError("neither camera nor microphone: nothing to follow")
     if args.out is not None:
         refuse_existing([args.out], args.overwrite)
         make_folder(args.out.parent)
-    streamer = Streamer(fusion=args.model, whisper=args.whisper, hears=microphone != "none")
+    streamer = Streamer(fusion=args.model, whisper=args.whisper, has_audio=microphone != "none")
     with ExitStack() as stack:
         outputs = [stack.enter_context(args.out.open("w", newline="", encoding="utf-8"))] if args.out else []
         if not sys.stdout.isatty():
@@ -127,7 +128,7 @@ class Rows:
         self._writers = [csv.writer(file, lineterminator="\n") for file in files]
         for writer in self._writers:
             columns = ["valence_low", "valence_high", "arousal_low", "arousal_high"]
-            writer.writerow(["time", "valence", "arousal", *MODALITIES, *columns, "reliable", "late"])
+            writer.writerow(["time", "valence", "arousal", *MODALITIES, *columns, "supported", "late"])
 
     def write(self, values: list[Value]) -> None:
         """Add rows."""
@@ -170,15 +171,15 @@ def _captured(feed: Feed, camera: str, microphone: str, start: float) -> Iterato
     ends = [0.0, 0.0]
 
     def look() -> None:
-        length = probe(Path(camera)).duration if is_file(camera) else None
+        length = open_recording(Path(camera)).duration if is_file(camera) else None
         for image, moment in pictures(camera, start, stop):
-            feed.picture(image, moment)
+            feed.add_frame(image, moment)
             ends[0] = min(moment + 1 / RATE, length or math.inf)
 
     def listen() -> None:
         try:
             for block, moment in sound(microphone, start, stop):
-                feed.sound(block, moment)
+                feed.add_audio(block, moment)
                 ends[1] += len(block) / SAMPLING_RATE
         except MediaError as error:
             if microphone != DEFAULT_MICROPHONE or camera == "none":

@@ -16,8 +16,8 @@ from vatrace.cli.terminal import add_model_options, complain, make_folder, progr
 from vatrace.errors import MediaError, MissingWeightsError, UsageError, VatraceError, reason
 from vatrace.files import written_whole
 from vatrace.inference.model import DEFAULT_RATE, MAX_RATE, load_model
-from vatrace.media.reading import SOUND_SUFFIXES, VIDEO_SUFFIXES
-from vatrace.media.transcripts import TRANSCRIPT_SUFFIXES
+from vatrace.media.recording import MEDIA_SUFFIXES, Recording, open_recording
+from vatrace.media.transcripts import is_transcript
 from vatrace.names import MODALITIES
 from vatrace.output.writers import FORMATS, check_formats, summary_row, write_summary
 from vatrace.weights import find_whisper
@@ -40,7 +40,7 @@ PREDICT_EPILOG = """examples:
   vatrace predict talk.mp4 --format csv,elan,textgrid  also for ELAN and Praat
 
 The CSV has the columns time (s), valence, arousal (-1..1), face, voice, words (1 where it was there, else 0),
-valence_low, valence_high, arousal_low, arousal_high (90 % intervals), reliable (0 where nothing supports the values).
+valence_low, valence_high, arousal_low, arousal_high (90 % intervals), supported (0 where nothing supports the values).
 The table of --summary has one row a recording: mean, SD, min and max of both where something was there, the share of time of
 each modality, notes, errors, and which version and model made it.
 With --explain also face_share, voice_share, words_share (how much of the value rests on each: together 1, empty where
@@ -142,11 +142,10 @@ def expand(source: Path) -> list[Path]:
     """
     if not source.is_dir():
         return [source]
-    known = VIDEO_SUFFIXES | SOUND_SUFFIXES
     found = [
         path
         for path in sorted(source.iterdir())
-        if path.suffix.lower() in known and path.is_file() and not path.name.startswith(".")
+        if path.suffix.lower() in MEDIA_SUFFIXES and path.is_file() and not path.name.startswith(".")
     ]
     if not found:
         raise MediaError(f"{source}: no videos or sound files in this folder")
@@ -230,7 +229,7 @@ def _transcripts(given: Path | None, recordings: Sequence[Path]) -> list[Path | 
         raise UsageError(f"{given}: is one transcript for {len(recordings)} recordings; name a folder of them")
     known: dict[str, list[Path]] = defaultdict(list)
     for path in sorted(given.iterdir()):
-        if path.suffix.lower() in TRANSCRIPT_SUFFIXES and not path.name.startswith("."):
+        if is_transcript(path) and not path.name.startswith("."):
             known[path.stem].append(path)
     stems = Counter(recording.stem for recording in recordings)
     for stem in stems:
@@ -274,21 +273,23 @@ def _process(
         raise FileExistsError(f"{recording}: its own result would replace it, give another folder with --out")
     refuse_existing(targets.values(), args.overwrite)
     with progress_bars(recording.name) as progress:
+        opened = open_recording(recording, transcript)
         prediction = model.predict(
-            recording,
+            opened,
             rate=args.rate,
             modalities=args.modalities,
-            transcript=transcript,
             side=args.side,
             explain=args.explain or args.report,
-            progress=progress,
+            progress=progress or (lambda stage, share: None),
         )
-        _write(prediction, targets, args.explain, progress)
+        _write(prediction, opened, targets, args.explain, progress)
     _say(prediction, targets)
     return prediction
 
 
-def _write(prediction: Prediction, targets: dict[str, Path], explain: bool, progress: Progress | None) -> None:
+def _write(
+    prediction: Prediction, recording: Recording, targets: dict[str, Path], explain: bool, progress: Progress | None
+) -> None:
     """Write the results; the tables say what the values rest on only if they are to `explain`, the page always."""
     from vatrace.output.overlay import write_overlay
     from vatrace.output.report import embedded, write_page, write_picture
@@ -302,9 +303,9 @@ def _write(prediction: Prediction, targets: dict[str, Path], explain: bool, prog
                 if kind == "png":
                     write_picture(prediction, temporary)
                 elif kind == "html":
-                    write_page(prediction, temporary, embedded(prediction.source, partial(report, "report")))
+                    write_page(prediction, temporary, embedded(recording, partial(report, "report")))
                 elif kind == "overlay":
-                    write_overlay(prediction, temporary, partial(report, "overlay"))
+                    write_overlay(prediction, recording, temporary, partial(report, "overlay"))
                 else:
                     FORMATS[kind].write(tabulated, temporary)
     except OSError as error:
@@ -333,8 +334,9 @@ def run_demo(args: argparse.Namespace) -> int:
     with written_whole(video) as temporary:
         make_demo(temporary)
     with progress_bars(video.name) as progress:
-        prediction = model.predict(video, explain=True, progress=progress)
-        _write(prediction, targets, explain=False, progress=progress)
+        recording = open_recording(video)
+        prediction = model.predict(recording, explain=True, progress=progress or (lambda stage, share: None))
+        _write(prediction, recording, targets, explain=False, progress=progress)
     _say(prediction, targets)
     print(f"open {targets['html']} to look at it, {video} is what it was made from")
     return 0

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from vatrace.corpora.corpus import Annotation, Corpus, Source
 from vatrace.corpora.tables import read_table
 from vatrace.errors import CorpusError, reason
-from vatrace.media.reading import VIDEO_SUFFIXES
+from vatrace.media.recording import VIDEO_SUFFIXES
 from vatrace.names import Side, Split
 
 NOT_ANNOTATED = -5.0

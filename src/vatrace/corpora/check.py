@@ -19,8 +19,8 @@ from vatrace.corpora import affwild2, folder
 from vatrace.corpora.corpus import MISMATCH, Corpus, Source, see_that_it_ends
 from vatrace.corpora.tables import read_table
 from vatrace.errors import CorpusError, MediaError
-from vatrace.features.crops import numbered_pictures
-from vatrace.media.reading import frame_times, probe, sound_span
+from vatrace.features.crops import numbered_images
+from vatrace.media.recording import audio_span, frame_times, open_recording
 from vatrace.names import Split
 
 Severity = Literal["error", "warning", "info"]
@@ -128,8 +128,8 @@ def check(corpus: Corpus, progress: Callable[[float], None] = lambda done: None)
 def _look(path: Path) -> _Media | str:
     """The file's times, or why it can't be used."""
     try:
-        info = probe(path)
-        return _Media(frame_times(path) if info.has_video else np.empty(0), sound_span(path))
+        recording = open_recording(path)
+        return _Media(frame_times(path) if recording.has_frames else np.empty(0), audio_span(path))
     except (MediaError, OSError) as error:
         return str(error)
 
@@ -261,7 +261,7 @@ def _media(media: _Media) -> Notes:
 
 def _faces(pictures: Path, media: _Media | None) -> Notes:
     """What the names of face pictures say, and whether the first can be read."""
-    by_number = numbered_pictures(pictures)
+    by_number = numbered_images(pictures)
     numbers = np.array(sorted(by_number), dtype=np.int64)
     if not len(numbers):
         yield "warning", f"no pictures called like 00001.jpg in {pictures}; the face will be missing"

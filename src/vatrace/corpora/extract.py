@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from itertools import groupby
 from pathlib import Path
@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from vatrace.corpora.corpus import Source
 from vatrace.encoders import EncoderSpec
 from vatrace.errors import MediaError, MissingWeightsError, VatraceError, reason
-from vatrace.media.reading import MediaInfo, frame_times, probe
+from vatrace.features.people import person_at
+from vatrace.media.recording import Recording, frame_times, open_recording
 from vatrace.media.transcripts import read_transcript
 from vatrace.names import MODALITIES
 from vatrace.store import EncoderInfo, Meta, Schema, Store
@@ -175,38 +176,34 @@ def _extract(task: Task, perceiver: Perceiver, report: Progress) -> Iterator[Out
     store, media = Store(task.store), task.sources[0].media
     assert media is not None
     prints = [fingerprints(source) for source in task.sources]  # before: a file that still grows is done again next time
-    info = probe(media)
-    times = frame_times(media) if info.has_video else np.zeros(0)
-    rate = store.schema.rate or _frame_rate(info, times)
+    recording = open_recording(media)
+    times = frame_times(media) if recording.has_frames else np.zeros(0)
+    rate = store.schema.rate or _frame_rate(recording, times)
     if rate is None:
-        raise MediaError(f"{media}: one picture or sound alone has no frame rate: give one with --rate")
-    wanted = {name for name in perceiver.encoders if info.has_video or name != "face"}
-    usable = {name for name in wanted if name == "face" or info.has_audio}
-    transcribe = "words" in usable and any(source.transcript is None for source in task.sources)
+        raise MediaError(f"{media}: a single image, or audio alone, has no frame rate: give one with --rate")
+    wanted = {name for name in perceiver.encoders if recording.has_frames or name != "face"}
+    usable = {name for name in wanted if name == "face" or recording.has_audio}
+    transcribe = any(source.transcript is None for source in task.sources)
     tracked = any(source.face_folder is None for source in task.sources)
-    sight, sound = perceiver.perceive(info, rate, usable if tracked else usable - {"face"}, transcribe, report)
-    end = sight.end or (times[-1] + 1 / rate if len(times) else 0.0)
-    recognised = sound.words
+    perceived = perceiver.perceive(recording, rate, usable if tracked else usable - {"face"}, report, transcribe)
+    perceived = replace(perceived, modalities=frozenset(wanted))
+    end = perceived.sight.end or (times[-1] + 1 / rate if len(times) else 0.0)
     for source, known in zip(task.sources, prints, strict=True):
-        sound.words = recognised if source.transcript is None else read_transcript(source.transcript)
-        if source.face_folder is None or "face" not in perceiver.encoders:
-            from vatrace.features.faces import person_at
-
-            seen, who = sight, person_at(sight.people, source.side)
-        else:
-            seen = perceiver.look_at_crops(source.face_folder, times, rate, end)
-            who = seen.people[0]
-        percept = perceiver.combine(seen, sound, who, rate, wanted)
-        meta = Meta(source.name, rate, percept.num_steps, known, percept.words, percept.notes)
+        words = None if source.transcript is None else read_transcript(source.transcript)
+        seen = perceived
+        if source.face_folder is not None and "face" in perceiver.encoders:
+            seen = replace(perceived, sight=perceiver.see_crops(source.face_folder, times, rate, end))
+        percept = perceiver.percept(seen, person_at(seen.people, source.side), words)
+        meta = Meta(source.name, rate, percept.num_steps, known, percept.words, seen.notes)
         store.write(meta, percept.valid, percept.features, times, percept.crops)
         absent = [f"no {name}" for name in MODALITIES if name in wanted and not percept.valid[name].any()]
-        yield Outcome(source.name, None, (*percept.notes, *absent), percept.duration)
+        yield Outcome(source.name, None, (*seen.notes, *absent), percept.duration)
 
 
-def _frame_rate(info: MediaInfo, times: NDArray[np.float64]) -> float | None:
+def _frame_rate(recording: Recording, times: NDArray[np.float64]) -> float | None:
     """The container's word, unless the frames belie it."""
     if len(times) < 2:
         return None
     seen = float((len(times) - 1) / (times[-1] - times[0]))
-    believed = info.frame_rate is not None and abs(info.frame_rate / seen - 1) < MAX_RATE_ERROR
-    return info.frame_rate if believed else seen
+    believed = recording.frame_rate is not None and abs(recording.frame_rate / seen - 1) < MAX_RATE_ERROR
+    return recording.frame_rate if believed else seen

@@ -28,8 +28,8 @@ from vatrace.corpora.corpus import Annotation, Corpus, Source
 from vatrace.corpora.elan import read_elan, see_that_it_can_be_read
 from vatrace.corpora.tables import number, read_table
 from vatrace.errors import CorpusError, reason
-from vatrace.media.reading import SOUND_SUFFIXES, VIDEO_SUFFIXES
-from vatrace.media.transcripts import TRANSCRIPT_SUFFIXES
+from vatrace.media.recording import MEDIA_SUFFIXES
+from vatrace.media.transcripts import is_transcript
 from vatrace.names import Split
 
 SPLIT_NAMES: dict[str, Split] = {
@@ -123,9 +123,9 @@ def _walk(root: Path) -> tuple[list[Path], dict[Path, Path]]:
     for folder, folders, names in os.walk(root, onerror=refuse):
         folders[:] = sorted(name for name in folders if not name.startswith(".") and Path(folder, name) != root / "annotations")
         for path in (Path(folder, name) for name in sorted(names) if not name.startswith(".")):
-            if path.suffix.lower() in VIDEO_SUFFIXES | SOUND_SUFFIXES:
+            if path.suffix.lower() in MEDIA_SUFFIXES:
                 media.append(path)
-            elif path.suffix.lower() in TRANSCRIPT_SUFFIXES:
+            elif is_transcript(path):
                 transcripts[path.with_suffix("")] = path
     return media, transcripts
 

@@ -1,4 +1,4 @@
-"""Faces that a corpus gives out cropped: one picture for each frame of the video that shows the person."""
+"""Faces that a corpus gives out cropped: one image for each frame of the video that shows the person."""
 
 from __future__ import annotations
 
@@ -12,38 +12,39 @@ from PIL import Image
 from vatrace.features.faces import CROP_SIZE
 from vatrace.media.reading import CLOCK_TOLERANCE
 
-PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png"})
+IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png"})
 BATCH = 64
 
 
-def numbered_pictures(folder: Path) -> dict[int, Path]:
-    """The pictures in a folder by the number that is their name: the video's first frame is 1, `00001.jpg`."""
+def numbered_images(folder: Path) -> dict[int, Path]:
+    """The images in a folder by the number that is their name: the video's first frame is 1, `00001.jpg`."""
     return {
-        int(path.stem): path for path in folder.iterdir() if path.suffix.lower() in PICTURE_SUFFIXES and path.stem.isdecimal()
+        int(path.stem): path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES and path.stem.isdecimal()
     }
 
 
 def read_crops(
-    folder: Path, times: NDArray[np.float64], rate: float, num_steps: int
+    folder: Path, times: NDArray[np.float64], rate: float, num_steps: int, size: int = CROP_SIZE
 ) -> Iterator[tuple[list[int], NDArray[np.uint8]]]:
-    """Read the pictures that a grid needs, made 48 x 48.
+    """Read the images that a grid needs, scaled to one size.
 
     Args:
-        folder: of the pictures.
+        folder: of the images.
         times: (F,) when each frame of the video is shown, seconds.
         rate: steps a second.
         num_steps: T.
+        size: S, in pixels.
 
     Yields:
-        N <= 64 steps and their pictures (N, 48, 48, 3) RGB. Steps whose frame has no picture, or none that can be read, are
+        N <= 64 steps and their images (N, S, S, 3) RGB. Steps whose frame has no image, or none that can be read, are
         left out.
     """
-    pictures = numbered_pictures(folder)
+    images = numbered_images(folder)
     numbers = np.searchsorted(times, np.arange(num_steps) / rate + CLOCK_TOLERANCE, side="right")
     steps: list[int] = []
     crops: list[NDArray[np.uint8]] = []
     for step, number in enumerate(numbers.tolist()):
-        crop = _read(pictures[number]) if number in pictures else None
+        crop = _read(images[number], size) if number in images else None
         if crop is not None:
             steps.append(step)
             crops.append(crop)
@@ -54,9 +55,9 @@ def read_crops(
         yield steps, np.stack(crops)
 
 
-def _read(path: Path) -> NDArray[np.uint8] | None:
+def _read(path: Path, size: int) -> NDArray[np.uint8] | None:
     try:
-        with Image.open(path) as picture:
-            return np.asarray(picture.convert("RGB").resize((CROP_SIZE, CROP_SIZE), Image.Resampling.BILINEAR))
-    except (OSError, SyntaxError):  # Pillow's errors for what is no picture
+        with Image.open(path) as image:
+            return np.asarray(image.convert("RGB").resize((size, size), Image.Resampling.BILINEAR))
+    except (OSError, SyntaxError):  # Pillow's errors for what is no image
         return None

@@ -1,9 +1,8 @@
-"""From pictures to the face of one person: tracks, aligned crops, and which person to follow."""
+"""Faces in the frames of a video: found, followed, and cut out as the expression network expects them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,65 +20,47 @@ from vatrace.features.landmarker import (
     roi_from_mesh,
     square_matrix,
 )
-from vatrace.features.spool import Spool
-from vatrace.names import Side
 
 CROP_SIZE = 48
 """Side of an expression crop in pixels."""
 
 FER_EYE_TO_MOUTH, FER_EYE_TO_EYE, FER_DROP = 18.9, 17.4, 4.1
-"""Where faces lie in 48 x 48 FER2013 pictures, in pixels (medians over 497 training pictures): from between the eyes to between
-the corners of the mouth; from eye to eye; and how far below the picture's middle the point half-way from eyes to mouth lies.
-Crops are cut alike, since the expression network learned on FER2013."""
+"""Where faces lie in 48 x 48 FER2013 images, in pixels (medians over 497 training images): the distance from between the eyes
+to between the corners of the mouth; the distance between the eyes; and how far below the centre of the image the point half-way
+between eyes and mouth lies. Crops are cut alike, since the expression network was trained on FER2013."""
 
 MAX_FACES = 4
 DETECT_EVERY = 5
-"""While somebody is tracked, others are looked for only every so many pictures."""
+"""While somebody is followed, new faces are looked for only in every so many frames."""
 
 CUT_DIFFERENCE = 20.0
-"""Mean absolute grey difference (0..255) of 32 x 32 thumbnails above which the scene has changed. A man who turns in a driving
-car stays below 11 from one step to the next; a cut between two speakers in one studio is at 28."""
-
-MIN_STEPS = 3
-"""A person seen at fewer steps than this, in a recording that has as many, is taken for the detector's mistake."""
+"""Mean absolute grey difference (0..255) between 32 x 32 thumbnails above which the scene has changed. A man who turns in a
+driving car stays below 11 from one step to the next; a cut between two speakers in one studio is at 28."""
 
 REJOIN_SECONDS = 2.0
-"""How long a lost face may be away and still come back to its own track by its place alone."""
+"""How long a lost face may be away and still return to its own track by its place alone."""
 
 PORTRAIT_SIZE, PORTRAIT_SCALE = 16, 1.5
-SAME_PERSON = 0.9
-"""Coarse colour pictures of head and hair, and the least cosine between two of one person. In eleven GRID clips halves of one
-clip are at 0.99 or more, different speakers at 0.90 or less."""
-
-FaceEncoder = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
-"""RGB crops (N, 48, 48, 3) to embeddings (N, E)."""
+"""Side in pixels of a portrait, a coarse colour image of head and hair, and its width in crops."""
 
 
-@dataclass
-class Track:
-    """One face, followed while it can be.
+@dataclass(frozen=True)
+class Detection:
+    """A face in one frame.
 
     Attributes:
-        roi: where it was last.
-        last_seen: seconds.
-        steps: grid steps at which it was seen, ascending.
-        sizes: side of its crop in pixels at each of them.
-        centres: how far to the right its crop's centre is at each of them, pixels.
-        rows: where its embedding at each of them is in the tracker's spool.
-        portrait: (768,) sum of its portraits.
+        track: a number that stays the same while the face is followed; each new face gets the next one.
+        square: what a crop of the face shows.
+        portrait: (768,) a coarse colour image of head and hair, by which people are told apart.
     """
 
-    roi: Roi
-    last_seen: float = 0.0
-    steps: list[int] = field(default_factory=list)
-    sizes: list[float] = field(default_factory=list)
-    centres: list[float] = field(default_factory=list)
-    rows: list[int] = field(default_factory=list)
-    portrait: NDArray[np.float64] = field(default_factory=lambda: np.zeros(PORTRAIT_SIZE**2 * 3))
+    track: int
+    square: Roi
+    portrait: NDArray[np.float64]
 
 
 def aligned_square(points: NDArray[np.float64]) -> Roi:
-    """The square around a face that a FER2013 picture would show, with the eyes level.
+    """The square around a face that a FER2013 image would show, with the eyes level.
 
     Args:
         points: (478, 2) landmarks in pixels.
@@ -94,14 +75,14 @@ def aligned_square(points: NDArray[np.float64]) -> Roi:
     return Roi(float(x), float(y), float(scale) * CROP_SIZE, angle)
 
 
-def expression_crop(picture: Image.Image, square: Roi) -> NDArray[np.uint8]:
-    """The (48, 48, 3) RGB picture of a face, 0..255."""
-    return np.asarray(crop(picture, square_matrix(square, CROP_SIZE), CROP_SIZE))
+def face_crop(image: Image.Image, square: Roi, size: int = CROP_SIZE) -> NDArray[np.uint8]:
+    """Cut out a face: (size, size, 3) RGB, 0..255."""
+    return np.asarray(crop(image, square_matrix(square, size), size))
 
 
-def _portrait(picture: Image.Image, square: Roi) -> NDArray[np.float64]:
+def _portrait(image: Image.Image, square: Roi) -> NDArray[np.float64]:
     wide = Roi(square.x, square.y, square.side * PORTRAIT_SCALE, square.angle)
-    pixels = np.asarray(crop(picture, square_matrix(wide, PORTRAIT_SIZE), PORTRAIT_SIZE), dtype=np.float64)
+    pixels = np.asarray(crop(image, square_matrix(wide, PORTRAIT_SIZE), PORTRAIT_SIZE), dtype=np.float64)
     return (pixels - pixels.mean()).ravel()
 
 
@@ -111,68 +92,66 @@ def _near(one: Roi, other: Roi) -> bool:
     return np.hypot(one.x - other.x, one.y - other.y) < 0.5 * side and min(one.side, other.side) > 0.6 * side
 
 
+@dataclass
+class _Track:
+    """A face that is followed, or has just been lost."""
+
+    number: int
+    roi: Roi
+    last_seen: float = 0.0
+
+
+_Found = list[tuple[_Track, NDArray[np.float64]]]
+"""Tracks with the landmarks (478, 2) of their face in this frame."""
+
+
 class FaceTracker:
-    """Follows every face through the pictures of one video.
+    """Follows every face from frame to frame of one video. It remembers where the faces are, and nothing else.
 
     Args:
         landmarker: finds faces and landmarks.
-        encoder: turns crops into embeddings.
-        spool: takes the embeddings of all faces, one after the other.
-        crops: takes their crops likewise, where they are to be kept.
     """
 
-    def __init__(self, landmarker: Landmarker, encoder: FaceEncoder, spool: Spool, crops: Spool | None = None) -> None:
-        self.tracks: list[Track] = []
+    def __init__(self, landmarker: Landmarker) -> None:
         self._landmarker = landmarker
-        self._encoder = encoder
-        self._spool, self._crops = spool, crops
-        self._live: list[Track] = []
-        self._lost: list[Track] = []
+        self._live: list[_Track] = []
+        self._lost: list[_Track] = []
+        self._num_tracks = 0
         self._thumbnail: NDArray[np.float32] | None = None
-        self._pictures_since_detection = DETECT_EVERY
+        self._frames_since_detection = DETECT_EVERY
 
-    def update(self, picture: Image.Image, time: float, steps: range) -> None:
-        """Look at the next picture.
+    def update(self, image: Image.Image, time: float) -> list[Detection]:
+        """Find the faces in the next frame.
 
         Args:
-            picture: RGB.
+            image: RGB.
             time: when it is shown, in seconds.
-            steps: the grid steps that show it.
         """
-        if self._scene_changed(picture):
+        if self._scene_changed(image):
             self._live, self._lost = [], []
         self._lost = [track for track in self._lost if time - track.last_seen <= REJOIN_SECONDS]
-        found = self._follow(picture)
-        self._pictures_since_detection += 1
-        if self._lost or not self._live or self._pictures_since_detection >= DETECT_EVERY:
-            found += self._discover(picture, found)
-        if not found:
-            return
-        squares = [aligned_square(points) for _, points in found]
-        crops = np.stack([expression_crop(picture, square) for square in squares])
-        first = self._spool.length
-        self._spool.write(first, self._encoder(crops))
-        if self._crops is not None:
-            self._crops.write(first, crops)
-        for row, ((track, points), square) in enumerate(zip(found, squares, strict=True), first):
+        found = self._follow(image)
+        self._frames_since_detection += 1
+        if self._lost or not self._live or self._frames_since_detection >= DETECT_EVERY:
+            found += self._discover(image, found)
+        detections = []
+        for track, points in found:
             track.roi, track.last_seen = roi_from_mesh(points), time
-            track.steps.extend(steps)
-            track.sizes.extend([square.side] * len(steps))
-            track.centres.extend([square.x] * len(steps))
-            track.rows.extend([row] * len(steps))
-            track.portrait += _portrait(picture, square)
+            square = aligned_square(points)
+            detections.append(Detection(track.number, square, _portrait(image, square)))
+        return detections
 
-    def _scene_changed(self, picture: Image.Image) -> bool:
-        thumbnail = np.asarray(picture.resize((32, 32), Image.Resampling.BOX).convert("L"), dtype=np.float32)
+    def _scene_changed(self, image: Image.Image) -> bool:
+        thumbnail = np.asarray(image.resize((32, 32), Image.Resampling.BOX).convert("L"), dtype=np.float32)
         previous, self._thumbnail = self._thumbnail, thumbnail
         return previous is not None and float(np.abs(thumbnail - previous).mean()) > CUT_DIFFERENCE
 
-    def _follow(self, picture: Image.Image) -> list[tuple[Track, NDArray[np.float64]]]:
-        """Find live tracks where they were last."""
-        found: list[tuple[Track, NDArray[np.float64]]] = []
+    def _follow(self, image: Image.Image) -> _Found:
+        """Find the live tracks near where they were last."""
+        found: _Found = []
         taken: list[Roi] = []
         for track in self._live:
-            mesh = self._landmarker.landmarks(picture, track.roi)
+            mesh = self._landmarker.landmarks(image, track.roi)
             roi = roi_from_mesh(mesh.points)
             if mesh.presence >= MIN_SCORE and not any(_near(roi, other) for other in taken):
                 found.append((track, mesh.points))
@@ -182,97 +161,29 @@ class FaceTracker:
         self._live = [track for track, _ in found]
         return found
 
-    def _discover(
-        self, picture: Image.Image, known: list[tuple[Track, NDArray[np.float64]]]
-    ) -> list[tuple[Track, NDArray[np.float64]]]:
-        """Find faces that aren't followed: those that come back to a lost track, and new ones."""
-        self._pictures_since_detection = 0
-        found: list[tuple[Track, NDArray[np.float64]]] = []
+    def _discover(self, image: Image.Image, known: _Found) -> _Found:
+        """Find faces that aren't followed yet: new ones, and those that return to a lost track."""
+        self._frames_since_detection = 0
+        found: _Found = []
         taken = [roi_from_mesh(points) for _, points in known]
-        for roi in self._landmarker.detect(picture):
+        for roi in self._landmarker.detect(image):
             if len(taken) == MAX_FACES:
                 break
             if any(_near(roi, other) for other in taken):
                 continue
-            mesh = self._landmarker.landmarks(picture, roi)
-            if mesh.presence >= MIN_SCORE:  # a face is still one at a second look, a car's rear window is not
-                mesh = self._landmarker.landmarks(picture, roi_from_mesh(mesh.points))
+            mesh = self._landmarker.landmarks(image, roi)
+            if mesh.presence >= MIN_SCORE:  # a face passes a second look, a car's rear window doesn't
+                mesh = self._landmarker.landmarks(image, roi_from_mesh(mesh.points))
             if mesh.presence < MIN_SCORE:
                 continue
             place = roi_from_mesh(mesh.points)
             track = next((track for track in self._lost if _near(track.roi, place)), None)
             if track is None:
-                track = Track(place)
-                self.tracks.append(track)
+                track = _Track(self._num_tracks, place)
+                self._num_tracks += 1
             else:
                 self._lost.remove(track)
             self._live.append(track)
             found.append((track, mesh.points))
             taken.append(place)
         return found
-
-
-@dataclass(frozen=True)
-class Person:
-    """Tracks that show one person, never at the same time.
-
-    Attributes:
-        tracks: the longest first.
-        steps: all steps at which the person was seen.
-    """
-
-    tracks: list[Track]
-    steps: set[int]
-
-    @property
-    def prominence(self) -> float:
-        """Steps times size, in pixels."""
-        return sum(sum(track.sizes) for track in self.tracks)
-
-    @property
-    def centre(self) -> float:
-        """How far to the right the face is on average, in pixels."""
-        return sum(sum(track.centres) for track in self.tracks) / len(self.steps)
-
-
-def person_at(found: list[Person], side: Side | None) -> Person | None:
-    """Who is meant of those found: the most prominent, or of the two most prominent the one at a side of the picture."""
-    if side is None or len(found) < 2:
-        return found[0] if found else None
-    left, right = sorted(found[:2], key=lambda person: person.centre)
-    return left if side == "left" else right
-
-
-def people(tracks: list[Track], num_steps: int) -> list[Person]:
-    """Group the tracks of a recording of `num_steps` by person, the one seen longest and largest first.
-
-    Tracks of one person have like portraits and are never seen at the same time.
-    """
-    tracks = sorted(tracks, key=lambda track: -len(track.steps))
-    portraits = np.array([track.portrait / max(float(np.linalg.norm(track.portrait)), 1e-9) for track in tracks])
-    persons: list[Person] = []
-    owner = np.zeros(len(tracks), dtype=int)
-    for index, track in enumerate(tracks):
-        alike = portraits[:index] @ portraits[index] >= SAME_PERSON if index else []
-        for number in dict.fromkeys(owner[:index][alike]):
-            if persons[number].steps.isdisjoint(track.steps):
-                persons[number].tracks.append(track)
-                persons[number].steps.update(track.steps)
-                owner[index] = number
-                break
-        else:
-            owner[index] = len(persons)
-            persons.append(Person([track], set(track.steps)))
-    lasting = [person for person in persons if len(person.steps) >= min(MIN_STEPS, num_steps)]
-    return sorted(lasting, key=lambda person: -person.prominence)
-
-
-def rows_on_grid(person: Person, num_steps: int) -> NDArray[np.int64]:
-    """The row of the person's embedding at each step, -1 where there is none, (T,)."""
-    rows = np.full(num_steps, -1)
-    for track in person.tracks:
-        inside = [(step, row) for step, row in zip(track.steps, track.rows, strict=True) if step < num_steps]
-        if inside:
-            steps, values = zip(*inside, strict=True)
-            rows[list(steps)] = values
-    return rows

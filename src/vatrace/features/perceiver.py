@@ -1,9 +1,9 @@
-"""Looking and listening: a recording in, features of face, voice and words on one grid out."""
+"""Seeing and hearing: a recording in, features of face, voice and words on one grid out."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -14,18 +14,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vatrace.encoders import DEFAULT_ENCODERS, ON_WHISPER, EncoderSpec
+from vatrace.encoders import DEFAULT_ENCODERS, EncoderSpec, FaceEncoder, SpeechEncoder, VoiceEncoder, WordEncoder
 from vatrace.errors import MediaError
 from vatrace.features.spool import Spool
-from vatrace.media.reading import AudioReader, MediaInfo, VideoReader, packets_end
+from vatrace.media.reading import AudioReader, VideoReader
+from vatrace.media.recording import Recording, packets_end
 from vatrace.media.transcripts import Word
 from vatrace.names import MODALITIES
-from vatrace.timeline import num_steps, spans_to_mask
+from vatrace.timeline import frames_on_grid, num_steps, spans_to_mask
 from vatrace.weights import find_whisper
 
 if TYPE_CHECKING:
-    from vatrace.features.faces import Person
     from vatrace.features.landmarker import Landmarker
+    from vatrace.features.people import Person, Track
     from vatrace.features.speech import Listener
 
 Progress = Callable[[str, float], None]
@@ -35,18 +36,18 @@ Features = Callable[[int, int], dict[str, NDArray[np.float16]]]
 """Features (stop - start, D) by modality of the steps from start to stop."""
 
 MAX_SHORTFALL = 1.0
-"""Seconds by which a recording may be shorter than it says before that is worth a note."""
+"""Seconds by which a recording may be shorter than its container states before a note says so."""
 
 
 @dataclass
 class Sight:
-    """What was seen.
+    """What was seen in a recording.
 
     Attributes:
-        people: who, the one seen longest and largest first.
-        embeddings: of all faces; the rows are known to the people's tracks.
-        crops: of all faces, where they are kept, in the same rows.
-        end: of the pictures, in seconds.
+        embeddings: of all faces, one row for each face in each frame.
+        crops: of all faces in the same rows, (48, 48, 3); None where they aren't kept.
+        people: who was seen, the one who was visible longest and largest first.
+        end: when the last frame ends, in seconds.
         notes: what the user should know.
     """
 
@@ -59,14 +60,14 @@ class Sight:
 
 @dataclass
 class Sound:
-    """What was heard.
+    """What was heard in a recording.
 
     Attributes:
         frames: the voice's features on the grid.
-        covered: steps that they are known of.
+        covered: the steps at which they are known.
         spans: (start, end) in seconds of what counts as voice.
         words: what was said.
-        end: of the sound, in seconds.
+        end: when the audio ends, in seconds.
         notes: what the user should know.
     """
 
@@ -79,17 +80,48 @@ class Sound:
 
 
 @dataclass(frozen=True)
+class Perceived:
+    """What was seen and heard in a recording, of everybody in it.
+
+    Attributes:
+        rate: steps a second.
+        modalities: those that were perceived.
+        sight: what was seen.
+        sound: what was heard.
+    """
+
+    rate: float
+    modalities: frozenset[str]
+    sight: Sight
+    sound: Sound
+
+    @property
+    def people(self) -> list[Person]:
+        """Who was seen, the one who was visible longest and largest first."""
+        return self.sight.people
+
+    @property
+    def notes(self) -> list[str]:
+        """What the user should know, in plain sentences."""
+        return self.sight.notes + self.sound.notes
+
+    @property
+    def duration(self) -> float:
+        """Seconds."""
+        return max(self.sight.end, self.sound.end)
+
+
+@dataclass(frozen=True)
 class Percept:
-    """What is known of one person in one recording.
+    """What was perceived of one person, on the grid.
 
     Attributes:
         rate: steps a second.
         duration: seconds.
-        valid: (T,) bool by modality: where it was there.
+        valid: (T,) bool by modality: where it is present.
         features: reads features.
-        crops: reads face crops (stop - start, 48, 48, 3), zeros where there is no face; None where they are not kept.
+        crops: reads face crops (stop - start, 48, 48, 3), zeros where there is no face; None where they aren't kept.
         words: what was said.
-        notes: what the user should know.
     """
 
     rate: float
@@ -98,7 +130,6 @@ class Percept:
     features: Features
     crops: Callable[[int, int], NDArray[np.uint8]] | None
     words: list[Word]
-    notes: list[str]
 
     @property
     def num_steps(self) -> int:
@@ -106,14 +137,34 @@ class Percept:
         return num_steps(self.duration, self.rate)
 
 
+@dataclass(frozen=True)
+class _Task:
+    """One recording that is being perceived by two threads."""
+
+    recording: Recording
+    rate: float
+    progress: Progress
+    stop: Event = field(default_factory=Event)
+
+    def blocks(self, reader: AudioReader) -> Iterator[NDArray[np.float32]]:
+        """The reader's blocks, until the other thread fails."""
+        duration = self.recording.duration
+        for block in reader:
+            if self.stop.is_set():
+                return
+            yield block
+            if duration:
+                self.progress("voice and words", min(reader.end / duration, 1.0))
+
+
 class Perceiver:
-    """Eyes and ears: all parts that turn recordings into features. Each is loaded when it is first needed, then kept.
+    """All the parts that turn recordings into features. Each is loaded when it is first needed, then kept.
 
     Args:
-        encoders: by modality; a modality that is not among them is left out. The package's own by default.
+        encoders: by modality; a modality without one is left out. The package's own by default.
         whisper: a folder with Whisper tiny.en in CTranslate2 form; None to look for it (see `vatrace.weights`).
         threads: CPU threads; None for one a core.
-        keep_crops: whether face crops are kept beside their embeddings.
+        keep_crops: whether to keep face crops beside their embeddings.
     """
 
     def __init__(
@@ -135,15 +186,15 @@ class Perceiver:
         return Landmarker()
 
     @cached_property
-    def _face_encoder(self) -> Any:
+    def _face_encoder(self) -> FaceEncoder:
         return self.encoders["face"].build(1)
 
     @cached_property
-    def _voice_encoder(self) -> Any:
+    def _voice_encoder(self) -> SpeechEncoder | VoiceEncoder:
         return self.encoders["voice"].build(self._threads)
 
     @cached_property
-    def _word_encoder(self) -> Any:
+    def _word_encoder(self) -> WordEncoder:
         return self.encoders["words"].build(self._threads)
 
     @cached_property
@@ -152,188 +203,205 @@ class Perceiver:
 
         return Listener(find_whisper(self._whisper), threads=max(1, self._threads - 1))
 
-    def _dim(self, modality: str) -> int:
-        return self.encoders[modality].dim if modality in self.encoders else 1
+    def _spool(self, modality: str) -> Spool:
+        return Spool((self.encoders[modality].dim if modality in self.encoders else 1,))
 
-    def new_sight(self) -> Sight:
-        """Nothing seen yet."""
-        return Sight(Spool((self._dim("face"),)), Spool((48, 48, 3), np.uint8) if self.keep_crops else None)
-
-    def new_sound(self) -> Sound:
-        """Nothing heard yet."""
-        return Sound(Spool((self._dim("voice"),)))
+    def _new_sight(self) -> Sight:
+        return Sight(self._spool("face"), Spool((48, 48, 3), np.uint8) if self.keep_crops else None)
 
     def perceive(
-        self, info: MediaInfo, rate: float, usable: Collection[str], transcribe: bool, report: Progress
-    ) -> tuple[Sight, Sound]:
-        """Look and listen at the same time.
+        self,
+        recording: Recording,
+        rate: float,
+        modalities: Collection[str],
+        progress: Progress = lambda stage, share: None,
+        transcribe: bool = True,
+    ) -> Perceived:
+        """See and hear a recording at the same time.
 
         Args:
-            info: the recording.
+            recording: what to perceive.
             rate: steps a second.
-            usable: modalities that are wanted and that it can have.
-            transcribe: whether words are to be recognised.
-            report: told how far each stage is.
+            modalities: those that are wanted and that the recording can have.
+            progress: told how far each stage is.
+            transcribe: whether to recognise the words, where they are wanted and the recording has no transcript.
 
         Raises:
             MediaError: if nothing in it can be decoded.
             MissingWeightsError: if Whisper's weights are needed and missing.
         """
-        stop = Event()
-        wants_voice = info.has_audio and "voice" in usable
-        on_whisper = wants_voice and self.encoders["voice"].name in ON_WHISPER
-        # loaded here, so that missing weights are known at once
-        listener = self._listener if on_whisper or (info.has_audio and transcribe) else None
-        encoder = self._voice_encoder if wants_voice else None
+        wanted = frozenset(modalities)
+        sight, sound = self._new_sight(), Sound(self._spool("voice"))
+        if recording.kind != "transcript":
+            sight, sound = self._see_and_hear(_Task(recording, rate, progress), wanted, transcribe and recording.words is None)
+        if recording.words is not None and "words" in wanted:
+            sound.words = list(recording.words)
+        if recording.kind == "transcript":
+            sound.end = max(word.end for word in recording.words or ())
+        return Perceived(rate, wanted, sight, sound)
+
+    def _see_and_hear(self, task: _Task, wanted: frozenset[str], transcribe: bool) -> tuple[Sight, Sound]:
+        recording = task.recording
+        wants_voice = recording.has_audio and "voice" in wanted
+        transcribe = transcribe and recording.has_audio and "words" in wanted
+        # loaded here, so that missing weights are reported at once
+        listener = self._listener if transcribe or (wants_voice and self.encoders["voice"].on_whisper) else None
+        if wants_voice:
+            _ = self._voice_encoder
         with ThreadPoolExecutor(1) as pool:
-            hearing = pool.submit(self._hear, info, rate, listener, encoder, on_whisper, transcribe, stop, report)
+            hearing = pool.submit(self._hear, task, listener, wants_voice, transcribe)
             try:
-                sight = self._see(info, rate, stop, report) if "face" in usable else self.new_sight()
+                sight = self._see(task) if "face" in wanted else self._new_sight()
                 sound = hearing.result()
-            finally:  # an error or ctrl-C on this side: the other must not go on
-                stop.set()
+            finally:  # an error or ctrl-C in this thread must stop the other
+                task.stop.set()
         end = max(sight.end, sound.end)
-        if not end and not wants_voice and listener is None and "face" not in usable:  # nothing was decoded
-            sound.end = info.duration or packets_end(info)
-        elif not end and not info.is_still:
+        if not end and not wants_voice and listener is None and "face" not in wanted:  # nothing had to be decoded
+            sound.end = recording.duration or packets_end(recording)
+        elif not end and recording.kind != "image":
             reasons = "; ".join(sight.notes + sound.notes) or "it is empty"
-            raise MediaError(f"{info.path}: nothing in it can be decoded ({reasons})")
-        elif info.duration and end < info.duration - MAX_SHORTFALL and ("face" in usable or not info.has_video):
-            sound.notes.append(f"it ends at {end:.1f} s, though it says that it lasts {info.duration:.1f} s")
+            raise MediaError(f"{recording.path}: nothing in it can be decoded ({reasons})")
+        elif recording.duration and end < recording.duration - MAX_SHORTFALL and ("face" in wanted or not recording.has_frames):
+            sound.notes.append(f"ends at {end:.1f} s, although its container states a length of {recording.duration:.1f} s")
         return sight, sound
 
-    def look_at_crops(self, folder: Path, times: NDArray[np.float64], rate: float, end: float) -> Sight:
-        """See one person in pictures of the cropped face that are named by the number of the video's frame, from 1.
+    def _see(self, task: _Task) -> Sight:
+        from vatrace.features.faces import FaceTracker, face_crop
+        from vatrace.features.people import Track, group_tracks
+
+        recording, sight, encoder = task.recording, self._new_sight(), self._face_encoder
+        reader, tracker = VideoReader(recording.path, task.rate), FaceTracker(self._landmarker)
+        tracks: dict[int, Track] = {}
+        task.progress("face", 0.0)
+        try:
+            for frame in reader:
+                if task.stop.is_set():
+                    break
+                detections = tracker.update(frame.image, frame.time)
+                if detections:
+                    first = sight.embeddings.length
+                    crops = np.stack([face_crop(frame.image, found.square, encoder.crop_size) for found in detections])
+                    sight.embeddings.write(first, encoder(crops))
+                    if sight.crops is not None:
+                        sight.crops.write(first, np.stack([face_crop(frame.image, found.square) for found in detections]))
+                    for row, found in enumerate(detections, first):
+                        tracks.setdefault(found.track, Track()).add(found, frame.steps, row)
+                if recording.duration:
+                    task.progress("face", min(frame.time / recording.duration, 1.0))
+        except MediaError as error:
+            if not recording.has_audio:
+                raise
+            sight.notes.append(str(error).removeprefix(f"{recording.path}: "))
+        else:
+            if reader.damage:
+                sight.notes.append(f"some frames are damaged and were left out ({reader.damage})")
+        task.progress("face", 1.0)
+        sight.people, sight.end = group_tracks(list(tracks.values()), num_steps(reader.end, task.rate)), reader.end
+        return sight
+
+    def see_crops(self, folder: Path, times: NDArray[np.float64], rate: float, end: float) -> Sight:
+        """See one person in images of their face, cropped already and named by the video's frame number from 1.
 
         Args:
-            folder: of `00001.jpg`, ...; where there is no picture there was no face.
+            folder: of `00001.jpg`, ...; a frame without an image shows no face.
             times: (F,) when each frame is shown, seconds.
             rate: steps a second.
             end: of the video, in seconds.
         """
         from vatrace.features.crops import read_crops
-        from vatrace.features.faces import CROP_SIZE, Person, Track
-        from vatrace.features.landmarker import Roi
+        from vatrace.features.people import Person, Track
 
-        sight, track = self.new_sight(), Track(Roi(0, 0, CROP_SIZE, 0))
-        for steps, crops in read_crops(folder, times, rate, num_steps(end, rate)):
+        sight, track, encoder = self._new_sight(), Track(), self._face_encoder
+        for steps, crops in read_crops(folder, times, rate, num_steps(end, rate), encoder.crop_size):
             first = sight.embeddings.length
-            sight.embeddings.write(first, self._face_encoder(crops))
-            if sight.crops is not None:
-                sight.crops.write(first, crops)
+            sight.embeddings.write(first, encoder(crops))
             track.steps += steps
             track.rows += range(first, first + len(steps))
+        if sight.crops is not None:
+            for _, crops in read_crops(folder, times, rate, num_steps(end, rate)):
+                sight.crops.write(sight.crops.length, crops)
         sight.people, sight.end = [Person([track], set(track.steps))], end
         return sight
 
-    def _see(self, info: MediaInfo, rate: float, stop: Event, report: Progress) -> Sight:
-        from vatrace.features.faces import FaceTracker, people
-
-        reader = VideoReader(info.path, rate)
-        sight = self.new_sight()
-        tracker = FaceTracker(self._landmarker, self._face_encoder, sight.embeddings, sight.crops)
-        report("face", 0.0)
-        try:
-            for frame in reader:
-                if stop.is_set():
-                    break
-                tracker.update(frame.image, frame.time, frame.steps)
-                if info.duration:
-                    report("face", min(frame.time / info.duration, 1.0))
-        except MediaError as error:
-            if not info.has_audio:
-                raise
-            sight.notes.append(str(error).removeprefix(f"{info.path}: "))
-        else:
-            if reader.damage:
-                sight.notes.append(f"some pictures are damaged and were left out ({reader.damage})")
-        report("face", 1.0)
-        sight.people, sight.end = people(tracker.tracks, num_steps(reader.end, rate)), reader.end
-        return sight
-
-    def _hear(
-        self,
-        info: MediaInfo,
-        rate: float,
-        listener: Listener | None,
-        encoder: Any,
-        on_whisper: bool,
-        transcribe: bool,
-        stop: Event,
-        report: Progress,
-    ) -> Sound:
-        """Words from `listener`, and what `encoder` makes of the listener's frames, or else of the sound itself."""
-        from vatrace.features.speech import BLOCK_DUR, frames_on_grid
-
-        sound = self.new_sound()
-        if listener is None and encoder is None:
+    def _hear(self, task: _Task, listener: Listener | None, wants_voice: bool, transcribe: bool) -> Sound:
+        sound = Sound(self._spool("voice"))
+        if listener is None and not wants_voice:
             return sound
-        report("voice and words", 0.0)
-
-        def blocks(reader: AudioReader) -> Iterator[NDArray[np.float32]]:
-            for block in reader:
-                if stop.is_set():
-                    return
-                yield block
-                if info.duration:
-                    report("voice and words", min(reader.end / info.duration, 1.0))
-
+        task.progress("voice and words", 0.0)
         try:
-            reader = AudioReader(info.path, BLOCK_DUR)
-            for window in listener.listen(blocks(reader), transcribe) if listener else []:
-                if stop.is_set():
-                    break
-                sound.words += window.words
-                if on_whisper:
-                    start, frames = frames_on_grid(window.start, encoder(window.frames), rate)
-                    sound.frames.write(start, frames)
-                    sound.covered.append(range(start, start + len(frames)))
-                    sound.spans += window.spans
-            if encoder is not None and not on_whisper:
-                reader = AudioReader(info.path, BLOCK_DUR)
-                for start, vectors in encoder.steps(blocks(reader), rate):
-                    sound.frames.write(start, vectors)
-                    sound.covered.append(range(start, start + len(vectors)))
-                sound.spans = [(0.0, reader.end)]
+            reader = None
+            if listener is not None:
+                reader = self._listen(task, listener, sound, wants_voice and self.encoders["voice"].on_whisper, transcribe)
+            if wants_voice and not self.encoders["voice"].on_whisper:
+                reader = self._embed_audio(task, sound)
         except BaseException:
-            stop.set()  # looking on would be in vain
+            task.stop.set()  # seeing on would be in vain
             raise
+        assert reader is not None
         sound.end = reader.end
-        if info.num_sounds > 1:
-            sound.notes.append(f"it has {info.num_sounds} sound tracks: the first was heard")
+        if task.recording.num_audio_tracks > 1:
+            sound.notes.append(f"contains {task.recording.num_audio_tracks} audio tracks: the first was used")
         if reader.damage:
-            sound.notes.append(f"some sound is damaged and was left out ({reader.damage})")
-        report("voice and words", 1.0)
+            sound.notes.append(f"some audio is damaged and was left out ({reader.damage})")
+        task.progress("voice and words", 1.0)
         return sound
 
-    def combine(self, sight: Sight, sound: Sound, who: Person | None, rate: float, wanted: Collection[str]) -> Percept:
-        """Put on the grid what was seen of one person and heard.
+    def _listen(self, task: _Task, listener: Listener, sound: Sound, wants_voice: bool, transcribe: bool) -> AudioReader:
+        """Find the speech and its words; the voice's features are made from the listener's own frames."""
+        from vatrace.features.speech import BLOCK_DUR
+
+        reader = AudioReader(task.recording.path, BLOCK_DUR)
+        for window in listener.listen(task.blocks(reader), transcribe):
+            if task.stop.is_set():
+                break
+            sound.words += window.words
+            if wants_voice:
+                encoder: Any = self._voice_encoder
+                start, frames = frames_on_grid(window.start, encoder(window.frames), task.rate)
+                sound.frames.write(start, frames)
+                sound.covered.append(range(start, start + len(frames)))
+                sound.spans += window.spans
+        return reader
+
+    def _embed_audio(self, task: _Task, sound: Sound) -> AudioReader:
+        """Make the voice's features from the audio itself; all of it counts as voice."""
+        from vatrace.features.speech import BLOCK_DUR
+
+        encoder: Any = self._voice_encoder
+        reader = AudioReader(task.recording.path, BLOCK_DUR)
+        for start, vectors in encoder.steps(task.blocks(reader), task.rate):
+            sound.frames.write(start, vectors)
+            sound.covered.append(range(start, start + len(vectors)))
+        sound.spans = [(0.0, reader.end)]
+        return reader
+
+    def percept(self, perceived: Perceived, person: Person | None, words: Sequence[Word] | None = None) -> Percept:
+        """Put on the grid what was perceived of one person.
 
         Args:
-            sight: what was seen.
-            sound: what was heard.
-            who: of the people in sight, the one who is meant.
-            rate: steps a second.
-            wanted: modalities that count.
+            perceived: what was seen and heard of everybody.
+            person: whose face; None for nobody's.
+            words: to be used instead of those that were perceived.
         """
-        duration = max(sight.end, sound.end)
-        steps = num_steps(duration, rate)
+        from vatrace.features.people import rows_on_grid
+
+        sight, sound, rate = perceived.sight, perceived.sound, perceived.rate
+        said = sound.words if words is None else list(words)
+        steps = num_steps(perceived.duration, rate)
         valid = {name: np.zeros(steps, bool) for name in MODALITIES}
         rows = np.full(steps, -1)
-        if "face" in wanted and who is not None:
-            from vatrace.features.faces import rows_on_grid
-
-            rows = rows_on_grid(who, steps)
+        if "face" in perceived.modalities and person is not None:
+            rows = rows_on_grid(person, steps)
             valid["face"] = rows >= 0
-        if "voice" in wanted:
+        if "voice" in perceived.modalities:
             for covered in sound.covered:
                 valid["voice"][covered.start : covered.stop] = True
             valid["voice"] &= spans_to_mask(sound.spans, steps, rate)
-        vectors = Spool((self._dim("words"),))
-        if "words" in wanted and sound.words:
+        vectors = self._spool("words")
+        if "words" in perceived.modalities and said:
             from vatrace.encoders.words import words_on_grid
 
-            for inside, vector in words_on_grid(sound.words, self._word_encoder, rate):
+            for inside, vector in words_on_grid(said, self._word_encoder, rate):
                 vectors.write(inside.start, np.repeat(vector[None], len(inside), axis=0))
                 valid["words"][inside.start : inside.stop] = True
 
@@ -348,17 +416,15 @@ class Perceiver:
             assert sight.crops is not None
             return _gather(sight.crops, rows[start:stop])
 
-        return Percept(
-            rate, duration, valid, features, crops if self.keep_crops else None, sound.words, sight.notes + sound.notes
-        )
+        return Percept(rate, perceived.duration, valid, features, crops if self.keep_crops else None, said)
 
 
 def _gather(spool: Spool, rows: NDArray[np.int64]) -> NDArray[Any]:
     """The given rows of a spool (n, ...), zeros for -1. Rows of one window lie close together."""
-    there = rows >= 0
-    if not there.any():
+    present = rows >= 0
+    if not present.any():
         return np.zeros((len(rows), *spool.shape), spool.dtype)
-    first = rows[there].min()
-    found = spool.read(first, rows.max() + 1)[np.where(there, rows - first, 0)]
-    found[~there] = 0
+    first = rows[present].min()
+    found = spool.read(first, rows.max() + 1)[np.where(present, rows - first, 0)]
+    found[~present] = 0
     return found

@@ -70,14 +70,14 @@ class Feed:
         for thread in self._threads:
             thread.start()
 
-    def picture(self, image: Image.Image, moment: float) -> None:
+    def add_frame(self, image: Image.Image, moment: float) -> None:
         """A picture taken at a moment in seconds since the start; it replaces one that still waits."""
         with self._ready:
             self._picture = (image, moment)
             self._arrived.append(time.monotonic())
             self._ready.notify_all()
 
-    def sound(self, samples: NDArray[np.float32], moment: float) -> None:
+    def add_audio(self, samples: NDArray[np.float32], moment: float) -> None:
         """The next 16 kHz mono sound (N,).
 
         Args:
@@ -155,7 +155,7 @@ class Feed:
             if moment < earliest:  # more often than the values is of no use
                 continue
             earliest = moment + 0.8 / RATE
-            self._streamer.see(image, moment)
+            self._streamer.add_frame(image, moment)
             self._looked.append(time.monotonic())
 
     def _lost(self, moment: float) -> float:
@@ -181,12 +181,12 @@ class Feed:
                 heard = list(self._sound)
                 self._sound.clear()
             if skipped:
-                self._streamer.skip(skipped)
+                self._streamer.skip_audio(skipped)
             if not heard:
                 self._streamer.end("voice")
                 return
             started = time.monotonic()
-            self._streamer.hear(np.concatenate(heard))
+            self._streamer.add_audio(np.concatenate(heard))
             self._lag = time.monotonic() - started
 
     def _waiting(self) -> float:

@@ -1,88 +1,145 @@
-"""Fusion models in ONNX files, as `vatrace.export` writes them: opened, and checked to be what this package can feed."""
+"""Fusion models in ONNX files, as `vatrace.training.export` writes them: opened, checked, and run."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
 
 from vatrace.encoders import DEFAULT_ENCODERS, EncoderSpec, own_encoder
 from vatrace.errors import ModelError
 from vatrace.inference.intervals import HalfWidths
-from vatrace.names import MODALITIES
+from vatrace.names import DIMENSIONS, in_order
 from vatrace.weights import onnx_session, package_file
 
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
 
-@dataclass(frozen=True)
-class FusionFile:
-    """An open fusion model that gives valence and arousal.
-
-    Attributes:
-        session: takes features by modality and `valid`, and if it streams also `state_0`, ...
-        encoders: that make its features, by modality, in the order of MODALITIES.
-        rate: steps a second.
-        win_len: steps of the windows that it learned from.
-        half_widths: of its intervals; empty if it was not calibrated.
-        name: of the file, with the start of its SHA-256.
-        state_shapes: of what it remembers from step to step, by name; empty if it takes whole recordings.
-    """
-
-    session: Any
-    encoders: dict[str, EncoderSpec]
-    rate: float
-    win_len: int
-    half_widths: HalfWidths
-    name: str
-    state_shapes: dict[str, tuple[int, ...]]
+Vectors = Mapping[str, NDArray[np.floating]]
+Masks = Mapping[str, NDArray[np.bool_]]
 
 
-def open_fusion(file: Path | None, own: str, threads: int) -> FusionFile:
-    """Open a fusion model for encoders that need no file of the user's.
+class FusionModel:
+    """An open fusion model that gives valence and arousal, from whole recordings (`run`) or from a stream (`step`).
 
     Args:
-        file: an ONNX file; None for the package's.
-        own: the name of the package's.
+        path: an ONNX file.
+        encoders: those that the user names, by modality; a model that was trained on features of other encoders than the
+            package's own needs them.
         threads: CPU threads.
 
+    Attributes:
+        encoders: that make its features, by modality. A modality that can't be perceived has none.
+        dims: channels of its features by modality, in the order of its masks.
+        rate: steps a second.
+        win_len: steps of the windows that it was trained on.
+        half_widths: of its intervals; empty if it wasn't calibrated.
+        name: the file's name and the start of its SHA-256.
+        streams: whether it takes a stream.
+
     Raises:
-        MissingWeightsError: if it is not there or another kind of file.
+        ModelError: if the file is missing, isn't such a model, or needs other encoders.
     """
-    path = package_file(own) if file is None else file
-    if not path.is_file():
-        raise ModelError(f"{path}: no such model file")
-    try:
-        session = onnx_session(path, threads)
-        facts = session.get_modelmeta().custom_metadata_map
-        rate, win_len, outputs = float(facts["rate"]), int(facts["win_len"]), facts["outputs"]
-        versions, half_widths = (json.loads(facts.get(key, "{}")) for key in ("encoders", "intervals"))
-    except Exception as error:  # ONNX Runtime has no public base class for what it raises
-        raise ModelError(f"{path}: not a vatrace fusion model (ONNX with its rate, win_len and outputs)") from error
-    inputs = {value.name: value.shape for value in session.get_inputs()}
-    states = {name: (1, *shape[1:]) for name, shape in inputs.items() if name.startswith("state_")}
-    dims = {name: shape[-1] for name, shape in inputs.items() if name not in states}
-    if outputs != "valence,arousal":
-        raise ModelError(f"{path}: gives {outputs}, where valence,arousal is needed")
-    encoders = {name: _encoder(path, name, dims[name], versions.get(name)) for name in MODALITIES if name in dims}
-    if set(dims) != {*encoders, "valid"} or dims["valid"] != len(encoders):
-        raise ModelError(f"{path}: not a vatrace fusion model, its inputs are {', '.join(inputs)}")
-    if bool(states) != (own == "streaming.onnx"):
-        kinds = ("whole recordings", "a live stream")
-        raise ModelError(f"{path}: is for {kinds[bool(states)]}, here one for {kinds[not states]} is needed")
-    name = f"{path.name} {hashlib.sha256(path.read_bytes()).hexdigest()[:12]}"
-    return FusionFile(session, encoders, rate, win_len, half_widths, name, states)
+
+    def __init__(self, path: Path, encoders: Mapping[str, EncoderSpec], threads: int) -> None:
+        if not path.is_file():
+            raise ModelError(f"{path}: no such model file")
+        try:
+            self._session: InferenceSession = onnx_session(path, threads)
+            facts = self._session.get_modelmeta().custom_metadata_map
+            self.rate, self.win_len, outputs = float(facts["rate"]), int(facts["win_len"]), facts["outputs"]
+            versions: dict[str, str] = json.loads(facts.get("encoders", "{}"))
+            self.half_widths: HalfWidths = json.loads(facts.get("intervals", "{}"))
+        except Exception as error:  # ONNX Runtime has no public base class for what it raises
+            raise ModelError(f"{path}: not a vatrace fusion model (ONNX with its rate, win_len and outputs)") from error
+        if outputs != ",".join(DIMENSIONS):
+            raise ModelError(f"{path}: gives {outputs}, where {','.join(DIMENSIONS)} is needed")
+        shapes = {value.name: value.shape for value in self._session.get_inputs()}
+        self._state = {
+            name: np.zeros((1, *shape[1:]), np.float32) for name, shape in shapes.items() if name.startswith("state_")
+        }
+        num_masks = shapes.get("valid", [0])[-1]
+        names = in_order(shapes.keys() - self._state.keys() - {"valid"})
+        if not names or num_masks != len(names):
+            raise ModelError(f"{path}: not a vatrace fusion model, its inputs are {', '.join(shapes)}")
+        self.dims = {name: int(shapes[name][-1]) for name in names}
+        self.encoders = {
+            name: _encoder(path, name, self.dims[name], versions.get(name), encoders)
+            for name in names
+            if name in DEFAULT_ENCODERS
+        }
+        self.name = f"{path.name} {hashlib.sha256(path.read_bytes()).hexdigest()[:12]}"
+
+    @property
+    def streams(self) -> bool:
+        """Whether it takes a stream, step by step, rather than whole recordings."""
+        return bool(self._state)
+
+    def run(self, features: Vectors, valid: Masks) -> NDArray[np.float64]:
+        """Predict a window of a recording.
+
+        Args:
+            features: (n, D) by modality; a modality without features is missing.
+            valid: (n,) bool by modality.
+
+        Returns:
+            (R + 1, n, 2) valence and arousal after 0, 1, ..., R recursions; the last is the model's answer.
+        """
+        (recursions,) = self._session.run(["recursions"], self._inputs(features, valid))
+        return np.asarray(recursions, np.float64)[:, 0]
+
+    def step(self, features: Vectors, valid: Masks) -> NDArray[np.float64]:
+        """Predict the next n steps of the one stream that this model follows; the arguments are as in `run`.
+
+        Returns:
+            (n, 2) valence and arousal.
+        """
+        values, *state = self._session.run(None, self._inputs(features, valid) | self._state)
+        self._state = dict(zip(self._state, state, strict=True))
+        return np.asarray(values, np.float64)[0]
+
+    def _inputs(self, features: Vectors, valid: Masks) -> dict[str, NDArray[np.generic]]:
+        steps = len(next(iter(valid.values())))
+        inputs: dict[str, NDArray[np.generic]] = {}
+        for name, dim in self.dims.items():
+            given = features.get(name)
+            inputs[name] = np.zeros((1, steps, dim), np.float32) if given is None else given[None].astype(np.float32)
+        masks = [valid.get(name, np.zeros(steps, bool)) for name in self.dims]
+        return inputs | {"valid": np.stack(masks, axis=-1)[None]}
 
 
-def _encoder(path: Path, modality: str, dim: int, version: str | None) -> EncoderSpec:
-    """The encoder that a model learned from; the package's where it doesn't say."""
-    own = DEFAULT_ENCODERS[modality]
-    encoder = own if version is None else own_encoder(modality, version)
+def open_fusion(
+    path: Path | None, streams: bool, threads: int, encoders: Mapping[str, EncoderSpec] = DEFAULT_ENCODERS
+) -> FusionModel:
+    """Open a fusion model for whole recordings, or for a stream; the package's own where `path` is None.
+
+    Raises:
+        ModelError: as `FusionModel`, or if the model is of the other kind.
+    """
+    kinds = {False: ("whole recordings", "fusion.onnx"), True: ("a live stream", "streaming.onnx")}
+    model = FusionModel(package_file(kinds[streams][1]) if path is None else path, encoders, threads)
+    if model.streams != streams:
+        raise ModelError(f"{path}: is for {kinds[not streams][0]}, but one for {kinds[streams][0]} is needed")
+    return model
+
+
+def _encoder(path: Path, modality: str, dim: int, version: str | None, given: Mapping[str, EncoderSpec]) -> EncoderSpec:
+    """The encoder whose features a model was trained on: one that needs nothing from the user, or the one that they name.
+
+    A name in the file is only compared with, never imported.
+    """
+    named, own = given.get(modality, DEFAULT_ENCODERS[modality]), DEFAULT_ENCODERS[modality]
+    encoder = own if version is None else named if named.version == version else own_encoder(modality, version)
     if encoder is None:
         raise ModelError(
-            f"{path}: was trained on {modality} features of {version}, this vatrace's are {own.version}; "
-            "recordings in a store of its features can be predicted with vatrace.run.Predictor"
+            f"{path}: was trained on {modality} features of {version}, but the encoder here is {named.version}; name the right "
+            f"one with --encoders {modality}=..., or predict recordings in a store of its features with vatrace evaluate"
         )
     if encoder.dim != dim:
-        raise ModelError(f"{path}: not for these encoders, it takes {dim} channels of {modality}, not {encoder.dim}")
+        raise ModelError(f"{path}: takes {dim} channels of {modality}, but {encoder.name} gives {encoder.dim}")
     return encoder

@@ -1,8 +1,8 @@
-"""How far off values may be: intervals that held the truth nine times in ten on recordings kept for that. Numpy only.
+"""Intervals that contain the truth nine times in ten on recordings like those of calibration. NumPy only.
 
-Split conformal prediction (Lei et al. 2018, JASA 113, 1094-1111) by what is there at a step: the half-width is the quantile of
-absolute errors on calibration recordings at steps where the same modalities were there. The promise is for recordings like
-those; steps of one recording are not independent, so it holds over many recordings, not within each.
+Split conformal prediction (Lei et al. 2018, JASA 113, 1094-1111) by situation: the half-width is the quantile of the absolute
+errors on calibration recordings at steps where the same modalities were present. The coverage holds for recordings like those.
+Steps of one recording aren't independent, so it holds over many recordings, not within each.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from vatrace.names import MODALITIES
+from vatrace.names import in_order
 
 LEVEL = 0.9
 MEMORY = 3.0
-"""Seconds within which what was or will be there still bears on a step."""
+"""Seconds within which a modality's presence before or after a step still bears on it."""
 MIN_ERRORS = 200
-"""Fewer errors than this say too little of a situation by itself."""
+"""With fewer errors than this, a situation gets no half-width of its own."""
 
 NOTHING = "nothing"
 NEAR = ", near "
@@ -29,14 +29,14 @@ HalfWidths = dict[str, tuple[float, float]]
 
 
 def situations(valid: Mapping[str, NDArray[np.bool_]], rate: float, ahead: bool = True) -> NDArray[np.str_]:
-    """What each step rests on, (T,): what is there, and what else is within MEMORY seconds, as in "face, near voice+words".
+    """Each step's situation, (T,): the modalities present, and others within MEMORY seconds, as in "face, near voice+words".
 
     Args:
         valid: (T,) by modality.
         rate: steps a second.
-        ahead: whether what will be there counts as near; not for a model that looks back only.
+        ahead: whether what follows a step counts as near; not for a causal model.
     """
-    there = {name: np.asarray(valid[name], dtype=bool) for name in MODALITIES if name in valid}
+    there = {name: np.asarray(valid[name], dtype=bool) for name in in_order(valid)}
     code = np.zeros(len(next(iter(there.values()))), dtype=int)
     for bit, mask in enumerate(there.values()):
         code |= (mask << bit) | (_within(mask, MEMORY * rate, ahead) << (bit + len(there)))
@@ -44,7 +44,7 @@ def situations(valid: Mapping[str, NDArray[np.bool_]], rate: float, ahead: bool 
 
 
 def _within(mask: NDArray[np.bool_], steps: float, ahead: bool) -> NDArray[np.bool_]:
-    """Whether some step that is no farther than `steps` back, or also ahead, is there."""
+    """Whether the mask is set at some step no farther than `steps` back, or also ahead."""
     places = np.arange(len(mask))
     before = np.maximum.accumulate(np.where(mask, places, -np.inf))
     after = np.minimum.accumulate(np.where(mask, places, np.inf)[::-1])[::-1]
@@ -58,14 +58,14 @@ def _name(names: list[str], code: int) -> str:
 
 
 def half_widths(recordings: Iterable[tuple[NDArray[np.float64], NDArray[np.str_]]], level: float = LEVEL) -> HalfWidths:
-    """The conformal quantile of absolute errors in each situation.
+    """The conformal quantile of the absolute errors in each situation.
 
     Args:
-        recordings: of each, (T, 2) differences between truth and value, NaN where there is no truth, and the situations (T,).
-        level: share of truths that are to lie inside.
+        recordings: of each, (T, 2) differences between truth and prediction, NaN where there is no truth, and the situations (T,).
+        level: share of truths that should lie inside.
 
     Returns:
-        By situation, of those with at least MIN_ERRORS.
+        By situation, for those with at least MIN_ERRORS errors.
     """
     parts: dict[str, list[NDArray[np.float64]]] = {}
     for missed, where in recordings:
@@ -77,7 +77,7 @@ def half_widths(recordings: Iterable[tuple[NDArray[np.float64], NDArray[np.str_]
 
 
 def metadata(widths: HalfWidths) -> dict[str, object]:
-    """What a model's file keeps of them."""
+    """The half-widths as metadata of a model file."""
     rounded = {name: [round(value, 4) for value in pair] for name, pair in widths.items()}
     return {"intervals": json.dumps(rounded), "interval_level": LEVEL} if widths else {}
 
@@ -94,7 +94,7 @@ def bounds(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Lower and upper ends (T, 2) within -1..1 around values (T, 2).
 
-    A situation that is not known has the widest of those in which the same is there, or of all.
+    For an unseen situation, use the widest interval among those with the same modalities present, or else among all.
     """
     half = np.zeros((len(where), 2))
     for name in np.unique(where).tolist():

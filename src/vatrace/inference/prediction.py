@@ -1,4 +1,4 @@
-"""What comes out: valence and arousal over time, with what they rest on."""
+"""A prediction: valence and arousal over time, and what they are based on."""
 
 from __future__ import annotations
 
@@ -11,34 +11,35 @@ from numpy.typing import NDArray
 
 from vatrace.inference.explain import Explanation
 from vatrace.media.transcripts import Word
-from vatrace.names import MODALITIES
+from vatrace.names import DIMENSIONS, MODALITIES
 
 if TYPE_CHECKING:
     import pandas as pd
 
-NOBODY = "nothing supports the values: they are what the model says of nobody"
-"""Of a recording in which nobody was seen, heard or understood."""
+NOBODY = "nothing supports the values: no face, voice or words were found"
+"""The note for a recording in which nobody was seen, heard or understood."""
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """The trace of one recording, T rows.
+    """The trace of one person in one recording, T rows.
 
     Attributes:
-        source: the recording.
+        source: the recording's path.
+        rate: rows a second.
         times: (T,) seconds, every 1 / rate from 0.
         valence: (T,) unpleasant -1 .. pleasant 1.
         arousal: (T,) calm -1 .. excited 1.
-        presence: (T,) bool by modality: whether face, voice and words were there.
+        presence: (T,) bool by modality: whether face, voice and words were present.
         words: what was said, with times.
         notes: what the user should know about this recording, in plain sentences.
-        explanation: what the values rest on, if it was asked for.
-        made_by: version of vatrace, the fusion model's file with the start of its SHA-256, modalities, transcript.
-        bounds: lower and upper ends (T, 2) of intervals for valence and arousal that are to hold the truth nine times in ten;
-            None where the model was not calibrated.
+        explanation: what the values are based on, if it was asked for.
+        bounds: lower and upper ends (T, 2) of 90 % intervals for valence and arousal; None if the model wasn't calibrated.
+        made_by: the version of vatrace, the fusion model's file with the start of its SHA-256, and the options.
     """
 
     source: Path
+    rate: float
     times: NDArray[np.float64]
     valence: NDArray[np.float64]
     arousal: NDArray[np.float64]
@@ -51,16 +52,16 @@ class Prediction:
 
     @property
     def supported(self) -> NDArray[np.bool_]:
-        """(T,) Where at least one modality was there; elsewhere nothing supports the values."""
+        """(T,) Where at least one modality was present; elsewhere nothing supports the values."""
         return np.logical_or.reduce(list(self.presence.values()))
 
     @property
     def duration(self) -> float:
-        """Seconds, to the end of the last row; a single row counts for 0.1 s."""
-        return float(self.times[-1] + self.times[1]) if len(self.times) > 1 else 0.1
+        """Seconds, to the end of the last row."""
+        return len(self.times) / self.rate
 
     def spans(self, name: str) -> NDArray[np.float64]:
-        """(N, 2) When a modality begins and ceases to be there, in seconds."""
+        """(N, 2) When a modality appears and disappears, in seconds."""
         edges = np.flatnonzero(np.diff(self.presence[name].astype(int), prepend=0, append=0)).reshape(-1, 2)
         return np.append(self.times, self.duration)[edges]
 
@@ -70,29 +71,27 @@ class Prediction:
         return float(self.valence[row]), float(self.arousal[row])
 
     def statistics(self) -> pd.DataFrame:
-        """Mean, SD, minimum and maximum (columns) of valence and arousal (rows) where something was there; NaN if never."""
-        traces = self.to_pandas().loc[self.supported, ["valence", "arousal"]]
+        """Mean, SD, minimum and maximum (columns) of valence and arousal (rows) over the supported rows; NaN if there are none."""
+        traces = self.to_pandas().loc[self.supported, list(DIMENSIONS)]
         return traces.agg(["mean", "std", "min", "max"]).T.rename(columns={"std": "SD"})
 
     def to_pandas(self) -> pd.DataFrame:
-        """A table with the columns time, valence, arousal, face, voice, words (the last three 1 or 0).
+        """A table with the columns time, valence, arousal, and face, voice, words (1 where the modality was present, else 0).
 
-        Then valence_low, valence_high, arousal_low, arousal_high where the model was calibrated, and reliable: 1 where anything
-        was there, 0 where nothing supports the values.
-
-        With an explanation also face_share, voice_share, words_share (0..1, NaN where nothing matters) and recursion_1, ...
-        (how far each recursion moved the point).
+        Then valence_low, valence_high, arousal_low, arousal_high if the model was calibrated, and supported (1 where any
+        modality was present, else 0). With an explanation also face_share, voice_share, words_share (0..1, NaN where no
+        modality matters) and recursion_1, ... (how far each recursion moved the point).
         """
         import pandas as pd
 
         columns = {"time": self.times, "valence": self.valence, "arousal": self.arousal}
         columns |= {name: self.presence[name].astype(np.int8) for name in MODALITIES}
         if self.bounds:
-            for column, name in enumerate(("valence", "arousal")):
+            for column, name in enumerate(DIMENSIONS):
                 columns |= {
                     f"{name}_{end}": values[:, column] for end, values in zip(("low", "high"), self.bounds, strict=True)
                 }
-        columns["reliable"] = self.supported.astype(np.int8)
+        columns["supported"] = self.supported.astype(np.int8)
         if self.explanation:
             columns |= {f"{name}_share": self.explanation.shares[name] for name in MODALITIES}
             columns |= {f"recursion_{i}": change for i, change in enumerate(self.explanation.changes, start=1)}

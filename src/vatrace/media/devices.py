@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from vatrace.errors import MediaError, reason
-from vatrace.media.reading import SAMPLING_RATE, SOUND_SUFFIXES, VIDEO_SUFFIXES, AudioReader, VideoReader, probe
+from vatrace.media.reading import SAMPLING_RATE, AudioReader, VideoReader
+from vatrace.media.recording import MEDIA_SUFFIXES, open_recording
 
 CAMERAS = {"linux": ("v4l2", "/dev/video{}"), "darwin": ("avfoundation", "{}:none"), "win32": ("dshow", "video={}")}
 MICROPHONES = {"linux": ("alsa", "{}"), "darwin": ("avfoundation", "none:{}"), "win32": ("dshow", "audio={}")}
@@ -30,7 +31,7 @@ def is_file(name: str) -> bool:
         MediaError: if it is called like one and isn't there.
     """
     there = Path(name).is_file()
-    if not there and Path(name).suffix.lower() in VIDEO_SUFFIXES | SOUND_SUFFIXES:
+    if not there and Path(name).suffix.lower() in MEDIA_SUFFIXES:
         raise MediaError(f"{name}: no such file")
     return there
 
@@ -47,7 +48,7 @@ def pictures(camera: str, start: float, stop: Event) -> Iterator[tuple[Image.Ima
         MediaError: if it can't be opened or read.
     """
     if is_file(camera):
-        probe(Path(camera))
+        open_recording(Path(camera))
         for frame in VideoReader(Path(camera), 30.0):
             if stop.wait(max(start + frame.time - time.monotonic(), 0)):
                 return
@@ -72,7 +73,7 @@ def sound(microphone: str, start: float, stop: Event) -> Iterator[tuple[NDArray[
         MediaError: if it can't be opened or read.
     """
     if is_file(microphone):
-        if not probe(Path(microphone)).has_audio:
+        if not open_recording(Path(microphone)).has_audio:
             raise MediaError(f"{microphone}: no sound in it")
         position = 0.0
         for block in AudioReader(Path(microphone), BLOCK_DUR):

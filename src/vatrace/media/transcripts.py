@@ -35,6 +35,11 @@ class Word:
     end: float
 
 
+def is_transcript(path: Path) -> bool:
+    """Whether a file is a transcript, by its suffix."""
+    return path.suffix.lower() in TRANSCRIPT_SUFFIXES
+
+
 def read_transcript(path: Path) -> list[Word]:
     """Read SRT or WebVTT. A caption's words share its time in proportion to their length.
 

@@ -1,4 +1,4 @@
-"""The recording as a film with its trace under it."""
+"""The recording as a video with its trace below the picture."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from PIL import Image, ImageColor, ImageDraw, ImageFont
 
 from vatrace.errors import MediaError
 from vatrace.inference.prediction import Prediction
-from vatrace.media.reading import AudioReader, probe
-from vatrace.media.transcripts import TRANSCRIPT_SUFFIXES
-from vatrace.media.writing import pictures_at, write_film
+from vatrace.media.reading import AudioReader
+from vatrace.media.recording import Recording
+from vatrace.media.writing import images_at, write_video
 
 RATE, MAX_SIDE = 25, 960
 """Pictures a second, and pixels of the recording's longer side."""
@@ -27,40 +27,43 @@ COLOURS = {"valence": "#56B4E9", "arousal": "#F2884B"}
 PAPER, INK, LINE = "#14171A", "#E8EAED", "#3B4148"
 
 
-def write_overlay(prediction: Prediction, path: Path, report: Callable[[float], None] = lambda share: None) -> None:
-    """Write an MP4 with the trace under the pictures, moving with them; of sound alone, the trace alone.
+def write_overlay(
+    prediction: Prediction, recording: Recording, path: Path, progress: Callable[[float], None] = lambda share: None
+) -> None:
+    """Write an MP4 with the trace below the picture, moving along; for audio alone, the trace alone.
 
     Args:
-        prediction: of a recording that can still be read.
-        path: the film.
-        report: told the share done, 0..1.
+        prediction: of the recording.
+        recording: a video or audio file.
+        path: the MP4.
+        progress: called with the share done, 0..1.
 
     Raises:
-        MediaError: for a transcript or a still picture, which nothing moves in, or if the recording can't be read.
+        MediaError: if the recording is a transcript or an image, or can't be read.
     """
-    if prediction.source.suffix.lower() in TRANSCRIPT_SUFFIXES or (info := probe(prediction.source)).is_still:
-        raise MediaError(f"{prediction.source}: an overlay needs a video or sound")
-    sound = AudioReader(info.path, 1.0) if info.has_audio else None
-    if info.has_video:
-        pictures = pictures_at(info, RATE, MAX_SIDE, report)
+    if recording.kind not in {"video", "audio"}:
+        raise MediaError(f"{recording.path}: an overlay needs a video or audio file")
+    audio = AudioReader(recording.path, 1.0) if recording.has_audio else None
+    if recording.has_frames:
+        images = images_at(recording, RATE, MAX_SIDE, progress)
     else:
-        pictures = iter([Image.new("RGB", (MAX_SIDE, 0))] * round(prediction.duration * RATE))
-    write_film(path, _with_trace(pictures, prediction), RATE, sound)
+        images = iter([Image.new("RGB", (MAX_SIDE, 0))] * round(prediction.duration * RATE))
+    write_video(path, _with_trace(images, prediction), RATE, audio)
 
 
-def _with_trace(pictures: Iterator[Image.Image], prediction: Prediction) -> Iterator[Image.Image]:
-    for index, picture in enumerate(pictures):
-        strip = draw_strip(prediction, index / RATE, picture.width)
-        whole = Image.new("RGB", (picture.width, picture.height + strip.height))
-        whole.paste(picture, (0, 0))
-        whole.paste(strip, (0, picture.height))
+def _with_trace(images: Iterator[Image.Image], prediction: Prediction) -> Iterator[Image.Image]:
+    for index, image in enumerate(images):
+        strip = draw_strip(prediction, index / RATE, image.width)
+        whole = Image.new("RGB", (image.width, image.height + strip.height))
+        whole.paste(image, (0, 0))
+        whole.paste(strip, (0, image.height))
         yield whole
 
 
 def draw_strip(prediction: Prediction, time: float, width: int) -> Image.Image:
     """Both traces from 10 s before a time (s) to 10 s after it, -1..1 from bottom to top, with the values at that time.
 
-    Where nothing was there, there is no trace.
+    No trace is drawn where nothing supports the values.
     """
     wide, high = width * SMOOTH, round(width * STRIP) * SMOOTH
     strip = Image.new("RGB", (wide, high), PAPER)

@@ -19,9 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vatrace.inference.prediction import NOBODY, Prediction
-from vatrace.media.reading import probe
-from vatrace.media.transcripts import TRANSCRIPT_SUFFIXES, sentences
-from vatrace.media.writing import kind_of, write_preview
+from vatrace.media.recording import Recording
+from vatrace.media.transcripts import sentences
+from vatrace.media.writing import preview_type, write_preview
 from vatrace.names import MODALITIES
 
 if TYPE_CHECKING:
@@ -108,8 +108,8 @@ POLICY = "default-src 'none'; img-src 'self' data:; media-src 'self' data:; styl
 """What browsers let a report do: show what is in it, run its own script, and nothing from elsewhere."""
 
 BANDS = (
-    "Bands are 90 % intervals: 90 % of them held the true value on recordings like those that the model was calibrated on "
-    "(the package's own: composed ones). On others expect fewer. "
+    "Bands are 90 % intervals: on recordings like those that the model was calibrated on (composed recordings, for the model "
+    "that comes with vatrace), they contain the true value 9 times in 10. Expect less on other recordings. "
 )
 """What the page says of them."""
 
@@ -157,15 +157,17 @@ def write_page(prediction: Prediction, path: Path, media: str) -> None:
     path.write_text(text, encoding="utf-8")
 
 
-def embedded(source: Path, report: Callable[[float], None] = lambda share: None) -> str:
-    """A small copy of a recording as an element with all of it inside; "" for a transcript. `report` is told the share done."""
-    if source.suffix.lower() in TRANSCRIPT_SUFFIXES:
+def embedded(recording: Recording, progress: Callable[[float], None] = lambda share: None) -> str:
+    """A small copy of a recording as an HTML element that contains all of it; "" for a transcript.
+
+    `progress` is called with the share done, 0..1.
+    """
+    if recording.kind == "transcript":
         return ""
-    info = probe(source)
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / "copy"
-        write_preview(info, copy, report)
-        return embedded_copy(kind_of(info), copy)
+        write_preview(recording, copy, progress)
+        return embedded_copy(preview_type(recording), copy)
 
 
 def embedded_copy(kind: str, copy: Path) -> str:
@@ -192,7 +194,7 @@ def _view(prediction: Prediction) -> dict[str, Any]:
 
     trace: dict[str, list[Any]] = {"time": thin(prediction.times)}
     trace |= {"valence": thin(prediction.valence), "arousal": thin(prediction.arousal)}
-    trace["reliable"] = np.logical_or.reduceat(prediction.supported, starts).astype(int).tolist()
+    trace["supported"] = np.logical_or.reduceat(prediction.supported, starts).astype(int).tolist()
     if prediction.bounds:
         for column, name in enumerate(("valence", "arousal")):
             low, high = (ends[:, column] for ends in prediction.bounds)
@@ -229,7 +231,7 @@ def _made_by(prediction: Prediction) -> str:
 def _transcript(prediction: Prediction) -> str:
     """The words by sentence, each on the colour of the valence while it was said."""
     if not prediction.words:
-        return "<p>None.</p>"
+        return "<p>No words were detected.</p>"
     lines = []
     for sentence in sentences(prediction.words):
         spans = []
@@ -243,7 +245,7 @@ def _transcript(prediction: Prediction) -> str:
         start = sentence[0].start
         time = f"{int(start) // 60}:{int(start) % 60:02d}"
         lines.append(f'<p><a href="#time" data-start="{start:.3f}">{time}</a> {" ".join(spans)}</p>')
-    hint = '<p class="hint">Green: pleasant while it was said; orange: unpleasant.</p>'
+    hint = '<p class="hint">Green: pleasant while the word was said; orange: unpleasant.</p>'
     return f'{hint}<div class="transcript">{"".join(lines)}</div>'
 
 
@@ -265,14 +267,14 @@ def _numbers(prediction: Prediction) -> str:
 
     supported = prediction.to_pandas()[prediction.supported]
     if supported.empty:
-        return "<p>Nothing was there to go by.</p>"
+        return "<p>No face, voice or words were detected.</p>"
     signed, plain = "{:+.2f}".format, "{:.2f}".format
     table: str = prediction.statistics().to_html(border=0, float_format=signed, formatters={"SD": plain})
     signs = np.where(supported[["valence", "arousal"]] > 0, 1, -1)
     quadrants = {name: f"{(signs == sign).all(axis=1).mean():.0%}" for name, sign in QUADRANTS.items()}
-    shares = pd.DataFrame({"there": {name: f"{prediction.presence[name].mean():.0%}" for name in MODALITIES}})
+    shares = pd.DataFrame({"detected": {name: f"{prediction.presence[name].mean():.0%}" for name in MODALITIES}})
     if prediction.explanation:
         rests = pd.DataFrame(prediction.explanation.shares).mean()
-        shares["rests on it"] = rests.map("{:.0%}".format, na_action="ignore")
+        shares["contribution"] = rests.map("{:.0%}".format, na_action="ignore")
     tables = [table, pd.DataFrame({"share of time": quadrants}).to_html(border=0), shares.to_html(border=0, na_rep="")]
     return "".join(tables).replace(' style="text-align: right;"', "")  # which the content policy forbids

@@ -40,7 +40,7 @@ def write_json(prediction: Prediction, path: Path) -> None:
     columns = {str(name): [None if np.isnan(x) else x for x in column.tolist()] for name, column in table.items()}
     words = [{"text": word.text, "start": round(word.start, 3), "end": round(word.end, 3)} for word in prediction.words]
     about = {"transcript": words, "notes": prediction.notes, "made_by": prediction.made_by}
-    content = {"source": prediction.source.name, **columns, **about}
+    content = {"source": prediction.source.name, "rate": prediction.rate, **columns, **about}
     path.write_text(json.dumps(content, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
@@ -57,6 +57,7 @@ def read_json(path: Path) -> Prediction:
         explanation = Explanation(shares, np.array(changes).reshape(-1, len(columns["time"])))
     return Prediction(
         source=Path(content["source"]),
+        rate=content["rate"],
         times=columns["time"],
         valence=columns["valence"],
         arousal=columns["arousal"],
@@ -69,7 +70,7 @@ def read_json(path: Path) -> Prediction:
     )
 
 
-NO_COLUMNS = frozenset({"source", "transcript", "notes", "made_by"})
+NO_COLUMNS = frozenset({"source", "rate", "transcript", "notes", "made_by"})
 """What `write_json` writes beside columns."""
 
 
@@ -77,12 +78,12 @@ def summary_row(prediction: Prediction) -> dict[str, object]:
     """One recording as a row of a table of many.
 
     Its length in seconds, mean, SD, minimum and maximum of valence and arousal where something was there, share of the
-    time (0..1) that each modality was there and that the values are reliable, the notes, and what made it.
+    time (0..1) that each modality was there and that the values are supported, the notes, and what made it.
     """
     row: dict[str, object] = {"duration": round(prediction.duration, 3)}
     for dimension, values in prediction.statistics().round(4).iterrows():
         row |= {f"{dimension}_{name.lower()}": value for name, value in values.items()}
-    there = prediction.presence | {"reliable": prediction.supported}
+    there = prediction.presence | {"supported": prediction.supported}
     row |= {name: round(float(mask.mean()), 4) for name, mask in there.items()}
     return row | {"notes": "; ".join(prediction.notes)} | prediction.made_by
 
@@ -92,7 +93,7 @@ SUMMARY_COLUMNS = (
     "duration",
     *(f"{dimension}_{statistic}" for dimension in ("valence", "arousal") for statistic in ("mean", "sd", "min", "max")),
     *MODALITIES,
-    "reliable",
+    "supported",
     "notes",
     "error",
     *("vatrace", "model", "modalities", "transcript", "side"),

@@ -28,9 +28,8 @@ from vatrace.errors import VatraceError
 from vatrace.files import written_whole
 from vatrace.inference.model import Model
 from vatrace.inference.prediction import Prediction
-from vatrace.media.reading import probe
-from vatrace.media.transcripts import TRANSCRIPT_SUFFIXES
-from vatrace.media.writing import kind_of, write_preview
+from vatrace.media.recording import open_recording
+from vatrace.media.writing import preview_type, write_preview
 from vatrace.output.report import media_element, summary, write_page
 from vatrace.output.writers import read_json, write_json
 
@@ -190,20 +189,20 @@ class Jobs:
 
     def _run(self, job: Job) -> None:
         """Predict, and write everything, the result last."""
-        source, folder = self._upload(job), self.folder / job.id
+        folder = self.folder / job.id
 
         def progress(stage: str, share: float) -> None:
             if job.id not in self._jobs:
                 raise RemovedError
             job.stages = job.stages | {stage: share}  # whoever reads the old one is not disturbed
 
-        prediction = self._model.predict(source, explain=True, progress=progress)
+        recording = open_recording(self._upload(job))
+        prediction = self._model.predict(recording, explain=True, progress=progress)
         named = replace(prediction, source=Path(job.name))
         element = ""
-        if source.suffix not in TRANSCRIPT_SUFFIXES:
-            info = probe(source)
-            write_preview(info, folder / "copy", lambda share: progress("report", share))
-            job.kind = kind_of(info)
+        if recording.kind != "transcript":
+            write_preview(recording, folder / "copy", lambda share: progress("report", share))
+            job.kind = preview_type(recording)
             element = media_element(job.kind, "copy")
         write_page(named, folder / "page.html", element)
         progress("report", 1.0)

@@ -73,9 +73,9 @@ async def _receive(socket: WebSocket, feed: Feed, sampling_rate: int, start: flo
         kind, content = message[:1], message[1:]
         if kind == PICTURE and 8 < len(content) <= MAX_PICTURE:
             (moment,) = struct.unpack("<d", content[:8])
-            feed.picture(Image.open(io.BytesIO(content[8:])), moment)  # it is decoded where it is looked at
+            feed.add_frame(Image.open(io.BytesIO(content[8:])), moment)  # it is decoded where it is looked at
         elif kind == SOUND and content:  # FFmpeg takes no empty frame
-            feed.sound(resampler(np.frombuffer(content, "<f4"), sampling_rate), time.monotonic() - start)
+            feed.add_audio(resampler(np.frombuffer(content, "<f4"), sampling_rate), time.monotonic() - start)
 
 
 def make_resampler() -> Callable[[np.ndarray, int], np.ndarray]:

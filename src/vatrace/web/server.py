@@ -8,7 +8,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from mimetypes import guess_type
 from pathlib import Path
 from shutil import disk_usage
@@ -25,6 +25,7 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from vatrace import output
 from vatrace.errors import VatraceError
 from vatrace.inference.streamer import Streamer
+from vatrace.media.recording import open_recording
 from vatrace.output.overlay import write_overlay
 from vatrace.output.report import embedded_copy, write_page, write_picture
 from vatrace.output.writers import FORMATS, check_formats
@@ -261,6 +262,6 @@ def _write(jobs: Jobs, job: Job, kind: str, path: Path) -> None:
     elif kind == "html":
         write_page(prediction, path, embedded_copy(job.kind, jobs.file(job, "copy")) if job.kind else "")
     elif kind == "overlay":
-        write_overlay(replace(prediction, source=jobs.recording(job)), path)
+        write_overlay(prediction, open_recording(jobs.recording(job)), path)
     else:
         FORMATS[kind].write(prediction, path)

@@ -6,10 +6,12 @@ import torch
 
 from vatrace.encoders import FEATURE_DIMS, parse_encoders
 from vatrace.encoders.networks.voice import MAX_LOGIT, AttentiveStatistics, VoiceNet
-from vatrace.encoders.voice import VoiceEncoder
+from vatrace.encoders.voice import RavdessEncoder
 from vatrace.features.perceiver import Perceiver
-from vatrace.features.speech import Listener, frames_on_grid
-from vatrace.media.reading import AudioReader, probe
+from vatrace.features.speech import Listener
+from vatrace.media.reading import AudioReader
+from vatrace.media.recording import open_recording
+from vatrace.timeline import frames_on_grid
 from vatrace.weights import find_whisper
 
 
@@ -50,8 +52,8 @@ def test_every_parameter_learns() -> None:
         assert parameter.grad is not None and parameter.grad.abs().sum() > 0, name
 
 
-def test_the_packages_voice_network_sees_three_seconds_and_no_more() -> None:
-    encoder = VoiceEncoder()
+def test_the_packages_voice_network_uses_three_seconds_and_no_more() -> None:
+    encoder = RavdessEncoder()
     frames = np.random.default_rng(0).normal(size=(400, 384)).astype(np.float32)
     vectors = encoder(frames)
     assert vectors.shape == (400, FEATURE_DIMS["voice"]) and vectors.dtype == np.float32
@@ -67,8 +69,8 @@ def test_the_packages_voice_network_sees_three_seconds_and_no_more() -> None:
 @pytest.mark.parametrize("name", ["ravdess", "whisper"])
 def test_a_voice_is_what_the_encoder_makes_of_each_stretch_that_whisper_heard(name: str, talking: Path) -> None:
     perceiver = Perceiver(parse_encoders(f"voice={name}"))
-    _, sound = perceiver.perceive(probe(talking), 10.0, {"voice"}, False, lambda stage, share: None)
-    encoder = VoiceEncoder() if name == "ravdess" else np.asarray
+    _, sound = perceiver.perceive(open_recording(talking), 10.0, {"voice"}, False, lambda stage, share: None)
+    encoder = RavdessEncoder() if name == "ravdess" else np.asarray
     listener = Listener(find_whisper())
     windows = list(listener.listen(AudioReader(talking, 60), transcribe=False))
     assert windows

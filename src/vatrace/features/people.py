@@ -1,0 +1,120 @@
+"""The people in a video: which tracks of faces show the same person, and whom to follow."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vatrace.features.faces import PORTRAIT_SIZE, Detection
+from vatrace.names import Side
+
+MIN_STEPS = 3
+"""A person seen at fewer steps than this, in a recording that has as many, is taken for a false detection."""
+
+SAME_PERSON = 0.9
+"""Cosine between two portraits from which they are taken for the same person. In eleven GRID clips the halves of one clip are
+at 0.99 or more, different speakers at 0.90 or less."""
+
+MIN_SHARE_OF_OTHERS = 0.1
+"""Other people count if they are visible for this share of the time of the one who is visible most; else they pass by."""
+
+
+@dataclass
+class Track:
+    """One face, for as long as it was followed without a break that changed its number.
+
+    Attributes:
+        steps: grid steps at which it was visible, ascending.
+        sizes: side of its square at each of them, pixels.
+        centres: horizontal position of its square's centre at each of them, pixels.
+        rows: which row of the recording's face embeddings belongs to each of them.
+        portrait: (768,) sum of its portraits.
+    """
+
+    steps: list[int] = field(default_factory=list)
+    sizes: list[float] = field(default_factory=list)
+    centres: list[float] = field(default_factory=list)
+    rows: list[int] = field(default_factory=list)
+    portrait: NDArray[np.float64] = field(default_factory=lambda: np.zeros(PORTRAIT_SIZE**2 * 3))
+
+    def add(self, detection: Detection, steps: Sequence[int], row: int) -> None:
+        """Add the face of one frame, which is shown at `steps` and whose embedding is in `row`."""
+        self.steps += steps
+        self.sizes += [detection.square.side] * len(steps)
+        self.centres += [detection.square.x] * len(steps)
+        self.rows += [row] * len(steps)
+        self.portrait += detection.portrait
+
+
+@dataclass(frozen=True)
+class Person:
+    """Tracks that show one person, never at the same time.
+
+    Attributes:
+        tracks: the longest first.
+        steps: all steps at which the person was seen.
+    """
+
+    tracks: list[Track]
+    steps: set[int]
+
+    @property
+    def prominence(self) -> float:
+        """Steps times size, in pixels."""
+        return sum(sum(track.sizes) for track in self.tracks)
+
+    @property
+    def centre(self) -> float:
+        """How far to the right the face is on average, in pixels."""
+        return sum(sum(track.centres) for track in self.tracks) / len(self.steps)
+
+
+def prominent(people: list[Person]) -> list[Person]:
+    """Those who don't merely pass by: all who are visible for MIN_SHARE_OF_OTHERS of the first one's time."""
+    return [person for person in people if len(person.steps) > MIN_SHARE_OF_OTHERS * len(people[0].steps)]
+
+
+def person_at(found: list[Person], side: Side | None) -> Person | None:
+    """The first of those found, or of the first two the one at a side of the picture; None if nobody was found."""
+    if side is None or len(found) < 2:
+        return found[0] if found else None
+    left, right = sorted(found[:2], key=lambda person: person.centre)
+    return left if side == "left" else right
+
+
+def group_tracks(tracks: Sequence[Track], num_steps: int) -> list[Person]:
+    """Group the tracks of a recording of `num_steps` by person, the one seen longest and largest first.
+
+    Tracks of one person have like portraits and are never seen at the same time.
+    """
+    tracks = sorted(tracks, key=lambda track: -len(track.steps))
+    portraits = np.array([track.portrait / max(float(np.linalg.norm(track.portrait)), 1e-9) for track in tracks])
+    persons: list[Person] = []
+    owner = np.zeros(len(tracks), dtype=int)
+    for index, track in enumerate(tracks):
+        alike = portraits[:index] @ portraits[index] >= SAME_PERSON if index else []
+        for number in dict.fromkeys(owner[:index][alike]):
+            if persons[number].steps.isdisjoint(track.steps):
+                persons[number].tracks.append(track)
+                persons[number].steps.update(track.steps)
+                owner[index] = number
+                break
+        else:
+            owner[index] = len(persons)
+            persons.append(Person([track], set(track.steps)))
+    lasting = [person for person in persons if len(person.steps) >= min(MIN_STEPS, num_steps)]
+    return sorted(lasting, key=lambda person: -person.prominence)
+
+
+def rows_on_grid(person: Person, num_steps: int) -> NDArray[np.int64]:
+    """The row of the person's embedding at each step, -1 where there is none, (T,)."""
+    rows = np.full(num_steps, -1)
+    for track in person.tracks:
+        inside = [(step, row) for step, row in zip(track.steps, track.rows, strict=True) if step < num_steps]
+        if inside:
+            steps, values = zip(*inside, strict=True)
+            rows[list(steps)] = values
+    return rows

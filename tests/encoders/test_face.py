@@ -1,0 +1,47 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from categories import CATEGORY_VALENCE_AROUSAL
+from vatrace.encoders import FEATURE_DIMS
+from vatrace.encoders.face import FerPlusEncoder, luma
+from vatrace.encoders.networks.face import EXPRESSIONS
+
+
+@pytest.fixture(scope="module")
+def faces() -> FerPlusEncoder:
+    return FerPlusEncoder()
+
+
+def test_a_batch_of_faces_equals_each_alone(faces: FerPlusEncoder) -> None:
+    crops = np.random.default_rng(0).integers(0, 256, (3, 48, 48)).astype(np.uint8)
+    together = faces(crops)
+    assert together.shape == (3, FEATURE_DIMS["face"])
+    np.testing.assert_allclose(together[1], faces(crops[1:2])[0], atol=1e-4)
+    np.testing.assert_allclose(faces.expressions(crops).sum(axis=1), 1, atol=1e-5)
+
+
+def test_expressions_agree_with_raters_on_the_dev_split(faces: FerPlusEncoder, shared: Path) -> None:
+    archive = np.load(shared / "ferplus" / "ferplus.npz")
+    dev = archive["split"] == "dev"
+    images, votes = archive["images"][dev], archive["votes"][dev]
+    clear = votes[:, :8].max(axis=1) >= 8  # at least eight of ten agree
+    found = faces.expressions(images[clear]).argmax(axis=1)
+    assert np.mean(found == votes[clear, :8].argmax(axis=1)) > 0.9
+
+
+def test_a_face_and_its_mirror_image_are_the_same(faces: FerPlusEncoder) -> None:
+    crops = np.random.default_rng(0).integers(0, 256, (4, 48, 48)).astype(np.uint8)
+    for read in (faces, faces.expressions, faces.valence_arousal):
+        np.testing.assert_allclose(read(crops), read(crops[:, :, ::-1]), atol=1e-5)
+    table = np.array([CATEGORY_VALENCE_AROUSAL[name] for name in EXPRESSIONS])
+    np.testing.assert_allclose(faces.valence_arousal(crops), faces.expressions(crops) @ table, atol=1e-5)
+
+
+def test_colour_crops_are_made_grey_as_pillow_does(faces: FerPlusEncoder) -> None:
+    crops = np.random.default_rng(0).integers(0, 256, (4, 48, 48, 3)).astype(np.uint8)
+    grey = np.stack([np.asarray(Image.fromarray(crop).convert("L")) for crop in crops])
+    np.testing.assert_array_equal(luma(crops), grey)
+    np.testing.assert_array_equal(faces(crops), faces(grey))
