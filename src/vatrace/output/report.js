@@ -1,4 +1,4 @@
-// The traces of one recording: they follow the playback, and a click on them jumps there.
+// The traces of one recording follow the playback; a click on a trace jumps to that time.
 "use strict";
 
 document.documentElement.classList.add("scripted");
@@ -6,7 +6,7 @@ const view = JSON.parse(document.getElementById("view").textContent);
 const media = document.querySelector("video, audio");
 const slider = document.getElementById("time");
 const words = [...document.querySelectorAll(".transcript span")];
-const LEFT = 56; // pixels of the vertical axes, the same for all charts
+const LEFT = 56; // width of the vertical axes in pixels, the same for all charts
 let charts = [];
 
 const colour = name => getComputedStyle(document.documentElement).getPropertyValue("--" + name).trim();
@@ -28,7 +28,7 @@ function options(title, height, scale, axis, series, more) {
 
 function traceChart(name) {
   const rows = view.trace, line = colour(name);
-  const data = [rows.time, rows[name], rows[name].map((value, i) => rows.reliable[i] ? value : null)];
+  const data = [rows.time, rows[name], rows[name].map((value, i) => rows.supported[i] ? value : null)];
   const series = [{ stroke: line + "55", width: 1 }, { stroke: line, width: 2 }];
   const more = {};
   if (rows[name + "_low"]) {
@@ -74,8 +74,8 @@ function build() {
   const place = document.getElementById("charts");
   place.replaceChildren();
   const kinds = [["Valence", () => traceChart("valence")], ["Arousal", () => traceChart("arousal")],
-                 ["There were", presenceChart]];
-  if (view.shares) kinds.push(["What the values rest on (face, voice, words from below)", sharesChart]);
+                 ["Detected", presenceChart]];
+  if (view.shares) kinds.push(["Contribution (from bottom to top: face, voice, words)", sharesChart]);
   charts = kinds.map(([title, make]) => {
     const section = place.appendChild(document.createElement("section"));
     section.className = "chart";
@@ -102,7 +102,7 @@ function seek(time) {
   show(time);
 }
 
-function rowAt(time) { // the last row at or before it
+function rowAt(time) { // the last row at or before a time
   let low = 0, high = view.trace.time.length;
   while (high - low > 1) {
     const middle = (low + high) >> 1;
@@ -125,7 +125,7 @@ function show(time) {
     const band = rows[name + "_low"] ? ` (${signed(rows[name + "_low"][i])} to ${signed(rows[name + "_high"][i])})` : "";
     lines.push(`<b>${name}</b> ${signed(rows[name][i])}${band}`);
   }
-  if (!rows.reliable[i]) lines.push("nothing supports these values");
+  if (!rows.supported[i]) lines.push("no face, voice or words detected");
   document.getElementById("values").innerHTML = lines.join("<br>");
   const dot = document.querySelector(".dot");
   dot.setAttribute("cx", 100 * rows.valence[i]);

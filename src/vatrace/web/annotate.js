@@ -1,10 +1,10 @@
-// A recording is watched while valence or arousal is traced by mouse, keys or gamepad; the traces are saved as they come.
+// Trace valence or arousal with the mouse, keys or a gamepad while a recording plays; traces are saved as they grow.
 "use strict";
 
 const element = id => document.getElementById(id);
 const colour = name => getComputedStyle(document.documentElement).getPropertyValue("--" + name).trim();
 const ENDS = { valence: ["pleasant", "unpleasant"], arousal: ["excited", "calm"] };
-const STEP = 0.05, KEY_SPEED = 0.8, STICK_SPEED = 1.2; // seconds between samples; how fast keys and stick move the value, a second
+const STEP = 0.05, KEY_SPEED = 0.8, STICK_SPEED = 1.2; // seconds between samples; how fast keys and stick move the value, per second
 const DASHES = [[], [6, 3], [2, 3], [8, 3, 2, 3]];
 let media = null, value = 0, samples = [], state = null, revealed = false, charts = [];
 const pressed = new Set();
@@ -47,7 +47,7 @@ function tick(seconds) {
     if (Math.abs(stick) > 0.1) place(value - STICK_SPEED * seconds * stick);
   }
   const time = media.currentTime;
-  if (samples.length && time < samples.at(-1)[0]) save(); // it was moved back while it played
+  if (samples.length && time < samples.at(-1)[0]) save(); // the user moved back during playback
   if (!samples.length || time > samples.at(-1)[0]) samples.push([time, value]);
   if (samples.length >= 1 / STEP) save();
 }
@@ -57,13 +57,13 @@ let saving = Promise.resolve();
 function save() {
   if (samples.length < 2) return saving;
   const sent = samples, annotator = element("annotator").value, dimension = element("dimension").value;
-  samples = sent.slice(-1); // the next part goes on from here
+  samples = sent.slice(-1); // the next part continues from here
   saving = saving.then(async () => {
     const response = await fetch(`annotations/${annotator}`, {
       method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ dimension, samples: sent }) });
     if (!response.ok) throw new Error((await response.json()).detail);
     element("saved").textContent = `Saved up to ${sent.at(-1)[0].toFixed(1)} s as ${annotator}.`;
-  }).catch(error => complain(`Not saved: ${error.message}. Does the server still run?`));
+  }).catch(error => complain(`Not saved: ${error.message}. Is the server still running?`));
   return saving;
 }
 
@@ -86,7 +86,7 @@ async function refresh() {
   element("agreement").tBodies[0].replaceChildren(...rows);
 }
 
-function shown(dimension) { // the model's trace leads nobody who has not traced nearly all of it
+function shown(dimension) { // the model's trace stays hidden until nearly all is traced, so that it influences nobody
   const own = state.traces[element("annotator").value];
   return revealed || (own?.[dimension].filter(v => v !== null).length ?? 0) > 0.9 * state.duration * 10;
 }
@@ -122,7 +122,7 @@ async function open() {
   element("name").textContent = about.name;
   document.title = `${about.name} · Annotate · vatrace`;
   if (!/^(audio|video)/.test(about.kind)) {
-    complain("Only what plays can be annotated: a video or sound.");
+    complain("Only video and audio recordings can be annotated.");
     element("play").disabled = true;
     return;
   }

@@ -1,8 +1,8 @@
-// The queue: recordings are uploaded, watched, looked at and removed.
+// The queue: upload recordings, follow their progress, open their reports, delete them.
 "use strict";
 
 const list = document.getElementById("jobs"), complaints = document.getElementById("complaints");
-const uploads = new Map(); // what is on its way here: name, share and request by a number of its own
+const uploads = new Map(); // uploads in progress: name, share and request, by a running number
 let number = 0, shown = null;
 
 const make = (tag, attributes = {}, ...children) => {
@@ -27,12 +27,12 @@ function upload(file) {
     draw();
   };
   request.onload = () => {
-    if (request.status !== 201) complain(JSON.parse(request.responseText).detail ?? `${file.name}: refused`);
+    if (request.status !== 201) complain(JSON.parse(request.responseText).detail ?? `${file.name}: the server refused it`);
     done();
   };
   request.onabort = done;
   request.onerror = () => {
-    complain(`${file.name}: could not be sent. Does the server still run?`);
+    complain(`${file.name}: the upload failed. Is the server still running?`);
     done();
   };
   request.open("POST", `jobs?name=${encodeURIComponent(file.name)}`);
@@ -48,7 +48,7 @@ async function refresh() {
     document.body.classList.remove("gone");
     draw();
   } catch {
-    document.body.classList.add("gone"); // it will be tried again
+    document.body.classList.add("gone"); // the next refresh tries again
   }
 }
 
@@ -78,7 +78,7 @@ function row(job) {
   const item = make("li", { className: job.state }, head);
   item.dataset.id = job.id;
   if (job.state === "done") {
-    head.append(make("button", { textContent: "Look", onclick: () => look(job) }));
+    head.append(make("button", { textContent: "Open report", onclick: () => look(job) }));
     head.append(make("a", { textContent: "Annotate", href: `jobs/${job.id}/annotate` }));
   }
   const word = job.state === "done" || job.state === "failed" ? "Delete" : "Cancel";
@@ -96,13 +96,13 @@ function row(job) {
   return item;
 }
 
-const rows = new Map(); // by id: the job as it was drawn, and its row, so that nothing moves under the pointer
+const rows = new Map(); // by id: the job as drawn, and its row; an unchanged row is kept, so that nothing moves under the pointer
 
 function draw() {
   const sending = [...uploads.values()].map(({ name, share, request }) => {
     const head = make("div", { className: "head" }, make("span", { className: "name", textContent: name }),
       make("button", { textContent: "Cancel", onclick: () => request.abort() }));
-    return make("li", {}, head, make("div", { className: "stages" }, stage("sending", share)));
+    return make("li", {}, head, make("div", { className: "stages" }, stage("uploading", share)));
   });
   const items = state.jobs.filter(job => job.state !== "uploading").map(job => {
     const key = JSON.stringify(job);

@@ -1,7 +1,7 @@
-// Camera and microphone go to the server as they are, values come back and are drawn.
+// Sends frames and audio to the server; receives values and draws them.
 "use strict";
 
-const SPAN = 30, PICTURES = 10, WIDTH = 480; // seconds on show, pictures a second, and their width in pixels
+const SPAN = 30, PICTURES = 10, WIDTH = 480; // seconds shown, frames per second, and their width in pixels
 const element = id => document.getElementById(id);
 const mirror = element("mirror"), canvas = document.createElement("canvas");
 const colour = name => getComputedStyle(document.documentElement).getPropertyValue("--" + name).trim();
@@ -32,13 +32,13 @@ function build() {
 function draw(delay, pace) {
   const now = values.at(-1).time, recent = values.slice(-SPAN * 10);
   charts.forEach((chart, k) => {
-    const name = ["valence", "arousal"][k], rows = recent.map(value => value.reliable ? value[name] : null);
+    const name = ["valence", "arousal"][k], rows = recent.map(value => value.supported ? value[name] : null);
     chart.setData([recent.map(value => value.time), rows, recent.map(v => v.low?.[k] ?? null), recent.map(v => v.high?.[k] ?? null)], false);
     chart.setScale("x", { min: Math.max(now - SPAN, 0), max: Math.max(now, SPAN) });
   });
-  const latest = values.at(-1), there = ["face", "voice", "words"].filter(name => latest.presence[name]);
+  const latest = values.at(-1), present = ["face", "voice", "words"].filter(name => latest.presence[name]);
   element("values").replaceChildren(...[
-    `valence ${signed(latest.valence)}`, `arousal ${signed(latest.arousal)}`, there.join(", ") || "nobody there",
+    `valence ${signed(latest.valence)}`, `arousal ${signed(latest.arousal)}`, present.join(", ") || "nothing detected",
     `delay ${delay.toFixed(2)} s`, pace.note,
   ].filter(Boolean).map(text => Object.assign(document.createElement("div"), { textContent: text })));
 }
@@ -53,7 +53,7 @@ async function devices() {
       if (error.name !== "NotFoundError") throw error;
     }
   }
-  throw new Error("there is neither camera nor microphone");
+  throw new Error("no camera or microphone found");
 }
 
 async function start() {
@@ -70,12 +70,12 @@ async function start() {
     socket.onclose = stop;
     socket.onmessage = ({ data }) => take(JSON.parse(data));
   } catch (error) {
-    complain(`Camera and microphone can't be used: ${error.message}`);
+    complain(`Can't use the camera or microphone: ${error.message}`);
     stop();
   }
 }
 
-function begin() { // the server is ready: second 0 is now
+function begin() { // the server is ready: this moment is second 0
   const { stream, context, socket } = session;
   const absent = [!stream.getVideoTracks().length && "face", !stream.getAudioTracks().length && "voice"].filter(Boolean);
   socket.send(JSON.stringify({ rate: context.sampleRate, absent }));
@@ -83,7 +83,7 @@ function begin() { // the server is ready: second 0 is now
   if (stream.getAudioTracks().length) {
     const tap = new AudioWorkletNode(context, "tap", { numberOfInputs: 1, numberOfOutputs: 0 });
     context.createMediaStreamSource(stream).connect(tap);
-    let lead = null; // seconds until the microphone gave its first sound
+    let lead = null; // seconds until the first audio from the microphone
     tap.port.onmessage = ({ data }) => {
       if (!session) return;
       if (lead === null) {
@@ -128,7 +128,7 @@ function take(message) {
   } else if (message.ready) {
     begin();
   } else {
-    for (const value of message.values) value.reliable = Object.values(value.presence).some(Boolean);
+    for (const value of message.values) value.supported = Object.values(value.presence).some(Boolean);
     values.push(...message.values);
     element("words").textContent = message.words.join(" ");
     element("save").disabled = false;
@@ -155,9 +155,9 @@ function stop() {
 
 function save() {
   const names = ["face", "voice", "words"];
-  const header = ["time", "valence", "arousal", ...names, "valence_low", "valence_high", "arousal_low", "arousal_high", "reliable", "late"];
+  const header = ["time", "valence", "arousal", ...names, "valence_low", "valence_high", "arousal_low", "arousal_high", "supported", "late"];
   const rows = values.map(v => [v.time.toFixed(1), v.valence.toFixed(4), v.arousal.toFixed(4), ...names.map(name => +v.presence[name]),
-    ...[0, 1].flatMap(k => [v.low, v.high].map(end => end?.[k].toFixed(4) ?? "")), +v.reliable, v.late.join("+")]);
+    ...[0, 1].flatMap(k => [v.low, v.high].map(end => end?.[k].toFixed(4) ?? "")), +v.supported, v.late.join("+")]);
   const link = document.createElement("a");
   link.href = URL.createObjectURL(new Blob([[header, ...rows].map(row => row.join(",")).join("\n") + "\n"], { type: "text/csv" }));
   link.download = "live.csv";

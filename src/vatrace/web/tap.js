@@ -1,4 +1,4 @@
-// Hands the microphone's sound on, 4096 samples at a time.
+// Passes on the microphone's audio in blocks of 4096 samples.
 class Tap extends AudioWorkletProcessor {
   constructor() {
     super();
