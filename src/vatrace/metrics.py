@@ -1,4 +1,4 @@
-"""Agreement between a true and a predicted trace: numpy only, NaN where a measure is undefined."""
+"""Agreement between a true and a predicted trace: NumPy only, NaN where a measure is undefined."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def sign_agreement(truth: ArrayLike, prediction: ArrayLike) -> float:
 
 @dataclass(frozen=True)
 class ConcordanceParts:
-    """What CCC is made of (Lin 1989): CCC = correlation * accuracy, accuracy = 2 / (scale + 1 / scale + shift^2).
+    """The parts of CCC (Lin 1989): CCC = correlation * accuracy, accuracy = 2 / (scale + 1 / scale + shift^2).
 
     Attributes:
         correlation: Pearson's r.
@@ -99,7 +99,7 @@ def concordance_parts(truth: ArrayLike, prediction: ArrayLike) -> ConcordancePar
 
 
 def _is_constant(values: NDArray[np.float64]) -> bool:
-    """Not by the standard deviation: that of 0.1, 0.1, 0.1 is not 0, by rounding."""
+    """Whether all values are equal. The standard deviation of 0.1, 0.1, 0.1 isn't 0, by rounding."""
     return bool(values.min() == values.max())
 
 

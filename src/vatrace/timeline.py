@@ -1,4 +1,4 @@
-"""The regular grid that everything is put on: step i is at i / rate seconds. Numpy only."""
+"""The regular grid of all features and traces: step i is at i / rate seconds. NumPy only."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def num_steps(duration: float, rate: float) -> int:
 
 
 def step_range(start: float, end: float, rate: float) -> range:
-    """The steps at which something from `start` to `end` seconds is there: at least the one nearest to its middle."""
+    """The steps from `start` to `end` seconds; at least the one nearest to the middle between them."""
     first, stop = (int(np.ceil((moment - TOLERANCE) * rate)) for moment in (start, end))
     if first >= stop:
         first = max(round((start + end) / 2 * rate), 0)
@@ -80,7 +80,7 @@ def resample_mask(mask: NDArray[np.bool_], rate: float, times: NDArray[np.float6
 
 
 def windows(length: int, win_len: int, hop_len: int) -> list[tuple[int, int]]:
-    """Overlapping (start, stop) that cover 0..length; the last ends at `length` and is as long as the others if it can be.
+    """Overlapping (start, stop) that cover 0..length; the last ends at `length` and is as long as the others where possible.
 
     Raises:
         ValueError: if the hop is not in 1..win_len.

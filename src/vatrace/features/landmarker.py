@@ -1,7 +1,7 @@
 """Google's Face Landmarker models (BlazeFace and Face Mesh V2) on ONNX Runtime.
 
-The models are those of `face_landmarker.task` (Apache-2.0), converted by `recipes/landmarker.py`. The MediaPipe library itself is
-not used: from 0.10.3x on its wheels report usage to a server, and this package promises that nothing leaves the machine.
+The models are those of `face_landmarker.task` (Apache-2.0), converted by `recipes/landmarker.py`. The MediaPipe library itself
+is not used: from 0.10.3x on its wheels report usage to a server, and this package promises that nothing leaves the machine.
 Anchors, boxes and crops follow the published graph: short-range BlazeFace (Bazarevsky et al. 2019, arXiv 1907.05047) at
 128 x 128 with strides 8 and 16, and a 256 x 256 mesh crop 1.5 times the face, turned so that the eyes are level.
 """
@@ -22,7 +22,7 @@ MESH_SIZE = 256
 NUM_LANDMARKS = 478
 ROI_SCALE = 1.5
 SQUARES_PER_SIDE = 1.5
-"""How many squares lie along the longer side, for each time that the shorter fits into it."""
+"""Squares along the longer side, for each time that the shorter side fits into it."""
 MIN_SCORE = 0.5
 OVERLAP = 0.3
 
@@ -34,7 +34,7 @@ MOUTH = (61, 291)
 
 @dataclass(frozen=True)
 class Roi:
-    """A turned square in the picture: centre and side in pixels, angle in radians (0: eyes level)."""
+    """A rotated square in an image: centre and side in pixels, angle in radians (0: eyes level)."""
 
     x: float
     y: float
@@ -47,8 +47,8 @@ class Mesh:
     """The landmarks of one face.
 
     Attributes:
-        points: (478, 2) x and y in pixels of the picture.
-        presence: probability in 0..1 that there is a face at all.
+        points: (478, 2) x and y in pixels of the image.
+        presence: probability, 0..1, that the square contains a face.
     """
 
     points: NDArray[np.float64]
@@ -56,12 +56,12 @@ class Mesh:
 
 
 def eye_angle(right_eye: NDArray[np.float64], left_eye: NDArray[np.float64]) -> float:
-    """The turn of the line between the eyes in radians, 0 when level."""
+    """The angle of the line between the eyes in radians, 0 when level."""
     return float(np.arctan2(left_eye[1] - right_eye[1], left_eye[0] - right_eye[0]))
 
 
 def roi_from_mesh(points: NDArray[np.float64]) -> Roi:
-    """Where to look for the face in the next picture, from its landmarks in this one."""
+    """Where to expect the face in the next frame, from its landmarks in this one."""
     low, high = points.min(axis=0), points.max(axis=0)
     centre = (low + high) / 2
     angle = eye_angle(points[RIGHT_EYE[0]], points[LEFT_EYE[0]])
@@ -69,24 +69,24 @@ def roi_from_mesh(points: NDArray[np.float64]) -> Roi:
 
 
 def square_matrix(roi: Roi, size: int) -> NDArray[np.float64]:
-    """The (2, 3) affine map from pixels of a size x size crop to the pixels of the picture that `roi` covers."""
+    """The (2, 3) affine map from pixels of a size x size crop to the pixels of the image that `roi` covers."""
     scale = roi.side / size
     cos, sin = np.cos(roi.angle) * scale, np.sin(roi.angle) * scale
     turn = np.array([[cos, -sin], [sin, cos]])
     return np.column_stack([turn, np.array([roi.x, roi.y]) - turn @ np.array([size / 2, size / 2])])
 
 
-def crop(picture: Image.Image, matrix: NDArray[np.float64], size: int) -> Image.Image:
-    """Sample a size x size crop whose pixel p shows the picture at `matrix` (2, 3) applied to p, without aliasing."""
+def crop(image: Image.Image, matrix: NDArray[np.float64], size: int) -> Image.Image:
+    """Sample a size x size crop whose pixel p shows the image at `matrix` (2, 3) applied to p, without aliasing."""
     shrink = int(np.sqrt(abs(np.linalg.det(matrix[:, :2]))))
     if shrink >= 2:  # sample finer, then average
         fine = matrix.copy()
         fine[:, :2] /= shrink
-        large = picture.transform(
+        large = image.transform(
             (size * shrink, size * shrink), Image.Transform.AFFINE, fine.ravel().tolist(), Image.Resampling.BILINEAR
         )
         return large.reduce(shrink)
-    return picture.transform((size, size), Image.Transform.AFFINE, matrix.ravel().tolist(), Image.Resampling.BILINEAR)
+    return image.transform((size, size), Image.Transform.AFFINE, matrix.ravel().tolist(), Image.Resampling.BILINEAR)
 
 
 @cache
@@ -109,30 +109,30 @@ def _overlaps(box: NDArray[np.float64], boxes: NDArray[np.float64]) -> NDArray[n
 
 
 class Landmarker:
-    """Finds faces in RGB pictures and the 478 landmarks of each."""
+    """Finds faces in RGB images and the 478 landmarks of each."""
 
     def __init__(self) -> None:
         self._detector = onnx_session("face_detector.onnx")
         self._mesh = onnx_session("face_landmarks.onnx")
 
-    def detect(self, picture: Image.Image) -> list[Roi]:
-        """Faces in the whole picture; if there are none, in squares along its longer side, where small ones look larger.
+    def detect(self, image: Image.Image) -> list[Roi]:
+        """Faces in the whole image; if none are found, in squares along its longer side, in which small faces are larger.
 
         One face can be found in two squares that overlap.
         """
-        width, height = picture.size
-        found = self._detect_in(picture, Roi(width / 2, height / 2, max(width, height), 0.0))
+        width, height = image.size
+        found = self._detect_in(image, Roi(width / 2, height / 2, max(width, height), 0.0))
         if found or width == height:
             return found
-        short, long = sorted(picture.size)
+        short, long = sorted(image.size)
         for place in np.linspace(short / 2, long - short / 2, int(np.ceil(SQUARES_PER_SIDE * long / short))):
             x, y = (place, height / 2) if width > height else (width / 2, place)
-            found += self._detect_in(picture, Roi(float(x), float(y), short, 0.0))
+            found += self._detect_in(image, Roi(float(x), float(y), short, 0.0))
         return found
 
-    def _detect_in(self, picture: Image.Image, square: Roi) -> list[Roi]:
-        """Faces in an upright square of the picture, the most certain first."""
-        small = crop(picture, square_matrix(square, DETECTOR_SIZE), DETECTOR_SIZE)
+    def _detect_in(self, image: Image.Image, square: Roi) -> list[Roi]:
+        """Faces in an upright square of the image, the most certain first."""
+        small = crop(image, square_matrix(square, DETECTOR_SIZE), DETECTOR_SIZE)
         left, top = square.x - square.side / 2, square.y - square.side / 2
         pixels = np.asarray(small, dtype=np.float32)[None] / 127.5 - 1
         regressors, logits = (output[0] for output in self._detector.run(None, {"pixels": pixels}))
@@ -155,10 +155,10 @@ class Landmarker:
             remaining = remaining[~same]
         return rois
 
-    def landmarks(self, picture: Image.Image, roi: Roi) -> Mesh:
-        """The landmarks of the face in `roi`; see `Mesh.presence` for whether there is one."""
+    def landmarks(self, image: Image.Image, roi: Roi) -> Mesh:
+        """The landmarks of the face in `roi`; `Mesh.presence` says whether it contains one."""
         matrix = square_matrix(roi, MESH_SIZE)
-        pixels = np.asarray(crop(picture, matrix, MESH_SIZE), dtype=np.float32)[None] / 255
+        pixels = np.asarray(crop(image, matrix, MESH_SIZE), dtype=np.float32)[None] / 255
         points, presence = self._mesh.run(["landmarks", "presence"], {"pixels": pixels})
         local = points.reshape(NUM_LANDMARKS, 3)[:, :2].astype(np.float64)
         return Mesh(local @ matrix[:, :2].T + matrix[:, 2], 1 / (1 + np.exp(-float(presence.item()))))

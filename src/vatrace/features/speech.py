@@ -1,4 +1,4 @@
-"""Whisper, once: frames of its encoder for the voice, and from the same frames the words with their times."""
+"""Speech through one pass of Whisper's encoder: its frames for the voice, and from the same frames the words and their times."""
 
 from __future__ import annotations
 
@@ -19,30 +19,30 @@ from vatrace.media.transcripts import Word
 FRAME_RATE = 50
 """Encoder frames a second."""
 BLOCK_DUR = 60.0
-"""Seconds of sound looked at together."""
+"""Seconds of audio that are processed at once."""
 MAX_WINDOW_DUR = 28.0
-"""Longest stretch that is encoded at once, below Whisper's 30 s."""
+"""Seconds of the longest stretch that is encoded at once; Whisper takes 30."""
 LEAD_DUR = 0.5
-"""Seconds kept before a stretch that goes on in the next block."""
+"""Seconds kept before a stretch that continues in the next block."""
 VAD = {"min_silence_duration_ms": 500, "speech_pad_ms": 200, "max_speech_duration_s": MAX_WINDOW_DUR - 1}
 
 BEAM_SIZE = 5
 MAX_COMPRESSION_RATIO, MIN_LOG_PROBABILITY, MAX_NO_SPEECH = 2.4, -1.0, 0.6
-"""Whisper's own thresholds (Radford et al. 2022, arXiv 2212.04356, §4.5): text that loops, or is unsure where no speech is
-heard, is not taken for words."""
+"""Whisper's own thresholds (Radford et al. 2022, arXiv 2212.04356, §4.5): text that loops, or is uncertain where no speech
+is heard, is discarded."""
 
 Spans = list[tuple[float, float]]
 
 
 @dataclass(frozen=True)
 class SpeechWindow:
-    """A stretch of sound with speech in it.
+    """A stretch of audio that contains speech.
 
     Attributes:
-        start: of the first frame, in seconds.
+        start: time of the first frame, in seconds.
         frames: (N, 384) encoder frames, 50 a second.
         spans: (start, end) in seconds of speech within it.
-        words: what is said; empty where nothing was asked or understood.
+        words: what is said; empty if no transcription was asked for, or nothing was understood.
     """
 
     start: float
@@ -63,14 +63,14 @@ def pack(spans: Spans, max_dur: float) -> list[Spans]:
 
 
 class Listener:
-    """Hears speech in sound.
+    """Finds and transcribes speech.
 
     Args:
         folder: Whisper tiny.en in CTranslate2 form.
         threads: CPU threads.
 
     Raises:
-        MissingWeightsError: if they can't be read, or are of another Whisper than the voice model was trained with.
+        MissingWeightsError: if the weights can't be read, or are not those of Whisper tiny.en.
     """
 
     def __init__(self, folder: Path, threads: int = 1) -> None:
@@ -89,16 +89,16 @@ class Listener:
         self._suppressed = get_suppressed_tokens(self._tokenizer, [-1])
 
     def listen(self, blocks: Iterable[NDArray[np.float32]], transcribe: bool = True) -> Iterator[SpeechWindow]:
-        """Find speech in successive blocks (N,) of 16 kHz sound, the first at 0 s; write down the words if asked to."""
+        """Find speech in successive blocks (N,) of 16 kHz audio, the first at 0 s; transcribe it if asked to."""
         waiting, offset = np.zeros(0, dtype=np.float32), 0.0
         for block in blocks:
             audio = np.concatenate([waiting, block])
             duration = len(audio) / SAMPLING_RATE
             groups = pack(self.speech_spans(audio), MAX_WINDOW_DUR)
             resume = duration
-            if groups and duration - groups[-1][0][0] < MAX_WINDOW_DUR:  # more may still join it in the next block
+            if groups and duration - groups[-1][0][0] < MAX_WINDOW_DUR:  # the next block may continue it
                 resume = groups.pop()[0][0]
-            elif groups and len(groups[-1]) > 1 and duration - groups[-1][-1][1] < LEAD_DUR:  # its end may be cut off
+            elif groups and len(groups[-1]) > 1 and duration - groups[-1][-1][1] < LEAD_DUR:  # it may be cut off
                 resume = groups[-1].pop()[0]
             yield from (self._hear(audio, offset, group, transcribe) for group in groups)
             done = groups[-1][-1][1] if groups else 0.0
@@ -109,7 +109,7 @@ class Listener:
         )
 
     def speech_spans(self, audio: NDArray[np.float32]) -> Spans:
-        """Where there is speech in sound (N,), by Silero's voice activity detection: (start, end) in seconds."""
+        """The spans of speech in audio (N,), by Silero's voice activity detection: (start, end) in seconds."""
         from faster_whisper.vad import VadOptions, get_speech_timestamps
 
         found = get_speech_timestamps(audio, VadOptions(**VAD)) if len(audio) else []
@@ -126,10 +126,10 @@ class Listener:
         """Encode at most 30 s.
 
         Args:
-            audio: (N,) 16 kHz sound.
+            audio: (N,) 16 kHz.
 
         Returns:
-            Frames (N / 320, 384); the encoder's whole output, for decoding; and the number of mel frames that hold sound.
+            Frames (N / 320, 384); the encoder's whole output, for decoding; and the number of mel frames that contain audio.
         """
         from faster_whisper.audio import pad_or_trim
 
@@ -139,7 +139,7 @@ class Listener:
         return np.array(encoded)[0, :num_frames].astype(np.float32), encoded, mels.shape[-1]
 
     def words(self, encoded: Any, num_mels: int, start: float) -> list[Word]:
-        """What is said in a stretch of sound that begins at `start` seconds, by what `encode` gives of it."""
+        """The words in a stretch of audio that begins at `start` seconds, from what `encode` returned for it."""
         from faster_whisper.transcribe import merge_punctuations
 
         prompt = self._whisper.get_prompt(self._tokenizer, [], without_timestamps=True)

@@ -1,4 +1,4 @@
-"""Feature vectors on disk while a recording is worked on, so that memory doesn't grow with its length."""
+"""Feature vectors on disk while a recording is processed, so that memory doesn't grow with its length."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import DTypeLike, NDArray
 
 
 class Spool:
-    """Rows of one shape in a temporary file that goes when this object does.
+    """Rows of one shape in a temporary file that is deleted with this object.
 
     Args:
         shape: of a row.
@@ -28,13 +28,13 @@ class Spool:
         self._file = tempfile.TemporaryFile(prefix="vatrace-")  # noqa: SIM115 - it lives as long as this object
 
     def write(self, start: int, rows: NDArray[Any]) -> None:
-        """Put rows (n, ...) at `start`, over what is there."""
+        """Write rows (n, ...) from row `start` on, replacing what was written before."""
         self._file.seek(start * self._row_size)
         self._file.write(np.ascontiguousarray(rows, dtype=self.dtype).tobytes())
         self.length = max(self.length, start + len(rows))
 
     def read(self, start: int, stop: int) -> NDArray[Any]:
-        """Rows `start` to `stop` (stop - start, ...); zeros where none was written."""
+        """Rows `start` to `stop` (stop - start, ...); zeros where nothing was written."""
         self._file.seek(start * self._row_size)
         content = self._file.read((stop - start) * self._row_size)
         found = np.frombuffer(content, dtype=self.dtype).reshape(-1, *self.shape)

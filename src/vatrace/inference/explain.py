@@ -1,4 +1,4 @@
-"""What a prediction rests on: how much each modality matters at each step, and what each recursion changed."""
+"""What a prediction is based on: how much each modality matters at each step, and what each recursion changed."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 NOTHING = 1e-6
-"""Smaller movements are rounding."""
+"""Movements of the point smaller than this are rounding errors."""
 
 
 @dataclass(frozen=True)
 class Explanation:
-    """Of a trace with T rows.
+    """The explanation of a trace with T rows.
 
     Attributes:
-        shares: (T,) by modality, 0..1: how much of the value rests on it; they add up to 1, or are NaN where taking any one
-            modality out changes nothing.
-        changes: (R, T) how far each recursion moved the point (valence, arousal), 0..2.8. No rows if there are no recursions.
+        shares: (T,) by modality, 0..1: the modality's contribution to the value. The shares add up to 1, or are NaN where
+            removing any one modality changes nothing.
+        changes: (R, T) how far each recursion moved the point (valence, arousal), 0..2.8. No rows for a model without recursions.
     """
 
     shares: dict[str, NDArray[np.float64]]

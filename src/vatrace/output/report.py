@@ -1,4 +1,4 @@
-"""A prediction for people to look at: a picture of the traces, and a page that explains it."""
+"""A prediction as a figure of its traces, and as a page that shows it beside the recording."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ MAX_POINTS = 4000
 
 
 def figure(prediction: Prediction) -> Figure:
-    """Valence and arousal over time with their intervals, and under them when face, voice and words were there.
+    """Valence and arousal over time with their intervals, and below them the presence of face, voice and words.
 
-    Where nothing was there, all is faint.
+    The traces are faint where nothing supports them.
     """
     from matplotlib.figure import Figure
     from matplotlib.patches import Patch
@@ -79,12 +79,12 @@ def figure(prediction: Prediction) -> Figure:
 def write_picture(prediction: Prediction, path: Path | io.BytesIO) -> None:
     """The figure as a PNG of about 1650 x 690 pixels."""
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph")  # a file name in a script that the font hasn't shows boxes
+        warnings.filterwarnings("ignore", message="Glyph")  # characters that the font lacks are drawn as boxes
         figure(prediction).savefig(path, dpi=150, format="png")
 
 
 def summary(prediction: Prediction) -> str:
-    """One line: length, mean and range of both traces where something was there, share of each modality."""
+    """One line: the length, mean and range of both traces over the supported rows, and the share of each modality."""
     where = prediction.supported if prediction.supported.any() else np.ones(len(prediction.times), bool)
     parts = [f"{prediction.duration:.1f} s"]
     for name in ("valence", "arousal"):
@@ -95,26 +95,26 @@ def summary(prediction: Prediction) -> str:
 
 
 def style() -> str:
-    """How pages look, light and dark."""
+    """The style of all pages, light and dark."""
     return web_file("page.css")
 
 
 def web_file(name: str) -> str:
-    """A part of the pages."""
+    """The content of a file of the pages."""
     return (files(__package__) / name).read_text(encoding="utf-8")
 
 
 POLICY = "default-src 'none'; img-src 'self' data:; media-src 'self' data:; style-src {style}; script-src {script}"
-"""What browsers let a report do: show what is in it, run its own script, and nothing from elsewhere."""
+"""The report's content security policy: its own content and script, and nothing from elsewhere."""
 
 BANDS = (
     "Bands are 90 % intervals: on recordings like those that the model was calibrated on (composed recordings, for the model "
     "that comes with vatrace), they contain the true value 9 times in 10. Expect less on other recordings. "
 )
-"""What the page says of them."""
+"""What the page says about intervals."""
 
 NUM_TINTS = 10
-"""Strengths of the colour under a word."""
+"""Strengths of the tint of a word."""
 
 QUADRANTS = {
     "unpleasant, excited": (-1, 1),
@@ -126,12 +126,12 @@ QUADRANTS = {
 
 
 def write_page(prediction: Prediction, path: Path, media: str) -> None:
-    """One HTML file that needs no network: the recording beside its traces, the words, the numbers.
+    """Write one HTML file that needs no network: the recording beside its traces, the words, the numbers.
 
     Args:
-        prediction: what it shows.
+        prediction: what to show.
         path: the page.
-        media: the recording's element in HTML, such as `embedded` gives; "" for none.
+        media: the recording as an HTML element, such as `embedded` returns; "" for none.
     """
     picture = io.BytesIO()
     write_picture(prediction, picture)
@@ -171,12 +171,12 @@ def embedded(recording: Recording, progress: Callable[[float], None] = lambda sh
 
 
 def embedded_copy(kind: str, copy: Path) -> str:
-    """An element with all of a small copy, of this media type, inside."""
+    """An HTML element that contains all of a small copy of this media type."""
     return media_element(kind, f"data:{kind};base64,{base64.b64encode(copy.read_bytes()).decode()}")
 
 
 def media_element(kind: str, address: str) -> str:
-    """An element that shows or plays what has this media type and address."""
+    """An HTML element that shows or plays what has this media type and address."""
     tag = kind.partition("/")[0]
     if tag == "image":
         return f'<img alt="The picture" src="{address}">'
@@ -184,7 +184,7 @@ def media_element(kind: str, address: str) -> str:
 
 
 def _view(prediction: Prediction) -> dict[str, Any]:
-    """What the page's script draws: means over blocks where there are more rows than pixels."""
+    """The data that the page's script draws: means over blocks of rows if the rows outnumber the pixels."""
     starts = np.arange(0, len(prediction.times), max(1, -(-len(prediction.times) // MAX_POINTS)))
     sizes = np.diff(starts, append=len(prediction.times))
 
@@ -205,7 +205,7 @@ def _view(prediction: Prediction) -> dict[str, Any]:
 
 
 def _circumplex(prediction: Prediction) -> str:
-    """The way of the trace in the plane of valence and arousal, as SVG."""
+    """The path of the trace in the plane of valence and arousal, as SVG."""
     thin = max(1, len(prediction.times) // MAX_POINTS)
     points = np.stack([100 * prediction.valence, -100 * prediction.arousal], axis=-1)
     points[~prediction.supported] = np.nan
@@ -223,13 +223,13 @@ def _circumplex(prediction: Prediction) -> str:
 
 
 def _made_by(prediction: Prediction) -> str:
-    """A sentence for the page; "" where it is not known."""
+    """A sentence for the page; "" if nothing is known."""
     facts = ", ".join(f"{name} {value}" for name, value in prediction.made_by.items())
     return f" Made by {html.escape(facts)}." if facts else ""
 
 
 def _transcript(prediction: Prediction) -> str:
-    """The words by sentence, each on the colour of the valence while it was said."""
+    """The words by sentence, each tinted by the valence while it was said."""
     if not prediction.words:
         return "<p>No words were detected.</p>"
     lines = []
@@ -258,7 +258,7 @@ def _tints() -> str:
 
 
 def _digest(content: str) -> str:
-    """By which a content policy knows a script or style."""
+    """The digest by which a content policy allows a script or style."""
     return f"'sha256-{base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()}'"
 
 
@@ -277,4 +277,4 @@ def _numbers(prediction: Prediction) -> str:
         rests = pd.DataFrame(prediction.explanation.shares).mean()
         shares["contribution"] = rests.map("{:.0%}".format, na_action="ignore")
     tables = [table, pd.DataFrame({"share of time": quadrants}).to_html(border=0), shares.to_html(border=0, na_rep="")]
-    return "".join(tables).replace(' style="text-align: right;"', "")  # which the content policy forbids
+    return "".join(tables).replace(' style="text-align: right;"', "")  # the content policy forbids it
