@@ -1,4 +1,4 @@
-"""Speech through one pass of Whisper's encoder: its frames for the voice, and from the same frames the words and their times."""
+"""Speech through one pass of Whisper's encoder: its frames for the voice, and from them the words with their times."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ class Explanation:
     Attributes:
         shares: (T,) by modality, 0..1: the modality's contribution to the value. The shares add up to 1, or are NaN where
             removing any one modality changes nothing.
-        changes: (R, T) how far each recursion moved the point (valence, arousal), 0..2.8. No rows for a model without recursions.
+        changes: (R, T) how far each recursion moved the point (valence, arousal), 0..2.8. R is 0 without recursions.
     """
 
     shares: dict[str, NDArray[np.float64]]
@@ -31,12 +31,12 @@ def modality_shares(
 ) -> dict[str, NDArray[np.float64]]:
     """Leave-one-out shares: how far the point moves when a modality is missing, over the sum of that for all modalities.
 
-    A modality matters for as long as the model remembers it, so that a share can be above 0 where the modality itself is not
-    there. It says what the model used, not what caused the person's expression.
+    A modality matters for as long as the model remembers it, so its share can be above 0 where it is absent. A share says what
+    the model used, not what caused the person's expression.
 
     Args:
         values: (T, K) with all modalities.
-        without: (T, K) by modality, what the model says when that one is missing.
+        without: (T, K) by modality, the model's values when that one is missing.
 
     Returns:
         (T,) by modality, 0..1, NaN where none of them changes anything.

@@ -61,7 +61,7 @@ def half_widths(recordings: Iterable[tuple[NDArray[np.float64], NDArray[np.str_]
     """The conformal quantile of the absolute errors in each situation.
 
     Args:
-        recordings: of each, (T, 2) differences between truth and prediction, NaN where there is no truth, and the situations (T,).
+        recordings: of each, the differences (T, 2) between truth and prediction, NaN without truth, and the situations (T,).
         level: share of truths that should lie inside.
 
     Returns:

@@ -71,7 +71,7 @@ class Prediction:
         return float(self.valence[row]), float(self.arousal[row])
 
     def statistics(self) -> pd.DataFrame:
-        """Mean, SD, minimum and maximum (columns) of valence and arousal (rows) over the supported rows; NaN if there are none."""
+        """Mean, SD, minimum and maximum (columns) of valence and arousal (rows) where supported; NaN if never."""
         traces = self.to_pandas().loc[self.supported, list(DIMENSIONS)]
         return traces.agg(["mean", "std", "min", "max"]).T.rename(columns={"std": "SD"})
 
