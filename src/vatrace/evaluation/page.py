@@ -1,4 +1,4 @@
-"""An evaluation for people to look at: one self-contained page, and its pictures."""
+"""The evaluation page: one self-contained HTML file with its figures."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ MAX_POINTS = 3000
 
 
 def agreement_figure(predictions: Mapping[str, Pair]) -> Figure:
-    """Label against prediction for both dimensions; darker is more often."""
+    """Label against prediction for both dimensions; darker means more steps."""
     drawn = _figure(9, 4.2)
     for axes, column, name in zip(drawn.subplots(1, 2), range(2), DIMENSIONS, strict=True):
         x, y = (np.concatenate([pair[i][:, column] for pair in predictions.values()]) for i in range(2))
@@ -42,7 +42,7 @@ def agreement_figure(predictions: Mapping[str, Pair]) -> Figure:
 
 
 def trace_figure(evaluation: Evaluation, predictions: Mapping[str, Pair], rates: Mapping[str, float]) -> Figure:
-    """Label and prediction over time of the worst, the middle and the best recording."""
+    """Label and prediction over time, for the worst, the middle and the best recording."""
     from matplotlib.lines import Line2D
 
     names = [row["name"] for row in evaluation.recordings]
@@ -68,12 +68,12 @@ def trace_figure(evaluation: Evaluation, predictions: Mapping[str, Pair], rates:
 
 
 def dependence_figure(evaluation: Evaluation) -> Figure:
-    """CCC against what is missing, and against the lag."""
+    """CCC against the share of a modality that is missing, and against the lag."""
     drawn = _figure(10, 3.4)
     for axes, dimension in zip(drawn.subplots(1, 3)[:2], DIMENSIONS, strict=True):
         for name, curve in evaluation.robustness.items():
             axes.plot(list(curve), [values[dimension] for values in curve.values()], "o-", color=COLOURS[name], label=name)
-        axes.set(xlabel="share of steps taken away", title=f"{dimension}: CCC", ylim=_limits(evaluation, dimension))
+        axes.set(xlabel="share of steps removed", title=f"{dimension}: CCC", ylim=_limits(evaluation, dimension))
         if evaluation.robustness:
             axes.legend(frameon=False, fontsize=8)
         _plain(axes)
@@ -82,14 +82,14 @@ def dependence_figure(evaluation: Evaluation) -> Figure:
         values = [value[dimension] for value in evaluation.lag.values()]
         axes.plot(list(evaluation.lag), values, color=COLOURS[dimension], label=dimension)
     axes.axvline(0, color="0.8", linewidth=0.8)
-    axes.set(xlabel="labels moved back by s", title="CCC")
+    axes.set(xlabel="lag of the labels in s", title="CCC")
     axes.legend(frameon=False, fontsize=8)
     _plain(axes)
     return drawn
 
 
 def ablation_figure(evaluation: Evaluation) -> Figure:
-    """CCC with a part of the modalities."""
+    """CCC with some of the modalities."""
     names = list(evaluation.ablation)
     drawn = _figure(8, 0.9 + 0.36 * len(names))
     axes = drawn.subplots()
@@ -134,23 +134,23 @@ PAGE = """<!doctype html>
 <h1>{title}</h1>
 <p>{facts}</p>
 {scores}
-<p>CCC is 1 for the same trace, 0 for no agreement; it is the correlation times what scale and shift lose. Intervals are
-95 % bootstrap intervals over subjects, or over recordings where subjects are not known. Sign is the share of steps with the
-right sign. A scale below 1 means that the prediction is too flat. Dev has chosen the weights, so that its figures flatter a
-little; those of test don't, as long as nothing is chosen by them.</p>
+<p>CCC is 1 for identical traces and 0 for no agreement. It is the correlation, reduced by differences in scale and shift.
+Intervals are 95 % bootstrap intervals over subjects, or over recordings where subjects are not known. Sign is the share of
+steps with the correct sign. A scale below 1 means that the prediction is too flat. The weights were selected on dev, so
+figures on dev are slightly optimistic. Figures on test are not, unless choices are based on them.</p>
 <h2>Label and prediction</h2><img alt="Label against prediction" src="{agreement}">
 <h2>The worst, the middle and the best recording</h2><img alt="Traces of three recordings" src="{traces}">
-<h2>What it rests on</h2><img alt="CCC by modalities" src="{ablation}">
-<h2>What is missing, and late</h2><img alt="CCC against missing modalities and lag" src="{dependence}">
-<p>The curves take away a share of all steps, 3 s at a time. Where the lag curve has its top beside 0, the labels are late
-(right) or early (left) of the prediction.</p>
-<h2>What costs nothing</h2>{baselines}
-<p>The label of one second before is no rival, since nobody has it; it says how smooth the labels are. A constant has a CCC
-of 0, so its error is given.</p>
+<h2>Contribution of the modalities</h2><img alt="CCC by modalities" src="{ablation}">
+<h2>Missing modalities and lag</h2><img alt="CCC against missing modalities and lag" src="{dependence}">
+<p>For the first two curves, a share of all steps of one modality is removed, in stretches of 3 s. If the peak of the lag curve
+is to the right of 0, the labels are later than the prediction; if it is to the left, they are earlier.</p>
+<h2>Baselines</h2>{baselines}
+<p>The label of one second before can't be known in practice; it shows how smooth the labels are. A constant has a CCC of 0, so
+its RMSE is given instead.</p>
 <h2>Recordings</h2>{recordings}
-<footer>These figures say how well a model agrees with the people who annotated these recordings, in the way they did. They
-do not say what anybody felt, nor how well the model does on other people, cultures, cameras or tasks. Not for decisions about
-people.</footer></body></html>
+<footer>These figures measure how well a model agrees with the people who annotated these recordings, under the instructions
+they had. They don't say what anyone felt, nor how well the model works for other people, cultures, cameras or tasks. Do not
+use the model to make decisions about people.</footer></body></html>
 """
 
 
@@ -165,12 +165,12 @@ def write_page(
     """Write the page.
 
     Args:
-        path: where to.
-        title: what was evaluated.
-        facts: sentences that stand at its top.
-        evaluation: the numbers.
-        predictions: truth and prediction (T, 2) by recording.
-        rates: steps a second by recording.
+        path: the HTML file.
+        title: name of what was evaluated.
+        facts: sentences for the top of the page.
+        evaluation: the figures to show.
+        predictions: truth and prediction (T, 2) by recording, -1..1.
+        rates: steps per second by recording.
     """
     rows = []
     for name, score in evaluation.scores.items():
@@ -183,7 +183,7 @@ def write_page(
         agreed = "; ".join(f"{name} {evaluation.agreement['others'][name]:.3f}" for name in DIMENSIONS)
         facts = [
             *facts,
-            f"CCC of each annotator with the mean of the others: {agreed}. That is about as far as a model can get.",
+            f"CCC of each annotator with the mean of the others: {agreed}. A model can hardly exceed this.",
         ]
     facts = [*facts, caution(evaluation.num_units)]
     baselines = [[name, *(f"{values[d]:.3f}" for d in DIMENSIONS)] for name, values in evaluation.baselines.items()]
@@ -203,14 +203,14 @@ def write_page(
             ablation=_source(ablation_figure(evaluation)),
             dependence=_source(dependence_figure(evaluation)),
             baselines=_table(["", *DIMENSIONS], baselines),
-            recordings=_table(["worst first", "labelled steps", "CCC valence", "CCC arousal"], recordings),
+            recordings=_table(["recording, worst first", "labelled steps", "CCC valence", "CCC arousal"], recordings),
         ),
         encoding="utf-8",
     )
 
 
 def write_json(path: Path, facts: Mapping[str, Any], evaluation: Evaluation) -> None:
-    """Write the numbers; null where one is undefined."""
+    """Write the figures as JSON; undefined ones are null."""
     content = {**facts, **asdict(evaluation)}
     path.write_text(json.dumps(_defined(content), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
