@@ -10,21 +10,13 @@ from vatrace.features.faces import (
     FER_DROP,
     FER_EYE_TO_EYE,
     FER_EYE_TO_MOUTH,
+    Detection,
     FaceTracker,
-    Person,
-    Track,
     aligned_square,
-    expression_crop,
-    people,
-    rows_on_grid,
+    face_crop,
 )
-from vatrace.features.landmarker import LEFT_EYE, MOUTH, NUM_LANDMARKS, RIGHT_EYE, Landmarker, Roi, roi_from_mesh
-from vatrace.features.spool import Spool
-
-
-def mean_grey(crops: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Stands in for the network: what is tested here is whom the tracker follows."""
-    return crops.reshape(len(crops), -1)[:, :: CROP_SIZE * CROP_SIZE // 8].astype(np.float32)
+from vatrace.features.landmarker import LEFT_EYE, MOUTH, NUM_LANDMARKS, RIGHT_EYE, Landmarker, roi_from_mesh
+from vatrace.features.people import Track, group_tracks, rows_on_grid
 
 
 @pytest.fixture(scope="module")
@@ -32,11 +24,18 @@ def landmarker() -> Landmarker:
     return Landmarker()
 
 
-def follow(landmarker: Landmarker, images: list[Image.Image], rate: float = 10) -> FaceTracker:
-    tracker = FaceTracker(landmarker, mean_grey, Spool((8,)))
-    for step, image in enumerate(images):
-        tracker.update(image, step / rate, range(step, step + 1))
-    return tracker
+def detections(landmarker: Landmarker, images: list[Image.Image], rate: float = 10) -> list[list[Detection]]:
+    tracker = FaceTracker(landmarker)
+    return [tracker.update(image, step / rate) for step, image in enumerate(images)]
+
+
+def follow(landmarker: Landmarker, images: list[Image.Image]) -> list[Track]:
+    """The tracks of a video with one frame a step."""
+    tracks: dict[int, Track] = {}
+    for step, found in enumerate(detections(landmarker, images)):
+        for detection in found:
+            tracks.setdefault(detection.track, Track()).add(detection, [step], row=step)
+    return list(tracks.values())
 
 
 def mesh(eye_to_eye: float, eye_to_mouth: float, angle: float = 0.0) -> NDArray[np.float64]:
@@ -76,7 +75,7 @@ def test_landmarks_turn_with_the_picture(landmarker: Landmarker, face_images: li
     assert np.degrees(squares[0].angle - squares[1].angle) == pytest.approx(degrees, abs=4)
     assert squares[1].side == pytest.approx(squares[0].side, rel=0.06)
     upright, turned_back = (
-        expression_crop(p, s) for p, s in zip((image, image.rotate(degrees, Image.Resampling.BICUBIC)), squares, strict=True)
+        face_crop(p, s) for p, s in zip((image, image.rotate(degrees, Image.Resampling.BICUBIC)), squares, strict=True)
     )
     assert np.corrcoef(upright.ravel(), turned_back.ravel())[0, 1] > 0.9
 
@@ -90,36 +89,27 @@ def test_small_faces_in_wide_and_tall_pictures_are_found_once(
         scene = Image.new("RGB", size, (90, 90, 90))
         scene.paste(image.resize((180, 135)), (size[0] // 3, size[1] // 3))  # its crop has a side of about 60 pixels
         images.append(scene)
-    (person,) = people(follow(landmarker, images).tracks, len(images))
+    (person,) = group_tracks(follow(landmarker, images), len(images))
     assert len(person.steps) >= 0.9 * len(images)
 
 
 def test_a_talking_face_is_one_track_all_the_time(landmarker: Landmarker, face_images: list[Image.Image]) -> None:
     images = face_images[::3]
-    tracker = follow(landmarker, images)
-    assert len(tracker.tracks) == 1
-    assert len(tracker.tracks[0].steps) >= 0.95 * len(images)
-
-
-def test_people_seen_again_and_again_are_told_apart() -> None:
-    rng = np.random.default_rng(0)
-    looks = rng.normal(size=(5, 768))
-    tracks = [track(range(30 * i, 30 * i + 30), list(looks[i % 5] + rng.normal(0, 0.1, 768))) for i in range(1000)]
-    persons = people(tracks, 30_000)
-    assert sorted(len(person.tracks) for person in persons) == [200] * 5
+    (track,) = follow(landmarker, images)
+    assert len(track.steps) >= 0.95 * len(images)
 
 
 def test_a_face_in_a_single_picture_of_many_is_a_mistake_but_in_a_still_is_a_face(
     landmarker: Landmarker, face_images: list[Image.Image]
 ) -> None:
     blank = Image.new("RGB", face_images[0].size, (90, 90, 90))
-    assert people(follow(landmarker, [blank, blank, face_images[0], blank, blank]).tracks, 5) == []
-    assert len(people(follow(landmarker, [face_images[0]]).tracks, 1)) == 1
+    assert group_tracks(follow(landmarker, [blank, blank, face_images[0], blank, blank]), 5) == []
+    assert len(group_tracks(follow(landmarker, [face_images[0]]), 1)) == 1
 
 
 def test_no_face_no_track(landmarker: Landmarker) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (144, 176, 3)).astype(np.uint8)
-    assert follow(landmarker, [Image.new("RGB", (176, 144)), Image.fromarray(noise)]).tracks == []
+    assert follow(landmarker, [Image.new("RGB", (176, 144)), Image.fromarray(noise)]) == []
 
 
 def test_the_larger_of_two_people_is_followed_and_not_confused(landmarker: Landmarker, face_images: list[Image.Image]) -> None:
@@ -129,16 +119,16 @@ def test_the_larger_of_two_people_is_followed_and_not_confused(landmarker: Landm
         scene.paste(ImageOps.mirror(image).resize((264, 216)), (12, 40))
         scene.paste(image.resize((352, 288)), (288, 0))
         images.append(scene)
-    persons = people(follow(landmarker, images).tracks, len(images))
+    persons = group_tracks(follow(landmarker, images), len(images))
     assert len(persons) == 2
-    assert all(track.roi.x > 288 for track in persons[0].tracks)
-    assert all(track.roi.x < 288 for track in persons[1].tracks)
+    assert all(min(track.centres) > 288 for track in persons[0].tracks)
+    assert all(max(track.centres) < 288 for track in persons[1].tracks)
 
 
 def test_a_face_that_goes_and_comes_back_stays_the_same_person(landmarker: Landmarker, face_images: list[Image.Image]) -> None:
     blank = Image.new("RGB", face_images[0].size, (90, 90, 90))
     images = [*face_images[:60:3], *[blank] * 40, *face_images[:60:3]]  # four seconds away: too long to rejoin by place
-    persons = people(follow(landmarker, images).tracks, len(images))
+    persons = group_tracks(follow(landmarker, images), len(images))
     assert len(persons) == 1
     valid = rows_on_grid(persons[0], len(images)) >= 0
     assert valid[:20].mean() > 0.9 and not valid[20:60].any() and valid[60:].mean() > 0.9
@@ -148,32 +138,21 @@ def test_a_cut_to_another_person_is_another_person(landmarker: Landmarker, share
     from vatrace.media.reading import VideoReader
 
     clips = [[f.image for f in VideoReader(shared / "clips" / name, 10)] for name in ("bbaf2n.mpg", "lrwp9a.mpg")]
-    assert len(people(follow(landmarker, clips[0] + clips[1]).tracks, 60)) == 2
-    assert len(people(follow(landmarker, clips[0] + clips[0]).tracks, 60)) == 1
+    assert len(group_tracks(follow(landmarker, clips[0] + clips[1]), 60)) == 2
+    assert len(group_tracks(follow(landmarker, clips[0] + clips[0]), 60)) == 1
 
 
-def track(steps: range, portrait: list[float], size: float = 10.0) -> Track:
-    return Track(
-        Roi(0, 0, 1, 0),
-        0.0,
-        list(steps),
-        [size] * len(steps),
-        [0.0] * len(steps),
-        [2 * step for step in steps],
-        np.array(portrait),
-    )
-
-
-def test_people_never_joins_faces_seen_at_once() -> None:
-    assert len(people([track(range(10), [1, 0]), track(range(5, 15), [1, 0])], 15)) == 2
-    assert len(people([track(range(10), [1, 0]), track(range(10, 15), [1, 0.1])], 15)) == 1
-
-
-def test_people_ranks_by_time_and_size() -> None:
-    small, large = track(range(100), [1, 0], size=10), track(range(60), [0, 1], size=30)
-    assert people([small, large], 100)[0].tracks == [large]
-
-
-def test_rows_on_grid_puts_each_at_its_step_and_drops_what_lies_beyond() -> None:
-    person = Person([track(range(3, 8), [1, 0]), track(range(0, 1), [1, 0])], set())
-    assert rows_on_grid(person, 6).tolist() == [0, -1, -1, 6, 8, 10]
+@pytest.mark.parametrize(("hidden_steps", "numbers"), [(10, [0]), (30, [0, 1])])
+def test_a_face_that_is_hidden_keeps_its_number_for_two_seconds(
+    landmarker: Landmarker, face_images: list[Image.Image], hidden_steps: int, numbers: list[int]
+) -> None:
+    images = []
+    for index in range(10 + hidden_steps + 10):
+        scene = Image.new("RGB", (384, 144), (60, 70, 80))
+        scene.paste(face_images[3 * (index % 10)], (192, 0))
+        if 10 <= index < 10 + hidden_steps:
+            scene.paste((60, 70, 80), (240, 10, 340, 110))
+        images.append(scene)
+    found = detections(landmarker, images)
+    assert not any(found[11 : 10 + hidden_steps])
+    assert sorted({detection.track for frame in found for detection in frame}) == numbers
