@@ -6,7 +6,7 @@ import pytest
 
 from vatrace.errors import StoreError
 from vatrace.media.transcripts import Word
-from vatrace.store import CHUNK, EncoderInfo, Membership, Meta, Recording, Schema, Store
+from vatrace.store import CHUNK, EncoderInfo, Membership, Meta, Schema, Store, StoredRecording
 
 SCHEMA = Schema(10.0, {"face": EncoderInfo("f", "f-1", 3), "voice": EncoderInfo("v", "v-1", 2)}, crops=True)
 
@@ -106,7 +106,7 @@ def test_without_crops_asking_for_them_says_what_to_do(tmp_path: Path) -> None:
         store.recording("a").crops()
 
 
-def labels_of(recording: Recording) -> np.ndarray:
+def labels_of(recording: StoredRecording) -> np.ndarray:
     return recording.labels()
 
 
@@ -119,7 +119,15 @@ def test_labels_of_test_are_locked_and_each_look_is_logged(tmp_path: Path) -> No
     store.write_corpus(members | {"not extracted": Membership("train")}, {"kind": "folder"})
     assert store.members == members and store.corpus_facts == {"kind": "folder"}
     assert [r.name for r in store.split("train")] == ["a"] and (labels_of(store.split("train")[0]) == 0.5).all()
-    assert np.isnan(labels_of(store.split("test")[0])).all()
+    assert store.names_in("test") == ["c"]
+    for locked in (store.recording("c"), *store.split("test", labels=False)):
+        assert locked.name == "c" and locked.features("face").shape == (7, 3)
+        with pytest.raises(StoreError, match="c: its labels are locked"):
+            locked.labels()
+    with pytest.raises(StoreError, match="test split is locked"):
+        store.split("test")
+    with pytest.raises(StoreError, match="a: its labels are locked"):
+        store.split("train", labels=False)[0].labels()
     log = tmp_path / "store" / "test-log.jsonl"
     assert not log.exists()
     for count in (1, 2):
@@ -138,5 +146,42 @@ def test_new_features_have_no_old_labels(tmp_path: Path) -> None:
     put(store, "a", steps=9)
     assert store.recording("a").labels().shape == (9, 2) and np.isnan(store.recording("a").labels()).all()
     store.write_labels("a", np.zeros((7, 2)))
-    with pytest.raises(StoreError, match=r"a\.npy: not of as many steps"):
+    with pytest.raises(StoreError, match=r"a\.npy: its number of steps differs"):
         store.recording("a").labels()
+
+
+def test_modalities_of_any_name_are_stored_after_the_three_known_ones(tmp_path: Path) -> None:
+    encoders = {name: EncoderInfo(name, f"{name}-1", 2) for name in ("physiology", "words", "eeg", "face")}
+    store = Store.create(tmp_path / "store", Schema(10.0, encoders))
+    assert list(store.schema.dims) == ["face", "words", "eeg", "physiology"]
+    given = put(store, "a")
+    recording = Store(store.path).recording("a")
+    for name in encoders:
+        np.testing.assert_array_equal(recording.valid()[name], given[f"{name}_valid"])
+        np.testing.assert_array_equal(recording.features(name), given[name] * given[f"{name}_valid"][:, None])
+    for name in ("valid", "frame_times", "crops", "Heart Rate"):
+        with pytest.raises(ValueError, match=name):
+            Schema(10.0, {name: EncoderInfo("x", "x-1", 2)})
+
+
+@pytest.mark.parametrize(
+    "content", ["", "{", "[]", "{}", '{"format": 1}', '{"format": 1, "rate": 10, "encoders": {"face": 1}}']
+)
+def test_a_damaged_file_is_named(tmp_path: Path, content: str) -> None:
+    store = Store.create(tmp_path / "store", SCHEMA)
+    put(store, "a")
+    store.write_corpus({"a": Membership("train")}, {})
+    folder = store.path / "recordings" / "a"
+    for file, read in (
+        (folder / "meta.json", lambda: store.recording("a")),
+        (store.path / "corpus.json", lambda: store.members),
+        (store.path / "store.json", lambda: Store(store.path)),
+    ):
+        kept = file.read_bytes()
+        file.write_text(content)
+        with pytest.raises(StoreError, match=file.name):
+            read()
+        file.write_bytes(kept)
+    (folder / "face.npy").write_bytes((folder / "face.npy").read_bytes()[:90])
+    with pytest.raises(StoreError, match=r"face\.npy: damaged"):
+        store.recording("a").features("face")

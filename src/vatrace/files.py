@@ -8,6 +8,9 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+
+from vatrace.errors import VatraceError
 
 
 @contextmanager
@@ -34,3 +37,18 @@ def write_json(path: Path, content: Mapping[str, object]) -> None:
     """Write a mapping as indented JSON in UTF-8, whole or not at all."""
     with written_whole(path) as temporary:
         temporary.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def read_json(path: Path, error: type[VatraceError]) -> dict[str, Any]:
+    """Read a JSON file of the package's own.
+
+    Raises:
+        VatraceError: of the given type, if the file is not a JSON object; the message names it.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as problem:  # JSONDecodeError and UnicodeDecodeError
+        raise error(f"{path}: damaged ({problem}); restore or delete it") from problem
+    if not isinstance(content, dict):
+        raise error(f"{path}: damaged (not a JSON object); restore or delete it")
+    return content

@@ -1,13 +1,13 @@
-"""Features of a corpus's recordings on disk, with their masks and labels, to train from. Numpy only.
+"""Features of a corpus's recordings on disk, with their masks and labels, to train from. docs/store.md has the format in full.
 
-    STORE/store.json                  the grid's rate, and what made the features
-    STORE/recordings/NAME/meta.json   where a recording comes from
-    STORE/recordings/NAME/*.npy       face, voice, words (T, D) float16; valid (T, M); crops (T, 48, 48, 3); frame_times (F,)
+    STORE/store.json                  format, rate of the grid, and the encoder of each modality
+    STORE/recordings/NAME/meta.json   what one recording was made from
+    STORE/recordings/NAME/*.npy       MODALITY (T, D) float16; valid (T, M); frame_times (F,); crops (T, 48, 48, 3)
     STORE/corpus.json                 splits and subjects
     STORE/labels/NAME.npy             valence and arousal (T, 2), NaN where there is no label
-    STORE/test-log.jsonl              who looked at the test split, and when
+    STORE/test-log.jsonl              when the test split was unlocked, and why
 
-A recording is written beside its place and then moved there, so that none is ever there by half.
+A recording is written into a temporary folder that is then renamed, so a store never contains half a recording. Numpy only.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vatrace.errors import StoreError
-from vatrace.files import write_json, written_whole
+from vatrace.files import read_json, write_json, written_whole
 from vatrace.media.transcripts import Word
-from vatrace.names import MODALITIES, SPLITS, Split
+from vatrace.names import SPLITS, Split, check_modality, in_order
 
 FORMAT = 1
 CHUNK = 4096
@@ -40,9 +40,9 @@ class EncoderInfo:
     """What made the features of one modality.
 
     Attributes:
-        name: as it was chosen.
-        version: changes with its weights.
-        dim: channels.
+        name: of the encoder, as it was chosen.
+        version: features of different versions must not be mixed; it changes with the encoder's weights.
+        dim: channels D.
     """
 
     name: str
@@ -52,35 +52,42 @@ class EncoderInfo:
 
 @dataclass(frozen=True)
 class Schema:
-    """What is alike in all recordings of a store.
+    """What all recordings of a store have in common.
 
     Attributes:
-        rate: steps a second; None where each recording has one step for each frame of its video.
-        encoders: by modality, those that are in the store.
-        crops: whether face crops are kept as well, (T, 48, 48, 3).
+        rate: steps a second; None if each recording has one step for each frame of its video.
+        encoders: by modality; any name that `check_modality` accepts is possible.
+        crops: whether face crops are stored as well.
+
+    Raises:
+        ValueError: if a modality can't be called so.
     """
 
     rate: float | None
     encoders: dict[str, EncoderInfo]
     crops: bool = False
 
+    def __post_init__(self) -> None:
+        for name in self.encoders:
+            check_modality(name)
+
     @property
     def dims(self) -> dict[str, int]:
-        """Channels by modality."""
-        return {name: self.encoders[name].dim for name in MODALITIES if name in self.encoders}
+        """Channels by modality, in the order of the columns of `valid.npy`."""
+        return {name: self.encoders[name].dim for name in in_order(self.encoders)}
 
 
 @dataclass(frozen=True)
 class Meta:
-    """What is known of one recording beside its features.
+    """Facts about one recording.
 
     Attributes:
         name: unique in the store.
         rate: steps a second.
         num_steps: T.
-        inputs: fingerprints of the files that it was made of, by what they are.
-        words: what was said, with times.
-        notes: what was noticed, in plain sentences.
+        inputs: fingerprints of the files that it was made from, by their role.
+        words: the words spoken, with times.
+        notes: what the user should know, in plain sentences.
     """
 
     name: str
@@ -100,29 +107,29 @@ class Membership:
 
 
 @dataclass(frozen=True)
-class Recording:
-    """One recording in a store. Arrays are read from disk where and when they are asked for, and not kept.
+class StoredRecording:
+    """One recording in a store. Each call reads from disk; nothing is kept in memory.
 
     Attributes:
-        folder: its arrays.
-        label_file: its labels.
+        folder: contains its arrays.
+        label_file: its labels; None while they are locked because it is in the test split.
         schema: of its store.
-        meta: where it comes from.
+        meta: facts about it.
     """
 
     folder: Path
-    label_file: Path
+    label_file: Path | None
     schema: Schema
     meta: Meta
 
     @property
     def name(self) -> str:
-        """Its name."""
+        """Its name, unique in the store."""
         return self.meta.name
 
     @property
     def num_steps(self) -> int:
-        """Its length T."""
+        """Its length T in steps."""
         return self.meta.num_steps
 
     def features(self, name: str, start: int = 0, stop: int | None = None) -> NDArray[np.float16]:
@@ -130,15 +137,15 @@ class Recording:
         return self._read(f"{name}.npy", start, stop)
 
     def valid(self, start: int = 0, stop: int | None = None) -> dict[str, NDArray[np.bool_]]:
-        """Where each modality is there, (n,) by modality."""
+        """Where each modality is present, (n,) by modality."""
         mask = self._read("valid.npy", start, stop)
         return {name: mask[:, index] for index, name in enumerate(self.schema.dims)}
 
     def crops(self, start: int = 0, stop: int | None = None) -> NDArray[np.uint8]:
-        """Face crops (n, 48, 48, 3) RGB, zeros where there is no face.
+        """Face crops (n, 48, 48, 3) RGB, zeros where no face is present.
 
         Raises:
-            StoreError: if the store has none.
+            StoreError: if the store has no crops.
         """
         if not self.schema.crops:
             raise StoreError(f"{self.folder.parents[1]}: no face crops in this store; extract again with --crops")
@@ -148,37 +155,46 @@ class Recording:
         """Valence and arousal (n, 2) in -1..1, NaN where there is no label.
 
         Raises:
-            StoreError: if the labels are not of these features.
+            StoreError: if they are locked, or were made for features of another length.
         """
+        if self.label_file is None:
+            raise StoreError(f"{self.name}: its labels are locked, because it is in the test split; use Store.unlock_test")
         stop = self.num_steps if stop is None else stop
         if not self.label_file.is_file():
             return np.full((stop - start, 2), np.nan, np.float32)
-        if len(np.load(self.label_file, mmap_mode="r")) != self.num_steps:
-            raise StoreError(f"{self.label_file}: not of as many steps as the features; run the same vatrace extract again")
-        return _read(self.label_file, start, stop)
+        labels = _load(self.label_file)
+        if len(labels) != self.num_steps:
+            raise StoreError(
+                f"{self.label_file}: its number of steps differs from that of the features; run the same vatrace extract again"
+            )
+        return np.array(labels[start:stop])
 
     @cached_property
     def frame_times(self) -> NDArray[np.float64]:
-        """When each frame of its video is shown, (F,) seconds; empty for sound."""
-        return np.load(self.folder / "frame_times.npy")
+        """When each frame of its video is shown, (F,) seconds; empty without video."""
+        return _load(self.folder / "frame_times.npy", mapped=False)
 
     def _read(self, file: str, start: int, stop: int | None) -> NDArray[Any]:
-        return _read(self.folder / file, start, self.num_steps if stop is None else stop)
+        """Rows of a file, copied, so that its pages don't count as this process's memory after the call."""
+        return np.array(_load(self.folder / file)[start : self.num_steps if stop is None else stop])
 
 
-def _read(path: Path, start: int, stop: int) -> NDArray[Any]:
-    """Rows of a file, copied, so that its pages don't count as this process's memory for longer than this call."""
-    return np.array(np.load(path, mmap_mode="r")[start:stop])
+def _load(path: Path, mapped: bool = True) -> NDArray[Any]:
+    """An array, mapped into memory so that only the rows used are read; an empty one can't be mapped."""
+    try:
+        return np.load(path, mmap_mode="r" if mapped else None)
+    except (ValueError, EOFError) as error:
+        raise StoreError(f"{path}: damaged ({error}); delete it and run the same vatrace extract or import again") from error
 
 
 class Store:
     """A folder of recordings' features.
 
     Args:
-        path: of a store that is there; `Store.create` makes one.
+        path: an existing store; `Store.create` makes one.
 
     Raises:
-        StoreError: if it is not a store, or one of another version.
+        StoreError: if it is not a store, is damaged, or has another format version.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -186,29 +202,32 @@ class Store:
         file = self.path / "store.json"
         if not file.is_file():
             raise StoreError(f"{self.path}: not a store (make one with: vatrace extract VIDEOS --store {self.path})")
-        content = json.loads(file.read_text(encoding="utf-8"))
+        content = read_json(file, StoreError)
         if content.get("format") != FORMAT:
-            raise StoreError(f"{file}: format {content.get('format')}, where this vatrace reads {FORMAT}: extract again")
-        encoders = {name: EncoderInfo(**info) for name, info in content["encoders"].items()}
-        self.schema = Schema(content["rate"], encoders, content["crops"])
+            raise StoreError(f"{file}: format {content.get('format')}, but this vatrace reads {FORMAT}: extract again")
+        try:
+            encoders = {name: EncoderInfo(**info) for name, info in content["encoders"].items()}
+            self.schema = Schema(content["rate"], encoders, content["crops"])
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise StoreError(f"{file}: damaged ({error}); extract again into another --store") from error
 
     @classmethod
     def create(cls, path: str | Path, schema: Schema) -> Store:
-        """Make an empty store, or open the one that is there if it is of the same schema.
+        """Make an empty store, or open an existing one of the same schema.
 
         Raises:
-            StoreError: if something else is there, or a store of another schema; the message says what differs.
+            StoreError: if something else is there, or a store of another schema; the message names the difference.
         """
         path = Path(path)
         if (path / "store.json").is_file():
             store = cls(path)
-            for name, there, wanted in [
+            for name, found, wanted in [
                 ("rate", store.schema.rate or "frames", schema.rate or "frames"),
                 ("crops", store.schema.crops, schema.crops),
                 ("encoders", _versions(store.schema), _versions(schema)),
             ]:
-                if there != wanted:
-                    raise StoreError(f"{path}: has {name} {there}, not {wanted}: give another --store, or delete this one")
+                if found != wanted:
+                    raise StoreError(f"{path}: has {name} {found}, not {wanted}: give another --store, or delete this one")
             return store
         if path.exists() and (not path.is_dir() or any(path.iterdir())):
             raise StoreError(f"{path}: already there, and not a store: give another --store")
@@ -218,25 +237,31 @@ class Store:
 
     @property
     def names(self) -> list[str]:
-        """The recordings that are there, ascending."""
-        return sorted(file.parent.name for file in self.path.glob("recordings/*/meta.json") if _is_name(file.parent.name))
+        """The names of its recordings, ascending."""
+        folders = (file.parent.name for file in self.path.glob("recordings/*/meta.json"))
+        return sorted(name for name in folders if not name.startswith("."))
 
     def __contains__(self, name: str) -> bool:
         return (self.path / "recordings" / name / "meta.json").is_file()
 
-    def recording(self, name: str) -> Recording:
-        """One recording.
+    def recording(self, name: str) -> StoredRecording:
+        """One recording; if it is in the test split, its labels are locked.
 
         Raises:
-            StoreError: if it is not there.
+            StoreError: if the store has no such recording, or it is damaged.
         """
+        return self._open(name, locked=self._listed().get(name, Membership(None)).split == "test")
+
+    def _open(self, name: str, locked: bool) -> StoredRecording:
+        if name not in self:
+            raise StoreError(f"{self.path}: no recording {name!r} in this store")
         folder = self.path / "recordings" / name
+        content = read_json(folder / "meta.json", StoreError)
         try:
-            content = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
-        except FileNotFoundError as error:
-            raise StoreError(f"{self.path}: no recording {name!r} in this store") from error
-        content["words"] = [Word(*word) for word in content["words"]]
-        return Recording(folder, self.path / "labels" / f"{name}.npy", self.schema, Meta(**content))
+            meta = Meta(**content | {"words": [Word(*word) for word in content["words"]]})
+        except (KeyError, TypeError) as error:
+            raise StoreError(f"{folder / 'meta.json'}: damaged ({error}); delete {folder} and extract again") from error
+        return StoredRecording(folder, None if locked else self.path / "labels" / f"{name}.npy", self.schema, meta)
 
     def write(
         self,
@@ -246,14 +271,14 @@ class Store:
         frame_times: NDArray[np.float64],
         crops: Callable[[int, int], NDArray[np.uint8]] | None = None,
     ) -> None:
-        """Put a recording into the store, in place of one of the same name.
+        """Write a recording into the store; one of the same name is replaced, and its labels are deleted.
 
         Args:
-            meta: of the recording.
+            meta: facts about the recording.
             valid: (T,) by modality.
             features: (stop - start, D) by modality of the steps from start to stop.
-            frame_times: (F,) seconds, empty for sound.
-            crops: (stop - start, 48, 48, 3) of the steps from start to stop, where the schema has them.
+            frame_times: (F,) seconds; empty without video.
+            crops: (stop - start, 48, 48, 3) of the steps from start to stop, if the schema has crops.
         """
         folder = self.path / "recordings" / meta.name
         temporary = folder.with_name(f".{meta.name}-{os.getpid()}")
@@ -273,31 +298,31 @@ class Store:
                     file[start:stop] = np.where(valid[name][start:stop, None], values[name], 0)
             if self.schema.crops:
                 assert crops is not None
-                pictures = _new_array(temporary / "crops.npy", np.uint8, (steps, 48, 48, 3))
+                images = _new_array(temporary / "crops.npy", np.uint8, (steps, 48, 48, 3))
                 for start in range(0, steps, CHUNK):
                     stop = min(start + CHUNK, steps)
-                    pictures[start:stop] = crops(start, stop)
+                    images[start:stop] = crops(start, stop)
             content = asdict(meta) | {"words": [[word.text, word.start, word.end] for word in meta.words]}
             write_json(temporary / "meta.json", content)
-            self.remove_labels(meta.name)  # they are of the features before
+            self.remove_labels(meta.name)  # they belong to the old features
             shutil.rmtree(folder, ignore_errors=True)
             temporary.rename(folder)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
 
     def remove_unfinished(self) -> None:
-        """Delete what a killed extraction has left. Nobody else may be writing."""
+        """Delete what a killed process left behind. No other process may be writing."""
         for folder in self.path.glob("recordings/.*"):
             shutil.rmtree(folder, ignore_errors=True)
 
     def write_labels(self, name: str, labels: NDArray[np.floating]) -> None:
-        """Write the labels (T, 2) of a recording, NaN where there is none."""
+        """Write the labels (T, 2) of a recording, in -1..1, NaN where there is none."""
         (self.path / "labels").mkdir(exist_ok=True)
         with written_whole(self.path / "labels" / f"{name}.npy") as temporary:
             np.save(temporary, np.asarray(labels, dtype=np.float32))
 
     def remove_labels(self, name: str) -> None:
-        """Forget the labels of a recording."""
+        """Delete the labels of a recording."""
         (self.path / "labels" / f"{name}.npy").unlink(missing_ok=True)
 
     def write_corpus(self, members: Mapping[str, Membership], facts: Mapping[str, Any]) -> None:
@@ -307,65 +332,80 @@ class Store:
 
     @property
     def corpus_facts(self) -> dict[str, Any]:
-        """What is known of the labels, such as the agreement between annotators."""
+        """Facts about the labels, such as the agreement between annotators."""
         return {key: value for key, value in self._corpus().items() if key != "recordings"}
 
     @property
     def members(self) -> dict[str, Membership]:
-        """Split and subject of each recording that is in the store."""
-        there = set(self.names)
-        return {name: Membership(**member) for name, member in self._corpus()["recordings"].items() if name in there}
+        """Split and subject of each recording in the store that the corpus lists."""
+        stored = set(self.names)
+        return {name: member for name, member in self._listed().items() if name in stored}
 
-    def without_features(self, split: Split) -> list[str]:
-        """Recordings of a split that are not in the store, since they could not be extracted."""
-        there = set(self.names)
-        listed = self._corpus()["recordings"].items()
-        return sorted(name for name, member in listed if member["split"] == split and name not in there)
-
-    def split(self, split: Split) -> list[Recording]:
-        """The recordings of train or dev, and of test without their labels.
-
-        To evaluate on test there is `unlock_test`: nothing that trains or chooses can come by its labels by accident.
+    def names_in(self, split: Split) -> list[str]:
+        """The names of a split's recordings, also of test.
 
         Raises:
             ValueError: if there is no such split.
         """
         if split not in SPLITS:
             raise ValueError(f"split must be one of {', '.join(SPLITS)}, not {split!r}")
-        chosen = [self.recording(name) for name, member in self.members.items() if member.split == split]
-        if split == "test":
-            return [Recording(r.folder, r.folder / "locked", r.schema, r.meta) for r in chosen]
-        return chosen
+        return [name for name, member in self.members.items() if member.split == split]
 
-    def unlock_test(self, why: str) -> list[Recording]:
-        """The recordings of test with their labels. Each call is written to the store's test-log.jsonl with its time.
+    def without_features(self, split: Split) -> list[str]:
+        """The names of a split's recordings that are not in the store, for instance because their extraction failed."""
+        stored = set(self.names)
+        return sorted(name for name, member in self._listed().items() if member.split == split and name not in stored)
+
+    def split(self, split: Split, labels: bool = True) -> list[StoredRecording]:
+        """The recordings of a split.
+
+        Test is locked, so that nothing that trains or selects models reads its labels by accident: get it with
+        `labels=False`, or unlock it with `unlock_test`.
 
         Args:
-            why: what looks at them, such as the run's folder.
+            split: train, dev, or, without labels, test.
+            labels: False for recordings whose labels can't be read.
+
+        Raises:
+            StoreError: for test with labels.
+            ValueError: if there is no such split.
+        """
+        if labels and split == "test":
+            raise StoreError(f"{self.path}: the test split is locked; Store.unlock_test gives its labels and logs it")
+        return [self._open(name, locked=not labels) for name in self.names_in(split)]
+
+    def unlock_test(self, why: str) -> list[StoredRecording]:
+        """The recordings of test with their labels. Each call is logged with its time in the store's test-log.jsonl.
+
+        Args:
+            why: what evaluates them, such as the run's folder.
         """
         log_look(self.path, why)
-        return [self.recording(recording.name) for recording in self.split("test")]
+        return [self._open(name, locked=False) for name in self.names_in("test")]
 
     def _corpus(self) -> dict[str, Any]:
         file = self.path / "corpus.json"
-        return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {"recordings": {}}
+        return read_json(file, StoreError) if file.is_file() else {"recordings": {}}
+
+    def _listed(self) -> dict[str, Membership]:
+        """Split and subject of each recording that the corpus lists, also of those that are not in the store."""
+        try:
+            return {name: Membership(**member) for name, member in self._corpus()["recordings"].items()}
+        except (AttributeError, KeyError, TypeError) as error:
+            raise StoreError(f"{self.path / 'corpus.json'}: damaged ({error}); run the same vatrace extract again") from error
 
 
 def log_look(folder: Path, why: str) -> None:
-    """Write to a store's or a run's test-log.jsonl that its test split is looked at."""
+    """Log in the test-log.jsonl of a store or run that its test split is being evaluated."""
     line = json.dumps({"time": datetime.now(UTC).isoformat(timespec="seconds"), "why": why})
     with (folder / "test-log.jsonl").open("a", encoding="utf-8") as file:
         file.write(line + "\n")
 
 
 def num_looks(folder: Path) -> int:
-    """How often its test split has been looked at."""
+    """How often the test split of a store or run has been evaluated."""
     log = folder / "test-log.jsonl"
     return len(log.read_text(encoding="utf-8").splitlines()) if log.is_file() else 0
-
-
-def _is_name(name: str) -> bool:
-    return not name.startswith(".")
 
 
 def _versions(schema: Schema) -> dict[str, str]:

@@ -11,7 +11,7 @@ from layouts import Planted, brightness, loudness, make_affwild2
 from vatrace.corpora import affwild2, open_corpus
 from vatrace.corpora.corpus import Corpus, Source
 from vatrace.errors import CorpusError
-from vatrace.features.crops import numbered_pictures
+from vatrace.features.crops import numbered_images
 from vatrace.media.reading import SAMPLING_RATE, AudioReader, VideoReader, frame_times
 
 Made = tuple[Path, dict[str, Planted]]
@@ -72,7 +72,7 @@ def test_every_recording_is_found_with_its_video_split_subject_and_faces(made: M
         assert source.subject == Path(truth.video).stem
         assert (source.face_folder is None) == (truth.pictures is None)
         if source.face_folder:
-            assert tuple(sorted(numbered_pictures(source.face_folder))) == truth.pictures
+            assert tuple(sorted(numbered_images(source.face_folder))) == truth.pictures
 
 
 def test_where_faces_are_to_be_found_in_the_video_the_side_says_whose(uncropped: Made) -> None:
@@ -114,7 +114,7 @@ def test_label_face_and_sound_meet_at_the_same_moment(made: Made) -> None:
         if annotation is None or source.face_folder is None:
             continue
         valence, arousal = annotation.values.T
-        numbers = np.array(sorted(numbered_pictures(source.face_folder)))
+        numbers = np.array(sorted(numbered_images(source.face_folder)))
         light = np.full(len(times), np.nan)
         for number in numbers:
             light[number - 1] = level(Image.open(source.face_folder / f"{number:05d}.jpg"))

@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 
 from made_stores import CONFIG, make_store
+from vatrace.errors import RunError, StoreError
 from vatrace.evaluation.bootstrap import ccc_of_moments, interval, moments, resample_counts, resampled_ccc
 from vatrace.evaluation.compare import compare
 from vatrace.evaluation.evaluate import evaluate, spells, text_table
 from vatrace.evaluation.page import write_page
 from vatrace.metrics import concordance_cc
-from vatrace.store import Recording, Store
+from vatrace.store import Store, StoredRecording
 from vatrace.training.config import read_config
 from vatrace.training.run import Run
 from vatrace.training.train import train_run
@@ -81,7 +82,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     return make_store(tmp_path_factory.mktemp("store") / "s", subjects={"e": "x", "f": "y"})
 
 
-def perfect(recording: Recording, change: object) -> np.ndarray:
+def perfect(recording: StoredRecording, change: object) -> np.ndarray:
     return np.nan_to_num(recording.labels())
 
 
@@ -99,10 +100,10 @@ def test_a_perfect_prediction_has_perfect_scores(store: Store) -> None:
 
 
 def test_a_late_prediction_is_found_to_be_late(store: Store) -> None:
-    def late(recording: Recording, change: object) -> np.ndarray:
+    def late(recording: StoredRecording, change: object) -> np.ndarray:
         return np.roll(np.nan_to_num(recording.labels()), 8, axis=0)
 
-    def early(recording: Recording, change: object) -> np.ndarray:
+    def early(recording: StoredRecording, change: object) -> np.ndarray:
         return np.roll(np.nan_to_num(recording.labels()), -8, axis=0)
 
     for predict, lag in ((late, -0.8), (early, 0.8)):  # labels 0.8 s late are explained by a prediction that is early
@@ -111,7 +112,7 @@ def test_a_late_prediction_is_found_to_be_late(store: Store) -> None:
 
 
 def test_scores_are_those_of_their_equations(store: Store) -> None:
-    def flat(recording: Recording, change: object) -> np.ndarray:
+    def flat(recording: StoredRecording, change: object) -> np.ndarray:
         return 0.5 * np.nan_to_num(recording.labels()) + 0.1
 
     found, pairs = evaluate(flat, store.split("dev"), {}, np.array([0.2, -0.1]))
@@ -193,7 +194,7 @@ def test_a_better_run_is_found_to_be_better(run: Run, store: Store, tmp_path: Pa
     assert (found["same"]["mean"].difference, found["same"]["mean"].low, found["same"]["mean"].high) == (0, 0, 0)
     assert found["worse"]["valence"].high < 0 and found["worse"]["valence"].better == 0
     assert found["a"]["valence"].ccc - found["worse"]["valence"].ccc == pytest.approx(-found["worse"]["valence"].difference)
-    with pytest.raises(ValueError, match=r"b: not evaluated on the same recordings as a \(such as r0\)"):
+    with pytest.raises(RunError, match=r"b: not evaluated on the same recordings as a \(such as r0\)"):
         compare([pairs, {name: pair for name, pair in pairs.items() if name != "r0"}], ["a", "b"], {})
     shutil.copytree(run.folder, tmp_path / "copy")
     result = cli("compare", run.folder, tmp_path / "copy", "--store", store.path)
@@ -206,7 +207,7 @@ def test_a_better_run_is_found_to_be_better(run: Run, store: Store, tmp_path: Pa
 def test_runs_are_compared_by_the_same_steps_and_outputs_only() -> None:
     pairs = {f"r{i}": pair for i, pair in enumerate(made_pairs(4))}
     elsewhere = {name: (truth, prediction * (np.nan if name == "r2" else 1)) for name, (truth, prediction) in pairs.items()}
-    with pytest.raises(ValueError, match=r"b: not evaluated on the same recordings as a \(such as r2\)"):
+    with pytest.raises(RunError, match=r"b: not evaluated on the same recordings as a \(such as r2\)"):
         compare([pairs, elsewhere], ["a", "b"], {})
     only_valence = {name: (truth, prediction * [1, np.nan]) for name, (truth, prediction) in pairs.items()}
     found = compare([pairs, only_valence], ["a", "b"], {})["b"]
@@ -241,10 +242,12 @@ def test_features_of_another_make_are_refused(run: Run, tmp_path: Path) -> None:
 
 
 def test_nothing_labelled_and_one_output_are_no_accident(store: Store, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="no recording of this split has labels"):
-        evaluate(perfect, store.split("test"), {}, np.zeros(2))
+    unlabelled = make_store(tmp_path / "s", {"a": "dev"})
+    unlabelled.remove_labels("a")
+    with pytest.raises(StoreError, match="no recording of this split has labels"):
+        evaluate(perfect, unlabelled.split("dev"), {}, np.zeros(2))
 
-    def only_valence(recording: Recording, change: object) -> np.ndarray:
+    def only_valence(recording: StoredRecording, change: object) -> np.ndarray:
         return perfect(recording, change) * [1, np.nan]
 
     ceiling = {"num_annotators": 3, "others": {"valence": 0.812, "arousal": 0.734}, "pairs": {"valence": 0.7, "arousal": 0.6}}

@@ -196,7 +196,7 @@ def test_without_splits_folds_are_over_all_recordings_but_those_of_test(tmp_path
 def test_test_recordings_are_never_read_for_their_labels(store: Store, config: RunConfig, tmp_path: Path) -> None:
     before = train_run(config, store, tmp_path / "before")
     copy = make_store(tmp_path / "copy")
-    copy.write_labels("g", -copy.recording("g").labels())
+    copy.write_labels("g", -copy.unlock_test("to change them")[0].labels())
     after = train_run(config, copy, tmp_path / "after")
     assert all(torch.equal(weights(before)[0][name], value) for name, value in weights(after)[0].items())
 

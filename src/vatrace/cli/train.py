@@ -15,7 +15,7 @@ from vatrace.errors import TrainingError, UsageError, missing
 from vatrace.store import log_look, num_looks
 
 if TYPE_CHECKING:
-    from vatrace.store import Recording, Store
+    from vatrace.store import Store, StoredRecording
     from vatrace.training.loop import Epoch
     from vatrace.training.run import Run
 
@@ -190,7 +190,7 @@ def run_train(args: argparse.Namespace) -> int:
     return 0
 
 
-def _recordings(args: argparse.Namespace, store: Store, runs: Sequence[Run]) -> list[Recording]:
+def _recordings(args: argparse.Namespace, store: Store, runs: Sequence[Run]) -> list[StoredRecording]:
     """Those of the split with their labels; a look at test is written to the logs of the store and the runs.
 
     Raises:
@@ -204,7 +204,7 @@ def _recordings(args: argparse.Namespace, store: Store, runs: Sequence[Run]) -> 
         chosen = store.split("dev")
         if folds == {True}:
             chosen = [store.recording(name) for name in sorted({name for member in runs[0].members for name in member.dev})]
-        locked = sorted({recording.name for recording in chosen} & {recording.name for recording in store.split("test")})
+        locked = sorted({recording.name for recording in chosen} & set(store.names_in("test")))
         if locked:
             raise UsageError(f"{', '.join(locked[:5])}: now in the test split, but in these folds: train anew")
         for run in runs:
@@ -216,7 +216,7 @@ def _recordings(args: argparse.Namespace, store: Store, runs: Sequence[Run]) -> 
             "and that is written to test-log.jsonl of the store and of the run"
         )
     for run in runs:
-        run.see_that_they_are_new([recording.name for recording in store.split("test")], "test")
+        run.see_that_they_are_new(store.names_in("test"), "test")
     why = ", ".join(str(run.folder.absolute()) for run in runs)
     recordings = store.unlock_test(why)
     for run in runs:
@@ -316,7 +316,7 @@ def run_submit(args: argparse.Namespace) -> int:
     store, run = Store(args.store), Run.open(args.run_folder)
     run.see_that_it_fits(store)
     listing = None if args.frames is None else read_listing(args.frames)
-    recordings = store.split("test")
+    recordings = store.split("test", labels=False)
     if not recordings:
         raise UsageError(f"{store.path}: no recording of this store is in the test split")
     absent = store.without_features("test")

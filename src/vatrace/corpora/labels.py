@@ -12,7 +12,7 @@ from vatrace.corpora.annotators import Agreement, Merge, agreement, ewe_weights,
 from vatrace.corpora.corpus import Annotation, Corpus, see_that_it_ends
 from vatrace.corpora.lag import Reaction, reaction_lag
 from vatrace.errors import CorpusError
-from vatrace.store import Membership, Recording, Store
+from vatrace.store import Membership, Store, StoredRecording
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ def label_store(corpus: Corpus, store: Store, merge: Merge = "mean", lag: float 
 
 
 def _grids(
-    given: Mapping[str, list[Annotation]], recordings: Mapping[str, Recording], lags: Mapping[str, float]
+    given: Mapping[str, list[Annotation]], recordings: Mapping[str, StoredRecording], lags: Mapping[str, float]
 ) -> dict[str, dict[str, NDArray[np.float64]]]:
     """What each annotator says (T, 2), without lag, by recording and annotator."""
     return {
@@ -121,7 +121,7 @@ def _grids(
 
 
 def _end_to_end(
-    grids: Mapping[str, Mapping[str, NDArray[np.float64]]], recordings: Mapping[str, Recording]
+    grids: Mapping[str, Mapping[str, NDArray[np.float64]]], recordings: Mapping[str, StoredRecording]
 ) -> dict[str, NDArray[np.float64]]:
     """All recordings one after the other, (T, 2) by annotator, NaN where an annotator says nothing."""
     annotators = sorted({annotator for by_annotator in grids.values() for annotator in by_annotator})

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from vatrace.store import Recording
+from vatrace.store import StoredRecording
 
 MAX_LAG, LAG_STEP = 5.0, 0.1
 """Seconds. Reported lags lie between 1 and 5 s (Mariooryad & Busso 2015, IEEE Trans. Affective Computing 6(2), 97-108)."""
@@ -38,7 +38,7 @@ class Reaction:
     clear: bool
 
 
-def reaction_lag(recordings: Sequence[Recording], labels: Mapping[str, NDArray[np.float64]]) -> Reaction | None:
+def reaction_lag(recordings: Sequence[StoredRecording], labels: Mapping[str, NDArray[np.float64]]) -> Reaction | None:
     """Estimate the lag of labels behind what is seen and heard.
 
     For each lag a ridge regression from the features of a moment to the labels that much later is fitted on half of the
@@ -102,7 +102,7 @@ class _Sums:
 
 
 def _samples(
-    recording: Recording, labels: NDArray[np.float64], lags: NDArray[np.float64]
+    recording: StoredRecording, labels: NDArray[np.float64], lags: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Features and validity (n, D) of moments whose labels are known at all lags, and these labels (n, L K)."""
     rate = recording.meta.rate

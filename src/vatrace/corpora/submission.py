@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from vatrace.corpora.affwild2 import Listing
 from vatrace.errors import StoreError
 from vatrace.files import written_whole
-from vatrace.store import Recording
+from vatrace.store import StoredRecording
 from vatrace.timeline import resample
 
 HEADER = "image_location,valence,arousal"
@@ -19,7 +19,7 @@ HEADER = "image_location,valence,arousal"
 
 def write_submission(
     path: Path,
-    recordings: Sequence[Recording],
+    recordings: Sequence[StoredRecording],
     predictions: Mapping[str, NDArray[np.float64]],
     listing: Listing | None = None,
 ) -> list[str]:

@@ -22,7 +22,7 @@ from vatrace.evaluation.bootstrap import (
 )
 from vatrace.metrics import concordance_cc, concordance_parts, pearson_cc, rmse, sign_agreement
 from vatrace.names import DIMENSIONS
-from vatrace.store import Recording
+from vatrace.store import StoredRecording
 
 SHARES = (0.25, 0.5, 0.75, 1.0)
 """Of a modality's steps that are taken away."""
@@ -33,9 +33,9 @@ PERSISTENCE = 1.0
 """Seconds by which the label before is older."""
 
 Masks = dict[str, NDArray[np.bool_]]
-Predict = Callable[[Recording, Callable[[Masks], Masks] | None], NDArray[np.float64]]
+Predict = Callable[[StoredRecording, Callable[[Masks], Masks] | None], NDArray[np.float64]]
 """Predicts a recording, (T, 2), with its masks changed or as they are."""
-Variant = Callable[[Recording, int], Callable[[Masks], Masks] | None]
+Variant = Callable[[StoredRecording, int], Callable[[Masks], Masks] | None]
 """How the masks of a recording, and its place among all, are changed."""
 
 
@@ -103,7 +103,7 @@ class Evaluation:
 
 def evaluate(
     predict: Predict,
-    recordings: Sequence[Recording],
+    recordings: Sequence[StoredRecording],
     subjects: Mapping[str, str],
     train_mean: NDArray[np.float64],
     agreement: dict[str, Any] | None = None,
@@ -200,7 +200,7 @@ def _score(pairs: Sequence[Pair], column: int, resampled: NDArray[np.float64]) -
 
 
 def _baselines(
-    recordings: Sequence[Recording], truths: Sequence[NDArray[np.float64]], train_mean: NDArray[np.float64]
+    recordings: Sequence[StoredRecording], truths: Sequence[NDArray[np.float64]], train_mean: NDArray[np.float64]
 ) -> dict[str, dict[str, float]]:
     """A constant has a CCC of 0 by definition, but an error that is worth knowing, so it is given as RMSE too."""
     before = []
@@ -224,7 +224,7 @@ def _only(name: str) -> Variant:
 
 
 def _without(name: str, share: float) -> Variant:
-    def of(recording: Recording, index: int) -> Callable[[Masks], Masks]:
+    def of(recording: StoredRecording, index: int) -> Callable[[Masks], Masks]:
         away = spells(recording.num_steps, recording.meta.rate, share, seed=index)
         return lambda masks: {other: mask & ~away if other == name else mask for other, mask in masks.items()}
 
@@ -247,7 +247,7 @@ def _ablation(names: Sequence[str], pooled: Mapping[str, dict[str, float]]) -> d
     return result
 
 
-def _lags(recordings: Sequence[Recording], pairs: Sequence[Pair]) -> dict[float, dict[str, float]]:
+def _lags(recordings: Sequence[StoredRecording], pairs: Sequence[Pair]) -> dict[float, dict[str, float]]:
     """CCC of the prediction with the label so much later, all lags on the same steps of prediction but for the ends."""
     result = {}
     for lag in np.arange(-MAX_LAG, MAX_LAG + LAG_STEP / 2, LAG_STEP).round(2).tolist():
@@ -262,7 +262,7 @@ def _lags(recordings: Sequence[Recording], pairs: Sequence[Pair]) -> dict[float,
     return result
 
 
-def _by_recording(recordings: Sequence[Recording], pairs: Sequence[Pair]) -> list[dict[str, Any]]:
+def _by_recording(recordings: Sequence[StoredRecording], pairs: Sequence[Pair]) -> list[dict[str, Any]]:
     rows = []
     for recording, pair in zip(recordings, pairs, strict=True):
         known = [_known(pair, column) for column in range(2)]

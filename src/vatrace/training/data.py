@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from vatrace.names import DIMENSIONS
-from vatrace.store import Recording
+from vatrace.store import StoredRecording
 from vatrace.timeline import windows
 
 CHUNK = 4096
@@ -62,7 +62,7 @@ class Crops:
 
 
 def read_inputs(
-    recording: Recording,
+    recording: StoredRecording,
     modalities: Sequence[str],
     start: int,
     stop: int,
@@ -96,7 +96,7 @@ class Windows(Dataset[Sample]):
 
     def __init__(
         self,
-        recordings: Sequence[Recording],
+        recordings: Sequence[StoredRecording],
         modalities: Sequence[str],
         outputs: Sequence[str],
         win_len: int,
@@ -188,7 +188,7 @@ def collate(samples: Sequence[Sample]) -> Batch:
     )
 
 
-def statistics(recordings: Sequence[Recording], modalities: Sequence[str]) -> dict[str, tuple[Tensor, Tensor]]:
+def statistics(recordings: Sequence[StoredRecording], modalities: Sequence[str]) -> dict[str, tuple[Tensor, Tensor]]:
     """Mean and standard deviation (D,) of the valid features of some recordings, by modality; 0 and 1 where there are none."""
     result = {}
     for name in modalities:

@@ -26,7 +26,7 @@ from vatrace.errors import RunError
 from vatrace.models.affect import Output
 from vatrace.models.backbone import EndToEndModel
 from vatrace.names import DIMENSIONS
-from vatrace.store import Recording, Store
+from vatrace.store import Store, StoredRecording
 from vatrace.timeline import overlap_add
 from vatrace.training.checkpoint import Model, load_model
 from vatrace.training.data import Crops, read_inputs
@@ -150,7 +150,7 @@ def crops_of(model: Model) -> Crops | None:
 
 
 def predict_recording(
-    model: Model, recording: Recording, win_len: int, change: ChangeMasks | None = None
+    model: Model, recording: StoredRecording, win_len: int, change: ChangeMasks | None = None
 ) -> NDArray[np.float64]:
     """What a model says of a recording, from windows that overlap by half, (T, K)."""
     device = next(model.parameters()).device
@@ -187,7 +187,7 @@ class Predictor:
         self._models = {member.folder: load_model(member.weights, place, plugins)[0] for member in run.members}
 
     def predict(
-        self, recording: Recording, members: Sequence[Member] | None = None, change: ChangeMasks | None = None
+        self, recording: StoredRecording, members: Sequence[Member] | None = None, change: ChangeMasks | None = None
     ) -> NDArray[np.float64]:
         """Valence and arousal (T, 2) of a recording: the mean of the models that give it, NaN where none does.
 
@@ -204,7 +204,7 @@ class Predictor:
                 counts[DIMENSIONS.index(output)] += 1
         return np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
 
-    def out_of_fold(self, recording: Recording, change: ChangeMasks | None = None) -> NDArray[np.float64]:
+    def out_of_fold(self, recording: StoredRecording, change: ChangeMasks | None = None) -> NDArray[np.float64]:
         """The same by those models only that were not trained on the recording."""
         held_out = [member for member in self.run.members if recording.name in member.dev]
         return self.predict(recording, held_out, change)

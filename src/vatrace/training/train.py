@@ -22,7 +22,7 @@ from vatrace.models.affect import AffectModel, Output
 from vatrace.models.backbone import BackboneConfig, EndToEndModel, GreyFaceNet
 from vatrace.models.distributed import gather, num_processes, process_group, rank
 from vatrace.names import DIMENSIONS
-from vatrace.store import Recording, Store
+from vatrace.store import Store, StoredRecording
 from vatrace.training.checkpoint import Model, save_model
 from vatrace.training.config import RunConfig
 from vatrace.training.data import Windows, statistics
@@ -114,7 +114,7 @@ def _see_that_they_fit(config: RunConfig, store: Store) -> None:
         raise RunError(f"{store.path}: [backbone] needs face crops: extract into another store with --crops")
 
 
-def _plan(config: RunConfig, store: Store, out: Path, folds: int) -> list[tuple[Member, list[Recording]]]:
+def _plan(config: RunConfig, store: Store, out: Path, folds: int) -> list[tuple[Member, list[StoredRecording]]]:
     """The members, each with the recordings that it is trained on."""
     models: list[tuple[Output, ...]] = [config.model.outputs]
     if config.train.separate:
@@ -147,12 +147,12 @@ def _plan(config: RunConfig, store: Store, out: Path, folds: int) -> list[tuple[
     return planned
 
 
-def _num_labelled(recording: Recording, outputs: Sequence[str]) -> int:
+def _num_labelled(recording: StoredRecording, outputs: Sequence[str]) -> int:
     columns = [DIMENSIONS.index(name) for name in outputs]
     return int((~np.isnan(recording.labels()[:, columns]).any(axis=1)).sum())
 
 
-def _what_is_missing(split: str, outputs: Sequence[Output], recordings: Sequence[Recording]) -> str:
+def _what_is_missing(split: str, outputs: Sequence[Output], recordings: Sequence[StoredRecording]) -> str:
     """Why a split has nothing for these outputs, and what to do."""
     others = [name for name in DIMENSIONS if any(_num_labelled(recording, [name]) for recording in recordings)]
     if others:
@@ -161,7 +161,7 @@ def _what_is_missing(split: str, outputs: Sequence[Output], recordings: Sequence
     return f"no recording with labels in {split}: name the splits in splits.csv and extract again, or use --folds"
 
 
-def _facts(config: RunConfig, train: Sequence[Recording]) -> dict[str, Any]:
+def _facts(config: RunConfig, train: Sequence[StoredRecording]) -> dict[str, Any]:
     """What must be known to use a model beside its weights."""
     schema = train[0].schema
     return {
@@ -174,8 +174,8 @@ def _facts(config: RunConfig, train: Sequence[Recording]) -> dict[str, Any]:
 def _train_member(
     config: RunConfig,
     member: Member,
-    train: Sequence[Recording],
-    dev: Sequence[Recording],
+    train: Sequence[StoredRecording],
+    dev: Sequence[StoredRecording],
     seed: int,
     device: torch.device,
     num_workers: int,
@@ -235,7 +235,7 @@ def _backbone_weights(config: BackboneConfig) -> Mapping[str, torch.Tensor]:
     return read_state_dict(Path(config.weights), GreyFaceNet())
 
 
-def _export(model: AffectModel, facts: dict[str, Any], dev: Sequence[Recording], out: Path, report: Report) -> None:
+def _export(model: AffectModel, facts: dict[str, Any], dev: Sequence[StoredRecording], out: Path, report: Report) -> None:
     """Write model.onnx for predict, and for live streaming.onnx if the model looks back only."""
     from vatrace.training.export import export_onnx
 
@@ -249,7 +249,7 @@ def _export(model: AffectModel, facts: dict[str, Any], dev: Sequence[Recording],
             report.note(f"no {name}: {error}")
 
 
-def dev_scores(model: Model, recordings: Sequence[Recording], outputs: Sequence[str], win_len: int) -> dict[str, float]:
+def dev_scores(model: Model, recordings: Sequence[StoredRecording], outputs: Sequence[str], win_len: int) -> dict[str, float]:
     """CCC by output over all labelled steps of the recordings together. Several processes share the work."""
     columns = [DIMENSIONS.index(name) for name in outputs]
     pairs = []
@@ -262,7 +262,7 @@ def dev_scores(model: Model, recordings: Sequence[Recording], outputs: Sequence[
     return {name: concordance_cc(truth[:, k], prediction[:, k]) for k, name in enumerate(outputs)}
 
 
-def _intervals(model: Model, recordings: Sequence[Recording], win_len: int, ahead: bool) -> dict[str, object]:
+def _intervals(model: Model, recordings: Sequence[StoredRecording], win_len: int, ahead: bool) -> dict[str, object]:
     """How far off it is on dev, by what is seen and heard. It was chosen by dev: on others it is off by a little more."""
     found = []
     for recording in recordings:
