@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from made_stores import CONFIG, make_store
 
@@ -20,7 +21,7 @@ import gc, weakref
 import torch
 import torch.distributed as dist
 from torch.nn.parallel import DistributedDataParallel
-from vatrace.distributed import process_group, total
+from vatrace.models.distributed import process_group, total
 
 with process_group(torch.device("cpu")):
     group = weakref.ref(dist.group.WORLD)
@@ -29,6 +30,34 @@ with process_group(torch.device("cpu")):
     del model
 gc.collect()
 raise SystemExit("the group is still held" if group() else 0)
+"""
+
+
+# one step without an optimiser: Adam makes much of differences in rounding, and those are others on each CPU
+GRADIENTS = """
+import sys
+import torch
+from torch.nn.parallel import DistributedDataParallel
+from vatrace.models.affect import AffectModel, ModelConfig
+from vatrace.models.distributed import num_processes, process_group, rank
+from vatrace.training.data import Batch
+from vatrace.training.loop import batch_loss
+
+with process_group(torch.device("cpu")):
+    torch.manual_seed(0)
+    config = ModelConfig(feature_dims={"face": 6, "voice": 5}, head_dim=16, dropout=0.0, fusion_dropout=0.0)
+    model = AffectModel(config).train()
+    features = {name: torch.randn(6, 40, dim) for name, dim in config.feature_dims.items()}
+    valid = {name: torch.rand(6, 40) < torch.linspace(0.3, 0.9, 6)[:, None] for name in features}
+    labels, known = torch.rand(6, 40, 2) * 2 - 1, torch.rand(6, 40) < 0.8
+    share = slice(rank(), None, num_processes())
+    features, valid = ({name: x[share] for name, x in given.items()} for given in (features, valid))
+    trained = DistributedDataParallel(model, forward_sync_buffers=False) if num_processes() > 1 else model
+    loss = batch_loss(trained(features, valid), Batch(features, valid, labels[share], known[share]), 0.5)
+    loss.backward()
+    if rank() == 0:
+        found = {name: value.grad for name, value in model.named_parameters()} | dict(model.named_buffers())
+        torch.save({name: value for name, value in found.items() if value is not None} | {"loss": loss.detach()}, sys.argv[1])
 """
 
 
@@ -50,6 +79,18 @@ def curve(folder: Path) -> list[list[float]]:
         return [[float(value) for value in row.values()] for row in csv.DictReader(file)]
 
 
+def test_two_processes_have_the_gradients_of_one_with_the_whole_batch(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(GRADIENTS)
+    found = []
+    for processes in (1, 2):
+        result = run([str(script), str(tmp_path / f"{processes}.pt")], processes)
+        assert result.returncode == 0, result.stderr
+        found.append(torch.load(tmp_path / f"{processes}.pt"))
+    assert found[0].keys() == found[1].keys() and len(found[0]) > 20
+    torch.testing.assert_close(found[0], found[1], rtol=1e-4, atol=1e-6)
+
+
 def test_two_processes_learn_as_one_with_the_whole_batch(tmp_path: Path) -> None:
     store = make_store(tmp_path / "s")
     config = tmp_path / "run.toml"
@@ -62,7 +103,8 @@ def test_two_processes_learn_as_one_with_the_whole_batch(tmp_path: Path) -> None
     one, two = curve(tmp_path / "one"), curve(tmp_path / "two")
     assert len(one) == len(two) == 3
     for (_, loss, *scores, rate), (_, other_loss, *other_scores, other_rate) in zip(one, two, strict=True):
-        assert (loss, rate) == pytest.approx((other_loss, other_rate), abs=1e-5)
+        assert rate == other_rate
+        assert loss == pytest.approx(other_loss, abs=1e-3)
         # Adam moves biases before a batch norm, whose true gradient is 0, by rounding errors: dev sees that, the loss does not
         assert scores == pytest.approx(other_scores, abs=1e-2)
 
