@@ -1,4 +1,4 @@
-"""The names that every part of the package shares: modalities, dimensions, splits and sides."""
+"""The names that every part of the package shares: modalities, dimensions, splits and sides; and the rates of traces."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ DIMENSIONS: tuple[Dimension, ...] = ("valence", "arousal")
 RESERVED = ("valid", "values", "recursions", "crops", "frame_times")
 """Names in stores and ONNX files that no modality may have."""
 SPLITS: tuple[Split, ...] = ("train", "dev", "test")
+DEFAULT_RATE, MAX_RATE = 10.0, 100.0
+"""Rows of a trace, or grid steps of a store, per second."""
 
 
 def in_order(modalities: Iterable[str]) -> tuple[str, ...]:

@@ -7,52 +7,46 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 from io import TextIOWrapper
 
 from vatrace import __version__
-from vatrace.cli import extract as corpus
-from vatrace.cli import live, predict, serve
-from vatrace.cli import train as training
 from vatrace.cli.terminal import complain
-from vatrace.errors import VatraceError
+from vatrace.errors import VatraceError, report_bug
 
-INTERRUPTED = 130
+COMMANDS = {
+    "predict": ("vatrace.cli.predict", "recordings in, traces of valence and arousal out"),
+    "demo": ("vatrace.cli.predict", "try everything on a recording made from installed packages"),
+    "serve": ("vatrace.cli.serve", "a page in your browser: recordings, live, annotation"),
+    "live": ("vatrace.cli.live", "follow a camera and a microphone"),
+    "check": ("vatrace.cli.extract", "find errors in a corpus"),
+    "extract": ("vatrace.cli.extract", "a corpus in, features to train from out"),
+    "train": ("vatrace.cli.train", "features in, a trained model out"),
+    "evaluate": ("vatrace.cli.train", "how good a run is, and why"),
+    "compare": ("vatrace.cli.train", "whether one run is better than another"),
+    "submit": ("vatrace.cli.train", "predictions of the test split in the format of ABAW"),
+}
+"""The module that defines each command, which is imported when the command is used, and its line in `vatrace --help`."""
 
-TOP_EPILOG = """examples:
+FAILED, BUG, INTERRUPTED = 1, 70, 130
+"""Exit statuses; argparse's for a wrong command is 2."""
+
+EPILOG = """examples:
   vatrace demo                                   try it on a recording made from installed packages
-  vatrace predict talk.mp4                       talk.csv and talk.png in this folder
+  vatrace predict talk.mp4                       writes talk.csv and talk.png to this folder
   vatrace predict videos/ --out traces           every recording in a folder
   vatrace serve                                  a page in your browser to drop recordings on
   vatrace live                                   follow a camera and a microphone
 
-with recordings of your own that are annotated:
-  vatrace check corpus/                          what is wrong with it
+with annotated recordings of your own:
+  vatrace check corpus/                          find errors in it
   vatrace extract corpus/ --store store          features to train from
   vatrace train default --store store --out run
   vatrace evaluate run --store store --out report
 
+Exit status: 0 if all went well, 1 if something failed, 2 for a wrong command, 70 for a bug in vatrace, 130 for ctrl-C.
 Everything runs on this machine; nothing is sent anywhere.
 """
-
-
-def build_parser() -> argparse.ArgumentParser:
-    """The parser of all commands."""
-    parser = argparse.ArgumentParser(
-        prog="vatrace",
-        description="Valence and arousal over time from video, by face, voice and words.",
-        epilog=TOP_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--version", action="version", version=f"vatrace {__version__}")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    predict.add_parsers(commands)
-    serve.add_parsers(commands)
-    live.add_parsers(commands)
-    corpus.add_parsers(commands)
-    training.add_parsers(commands)
-    for command in commands.choices.values():
-        command.set_defaults(parser=command)
-    return parser
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -62,18 +56,41 @@ def main(argv: Sequence[str] | None = None) -> None:
             stream.reconfigure(errors="backslashreplace")
     logging.basicConfig(format="%(message)s")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
-    args, unknown = build_parser().parse_known_args(argv)
-    if unknown:  # argparse would show the usage of all commands, not of this one
-        args.parser.error(f"unrecognized arguments: {' '.join(unknown)} (see {args.parser.prog} --help)")
+    args = _parse(sys.argv[1:] if argv is None else argv)
     try:
         status = args.run(args)
-    except BrokenPipeError:  # whoever read the output has gone, as `head` does
+    except BrokenPipeError:  # the reader of the output has ended, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        status = 1
+        status = FAILED
     except (VatraceError, OSError) as error:
         complain(error)
-        status = 1
+        status = FAILED
     except KeyboardInterrupt:
         print("stopped; what was finished before is kept", file=sys.stderr)
         status = INTERRUPTED
+    except Exception as error:
+        complain(report_bug(error, f"vatrace {args.command}"))
+        status = BUG
     sys.exit(status)
+
+
+def _parse(argv: Sequence[str]) -> argparse.Namespace:
+    """Read the arguments. Only the module of the command that they name is imported."""
+    parser = argparse.ArgumentParser(
+        prog="vatrace",
+        description="Valence and arousal over time from video: face, voice and words.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"vatrace {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    if argv and argv[0] in COMMANDS:
+        import_module(COMMANDS[argv[0]][0]).add_parsers(commands)
+    else:
+        for name, (_, text) in COMMANDS.items():
+            commands.add_parser(name, help=text)
+    args, unknown = parser.parse_known_args(argv)
+    if unknown:  # argparse would show the usage of all commands, not of this one
+        command = commands.choices[args.command]
+        command.error(f"unrecognized arguments: {' '.join(unknown)} (see {command.prog} --help)")
+    return args

@@ -6,6 +6,7 @@ import argparse
 import math
 import os
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -49,7 +50,6 @@ def add_parsers(commands: Any) -> None:
     raw = argparse.RawDescriptionHelpFormatter
     check = commands.add_parser(
         "check",
-        help="what is wrong with a corpus, before hours are spent",
         epilog=CHECK_EPILOG,
         formatter_class=raw,
         description="Compare a corpus's videos, annotations, cropped faces and splits, and report what does not fit.",
@@ -59,7 +59,6 @@ def add_parsers(commands: Any) -> None:
 
     extract = commands.add_parser(
         "extract",
-        help="a corpus in, features to train from out",
         epilog=EXTRACT_EPILOG,
         formatter_class=raw,
         description="Put features of face, voice and words of all recordings, and their labels, on one grid into a store.",
@@ -135,7 +134,7 @@ def run_check(args: argparse.Namespace) -> int:
 
     corpus = open_corpus(args.corpus)
     with progress_bars(args.corpus.name) as progress:
-        findings = check(corpus, (lambda share: progress("check", share)) if progress else lambda share: None)
+        findings = check(corpus, partial(progress, "check"))
     if findings:
         print(table(["", "recording", "what"], [[f.severity, f.recording, f.what] for f in findings]))
     counts = {kind: sum(f.severity == kind for f in findings) for kind in ("error", "warning", "info")}
@@ -173,8 +172,7 @@ def run_extract(args: argparse.Namespace) -> int:
     with progress_bars(args.corpus.name) as progress:
         for finished, group in enumerate(_work(tasks, args, progress), start=1):
             outcomes += group
-            if progress:
-                progress("recordings", finished / len(tasks))
+            progress("recordings", finished / len(tasks))
     lag = None if args.lag == AUTO else args.lag
     if args.lag is None and corpus.kind == "affwild2":
         lag = 0.0  # the challenge compares with the labels as they are
@@ -193,7 +191,7 @@ def run_extract(args: argparse.Namespace) -> int:
     return int(failed + len(labelling.failures) > 0)
 
 
-def _work(tasks: Sequence[Task], args: argparse.Namespace, progress: Progress | None) -> Iterator[list[Outcome]]:
+def _work(tasks: Sequence[Task], args: argparse.Namespace, progress: Progress) -> Iterator[list[Outcome]]:
     from vatrace.corpora.extract import extract
     from vatrace.corpora.workers import in_processes, on_ray
 
@@ -203,7 +201,7 @@ def _work(tasks: Sequence[Task], args: argparse.Namespace, progress: Progress | 
         return on_ray(tasks, None if args.ray == LOCAL_CLUSTER else args.ray)
     if args.workers > 1:
         return in_processes(tasks, args.workers)
-    return (extract(task, progress or (lambda stage, share: None)) for task in tasks)
+    return (extract(task, progress) for task in tasks)
 
 
 def _say_outcomes(outcomes: Sequence[Outcome]) -> None:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
@@ -12,114 +11,99 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vatrace.cli.terminal import add_model_options, complain, make_folder, progress_bars, refuse_existing, warn
-from vatrace.errors import MediaError, MissingWeightsError, UsageError, VatraceError, reason
+from vatrace.cli.terminal import add_model_options, complain, load, make_folder, progress_bars, refuse_existing, warn
+from vatrace.errors import MediaError, MissingWeightsError, UsageError, VatraceError, reason, report_bug
 from vatrace.files import written_whole
-from vatrace.inference.model import DEFAULT_RATE, MAX_RATE, load_model
-from vatrace.media.recording import MEDIA_SUFFIXES, Recording, open_recording
-from vatrace.media.transcripts import is_transcript
-from vatrace.names import MODALITIES
-from vatrace.output.writers import FORMATS, check_formats, summary_row, write_summary
-from vatrace.weights import find_whisper
+from vatrace.names import DEFAULT_RATE, MAX_RATE, MODALITIES
+from vatrace.output.formats import FORMATS, check_formats
 
 if TYPE_CHECKING:
     from vatrace.features.perceiver import Progress
     from vatrace.inference.model import Model
     from vatrace.inference.prediction import Prediction
+    from vatrace.media.recording import Recording
 
 PREDICT_EPILOG = """examples:
   vatrace predict talk.mp4
   vatrace predict talk.mp4 --out traces --format csv,json --report
   vatrace predict videos/ --out traces --summary all.csv
   vatrace predict videos/ --out traces --modalities face,voice
-  vatrace predict talk.mp4 --transcript talk.srt      the words from a transcript you have
-  vatrace predict videos/ --transcript transcripts/   talk.srt for talk.mp4, and so on
-  vatrace predict interview.mp4 --side left           of two people, the one on the left
-  vatrace predict podcast.mp3                         sound alone: the face is masked
-  vatrace predict talk.srt                            words alone
+  vatrace predict talk.mp4 --transcript talk.srt       your own transcript instead of speech recognition
+  vatrace predict videos/ --transcript transcripts/    talk.srt for talk.mp4, and so on
+  vatrace predict interview.mp4 --side left            the person on the left, where two are visible
+  vatrace predict podcast.mp3                          audio only: the face is masked
+  vatrace predict talk.srt                             words only
   vatrace predict talk.mp4 --format csv,elan,textgrid  also for ELAN and Praat
+  vatrace predict talk.mp4 --model run/model.onnx --encoders face=my_package:MyEncoder
 
-The CSV has the columns time (s), valence, arousal (-1..1), face, voice, words (1 where it was there, else 0),
-valence_low, valence_high, arousal_low, arousal_high (90 % intervals), supported (0 where nothing supports the values).
-The table of --summary has one row a recording: mean, SD, min and max of both where something was there, the share of time of
-each modality, notes, errors, and which version and model made it.
-With --explain also face_share, voice_share, words_share (how much of the value rests on each: together 1, empty where
-nothing matters) and recursion_1, ... (how far each recursion of the attention moved the point).
-Exit status: 0 if all went well, 1 if a recording failed (the others are done), 2 for a wrong command, 130 for ctrl-C.
+The CSV has the columns time (s), valence, arousal (-1..1), face, voice, words (1 where the modality was present, else 0),
+valence_low, valence_high, arousal_low, arousal_high (90 % intervals), supported (1 where any modality was present, else 0).
+With --explain it also has face_share, voice_share, words_share (how much each modality contributes to the value; their sum
+is 1, and they are empty where none matters) and recursion_1, ... (how far each recursion of the attention moved the point).
+The table of --summary has one row per recording: mean, SD, minimum and maximum of valence and arousal over the supported
+rows, the share of time in which each modality was present, notes, errors, and the version and model.
+Exit status: 0 if all went well, 1 if a recording failed (the others are done), 2 for a wrong command, 70 for a bug in vatrace,
+130 for ctrl-C.
 """
 
 
 def add_parsers(commands: Any) -> None:
     """Add predict and demo to the commands."""
-    raw = argparse.RawDescriptionHelpFormatter
-    predict = commands.add_parser(
-        "predict",
-        help="recordings in, traces out",
-        epilog=PREDICT_EPILOG,
-        formatter_class=raw,
-        description="Write the valence/arousal trace of each recording, and a picture of it.",
-    )
-    predict.add_argument("sources", nargs="+", type=Path, metavar="VIDEO|FOLDER", help="video, sound, picture, SRT or VTT")
-    predict.add_argument("--out", type=Path, default=Path(), metavar="DIR", help="where to write (default: this folder)")
-    predict.add_argument(
-        "--format",
-        type=_formats,
-        default=["csv"],
-        metavar="LIST",
-        help=f"{', '.join(FORMATS)}; several with commas (default: csv)",
-    )
-    predict.add_argument("--rate", type=_rate, default=DEFAULT_RATE, metavar="HZ", help="rows a second (default: %(default)g)")
-    predict.add_argument(
-        "--modalities",
-        type=_modalities,
-        default=list(MODALITIES),
-        metavar="LIST",
-        help="of face, voice, words (default: all)",
-    )
-    predict.add_argument(
-        "--transcript", type=Path, metavar="PATH", help="SRT or VTT instead of speech recognition, or a folder of them by name"
-    )
-    predict.add_argument(
-        "--side", choices=["left", "right"], help="of two people, follow this one (default: the one seen most)"
-    )
-    predict.add_argument("--explain", action="store_true", help="add columns that say what each value rests on")
-    predict.add_argument("--report", action="store_true", help="also write a page to look at, <name>.html")
-    predict.add_argument("--overlay", action="store_true", help="also write a film with the trace in it, <name>.overlay.mp4")
-    predict.add_argument(
-        "--summary", type=Path, metavar="FILE", help="also write a CSV with one row a recording: means, SDs, what was there"
-    )
-    predict.add_argument("--overwrite", action="store_true", help="replace results that are there already")
-    add_model_options(predict)
-    predict.set_defaults(run=run_predict)
-
+    _add_predict(commands)
     demo = commands.add_parser(
         "demo",
-        help="the whole way on a recording made here",
-        formatter_class=raw,
-        description="Put a recording together from a real face and real speech that installed packages carry, and predict it.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        description="Make a recording from a real face and real speech that installed packages carry, and predict it.",
         epilog="examples:\n  vatrace demo\n  vatrace demo --out somewhere --overwrite\n",
     )
     demo.add_argument("--out", type=Path, default=Path("vatrace-demo"), metavar="DIR", help="(default: %(default)s)")
-    demo.add_argument("--overwrite", action="store_true", help="replace results that are there already")
+    demo.add_argument("--overwrite", action="store_true", help="replace results that already exist")
     add_model_options(demo)
     demo.set_defaults(run=run_demo)
 
 
-def _names(text: str) -> list[str]:
-    return list(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
+def _add_predict(commands: Any) -> None:
+    parser = commands.add_parser(
+        "predict",
+        epilog=PREDICT_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        description="Write the valence/arousal trace of each recording, and a figure of it.",
+    )
+    add = parser.add_argument
+    add("sources", nargs="+", type=Path, metavar="FILE|FOLDER", help="video, audio, image, SRT or VTT; or a folder of them")
+    add("--out", type=Path, default=Path(), metavar="DIR", help="where to write (default: this folder)")
+    add(
+        "--format",
+        type=partial(_names, choices=FORMATS),
+        default=["csv"],
+        metavar="LIST",
+        help=f"of {', '.join(FORMATS)}, separated by commas (default: csv)",
+    )
+    add("--rate", type=_rate, default=DEFAULT_RATE, metavar="HZ", help="rows per second (default: %(default)g)")
+    add(
+        "--modalities",
+        type=partial(_names, choices=MODALITIES),
+        default=list(MODALITIES),
+        metavar="LIST",
+        help=f"of {', '.join(MODALITIES)}, separated by commas (default: all)",
+    )
+    add("--transcript", type=Path, metavar="PATH", help="SRT or VTT instead of speech recognition, or a folder of such files")
+    add(
+        "--side", choices=["left", "right"], help="which of two people to follow (default: the one visible longest and largest)"
+    )
+    add("--explain", action="store_true", help="add columns with the contribution of each modality")
+    add("--report", action="store_true", help="also write an HTML report, <name>.html")
+    add("--overlay", action="store_true", help="also write a video with the trace in it, <name>.overlay.mp4")
+    add("--summary", type=Path, metavar="FILE", help="also write a CSV with one row per recording")
+    add("--overwrite", action="store_true", help="replace results that already exist")
+    add_model_options(parser)
+    parser.set_defaults(run=run_predict)
 
 
-def _formats(text: str) -> list[str]:
-    names = _names(text)
-    if not names or not set(names) <= set(FORMATS):
-        raise argparse.ArgumentTypeError(f"choose of {', '.join(FORMATS)}, separated by commas, not {text!r}")
-    return names
-
-
-def _modalities(text: str) -> list[str]:
-    names = _names(text)
-    if not names or not set(names) <= set(MODALITIES):
-        raise argparse.ArgumentTypeError(f"choose of {', '.join(MODALITIES)}, separated by commas, not {text!r}")
+def _names(text: str, choices: Collection[str]) -> list[str]:
+    names = list(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
+    if not names or not set(names) <= set(choices):
+        raise argparse.ArgumentTypeError(f"choose from {', '.join(choices)}, separated by commas, not {text!r}")
     return names
 
 
@@ -133,72 +117,27 @@ def _rate(text: str) -> float:
     return rate
 
 
-def expand(source: Path) -> list[Path]:
-    """The recordings that are meant: a file as it is, or the videos and sounds in a folder by name.
-
-    Raises:
-        MediaError: for a folder without any.
-        OSError: for a folder that can't be read.
-    """
-    if not source.is_dir():
-        return [source]
-    found = [
-        path
-        for path in sorted(source.iterdir())
-        if path.suffix.lower() in MEDIA_SUFFIXES and path.is_file() and not path.name.startswith(".")
-    ]
-    if not found:
-        raise MediaError(f"{source}: no videos or sound files in this folder")
-    return found
-
-
-def result_names(recordings: Sequence[Path]) -> list[str]:
-    """What to call the results: `talk`; `talk.mp4` beside a talk.wav; `P01_talk` for P01/talk.mp4 beside P02/talk.mp4.
-
-    Raises:
-        MediaError: if two recordings have the very same name.
-    """
-    choices = [
-        [path.stem, path.name, f"{path.parent.name}_{path.stem}", f"{path.parent.name}_{path.name}"] for path in recordings
-    ]
-    taken = [Counter(names) for names in zip(*choices, strict=True)]
-    result: list[str] = []
-    for path, names in zip(recordings, choices, strict=True):
-        unique = [name for name, counts in zip(names, taken, strict=True) if counts[name] == 1]
-        if not unique or unique[0] in result:  # one's P01_talk can be another's
-            raise MediaError(f"{path}: another recording has the same name; predict them one by one, each with its own --out")
-        result.append(unique[0])
-    return result
-
-
 def run_predict(args: argparse.Namespace) -> int:
     """The predict command."""
+    from vatrace.inference.batch import match_transcripts, result_names
+    from vatrace.output.writers import write_summary
+
     check_formats(args.format)
-    failures = 0
-    recordings: list[Path] = []
-    for source in args.sources:
-        try:
-            recordings += expand(source)
-        except (MediaError, OSError) as error:
-            failures += 1
-            complain(error)
-    recordings = list(dict.fromkeys(recordings))
+    recordings, all_found = _find(args.sources)
     names = result_names(recordings)
     if not recordings:
         return 1
-    transcripts = _transcripts(args.transcript, recordings)
-    results = [_results(name, args) for name in names]
+    transcripts = match_transcripts(args.transcript, recordings)
+    _warn_without_transcript(args.transcript, recordings, transcripts)
+    targets = [_targets(name, args) for name in names]
     make_folder(args.out)
     if args.summary is not None:
-        if args.summary.resolve() in {path.resolve() for path in chain(recordings, *(paths.values() for paths in results))}:
-            raise UsageError(f"{args.summary}: is a recording, or the result of one: give the summary another name")
-        refuse_existing([args.summary], args.overwrite)
-        make_folder(args.summary.parent)
-    model = _load(args)
+        _check_summary(args.summary, [*recordings, *chain.from_iterable(paths.values() for paths in targets)], args.overwrite)
+    model = load(args)
     rows: list[dict[str, object]] = []
     try:
-        for recording, name, transcript, targets in zip(recordings, names, transcripts, results, strict=True):
-            rows.append({"recording": name} | _row(recording, transcript, targets, args, model))
+        for recording, name, transcript, paths in zip(recordings, names, transcripts, targets, strict=True):
+            rows.append({"recording": name} | _row(recording, transcript, paths, args, model))
     finally:  # also of a batch that was stopped
         if args.summary is not None and rows:
             with written_whole(args.summary) as temporary:
@@ -206,95 +145,96 @@ def run_predict(args: argparse.Namespace) -> int:
     done = sum("error" not in row for row in rows)
     if len(recordings) > 1:
         print(f"{done} of {len(recordings)} recordings done")
-    return int(failures > 0 or done < len(recordings))
+    return int(not all_found or done < len(recordings))
 
 
-def _results(name: str, args: argparse.Namespace) -> dict[str, Path]:
-    """Where the results of a recording go, by kind."""
+def _find(sources: Sequence[Path]) -> tuple[list[Path], bool]:
+    """The recordings, each once, and whether every source has some."""
+    from vatrace.inference.batch import find_recordings
+
+    recordings: dict[Path, None] = {}
+    failures = 0
+    for source in sources:
+        try:
+            recordings |= dict.fromkeys(find_recordings(source))
+        except (MediaError, OSError) as error:
+            failures += 1
+            complain(error)
+    return list(recordings), failures == 0
+
+
+def _warn_without_transcript(given: Path | None, recordings: Sequence[Path], found: Sequence[Path | None]) -> None:
+    absent = [recording.name for recording, path in zip(recordings, found, strict=True) if path is None]
+    if given is not None and absent:
+        more = f" and {len(absent) - 5} more" if len(absent) > 5 else ""
+        warn(f"{given}: no transcript of {', '.join(absent[:5])}{more}: speech recognition is used if they contain audio")
+
+
+def _check_summary(path: Path, others: Sequence[Path], overwrite: bool) -> None:
+    """Check that the summary may be written there."""
+    if path.resolve() in {other.resolve() for other in others}:
+        raise UsageError(f"{path}: is a recording or one of its results: give the summary another name")
+    refuse_existing([path], overwrite)
+    make_folder(path.parent)
+
+
+def _targets(name: str, args: argparse.Namespace) -> dict[str, Path]:
+    """The result files of a recording, by kind."""
     suffixes = {kind: FORMATS[kind].suffix for kind in args.format} | {"png": "png"}
     suffixes |= {"html": "html"} if args.report else {}
     suffixes |= {"overlay": "overlay.mp4"} if args.overlay else {}
     return {kind: args.out / f"{name}.{suffix}" for kind, suffix in suffixes.items()}
 
 
-def _transcripts(given: Path | None, recordings: Sequence[Path]) -> list[Path | None]:
-    """The transcript of each recording: the file that was given for the only one, or that of its name in the folder.
-
-    Raises:
-        ValueError: if there is none for any of them, one file for many, or it can't be told which is whose.
-    """
-    if given is None or (len(recordings) == 1 and not given.is_dir()):
-        return [given] * len(recordings)
-    if not given.is_dir():
-        raise UsageError(f"{given}: is one transcript for {len(recordings)} recordings; name a folder of them")
-    known: dict[str, list[Path]] = defaultdict(list)
-    for path in sorted(given.iterdir()):
-        if is_transcript(path) and not path.name.startswith("."):
-            known[path.stem].append(path)
-    stems = Counter(recording.stem for recording in recordings)
-    for stem in stems:
-        if len(known[stem]) > 1:
-            raise UsageError(
-                f"{given}: both {' and '.join(path.name for path in known[stem])} are called like {stem}: keep one"
-            )
-        if known[stem] and stems[stem] > 1:
-            raise UsageError(f"{known[stem][0]}: {stems[stem]} recordings are called {stem}: predict them one by one")
-    found = [known[recording.stem][0] if known[recording.stem] else None for recording in recordings]
-    absent = [recording.name for recording, path in zip(recordings, found, strict=True) if path is None]
-    if len(absent) == len(found):
-        raise UsageError(f"{given}: no transcript in it is called like a recording, such as {recordings[0].stem}.srt")
-    if absent:
-        more = f" and {len(absent) - 5} more" if len(absent) > 5 else ""
-        warn(f"{given}: no transcript of {', '.join(absent[:5])}{more}: speech recognition is used where there is sound")
-    return found
-
-
 def _row(
-    recording: Path, transcript: Path | None, targets: dict[str, Path], args: argparse.Namespace, model: Model
+    recording: Path, transcript: Path | None, targets: Mapping[str, Path], args: argparse.Namespace, model: Model
 ) -> dict[str, object]:
-    """Predict one recording: its row of the summary, or its error, which has been said."""
+    """Predict one recording: its row of the summary, or its error, which is printed."""
+    from vatrace.output.writers import summary_row
+
     try:
         return summary_row(_process(recording, transcript, targets, args, model))
     except (MissingWeightsError, BrokenPipeError):
-        raise  # the others would fail alike
+        raise  # the other recordings would fail as well
     except (VatraceError, OSError) as error:
         failure = str(error)
-    except Exception as error:  # one recording must not stop the others, whatever it is
-        failure = f"{recording}: {type(error).__name__}: {error} (a fault in vatrace: please report it)"
+    except Exception as error:  # the other recordings must not fail because of it
+        failure = report_bug(error, recording)
     complain(failure)
     return {"error": failure}
 
 
 def _process(
-    recording: Path, transcript: Path | None, targets: dict[str, Path], args: argparse.Namespace, model: Model
+    path: Path, transcript: Path | None, targets: Mapping[str, Path], args: argparse.Namespace, model: Model
 ) -> Prediction:
     """Predict one recording and write its results."""
-    if any(path.exists() and recording.exists() and path.samefile(recording) for path in targets.values()):
-        raise FileExistsError(f"{recording}: its own result would replace it, give another folder with --out")
+    from vatrace.media.recording import open_recording
+
+    if any(target.exists() and path.exists() and target.samefile(path) for target in targets.values()):
+        raise FileExistsError(f"{path}: its own result would replace it, give another folder with --out")
     refuse_existing(targets.values(), args.overwrite)
-    with progress_bars(recording.name) as progress:
-        opened = open_recording(recording, transcript)
+    with progress_bars(path.name) as progress:
+        recording = open_recording(path, transcript)
         prediction = model.predict(
-            opened,
+            recording,
             rate=args.rate,
             modalities=args.modalities,
             side=args.side,
             explain=args.explain or args.report,
-            progress=progress or (lambda stage, share: None),
+            progress=progress,
         )
-        _write(prediction, opened, targets, args.explain, progress)
-    _say(prediction, targets)
+        _write(prediction, recording, targets, args.explain, progress)
+    _print_summary(prediction, targets)
     return prediction
 
 
 def _write(
-    prediction: Prediction, recording: Recording, targets: dict[str, Path], explain: bool, progress: Progress | None
+    prediction: Prediction, recording: Recording, targets: Mapping[str, Path], explain: bool, progress: Progress
 ) -> None:
-    """Write the results; the tables say what the values rest on only if they are to `explain`, the page always."""
+    """Write the results; the tables contain the explanation only with `explain`, the report always."""
     from vatrace.output.overlay import write_overlay
     from vatrace.output.report import embedded, write_page, write_picture
 
-    report = progress or (lambda stage, share: None)
     tabulated = prediction if explain else replace(prediction, explanation=None)
     try:
         with ExitStack() as files:  # all are written before any takes its place
@@ -303,9 +243,9 @@ def _write(
                 if kind == "png":
                     write_picture(prediction, temporary)
                 elif kind == "html":
-                    write_page(prediction, temporary, embedded(recording, partial(report, "report")))
+                    write_page(prediction, temporary, embedded(recording, partial(progress, "report")))
                 elif kind == "overlay":
-                    write_overlay(prediction, recording, temporary, partial(report, "overlay"))
+                    write_overlay(prediction, recording, temporary, partial(progress, "overlay"))
                 else:
                     FORMATS[kind].write(tabulated, temporary)
     except OSError as error:
@@ -313,7 +253,7 @@ def _write(
         raise OSError(f"{prediction.source}: can't write its results to {folder} ({reason(error)})") from error
 
 
-def _say(prediction: Prediction, targets: dict[str, Path]) -> None:
+def _print_summary(prediction: Prediction, targets: Mapping[str, Path]) -> None:
     from vatrace.output.report import summary
 
     print(f"{prediction.source.name}: {summary(prediction)} -> {', '.join(map(str, targets.values()))}", flush=True)
@@ -324,23 +264,21 @@ def _say(prediction: Prediction, targets: dict[str, Path]) -> None:
 def run_demo(args: argparse.Namespace) -> int:
     """The demo command."""
     from vatrace.media.demo import make_demo
+    from vatrace.media.recording import open_recording
+    from vatrace.weights import find_whisper
 
     targets = {kind: args.out / f"demo.{kind}" for kind in ("csv", "png", "html")}
     video = args.out / "demo.mp4"
     refuse_existing([*targets.values(), video], args.overwrite)
-    find_whisper(args.whisper)  # if it is missing, that should be said before anything is made
+    find_whisper(args.whisper)  # if it is missing, the user should learn so before anything is made
     make_folder(args.out)
-    model = _load(args)
+    model = load(args)
     with written_whole(video) as temporary:
         make_demo(temporary)
     with progress_bars(video.name) as progress:
         recording = open_recording(video)
-        prediction = model.predict(recording, explain=True, progress=progress or (lambda stage, share: None))
+        prediction = model.predict(recording, explain=True, progress=progress)
         _write(prediction, recording, targets, explain=False, progress=progress)
-    _say(prediction, targets)
-    print(f"open {targets['html']} to look at it, {video} is what it was made from")
+    _print_summary(prediction, targets)
+    print(f"open {targets['html']} in a browser; it was made from {video}")
     return 0
-
-
-def _load(args: argparse.Namespace) -> Model:
-    return load_model(fusion=args.model, whisper=args.whisper)

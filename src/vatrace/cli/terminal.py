@@ -1,4 +1,4 @@
-"""What all commands have in common on the terminal."""
+"""What the commands share: options, progress bars, messages, checks of output paths."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ from vatrace.errors import reason
 
 if TYPE_CHECKING:
     from vatrace.features.perceiver import Progress
+    from vatrace.inference.model import Model
 
 
 def positive(text: str) -> float:
-    """An option's number above 0, as argparse takes types."""
+    """Parse a number above 0, as the `type` of an option."""
     try:
         number = float(text)
     except ValueError:
@@ -28,51 +29,66 @@ def positive(text: str) -> float:
 
 
 def refuse_existing(paths: Iterable[Path], overwrite: bool) -> None:
-    """Raise FileExistsError if a result is there already and may not be replaced."""
+    """Raise FileExistsError if a result already exists and may not be replaced."""
     existing = [path for path in paths if path.exists()]
     if existing and not overwrite:
-        raise FileExistsError(f"{existing[0]}: already there: give another folder with --out, or replace it with --overwrite")
+        raise FileExistsError(f"{existing[0]}: already exists: choose another name or folder, or replace it with --overwrite")
 
 
 def make_folder(folder: Path) -> None:
-    """Make the folder and see that it can be written in, before hours of work.
+    """Make a folder and check that files can be written to it, before hours of work.
 
     Raises:
-        OSError: if it can't.
+        OSError: if they can't.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
-        raise OSError(f"{folder}: can't write there ({reason(error)})") from error
+        raise OSError(f"{folder}: can't be written to ({reason(error)})") from error
 
 
 def add_whisper_option(parser: argparse.ArgumentParser) -> None:
-    """Where speech is to be heard and understood."""
+    """Add the option that names Whisper's weights."""
     parser.add_argument(
         "--whisper", type=Path, metavar="DIR", help="Whisper tiny.en in CTranslate2 form (default: look for it)"
     )
 
 
 def add_model_options(parser: argparse.ArgumentParser) -> None:
-    """Which networks predict."""
+    """Add the options that `load` reads."""
     parser.add_argument("--model", type=Path, metavar="PATH", help="a fusion model in ONNX (default: the package's)")
+    parser.add_argument(
+        "--encoders",
+        default="",
+        metavar="LIST",
+        help="those that the model was trained with, as for extract: face=NAME or face=NAME:FILE, and so on; naming a class "
+        "(face=package.module:Class) runs its code",
+    )
     add_whisper_option(parser)
 
 
+def load(args: argparse.Namespace) -> Model:
+    """The model that the options of `add_model_options` name."""
+    from vatrace.encoders import parse_encoders
+    from vatrace.inference.model import load_model
+
+    return load_model(fusion=args.model, whisper=args.whisper, encoders=parse_encoders(args.encoders))
+
+
 @contextmanager
-def progress_bars(name: str) -> Iterator[Progress | None]:
-    """A bar for each stage, on a terminal only."""
+def progress_bars(name: str) -> Iterator[Progress]:
+    """Yield a function that shows a bar for each stage; without a terminal it does nothing."""
     if sys.stderr is None or not sys.stderr.isatty():
-        yield None
+        yield lambda stage, share: None
         return
     from rich.console import Console
     from rich.markup import escape
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
-    both = sys.stdout is not None and sys.stdout.isatty()  # what is printed then goes above the bars, else where it should
+    both = sys.stdout is not None and sys.stdout.isatty()  # printed lines then go above the bars
     with Progress(*columns, console=Console(stderr=True), transient=True, redirect_stdout=both) as bars:
         stages = {}
 
@@ -85,12 +101,12 @@ def progress_bars(name: str) -> Iterator[Progress | None]:
 
 
 def complain(error: object) -> None:
-    """Print an error; the command goes on or ends as its caller says."""
+    """Print an error. Whether the command continues is its caller's decision."""
     print(f"error: {error}", file=sys.stderr, flush=True)
 
 
 def warn(text: object) -> None:
-    """Print what the user should know though it goes on."""
+    """Print a warning."""
     print(f"warning: {text}", file=sys.stderr, flush=True)
 
 
@@ -100,7 +116,7 @@ def plural(number: int, noun: str) -> str:
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table in plain text; only its last column is as long as it needs to be."""
+    """A table in plain text. All columns except the last are padded."""
     widths = [max(len(row[column]) for row in [header, *rows]) for column in range(len(header) - 1)]
     return "\n".join(
         "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[-1]]).rstrip()

@@ -5,14 +5,12 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from vatrace.cli.terminal import make_folder, plural, progress_bars, refuse_existing
 from vatrace.errors import TrainingError, UsageError, missing
-from vatrace.store import log_look, num_looks
 
 if TYPE_CHECKING:
     from vatrace.store import Store, StoredRecording
@@ -53,7 +51,6 @@ def add_parsers(commands: Any) -> None:
     raw = argparse.RawDescriptionHelpFormatter
     train = commands.add_parser(
         "train",
-        help="a store in, a trained model out",
         epilog=TRAIN_EPILOG,
         formatter_class=raw,
         description="Train what a TOML file says, choosing by dev.",
@@ -68,7 +65,6 @@ def add_parsers(commands: Any) -> None:
 
     evaluate = commands.add_parser(
         "evaluate",
-        help="how good a run is, and why",
         epilog=EVALUATE_EPILOG,
         formatter_class=raw,
         description="Measure a run's agreement with the labels: a table, and with --out also JSON and a page.",
@@ -83,7 +79,6 @@ def add_parsers(commands: Any) -> None:
 
     compare = commands.add_parser(
         "compare",
-        help="whether one run is better than another",
         epilog=COMPARE_EPILOG,
         formatter_class=raw,
         description="Compare runs on the same recordings, by a paired bootstrap over them.",
@@ -96,7 +91,6 @@ def add_parsers(commands: Any) -> None:
 
     submit = commands.add_parser(
         "submit",
-        help="the predictions of the test split as ABAW wants them",
         epilog=SUBMIT_EPILOG,
         formatter_class=raw,
         description="Write a value for every frame of the recordings in the test split.",
@@ -167,8 +161,7 @@ def run_train(args: argparse.Namespace) -> int:
     with progress_bars(args.out.name) as progress:
 
         def step(member: str, epochs: float) -> None:
-            if progress:
-                progress(member, epochs / config.train.num_epochs)
+            progress(member, epochs / config.train.num_epochs)
 
         report = Report(say, step, lambda text: print(f"note: {text}")) if first else Report()
         workers = 2 if args.device.startswith("cuda") else 0
@@ -197,6 +190,8 @@ def _recordings(args: argparse.Namespace, store: Store, runs: Sequence[Run]) -> 
         ValueError: for test without --unlock-test.
         RunError: if a run has learned from one of them.
     """
+    from vatrace.store import log_look
+
     if args.split == "dev":
         folds = {run.has_folds for run in runs}
         if len(folds) > 1:
@@ -227,10 +222,12 @@ def _recordings(args: argparse.Namespace, store: Store, runs: Sequence[Run]) -> 
 def run_evaluate(args: argparse.Namespace) -> int:
     """The evaluate command."""
     _check_device(args.device)
+    import numpy as np
+
     from vatrace.evaluation.evaluate import evaluate, text_table
     from vatrace.evaluation.page import write_json, write_page
     from vatrace.files import written_whole
-    from vatrace.store import Store
+    from vatrace.store import Store, num_looks
     from vatrace.training.run import Predictor, Run
 
     targets = [] if args.out is None else [args.out / "evaluation.json", args.out / "evaluation.html"]
@@ -250,7 +247,7 @@ def run_evaluate(args: argparse.Namespace) -> int:
             subjects,
             np.array(run.content["train_mean"]),
             store.corpus_facts.get("agreement"),
-            (lambda done: progress("evaluate", done)) if progress else lambda done: None,
+            partial(progress, "evaluate"),
         )
     print(text_table(evaluation))
     looks = num_looks(store.path)
@@ -295,8 +292,7 @@ def run_compare(args: argparse.Namespace) -> int:
             pairs = {}
             for done, recording in enumerate(recordings, start=1):
                 pairs[recording.name] = (recording.labels(), predict(recording))
-                if progress:
-                    progress(run.folder.name, done / len(recordings))
+                progress(run.folder.name, done / len(recordings))
             predictions.append(pairs)
     print(text_table(compare(predictions, [str(folder) for folder in args.run_folders], subjects)))
     if doubt := caution(len({subjects.get(recording.name) or recording.name for recording in recordings})):
@@ -329,8 +325,7 @@ def run_submit(args: argparse.Namespace) -> int:
     with progress_bars(run.folder.name) as progress:
         for done, recording in enumerate(recordings, start=1):
             predictions[recording.name] = predictor.predict(recording)
-            if progress:
-                progress("submit", done / len(recordings))
+            progress("submit", done / len(recordings))
     notes = write_submission(args.out, recordings, predictions, listing)
     print(f"{args.out}: {plural(len(predictions), 'recording')}")
     for note in notes:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from vatrace.corpora.corpus import Source
 from vatrace.encoders import EncoderSpec
-from vatrace.errors import MediaError, MissingWeightsError, VatraceError, reason
+from vatrace.errors import MediaError, MissingWeightsError, VatraceError, reason, report_bug
 from vatrace.features.people import person_at
 from vatrace.media.recording import Recording, frame_times, open_recording
 from vatrace.media.transcripts import read_transcript
@@ -167,8 +167,8 @@ def extract(task: Task, report: Progress = lambda stage, share: None) -> list[Ou
         raise
     except (VatraceError, OSError) as error:
         problem = str(error)
-    except Exception as error:  # one recording must not stop the others, whatever it is
-        problem = f"{type(error).__name__}: {error} (a fault in vatrace: please report it)"
+    except Exception as error:  # the other recordings must not fail because of it
+        problem = report_bug(error, task.sources[0].media)
     return outcomes + [Outcome(source.name, problem) for source in task.sources[len(outcomes) :]]
 
 

@@ -20,11 +20,8 @@ from vatrace.inference.fusion import Masks, open_fusion
 from vatrace.inference.intervals import bounds, situations
 from vatrace.inference.prediction import NOBODY, Prediction
 from vatrace.media.recording import Recording, open_recording
-from vatrace.names import MODALITIES, Side
+from vatrace.names import DEFAULT_RATE, MAX_RATE, MODALITIES, Side
 from vatrace.timeline import num_steps, overlap_add, resample, resample_mask
-
-DEFAULT_RATE = 10.0
-MAX_RATE = 100.0
 
 ABSENT = {"face": "no face found", "voice": "no speech heard", "words": "no words understood"}
 """Notes for a modality that a recording can have and doesn't."""

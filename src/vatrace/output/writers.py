@@ -1,24 +1,21 @@
-"""A prediction as a file: tables, and what annotation tools read. Each is written whole or not at all."""
+"""Writers of predictions: tables, and the formats of annotation tools. `vatrace.output.formats` lists them."""
 
 from __future__ import annotations
 
 import json
 import mimetypes
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from importlib.util import find_spec
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from vatrace.errors import missing
 from vatrace.inference.explain import Explanation
 from vatrace.inference.prediction import Prediction
 from vatrace.media.transcripts import Word, sentences
 from vatrace.names import MODALITIES
 
 TIER_STEP = 1.0
-"""Seconds of which ELAN's and Praat's tiers hold the means: these programs show spans with a text, not curves."""
+"""Seconds over which ELAN's and Praat's tiers average the values: these programs show spans of text, not curves."""
 
 Span = tuple[float, float, str]
 """Start and end in seconds, and the text."""
@@ -35,7 +32,7 @@ def write_parquet(prediction: Prediction, path: Path) -> None:
 
 
 def write_json(prediction: Prediction, path: Path) -> None:
-    """The columns of the CSV as lists (null where undefined), the words with their times, the notes and what made it."""
+    """The columns of the CSV as lists (null where undefined), the words with their times, the notes and `made_by`."""
     table = prediction.to_pandas().round(4)
     columns = {str(name): [None if np.isnan(x) else x for x in column.tolist()] for name, column in table.items()}
     words = [{"text": word.text, "start": round(word.start, 3), "end": round(word.end, 3)} for word in prediction.words]
@@ -45,9 +42,9 @@ def write_json(prediction: Prediction, path: Path) -> None:
 
 
 def read_json(path: Path) -> Prediction:
-    """What `write_json` wrote, to its four decimals."""
+    """Read a prediction that `write_json` wrote, with its four decimals."""
     content = json.loads(path.read_text(encoding="utf-8"))
-    columns = {name: np.array(values, np.float64) for name, values in content.items() if name not in NO_COLUMNS}
+    columns = {name: np.array(values, np.float64) for name, values in content.items() if name not in NOT_COLUMNS}
     ends = [[f"{name}_{end}" for name in ("valence", "arousal")] for end in ("low", "high")]
     bounds = [np.stack([columns[name] for name in names], axis=-1) for names in ends] if ends[0][0] in columns else None
     explanation = None
@@ -70,21 +67,21 @@ def read_json(path: Path) -> Prediction:
     )
 
 
-NO_COLUMNS = frozenset({"source", "rate", "transcript", "notes", "made_by"})
-"""What `write_json` writes beside columns."""
+NOT_COLUMNS = frozenset({"source", "rate", "transcript", "notes", "made_by"})
+"""The keys that `write_json` writes in addition to the columns."""
 
 
 def summary_row(prediction: Prediction) -> dict[str, object]:
     """One recording as a row of a table of many.
 
-    Its length in seconds, mean, SD, minimum and maximum of valence and arousal where something was there, share of the
-    time (0..1) that each modality was there and that the values are supported, the notes, and what made it.
+    It has the duration in seconds; mean, SD, minimum and maximum of valence and arousal over the supported rows; the share of
+    the time (0..1) in which each modality was present and the values are supported; the notes; and `made_by`.
     """
     row: dict[str, object] = {"duration": round(prediction.duration, 3)}
     for dimension, values in prediction.statistics().round(4).iterrows():
         row |= {f"{dimension}_{name.lower()}": value for name, value in values.items()}
-    there = prediction.presence | {"supported": prediction.supported}
-    row |= {name: round(float(mask.mean()), 4) for name, mask in there.items()}
+    masks = prediction.presence | {"supported": prediction.supported}
+    row |= {name: round(float(mask.mean()), 4) for name, mask in masks.items()}
     return row | {"notes": "; ".join(prediction.notes)} | prediction.made_by
 
 
@@ -98,20 +95,21 @@ SUMMARY_COLUMNS = (
     "error",
     *("vatrace", "model", "modalities", "transcript", "side"),
 )
-"""Of every table of many recordings, whatever was in them."""
+"""The columns of every table of many recordings, whatever the recordings contain."""
 
 
 def write_summary(rows: Sequence[Mapping[str, object]], path: Path) -> None:
-    """A CSV of SUMMARY_COLUMNS: the name of each recording with its `summary_row`, or the error; what one has not is empty."""
+    """Write a CSV of SUMMARY_COLUMNS: each recording's name, and its `summary_row` or its error. Other cells are empty."""
     import pandas as pd
 
     pd.DataFrame(rows, columns=list(SUMMARY_COLUMNS)).to_csv(path, index=False)
 
 
 def tiers(prediction: Prediction) -> dict[str, list[Span]]:
-    """What is said, seen and felt as spans of text that don't overlap.
+    """A prediction as tiers of text spans that don't overlap.
 
-    The words; the mean valence and arousal of each second in which something was there; and when face and voice were there.
+    The tiers are the words; the mean valence and arousal of each second with supported rows; and the spans of time in which
+    face and voice were present.
     """
     result = {"words": _apart((word.start, word.end, word.text) for word in prediction.words)}
     for name in ("valence", "arousal"):
@@ -126,7 +124,7 @@ def tiers(prediction: Prediction) -> dict[str, list[Span]]:
 
 
 def _apart(spans: Iterable[Span]) -> list[Span]:
-    """The same spans, each cut off where the next one begins; none is shorter than a millisecond."""
+    """The same spans, each cut off where the next one starts, without those shorter than a millisecond."""
     ordered = sorted(spans)
     following = [start for start, _, _ in ordered[1:]] + [np.inf]
     cut = [(start, min(end, limit), text) for (start, end, text), limit in zip(ordered, following, strict=False)]
@@ -134,7 +132,7 @@ def _apart(spans: Iterable[Span]) -> list[Span]:
 
 
 def write_elan(prediction: Prediction, path: Path) -> None:
-    """An ELAN document with `tiers`; its video is looked for beside it."""
+    """An ELAN document with `tiers`; ELAN looks for the recording in the same folder."""
     import pympi
 
     document = pympi.Eaf(author="vatrace")
@@ -145,7 +143,7 @@ def write_elan(prediction: Prediction, path: Path) -> None:
         for start, end, text in spans:
             document.add_annotation(name, round(1000 * start), round(1000 * end), text)
     document.remove_tier("default")
-    path.unlink(missing_ok=True)  # pympi would keep a copy of it
+    path.unlink(missing_ok=True)  # otherwise pympi keeps a copy of the old file
     document.to_file(str(path))
 
 
@@ -162,7 +160,7 @@ def write_textgrid(prediction: Prediction, path: Path) -> None:
 
 
 def write_subtitles(prediction: Prediction, path: Path) -> None:
-    """WebVTT: what is said, by sentence, and under it the mean valence and arousal meanwhile."""
+    """WebVTT: each sentence, and below it the mean valence and arousal while it was spoken."""
     import pysubs2
 
     subtitles = pysubs2.SSAFile()
@@ -174,40 +172,3 @@ def write_subtitles(prediction: Prediction, path: Path) -> None:
         text = " ".join(word.text for word in sentence) + f"\\N({values})"
         subtitles.append(pysubs2.SSAEvent(round(1000 * start), round(1000 * end), text))
     subtitles.save(str(path), format_="vtt", encoding="utf-8")
-
-
-@dataclass(frozen=True)
-class Format:
-    """A kind of file.
-
-    Attributes:
-        suffix: of the file's name, after its dot.
-        write: writes it.
-        module: what must be installed for it (with the `formats` extra), if the package itself does not see to it.
-    """
-
-    suffix: str
-    write: Callable[[Prediction, Path], None]
-    module: str = ""
-
-
-FORMATS: dict[str, Format] = {
-    "csv": Format("csv", write_csv),
-    "parquet": Format("parquet", write_parquet, "pyarrow"),
-    "json": Format("json", write_json),
-    "elan": Format("eaf", write_elan, "pympi"),
-    "textgrid": Format("TextGrid", write_textgrid, "praatio"),
-    "vtt": Format("vtt", write_subtitles),
-}
-
-
-def check_formats(formats: Iterable[str]) -> None:
-    """See before any work is done whether it can be written after it.
-
-    Raises:
-        ImportError: if a format's library is missing.
-    """
-    for name in formats:
-        kind = FORMATS[name]
-        if kind.module and find_spec(kind.module) is None:
-            raise missing(f"{name} needs {kind.module}", "formats")

@@ -28,7 +28,7 @@ from vatrace.inference.streamer import Streamer
 from vatrace.media.recording import open_recording
 from vatrace.output.overlay import write_overlay
 from vatrace.output.report import embedded_copy, write_page, write_picture
-from vatrace.output.writers import FORMATS, check_formats
+from vatrace.output.formats import FORMATS, check_formats
 from vatrace.web import annotations as traces
 from vatrace.web.jobs import Job, Jobs
 from vatrace.web.live import serve_live

@@ -1,0 +1,54 @@
+"""The table of output formats; their writers are imported when they are used."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vatrace.errors import require
+
+if TYPE_CHECKING:
+    from vatrace.inference.prediction import Prediction
+
+
+@dataclass(frozen=True)
+class Format:
+    """A format for the trace of one recording.
+
+    Attributes:
+        suffix: of the file's name, after its dot.
+        writer: a function in `vatrace.output.writers` that takes a prediction and a path.
+        library: the module that it needs from the `formats` extra; "" if it needs none.
+    """
+
+    suffix: str
+    writer: str
+    library: str = ""
+
+    def write(self, prediction: Prediction, path: Path) -> None:
+        """Write a prediction in this format."""
+        getattr(import_module("vatrace.output.writers"), self.writer)(prediction, path)
+
+
+FORMATS = {
+    "csv": Format("csv", "write_csv"),
+    "parquet": Format("parquet", "write_parquet", "pyarrow"),
+    "json": Format("json", "write_json"),
+    "elan": Format("eaf", "write_elan", "pympi"),
+    "textgrid": Format("TextGrid", "write_textgrid", "praatio"),
+    "vtt": Format("vtt", "write_subtitles"),
+}
+
+
+def check_formats(names: Iterable[str]) -> None:
+    """Import the libraries of some formats, before any work is done whose result they write.
+
+    Raises:
+        MissingExtraError: if one is missing or can't be imported; the message names the cause.
+    """
+    for name in names:
+        if FORMATS[name].library:
+            require(name, [FORMATS[name].library], "formats")
