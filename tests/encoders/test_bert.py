@@ -1,4 +1,5 @@
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -6,6 +7,7 @@ import pytest
 import torch
 
 from vatrace.encoders.bert import BertEncoder
+from vatrace.errors import CheckpointError
 
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "the", "play", "##ing", "was", "good", ",", ".", "i", "'", "m"]
 
@@ -44,6 +46,20 @@ def test_sentences_beyond_the_longest_have_a_vector_for_each_word(folder: Path) 
     assert (found[599] == found[550]).all()
 
 
-def test_what_is_no_bert_folder_is_said(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=f"{tmp_path}: not a BERT folder"):
+def test_another_folder_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match=f"{tmp_path}: not a BERT folder"):
         BertEncoder(tmp_path)
+
+
+def test_weights_that_are_used_must_be_there(folder: Path, tmp_path: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    shutil.copytree(folder, tmp_path / "bert")
+    weights = load_file(folder / "model.safetensors")
+    kept = {name: value for name, value in weights.items() if not name.startswith("pooler.")}
+    save_file(kept, tmp_path / "bert" / "model.safetensors", {"format": "pt"})
+    np.testing.assert_array_equal(BertEncoder(tmp_path / "bert")(["good"]), BertEncoder(folder)(["good"]))
+    del kept["embeddings.LayerNorm.weight"]
+    save_file(kept, tmp_path / "bert" / "model.safetensors", {"format": "pt"})
+    with pytest.raises(CheckpointError, match=r"embeddings\.LayerNorm\.weight is missing"):
+        BertEncoder(tmp_path / "bert")

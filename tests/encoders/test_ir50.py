@@ -6,6 +6,7 @@ import torch
 
 from vatrace.encoders.ir50 import IR50Encoder, load_ir50
 from vatrace.encoders.networks.ir_resnet import IRResNet50
+from vatrace.errors import CheckpointError
 from vatrace.models.backbone import BackboneConfig, EndToEndModel
 
 
@@ -73,7 +74,7 @@ def test_other_files_are_refused_with_what_is_wrong(tmp_path: Path, content: obj
         path.write_bytes(content)
     else:
         torch.save(content, path)
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(CheckpointError, match=message):
         load_ir50(path)
 
 
@@ -81,7 +82,7 @@ def test_a_wrong_shape_is_named(weights: Path, tmp_path: Path) -> None:
     content = torch.load(weights)
     content["backbone.output_layer.3.weight"] = torch.zeros(512, 512 * 49)
     torch.save(content, tmp_path / "arcface.pth")
-    with pytest.raises(ValueError, match=r"output_layer\.3\.weight has shape \(512, 25088\), not \(512, 12800\)"):
+    with pytest.raises(CheckpointError, match=r"output_layer\.3\.weight has shape \(512, 25088\), not \(512, 12800\)"):
         load_ir50(tmp_path / "arcface.pth")
 
 

@@ -69,7 +69,7 @@ def test_the_packages_voice_network_uses_three_seconds_and_no_more() -> None:
 @pytest.mark.parametrize("name", ["ravdess", "whisper"])
 def test_a_voice_is_what_the_encoder_makes_of_each_stretch_that_whisper_heard(name: str, talking: Path) -> None:
     perceiver = Perceiver(parse_encoders(f"voice={name}"))
-    _, sound = perceiver.perceive(open_recording(talking), 10.0, {"voice"}, False, lambda stage, share: None)
+    sound = perceiver.perceive(open_recording(talking), 10.0, {"voice"}, transcribe=False).sound
     encoder = RavdessEncoder() if name == "ravdess" else np.asarray
     listener = Listener(find_whisper())
     windows = list(listener.listen(AudioReader(talking, 60), transcribe=False))

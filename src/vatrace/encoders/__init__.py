@@ -206,8 +206,9 @@ class EncoderSpec:
         if self.name == "whisper":
             return f"whisper-{WHISPER_SHA256[:12]}"
         digest = hashlib.sha256()
-        for file in self._files():
-            digest.update(file.read_bytes())
+        for path in self._files():
+            with path.open("rb") as file:
+                hashlib.file_digest(file, lambda: digest)  # in parts: weights may be larger than memory
         return f"{self.name}-{digest.hexdigest()[:12]}"
 
     @property
