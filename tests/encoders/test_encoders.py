@@ -24,9 +24,7 @@ from vatrace.errors import MissingExtraError, MissingWeightsError, PluginError, 
 from vatrace.names import MODALITIES
 
 DOCS = Path(__file__).parents[2] / "docs" / "encoders.md"
-MODULE = next(
-    code for code in re.findall(r"```python\n(.*?)```", DOCS.read_text(encoding="utf-8"), re.DOTALL) if "class" in code
-)
+SAMPLES = re.findall(r"```python\n(.*?)```", DOCS.read_text(encoding="utf-8"), re.DOTALL)
 
 VERSIONS = {
     "ferplus": "ferplus-c0670c1148b6",

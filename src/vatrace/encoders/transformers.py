@@ -52,7 +52,7 @@ def load_network(folder: Path, preprocessor: str, kind: str, unused: tuple[str, 
         raise CheckpointError(f"{folder}: not a {kind}: {error}") from error
     absent = sorted(name for name in info["missing_keys"] if not name.startswith(unused))
     if absent:
-        raise CheckpointError(f"{folder}: not a {kind}: {absent[0]} is missing (of {len(absent)} in all)")
+        raise CheckpointError(f"{folder}: not a {kind}: {absent[0]} is missing ({len(absent)} missing in all)")
     return prepare, network.eval()
 
 
