@@ -1,0 +1,97 @@
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from conftest import write_movie
+from signals import grey, tone
+from vatrace.errors import MediaError
+from vatrace.media.container import (
+    MAX_REORDER,
+    TIME_JUMP,
+    Clock,
+    decoded_frames,
+    in_presentation_order,
+    open_container,
+    packet_times,
+    video_stream,
+)
+
+
+def test_a_clock_starts_at_the_containers_time_zero() -> None:
+    clock = Clock(start=5.0)
+    assert [clock.time(stamp, 0.1) for stamp in (5.0, 5.1, 5.3)] == pytest.approx([0.0, 0.1, 0.3])
+
+
+def test_a_clock_without_a_start_takes_the_first_frames() -> None:
+    clock = Clock(None)
+    assert [clock.time(stamp, 0.1) for stamp in (7.0, 7.5)] == pytest.approx([0.0, 0.5])
+
+
+def test_a_clock_continues_where_timestamps_restart_or_are_missing() -> None:
+    clock = Clock(0.0)
+    stamps = [0.0, 1.0, None, 0.0, 0.5, None, 9000.0, 9000.1]
+    assert [clock.time(stamp, 0.5) for stamp in stamps] == pytest.approx([0.0, 1.0, 1.5, 2.0, 2.5, 3.0, 3.5, 3.6])
+
+
+def test_a_clock_believes_small_steps_back() -> None:
+    clock = Clock(0.0)
+    clock.time(3.0, 0.1)
+    assert clock.time(3.1 - 0.9 * TIME_JUMP, 0.1) == pytest.approx(3.1 - 0.9 * TIME_JUMP)
+
+
+def frames(stamps: list[float | None]) -> Iterator[tuple[SimpleNamespace, None]]:
+    return ((SimpleNamespace(time=stamp, index=index), None) for index, stamp in enumerate(stamps))
+
+
+def test_frames_with_times_of_decoding_get_those_of_presentation() -> None:
+    decoding = [0.0, 3.0, 1.0, 2.0, 6.0, 4.0, 5.0]
+    found = [(frame.index, stamp) for frame, stamp, _ in in_presentation_order(frames(decoding), MAX_REORDER)]
+    assert found == [(index, float(index)) for index in range(len(decoding))]
+
+
+def test_frames_whose_times_are_right_keep_them() -> None:
+    stamps = [0.0, None, 3.0, 1.0]
+    assert [stamp for _, stamp, _ in in_presentation_order(frames(stamps), 0)] == stamps
+
+
+def test_packets_are_given_in_the_order_of_presentation(tmp_path: Path) -> None:
+    path = write_movie(tmp_path / "a.mkv", [grey(20 + 3 * index) for index in range(50)])
+    with open_container(path) as container:
+        stream = video_stream(container)
+        stored = [packet.pts * Fraction(packet.time_base) for packet in container.demux(stream) if packet.pts is not None]
+    with open_container(path) as container:
+        times = [stamp for stamp, _ in packet_times(container, video_stream(container))]
+    assert stored != sorted(stored)  # the file does hold B-frames
+    assert times == pytest.approx([float(stamp) for stamp in sorted(stored)])
+
+
+def test_a_colon_in_a_name_is_no_protocol(tmp_path: Path) -> None:
+    path = write_movie(tmp_path / "a.mp4", [grey(99)] * 3).rename(tmp_path / "http:a.mp4")
+    with open_container(path) as container:
+        assert len([frame for frame, _ in decoded_frames(container, video_stream(container))]) == 3
+
+
+def test_audio_alone_has_no_video_stream(tmp_path: Path) -> None:
+    with open_container(write_movie(tmp_path / "a.mp4", sound=tone(0, 1))) as container:
+        assert video_stream(container) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("none.mp4", None, "no such file"),
+        ("empty.mp4", b"", "the file is empty"),
+        ("notes.txt", b"a transcript with the wrong suffix\n" * 200, "text file"),
+        ("text.mp4", b"this is a letter, not a film\n" * 50, "not a video, audio or image"),
+    ],
+)
+def test_what_is_no_recording_is_refused_by_name(tmp_path: Path, name: str, content: bytes | None, message: str) -> None:
+    path = tmp_path / name
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(MediaError, match=message) as error:
+        open_container(path)
+    assert str(path) in str(error.value)
