@@ -19,30 +19,30 @@ from vatrace.media.recording import MEDIA_SUFFIXES, open_recording
 
 CAMERAS = {"linux": ("v4l2", "/dev/video{}"), "darwin": ("avfoundation", "{}:none"), "win32": ("dshow", "video={}")}
 MICROPHONES = {"linux": ("alsa", "{}"), "darwin": ("avfoundation", "none:{}"), "win32": ("dshow", "audio={}")}
-"""FFmpeg's input devices by system, and what they call a device with a number or name."""
+"""FFmpeg's input devices by system, and the address of a device with a number or name."""
 BLOCK_DUR = 0.1
-"""Seconds of sound that are given out together."""
+"""Seconds of a file's audio that are given out together."""
 
 
 def is_file(name: str) -> bool:
     """Whether a camera or microphone is a file.
 
     Raises:
-        MediaError: if it is called like one and isn't there.
+        MediaError: if it has the suffix of one and doesn't exist.
     """
-    there = Path(name).is_file()
-    if not there and Path(name).suffix.lower() in MEDIA_SUFFIXES:
+    exists = Path(name).is_file()
+    if not exists and Path(name).suffix.lower() in MEDIA_SUFFIXES:
         raise MediaError(f"{name}: no such file")
-    return there
+    return exists
 
 
-def pictures(camera: str, start: float, stop: Event) -> Iterator[tuple[Image.Image, float]]:
-    """Pictures and when they were taken, in seconds after `start`.
+def read_camera(camera: str, start: float, stop: Event) -> Iterator[tuple[Image.Image, float]]:
+    """Frames and when they were taken, in seconds after `start`.
 
     Args:
         camera: a number or name of a device, or a video file.
         start: on `time.monotonic`'s clock.
-        stop: ends it.
+        stop: ends the iteration.
 
     Raises:
         MediaError: if it can't be opened or read.
@@ -61,20 +61,22 @@ def pictures(camera: str, start: float, stop: Event) -> Iterator[tuple[Image.Ima
             yield frame.to_image(), time.monotonic() - start
 
 
-def sound(microphone: str, start: float, stop: Event) -> Iterator[tuple[NDArray[np.float32], float]]:
-    """16 kHz mono blocks (N,) and when they came, in seconds after `start`; the first is the silence before the device's first.
+def read_microphone(microphone: str, start: float, stop: Event) -> Iterator[tuple[NDArray[np.float32], float]]:
+    """Blocks (N,) of 16 kHz mono audio and when they arrived, in seconds after `start`.
+
+    A device's first block is the silence until it was open.
 
     Args:
-        microphone: a name of a device, or a file with sound.
+        microphone: a name of a device, or a file with audio.
         start: on `time.monotonic`'s clock.
-        stop: ends it.
+        stop: ends the iteration.
 
     Raises:
         MediaError: if it can't be opened or read.
     """
     if is_file(microphone):
         if not open_recording(Path(microphone)).has_audio:
-            raise MediaError(f"{microphone}: no sound in it")
+            raise MediaError(f"{microphone}: contains no audio")
         position = 0.0
         for block in AudioReader(Path(microphone), BLOCK_DUR):
             position += len(block) / SAMPLING_RATE
@@ -99,7 +101,7 @@ def _device(kind: str, name: str, devices: dict[str, tuple[str, str]]) -> Any:
     import av
 
     if sys.platform not in devices:
-        raise MediaError(f"{kind} {name}: no way is known to open one on {sys.platform}; give a file")
+        raise MediaError(f"{kind} {name}: devices of {sys.platform} are not supported; name a file")
     container_format, pattern = devices[sys.platform]
     address = name if Path(name).is_absolute() else pattern.format(name)
     try:
@@ -112,8 +114,8 @@ def _decoded(container: Any, streams: Any, kind: str, name: str) -> Iterator[Any
     import av
 
     if not streams:
-        raise MediaError(f"{kind} {name}: gives nothing of the kind")
+        raise MediaError(f"{kind} {name}: provides no {'video' if kind == 'camera' else 'audio'}")
     try:
         yield from container.decode(streams[0])
     except av.FFmpegError as error:
-        raise MediaError(f"{kind} {name}: it has ended ({reason(error)})") from error
+        raise MediaError(f"{kind} {name}: has ended ({reason(error)})") from error

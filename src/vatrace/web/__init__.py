@@ -1,1 +1,1 @@
-"""The local page: a queue of recordings, the server, and what browsers get."""
+"""The local pages: a queue of recordings, the server, and the files that browsers get."""

@@ -1,10 +1,10 @@
-"""What annotators traced while they watched: a CSV each, on a grid of ten rows a second, in the form that corpora have.
+"""Traces that annotators drew while they watched: a CSV per annotator, ten rows per second, in the format of corpora.
 
     time,valence,arousal
     0.0,0.1234,
     0.1,0.1301,-0.0400
 
-A cell is empty where nothing was traced. What is traced again replaces what was there.
+A cell is empty where nothing was drawn. A trace that is drawn again replaces the earlier one.
 """
 
 from __future__ import annotations
@@ -25,25 +25,25 @@ from vatrace.metrics import concordance_cc
 from vatrace.names import DIMENSIONS
 
 RATE = 10.0
-"""Rows a second."""
+"""Rows per second."""
 MAX_GAP = 0.5
-"""Seconds without a sample over which a trace goes on in a straight line."""
+"""Seconds between two samples up to which the trace is interpolated."""
 NAME = re.compile(r"[\w-]{1,40}")
-"""What annotators may be called: it is part of a file's name."""
+"""Valid names of annotators, which become part of file names."""
 MODEL = "model"
-"""How the model's trace is called among those of annotators."""
+"""The name of the model's trace among those of annotators."""
 
 
 def read(path: Path) -> pd.DataFrame:
-    """A trace (time, valence, arousal); no rows if there is none yet."""
+    """Read a trace (time, valence, arousal); it has no rows if the file doesn't exist."""
     return pd.read_csv(path) if path.is_file() else pd.DataFrame(columns=["time", *DIMENSIONS], dtype=float)
 
 
 def add(path: Path, dimension: str, samples: Sequence[tuple[float, float]]) -> None:
-    """Add samples to a file, on the grid.
+    """Add samples to a trace, on the grid.
 
     Args:
-        path: the annotator's CSV; made if it isn't there.
+        path: the annotator's CSV; it is created if it doesn't exist.
         dimension: valence or arousal.
         samples: times in seconds, ascending, and values, which are clipped to -1..1.
     """
@@ -63,18 +63,18 @@ def add(path: Path, dimension: str, samples: Sequence[tuple[float, float]]) -> N
 
 
 def read_all(folder: Path) -> dict[str, pd.DataFrame]:
-    """By annotator, what is in a folder."""
+    """Read the traces of a folder, by annotator."""
     return {path.stem: read(path) for path in sorted(folder.glob("*.csv"))}
 
 
 def as_lists(table: pd.DataFrame) -> dict[str, list[float | None]]:
-    """The columns of a trace for the page to draw, None where there is nothing."""
+    """The columns of a trace as the page draws them, with None for empty cells."""
     columns = table[["time", *DIMENSIONS]].astype(object)
     return dict(columns.where(table[["time", *DIMENSIONS]].notna(), None).to_dict("list"))
 
 
 def agreement(found: dict[str, pd.DataFrame], prediction: Prediction) -> list[dict[str, object]]:
-    """CCC of each two annotators, and of each with the model, where both have values; NaN is None."""
+    """CCC of each pair of annotators, and of each with the model, over the rows in which both have values; None for NaN."""
     grids = {name: _on_grid(table) for name, table in found.items()}
     times = np.arange(max([len(prediction.times), *(len(grid) for grid in grids.values())])) / RATE
     model = [np.interp(times, prediction.times, values) for values in (prediction.valence, prediction.arousal)]
@@ -95,7 +95,7 @@ def agreement(found: dict[str, pd.DataFrame], prediction: Prediction) -> list[di
 
 
 def _on_grid(table: pd.DataFrame) -> NDArray[np.float64]:
-    """(T, 2) from 0 s on, NaN where there is nothing."""
+    """(T, 2) from 0 s on, NaN for empty cells."""
     steps = np.round(table["time"].to_numpy(np.float64) * RATE).astype(int)
     grid = np.full((int(steps.max(initial=-1)) + 1, 2), np.nan)
     grid[steps] = table[list(DIMENSIONS)].to_numpy(np.float64)
@@ -103,10 +103,10 @@ def _on_grid(table: pd.DataFrame) -> NDArray[np.float64]:
 
 
 def archive(folders: Iterable[tuple[str, Path]]) -> bytes:
-    """A ZIP of `annotations/NAME.ANNOTATOR.csv`, to be unpacked beside the recordings.
+    """A ZIP of `annotations/NAME.ANNOTATOR.csv`, to be unpacked in the folder of the recordings.
 
     Args:
-        folders: the recordings' names without their endings, and where their annotations are.
+        folders: each recording's name without suffix, and the folder of its annotations.
     """
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as file:

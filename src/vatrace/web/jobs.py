@@ -1,14 +1,14 @@
-"""Recordings that wait to be predicted, one after the other, and their results, each in a folder of its own.
+"""A queue of recordings, which are predicted one after the other. Each has a folder of its own, with its results.
 
-    FOLDER/20260131-142501-3f9a0c12/job.json       its name, and what came of it
+    FOLDER/20260131-142501-3f9a0c12/job.json       its name and state
                                     upload.mp4     the recording, until the server ends
                                     copy           a small copy of it
                                     page.html      the report, which shows the copy
-                                    result.json    the trace; once it is there, the result is finished
-                                    annotations/   a CSV of each annotator
+                                    result.json    the trace, written last
+                                    annotations/   a CSV per annotator
 
-Results stay until they are removed; recordings are deleted when the server ends. After a crash, those that were not finished
-are predicted again.
+Results stay until they are removed. Recordings are deleted when the server ends. After a crash, unfinished ones are predicted
+again.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from secrets import token_hex
 from threading import Lock, Thread
 from typing import Literal
 
-from vatrace.errors import VatraceError
+from vatrace.errors import VatraceError, report_bug
 from vatrace.files import written_whole
 from vatrace.inference.model import Model
 from vatrace.inference.prediction import Prediction
@@ -45,10 +45,10 @@ class Job:
     Attributes:
         id: name of its folder; later ones sort after earlier ones.
         name: the recording's file name.
-        state: where it is.
-        message: when done, the trace in one line; when failed, why.
-        stages: how much of each stage is done, 0..1.
-        kind: media type of the small copy; "" for a transcript, which has none.
+        state: how far it is.
+        message: the trace in one line once done, the cause once failed.
+        stages: the share of each stage that is done, 0..1.
+        kind: media type of the small copy; "" for a transcript, which has no copy.
     """
 
     id: str
@@ -59,16 +59,16 @@ class Job:
     kind: str = ""
 
 
-class RemovedError(Exception):
-    """The job has been removed meanwhile."""
+class _RemovedError(Exception):
+    """The job was removed while it was running."""
 
 
 class Jobs:
     """The queue and its thread.
 
     Args:
-        folder: where recordings and results are kept; what is there from before is taken up again.
-        model: predicts.
+        folder: where recordings and results are kept; those of an earlier server are taken over.
+        model: predicts them.
     """
 
     def __init__(self, folder: Path, model: Model) -> None:
@@ -78,11 +78,11 @@ class Jobs:
         self._queue: SimpleQueue[Job | None] = SimpleQueue()
         self._jobs: dict[str, Job] = {}
         for path in sorted(folder.glob("*/job.json")):
-            self._take_up(path)
+            self._take_over(path)
         self._thread = Thread(target=self._work, name="jobs", daemon=True)
         self._thread.start()
 
-    def _take_up(self, path: Path) -> None:
+    def _take_over(self, path: Path) -> None:
         job = Job(**json.loads(path.read_text(encoding="utf-8")))
         if job.state == "uploading" or (job.state in {"waiting", "running"} and not self._upload(job).is_file()):
             shutil.rmtree(path.parent)
@@ -97,39 +97,43 @@ class Jobs:
             return sorted(self._jobs.values(), key=lambda job: job.id, reverse=True)
 
     def get(self, name: str) -> Job:
-        """A job by its id.
+        """Get a job by its id.
 
         Raises:
-            KeyError: if there is none.
+            KeyError: if there is no such job.
         """
         with self._lock:
             return self._jobs[name]
 
     def add(self, name: str) -> tuple[Job, Path]:
-        """A new job for a recording of this file name, and where its content belongs before it is started."""
+        """Add a job for a recording with this file name.
+
+        Returns:
+            The job, and the path to write the recording to before the job is started.
+        """
         job = Job(f"{datetime.now():%Y%m%d-%H%M%S-%f}-{token_hex(4)}", Path(name).name or "recording")
-        (self.folder / job.id).mkdir(parents=True, mode=0o700)  # recordings of people are nobody else's business
+        (self.folder / job.id).mkdir(parents=True, mode=0o700)  # recordings of people are private
         self._note(job)
         with self._lock:
             self._jobs[job.id] = job
         return job, self._upload(job)
 
     def start(self, job: Job) -> None:
-        """Put a job whose recording is there at the end of the queue."""
+        """Put a job at the end of the queue; its recording has been written."""
         job.state, job.stages = "waiting", {}
         self._note(job)
         self._queue.put(job)
 
     def remove(self, name: str) -> None:
-        """Delete a job with all its files; if it runs, it stops.
+        """Delete a job with all its files; if it is running, it stops.
 
         Raises:
-            KeyError: if there is none.
+            KeyError: if there is no such job.
         """
         with self._lock:
             job = self._jobs.pop(name)
             running = job.state == "running"
-        if not running:  # else its thread does it
+        if not running:  # otherwise its thread deletes the files
             shutil.rmtree(self.folder / job.id, ignore_errors=True)
 
     def file(self, job: Job, name: Literal["copy", "page.html"]) -> Path:
@@ -137,7 +141,7 @@ class Jobs:
         return self.folder / job.id / name
 
     def annotations(self, job: Job) -> Path:
-        """The folder of a job's annotations, which may not be there yet."""
+        """The folder of a job's annotations, which may not exist yet."""
         return self.folder / job.id / "annotations"
 
     def result(self, job: Job) -> Prediction:
@@ -145,12 +149,12 @@ class Jobs:
         return read_json(self.folder / job.id / "result.json")
 
     def recording(self, job: Job) -> Path:
-        """The recording itself, or its small copy once it is deleted."""
+        """The recording itself, or its small copy if it has been deleted."""
         upload = self._upload(job)
         return upload if upload.is_file() else self.file(job, "copy")
 
     def close(self) -> None:
-        """End the thread and delete all recordings; what was not finished is lost."""
+        """End the thread, and delete all recordings and unfinished jobs."""
         with self._lock:
             unfinished = [job.id for job in self._jobs.values() if job.state not in {"done", "failed"}]
         for name in unfinished:
@@ -175,16 +179,16 @@ class Jobs:
                 job.state = "running"
             try:
                 self._run(job)
-            except RemovedError:
+            except _RemovedError:
                 shutil.rmtree(self.folder / job.id, ignore_errors=True)
                 continue
             except (VatraceError, OSError) as error:
                 job.state, job.message = "failed", str(error).replace(str(self._upload(job)), job.name)
-            except Exception as error:  # one recording must not stop the others, whatever it is
-                job.state, job.message = "failed", f"{type(error).__name__}: {error} (a fault in vatrace: please report it)"
+            except Exception as error:  # the other recordings must not fail because of it
+                job.state, job.message = "failed", report_bug(error, job.name)
             try:
                 self._finish(job)
-            except OSError as error:  # a full disk, or it has just been removed: the next may do better
+            except OSError as error:  # a full disk, or the job has just been removed
                 logger.warning("%s: %s", job.name, error)
 
     def _run(self, job: Job) -> None:
@@ -193,8 +197,8 @@ class Jobs:
 
         def progress(stage: str, share: float) -> None:
             if job.id not in self._jobs:
-                raise RemovedError
-            job.stages = job.stages | {stage: share}  # whoever reads the old one is not disturbed
+                raise _RemovedError
+            job.stages = job.stages | {stage: share}  # a new dict, since another thread may be reading the old one
 
         recording = open_recording(self._upload(job))
         prediction = self._model.predict(recording, explain=True, progress=progress)

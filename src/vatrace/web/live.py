@@ -1,8 +1,9 @@
-"""Camera and microphone of the browser, over a web socket, to a `Streamer` and back.
+"""The browser's camera and microphone, over a web socket, to a `Streamer`; its values back to the browser.
 
-From the browser: first `{"rate": 48000, "absent": []}`, the sampling rate of its sound, and "face" or "voice" where it has no
-camera or microphone, at second 0; then bytes, of which the first is 1 for a picture (its time as a little-endian float64, then
-JPEG) and 2 for sound (little-endian float32 mono). Back: JSON with values, pace and words.
+The browser sends `{"rate": 48000, "absent": []}` first: the sampling rate of its audio, and "face" or "voice" where it has no
+camera or microphone. Then it sends bytes. The first byte is 1 for a frame (its time in seconds since the start as a
+little-endian float64, then JPEG) and 2 for audio (little-endian float32 mono). It receives JSON with values, pace and words, or
+with an error.
 """
 
 from __future__ import annotations
@@ -14,77 +15,113 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict
+from typing import Any
 
 import numpy as np
 from fastapi import WebSocket, WebSocketDisconnect
 from PIL import Image
 from starlette.concurrency import run_in_threadpool
 
-from vatrace.errors import VatraceError
+from vatrace.errors import UsageError, VatraceError, report_bug
 from vatrace.inference.feed import Feed
 from vatrace.inference.streamer import Streamer
 from vatrace.media.reading import SAMPLING_RATE
 
-PICTURE, SOUND = b"\x01", b"\x02"
+FRAME, AUDIO = b"\x01", b"\x02"
 POLL = 0.05
-"""Seconds between looks for new values."""
-MAX_PICTURE = 2_000_000
-"""Bytes of the largest picture that is taken."""
+"""Seconds between polls for new values."""
+MAX_FRAME = 2_000_000
+"""Bytes of the largest frame that is accepted."""
 
 
 async def serve_live(socket: WebSocket, make_streamer: Callable[[], Streamer]) -> None:
-    """Follow one browser until it goes."""
+    """Follow one browser until it leaves. Errors are sent to it in one line."""
     await socket.accept()
     try:
         streamer = await run_in_threadpool(make_streamer)
-    except (VatraceError, OSError) as error:
-        await socket.send_json({"error": str(error)})
-        await socket.close()
+        await _send(socket, {"ready": True})
+        feed = Feed(streamer)
+        try:
+            await _follow(socket, streamer, feed)
+        finally:
+            await run_in_threadpool(feed.close)
         return
-    await socket.send_json({"ready": True})
-    feed = Feed(streamer)
+    except WebSocketDisconnect:
+        return
+    except (VatraceError, OSError) as error:
+        message = str(error)
+    except Exception as error:
+        message = report_bug(error, "live")
+    with suppress(WebSocketDisconnect):
+        await _send(socket, {"error": message})
+        await socket.close()
+
+
+async def _follow(socket: WebSocket, streamer: Streamer, feed: Feed) -> None:
+    """Pass frames and audio to the feed, and its values to the browser.
+
+    Raises:
+        WebSocketDisconnect: when the browser has left.
+        UsageError: if its first message isn't as described above.
+    """
     try:
         hello = await socket.receive_json()
-        sampling_rate = int(hello["rate"])
-        for modality in hello.get("absent", []):
-            feed.end(modality)
-        start = time.monotonic()
-        receiving = asyncio.create_task(_receive(socket, feed, sampling_rate, start))
+        sampling_rate, absent = int(hello["rate"]), list(hello.get("absent", []))
+        resampler = make_resampler(sampling_rate)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UsageError("live: the first message must be JSON with the sampling rate of the audio") from error
+    for modality in absent:
+        feed.end(modality)
+    start = time.monotonic()
+    receiving = asyncio.create_task(_receive(socket, feed, resampler, start))
+    try:
         while not receiving.done():
             values, pace = feed.poll(time.monotonic() - start)
             if values:
                 words = [word.text for word in list(streamer.words)[-20:]]
-                await socket.send_json({"values": [asdict(v) for v in values], "pace": asdict(pace), "words": words})
+                await _send(socket, {"values": [asdict(v) for v in values], "pace": asdict(pace), "words": words})
             await asyncio.sleep(POLL)
-        receiving.result()
-    except (WebSocketDisconnect, RuntimeError):  # it has gone, which Starlette says in either way
-        pass
-    except (ValueError, KeyError, OSError) as error:
-        with suppress(RuntimeError):
-            await socket.send_json({"error": f"live: {error}"})
     finally:
-        await run_in_threadpool(feed.close)
+        receiving.cancel()
+    receiving.result()
 
 
-async def _receive(socket: WebSocket, feed: Feed, sampling_rate: int, start: float) -> None:
-    resampler = make_resampler()
+async def _receive(socket: WebSocket, feed: Feed, resampler: Callable[[np.ndarray], np.ndarray], start: float) -> None:
     while True:
-        message = await socket.receive_bytes()
+        try:
+            message = await socket.receive_bytes()
+        except KeyError:  # a text message
+            continue
+        except RuntimeError as error:  # Starlette's, if the socket is closed
+            raise WebSocketDisconnect from error
         kind, content = message[:1], message[1:]
-        if kind == PICTURE and 8 < len(content) <= MAX_PICTURE:
+        if kind == FRAME and 8 < len(content) <= MAX_FRAME:
             (moment,) = struct.unpack("<d", content[:8])
-            feed.add_frame(Image.open(io.BytesIO(content[8:])), moment)  # it is decoded where it is looked at
-        elif kind == SOUND and content:  # FFmpeg takes no empty frame
-            feed.add_audio(resampler(np.frombuffer(content, "<f4"), sampling_rate), time.monotonic() - start)
+            feed.add_frame(Image.open(io.BytesIO(content[8:])), moment)  # the feed's thread decodes it
+        elif kind == AUDIO and content and len(content) % 4 == 0:  # FFmpeg accepts no empty frame
+            feed.add_audio(resampler(np.frombuffer(content, "<f4")), time.monotonic() - start)
 
 
-def make_resampler() -> Callable[[np.ndarray, int], np.ndarray]:
-    """What turns blocks of mono sound of one rate into 16 kHz, without a seam."""
+async def _send(socket: WebSocket, message: dict[str, Any]) -> None:
+    try:
+        await socket.send_json(message)
+    except RuntimeError as error:  # Starlette's, if the socket is closed
+        raise WebSocketDisconnect from error
+
+
+def make_resampler(rate: int) -> Callable[[np.ndarray], np.ndarray]:
+    """A function that resamples successive blocks of mono audio to 16 kHz, without gaps between them.
+
+    Raises:
+        ValueError: if the sampling rate isn't above 0 and at most 1 MHz.
+    """
     import av
 
+    if not 0 < rate <= 1_000_000:
+        raise ValueError(f"the sampling rate must be above 0 and at most 1 MHz, not {rate}")
     inner = av.AudioResampler(format="fltp", layout="mono", rate=SAMPLING_RATE)
 
-    def resample(samples: np.ndarray, rate: int) -> np.ndarray:
+    def resample(samples: np.ndarray) -> np.ndarray:
         frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(samples[None], np.float32), format="fltp", layout="mono")
         frame.sample_rate = rate
         parts = [part.to_ndarray()[0] for part in inner.resample(frame)]

@@ -1,6 +1,6 @@
-"""The local pages: recordings are dropped, predicted one after the other, looked at and annotated; a camera is followed live.
+"""The server of the local pages: a queue of recordings, their reports and annotation, and a live camera.
 
-It answers this machine only, and only those who know the token in its address.
+It answers only this machine, and only requests with the token in its address. Errors are JSON: `{"detail": "one line"}`.
 """
 
 from __future__ import annotations
@@ -17,19 +17,20 @@ from typing import Annotated, Any, Literal
 from urllib.parse import quote
 
 from fastapi import APIRouter, FastAPI, HTTPException, Query, Request, Response, WebSocket
-from fastapi.responses import FileResponse
+from fastapi.responses import FileResponse, JSONResponse
 from pydantic import BaseModel, Field, NonNegativeFloat
 from starlette.concurrency import run_in_threadpool
 from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.requests import ClientDisconnect
 
 from vatrace import output
-from vatrace.errors import VatraceError
+from vatrace.errors import MissingExtraError, VatraceError, report_bug
 from vatrace.inference.streamer import Streamer
 from vatrace.media.recording import open_recording
+from vatrace.output.formats import FORMATS, check_formats
 from vatrace.output.overlay import write_overlay
 from vatrace.output.report import embedded_copy, write_page, write_picture
-from vatrace.output.formats import FORMATS, check_formats
-from vatrace.web import annotations as traces
+from vatrace.web import annotations as traces  # the name `annotations` is taken by __future__
 from vatrace.web.jobs import Job, Jobs
 from vatrace.web.live import serve_live
 
@@ -38,30 +39,30 @@ POLICY = (
     "media-src 'self'; form-action 'none'; base-uri 'none'; frame-ancestors 'none'"
 )
 REPORT_POLICY = "frame-ancestors 'self'; base-uri 'none'; form-action 'none'"
-"""Reports bring their own policy for what they load."""
+"""Reports contain their own policy for what they load."""
 
 ASSETS = (Path(__file__).parent, Path(output.__file__).parent)
-"""Folders of what browsers get; reports share some of it."""
+"""Folders of the files that browsers get; the reports use some of them as well."""
 KINDS = {".html": "text/html", ".js": "text/javascript", ".css": "text/css"}
 SPARE = 1 << 30
-"""Bytes of the disk that an upload leaves free."""
+"""Bytes that an upload leaves free on the disk."""
 
 
 class Samples(BaseModel):
-    """A part of a trace: times in seconds, ascending, and values."""
+    """Part of an annotator's trace: times in seconds, ascending, and values."""
 
     dimension: Literal["valence", "arousal"]
     samples: Annotated[list[tuple[NonNegativeFloat, float]], Field(min_length=1, max_length=10_000)]
 
 
 def make_app(jobs: Jobs, make_streamer: Callable[[], Streamer], token: str, max_upload: int) -> FastAPI:
-    """The application.
+    """Make the application.
 
     Args:
-        jobs: the queue; closed with the application.
-        make_streamer: gives what follows a live camera.
+        jobs: the queue, which is closed when the application ends.
+        make_streamer: makes the streamer for a live camera.
         token: first part of every path.
-        max_upload: bytes of the largest recording.
+        max_upload: bytes of the largest recording that is accepted.
     """
 
     @asynccontextmanager
@@ -70,7 +71,7 @@ def make_app(jobs: Jobs, make_streamer: Callable[[], Streamer], token: str, max_
         await run_in_threadpool(jobs.close)
 
     app = FastAPI(title="vatrace", docs_url=None, redoc_url=None, openapi_url=None, lifespan=lifespan)
-    # the page of another site can be made to have any name, but not that of this machine
+    # a page of another site could reach this server under its own host name, but not under these
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost"])
     app.middleware("http")(_guarded)
     for routes in (_queue(jobs, max_upload), _annotations(jobs), _live(make_streamer)):
@@ -79,8 +80,15 @@ def make_app(jobs: Jobs, make_streamer: Callable[[], Streamer], token: str, max_
 
 
 async def _guarded(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
-    """Headers that keep pages to themselves."""
-    response = await call_next(request)
+    """Answer errors with one line, and add the headers that isolate the pages from other sites."""
+    try:
+        response = await call_next(request)
+    except (VatraceError, OSError) as error:
+        response = JSONResponse({"detail": str(error)}, 400)
+    except Exception as error:
+        if isinstance(error, ClientDisconnect) or await request.is_disconnected():
+            return Response(status_code=400)  # to nobody
+        response = JSONResponse({"detail": report_bug(error, "vatrace serve")}, 500)
     response.headers.setdefault("Content-Security-Policy", POLICY)
     response.headers["X-Content-Type-Options"] = "nosniff"
     response.headers["Referrer-Policy"] = "no-referrer"  # it would carry the token
@@ -93,7 +101,7 @@ def _find(jobs: Jobs, name: str, finished: bool = False) -> Job:
     try:
         job = jobs.get(name)
     except KeyError as error:
-        raise HTTPException(404, "no such recording: it has been removed") from error
+        raise HTTPException(404, "this recording has been deleted") from error
     if finished and job.state != "done":
         raise HTTPException(409, f"{job.name} is not finished")
     return job
@@ -122,7 +130,7 @@ def _queue(jobs: Jobs, max_upload: int) -> APIRouter:
         if size > max_upload:
             raise HTTPException(413, f"{name}: larger than {max_upload / 1e9:.3g} GB (see --max-upload)")
         if size > free:
-            raise HTTPException(507, f"{name}: there is no room for it on the disk ({max(free, 0) / 1e9:.3g} GB)")
+            raise HTTPException(507, f"{name}: too large for the free space on the disk ({max(free, 0) / 1e9:.3g} GB)")
         job, path = jobs.add(name)
         try:
             received = 0
@@ -130,7 +138,7 @@ def _queue(jobs: Jobs, max_upload: int) -> APIRouter:
                 async for chunk in request.stream():
                     received += len(chunk)
                     if received > min(max_upload, free):
-                        raise HTTPException(413, f"{name}: larger than it said")
+                        raise HTTPException(413, f"{name}: larger than announced")
                     await run_in_threadpool(file.write, chunk)
         except BaseException:
             jobs.remove(job.id)
@@ -157,7 +165,7 @@ def _queue(jobs: Jobs, max_upload: int) -> APIRouter:
     def download(name: str, kind: str) -> Response:
         job = _find(jobs, name, finished=True)
         if kind not in downloads:
-            raise HTTPException(400, f"{kind}: no such format")
+            raise HTTPException(400, f"{kind}: no such format; choose from {', '.join(downloads)}")
         suffix = FORMATS[kind].suffix if kind in FORMATS else {"overlay": "overlay.mp4"}.get(kind, kind)
         with tempfile.TemporaryDirectory(dir=jobs.folder / job.id) as folder:
             path = Path(folder) / f"download.{suffix}"
@@ -234,7 +242,7 @@ def _live(make_streamer: Callable[[], Streamer]) -> APIRouter:
 
 
 def _attachment(content: bytes, name: str) -> Response:
-    """A file to keep."""
+    """A file that the browser saves."""
     headers = {"Content-Disposition": f"attachment; filename*=UTF-8''{quote(name)}"}
     return Response(content, media_type=guess_type(name)[0] or "application/octet-stream", headers=headers)
 
@@ -249,13 +257,13 @@ def _asset(name: str) -> FileResponse:
 def _possible(name: str) -> bool:
     try:
         check_formats([name])
-    except ImportError:
+    except MissingExtraError:
         return False
     return True
 
 
 def _write(jobs: Jobs, job: Job, kind: str, path: Path) -> None:
-    """Write a download."""
+    """Write a download of this kind."""
     prediction = jobs.result(job)
     if kind == "png":
         write_picture(prediction, path)
