@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vatrace.errors import MissingWeightsError
+from vatrace.errors import ModelError
 from vatrace.inference.model import load_model
 from vatrace.inference.streamer import ABSENT_DUR, MAX_WAIT, RATE, Streamer, Value
 from vatrace.media.demo import make_demo
@@ -114,7 +114,7 @@ def test_a_model_without_words_or_of_another_rate(demo: Path, tmp_path: Path) ->
     values = follow(Streamer(tmp_path / "both.onnx"), demo, 4.0)
     assert any(value.presence["voice"] for value in values) and not any(value.presence["words"] for value in values)
     export_onnx(AffectModel(config), tmp_path / "fast.onnx", streaming=True, metadata=FACTS | {"rate": 25})
-    with pytest.raises(MissingWeightsError, match=r"live takes models of 10 steps a second .* not of 25"):
+    with pytest.raises(ModelError, match=r"live takes models of 10 steps a second .* not of 25"):
         Streamer(tmp_path / "fast.onnx")
 
 
@@ -160,11 +160,11 @@ def test_what_is_kept_does_not_grow(fusion: Path) -> None:
         streamer.add_audio(rng.normal(0, 0.001, SAMPLING_RATE).astype(np.float32))
         streamer.values(second + 1.0)
     ears = streamer._ears
-    assert len(ears._sound) <= 12 * SAMPLING_RATE and len(ears.voice) <= 120
+    assert len(ears._audio) <= 12 * SAMPLING_RATE and len(ears.voice) <= 120
 
 
 def test_a_model_for_whole_recordings_is_refused_and_the_other_way_round(fusion: Path) -> None:
-    with pytest.raises(MissingWeightsError, match=r"fusion\.onnx: is for whole recordings, here one for a live"):
+    with pytest.raises(ModelError, match=r"fusion\.onnx: is for whole recordings, but one for a live"):
         Streamer(package_file("fusion.onnx"))
-    with pytest.raises(MissingWeightsError, match=r"streaming\.onnx: is for a live stream, here one for whole recordings"):
+    with pytest.raises(ModelError, match=r"streaming\.onnx: is for a live stream, but one for whole recordings"):
         load_model(fusion)

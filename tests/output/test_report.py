@@ -11,6 +11,7 @@ from PIL import Image
 from browser import Opened, open_page
 from vatrace.inference.explain import Explanation
 from vatrace.inference.prediction import NOBODY, Prediction
+from vatrace.media.recording import open_recording
 from vatrace.media.transcripts import Word
 from vatrace.output.report import embedded, figure, summary, write_page
 
@@ -20,7 +21,7 @@ def prediction(steps: int = 30, source: Path = Path("<b>talk.srt")) -> Predictio
     presence["face"][steps // 3 :] = True
     times = np.arange(steps) / 10
     words = [Word("<script>", 0, 1), Word("end.", 1.5, 2)]
-    return Prediction(source, times, np.sin(times), np.cos(times), presence, words, ["a & b"])
+    return Prediction(source, 10.0, times, np.sin(times), np.cos(times), presence, words, ["a & b"])
 
 
 def test_the_figure_draws_both_traces_and_the_presence_under_them() -> None:
@@ -77,7 +78,7 @@ def page(talking: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     ends = np.stack([made.valence, made.arousal], axis=-1)
     made = replace(made, explanation=Explanation(shares, np.zeros((0, 40))), bounds=(ends - 0.2, ends + 0.2))
     path = tmp_path_factory.mktemp("page") / "talk.html"
-    write_page(made, path, embedded(talking))
+    write_page(made, path, embedded(open_recording(talking)))
     return path
 
 
