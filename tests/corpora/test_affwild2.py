@@ -12,7 +12,8 @@ from vatrace.corpora import affwild2, open_corpus
 from vatrace.corpora.corpus import Corpus, Source
 from vatrace.errors import CorpusError
 from vatrace.features.crops import numbered_images
-from vatrace.media.reading import SAMPLING_RATE, AudioReader, VideoReader, frame_times
+from vatrace.media.reading import SAMPLING_RATE, AudioReader, VideoReader
+from vatrace.media.recording import frame_times
 
 Made = tuple[Path, dict[str, Planted]]
 

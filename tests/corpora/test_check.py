@@ -8,7 +8,8 @@ from PIL import Image
 from conftest import write_movie
 from layouts import make_affwild2, make_folder_corpus
 from vatrace.corpora import open_corpus
-from vatrace.corpora.check import Finding, check
+from vatrace.corpora.check import check
+from vatrace.corpora.corpus import Finding
 from vatrace.errors import CorpusError
 from vatrace.media.reading import SAMPLING_RATE
 
@@ -81,27 +82,27 @@ def affwild2_findings(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, l
 @pytest.mark.parametrize(
     ("recording", "severity", "part"),
     [
-        ("ghost", "error", "no video or sound is called so"),
+        ("ghost", "error", "there is no video or audio of this name"),
         ("percent", "error", "line 3: 40 is neither in -1..1 nor -5"),
         ("twice", "error", "in 2 splits (dev, train)"),
         ("broken", "error", "broken.mp4: not a video"),
         ("late", "error", "counted from 0"),
         ("constant", "warning", "valence is 0.25 throughout"),
-        ("constant", "warning", "no sound"),
+        ("constant", "warning", "no audio"),
         ("hidden", "warning", "80.0% of the rows are not annotated"),
-        ("hidden", "warning", "the sound ends 1.5 s after the pictures"),
+        ("hidden", "warning", "the audio ends 1.5 s after the video"),
         ("hidden", "warning", "00001.jpg can't be read"),
         ("hidden", "warning", "98.0% of the frames have no cropped face"),
         ("uneven", "info", "variable frame rate (20..60 ms"),
-        ("uneven", "warning", "no pictures called like 00001.jpg"),
-        ("late", "info", "the sound starts at 1.0 s"),
+        ("uneven", "warning", "no images named like 00001.jpg"),
+        ("late", "info", "the audio starts at 1.0 s"),
         ("short", "warning", "20 rows of annotations for 50 frames; the last 30 frames (1.20 s) count as not annotated"),
         ("short", "warning", "the last cropped face is of frame 60, but the video has 50"),
         ("spare", "info", "neither annotated nor in a list of the test set"),
         ("video7", "warning", "a submission must have frames up to 51, but the video has 50"),
         ("10-60-640x480", "info", "37 rows of annotations for 30 frames; the last 7 rows (0.47 s) are left out"),
         ("10-60-640x480", "info", "15 frames a second; most have 25"),
-        ("dark_left", "info", "no folder of cropped faces; faces will be looked for in the video"),
+        ("dark_left", "info", "no folder of cropped faces; faces will be detected in the video"),
         ("nobody", "info", "there is no such recording"),
         ("", "error", "subject ann is in 2 splits (dev: 30-30-640x360; train: video1)"),
         ("", "warning", "video3.mp4 is of several subjects (bob, video3)"),
@@ -174,8 +175,8 @@ def test_what_is_wrong_with_a_folder_is_said(tmp_path: Path) -> None:
         ("d", "warning", "valence is annotated nowhere"),
         ("e", "warning", "not annotated"),
         ("e", "warning", "not in splits.csv"),
-        ("ghost", "error", "no video or sound is called so"),
-        ("zoe", "warning", "in splits.csv, but no video or sound is called so"),
+        ("ghost", "error", "there is no video or audio of this name"),
+        ("zoe", "warning", "in splits.csv, but there is no recording of this name"),
         ("", "error", "subject s1 is in 2 splits (train: a; test: b)"),
         ("", "warning", "no recording is in dev"),
     ]:

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from vatrace.corpora.corpus import Annotation, see_that_it_ends
+from vatrace.corpora.corpus import Annotation, excess
 from vatrace.errors import CorpusError
 
 
@@ -13,22 +13,22 @@ SECONDS = np.arange(0, 20, 0.1)
 
 
 def test_annotations_that_end_with_the_recording_are_quiet() -> None:
-    assert see_that_it_ends(said(SECONDS), 20.0) == ""
-    assert see_that_it_ends(said(SECONDS), 19.5) == ""  # the last half second is how programs round
-    assert see_that_it_ends(said(np.zeros(0)), 20.0) == ""
+    assert excess(said(SECONDS), 20.0) == ""
+    assert excess(said(SECONDS), 19.5) == ""  # the last half second is how programs round
+    assert excess(said(np.zeros(0)), 20.0) == ""
 
 
 def test_a_tail_is_worth_a_warning() -> None:
-    text = see_that_it_ends(said(SECONDS, "ann"), 14.95)
+    text = excess(said(SECONDS, "ann"), 14.95)
     assert text == "ann: annotated up to 19.9 s, but the recording ends at 14.9 s"
 
 
 def test_rows_without_values_do_not_count() -> None:
     annotation = said(SECONDS)
     annotation.values[SECONDS > 10] = np.nan
-    assert see_that_it_ends(annotation, 10.0) == ""
+    assert excess(annotation, 10.0) == ""
     annotation.values[:] = np.nan
-    assert see_that_it_ends(annotation, 1.0) == ""
+    assert excess(annotation, 1.0) == ""
 
 
 @pytest.mark.parametrize(
@@ -42,4 +42,4 @@ def test_rows_without_values_do_not_count() -> None:
 )
 def test_other_units_are_refused(times: np.ndarray, hint: str) -> None:
     with pytest.raises(CorpusError, match=f"{hint.replace('?', '[?]')}$"):
-        see_that_it_ends(said(times), 20.0)
+        excess(said(times), 20.0)

@@ -138,8 +138,8 @@ def test_tables_as_people_write_them(tmp_path: Path, text: str) -> None:
         ("time,valence,arousal\n0,happy,0\n", "line 2: 'happy' is not a number"),
         ("time,valence,arousal\n,0,0\n", "line 2: no time"),
         ("time,valence,arousal\n0,5,0,3,0,1\n", "line 2: 6 cells, but 3 columns; decimals need a point"),
-        ("time,valence,arousal\n", "no rows in it"),
-        ("time,valence,arousal\n0,0,0\n0,1,1\n", "time 0 comes twice; several annotators need a name each"),
+        ("time,valence,arousal\n", "contains no rows"),
+        ("time,valence,arousal\n0,0,0\n0,1,1\n", "time 0 is given twice; several annotators need a name each"),
     ],
 )
 def test_what_is_wrong_is_said_with_its_line(tmp_path: Path, text: str, message: str) -> None:
@@ -249,7 +249,7 @@ def test_what_reads_elan_documents_is_missed_before_any_work(tmp_path: Path, mon
 def test_a_trace_written_for_elan_is_read_back(tmp_path: Path) -> None:
     times = np.arange(50) / 10
     presence = dict.fromkeys(("face", "voice", "words"), np.ones(50, bool))
-    trace = Prediction(Path("a.mp4"), times, np.sin(times), np.cos(times), presence)
+    trace = Prediction(Path("a.mp4"), 10.0, times, np.sin(times), np.cos(times), presence)
     touch(tmp_path / "a.mp4")
     (tmp_path / "annotations").mkdir()
     write_elan(trace, tmp_path / "annotations" / "a.eaf")

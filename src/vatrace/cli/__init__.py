@@ -21,6 +21,7 @@ COMMANDS = {
     "live": ("vatrace.cli.live", "follow a camera and a microphone"),
     "check": ("vatrace.cli.extract", "find errors in a corpus"),
     "extract": ("vatrace.cli.extract", "a corpus in, features to train from out"),
+    "import": ("vatrace.cli.import_", "features made elsewhere in, a store to train from out"),
     "train": ("vatrace.cli.train", "features in, a trained model out"),
     "evaluate": ("vatrace.cli.train", "how good a run is, and why"),
     "compare": ("vatrace.cli.train", "whether one run is better than another"),

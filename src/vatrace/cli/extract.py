@@ -6,7 +6,6 @@ import argparse
 import math
 import os
 from collections.abc import Iterator, Sequence
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,9 +13,11 @@ from vatrace.cli.terminal import add_whisper_option, plural, progress_bars, tabl
 from vatrace.errors import UsageError
 
 if TYPE_CHECKING:
+    from vatrace.corpora.corpus import Corpus
     from vatrace.corpora.extract import Outcome, Task
     from vatrace.corpora.labels import Labelling
     from vatrace.features.perceiver import Progress
+    from vatrace.store import Store
 
 DEFAULT_RATE = 10.0
 LOCAL_CLUSTER, AUTO = "local", "auto"
@@ -24,12 +25,14 @@ LOCAL_CLUSTER, AUTO = "local", "auto"
 CHECK_EPILOG = """examples:
   vatrace check Aff-Wild2/
   vatrace check recordings/
+  vatrace check features/
 
-Aff-Wild2 is known by its folders as ABAW gives them out. Any other corpus is a folder of videos or sound with
+Aff-Wild2 is recognised by the folders that ABAW gives out. Any other corpus is a folder of videos or audio files with
   annotations.csv                recording,time,valence,arousal[,annotator]
-  or annotations/NAME.csv        time,valence,arousal; of several annotators NAME.ANNOTATOR.csv
+  or annotations/NAME.csv        time,valence,arousal; with several annotators NAME.ANNOTATOR.csv
   splits.csv                     recording,split[,subject], where split is train, dev or test
-Exit status: 0 if there are no errors (warnings may be), 1 if there are.
+Features made elsewhere have MODALITY/NAME.npy, .csv or .parquet instead of videos (see: vatrace import --help).
+Exit status: 0 if there are no errors (there may be warnings), 1 if there are.
 """
 
 EXTRACT_EPILOG = """examples:
@@ -39,9 +42,9 @@ EXTRACT_EPILOG = """examples:
   vatrace extract Aff-Wild2/ --store paper --rate frames --crops \\
       --encoders face=ir50:res50_ir_0.887.pth,voice=vggish:vggish-10086976.pth,words=bert:bert-base-uncased
 
-It can be stopped at any time: the same command goes on where it was, and does again only what has changed.
-Labels are read anew each time, so new annotations need no new features.
-Exit status: 0 if all is in the store, 1 if a recording could not be done, 130 for ctrl-C.
+It can be stopped at any time: the same command continues, and repeats only what has changed.
+Labels are read again each time, so new annotations need no new features.
+Exit status: 0 if everything is in the store, 1 if a recording failed, 130 for ctrl-C.
 """
 
 
@@ -50,15 +53,18 @@ def add_parsers(commands: Any) -> None:
     raw = argparse.RawDescriptionHelpFormatter
     check = commands.add_parser(
         "check",
+        help="find errors in a corpus, before hours are spent",
         epilog=CHECK_EPILOG,
         formatter_class=raw,
         description="Compare a corpus's videos, annotations, cropped faces and splits, and report what does not fit.",
     )
     check.add_argument("corpus", type=Path, metavar="CORPUS", help="its folder")
+    add_reader_option(check)
     check.set_defaults(run=run_check)
 
     extract = commands.add_parser(
         "extract",
+        help="a corpus in, features to train from out",
         epilog=EXTRACT_EPILOG,
         formatter_class=raw,
         description="Put features of face, voice and words of all recordings, and their labels, on one grid into a store.",
@@ -69,7 +75,7 @@ def add_parsers(commands: Any) -> None:
         "--encoders",
         default="",
         metavar="LIST",
-        help="face=, voice=, words= NAME or NAME:FILE, with commas (default: the package's own)",
+        help="face=, voice=, words= NAME or NAME:FILE, separated by commas (default: the package's own)",
     )
     extract.add_argument(
         "--rate",
@@ -78,7 +84,7 @@ def add_parsers(commands: Any) -> None:
         metavar="HZ",
         help="steps a second, or `frames` for one a video frame (default: %(default)g)",
     )
-    extract.add_argument("--crops", action="store_true", help="keep face crops too, to train the face network along")
+    extract.add_argument("--crops", action="store_true", help="store face crops too, to train the face network as well")
     extract.add_argument("--workers", type=_count, default=1, metavar="N", help="processes (default: %(default)s)")
     extract.add_argument(
         "--ray",
@@ -88,16 +94,33 @@ def add_parsers(commands: Any) -> None:
         help="work on a Ray cluster: a local one, or the one at HOST:PORT",
     )
     add_whisper_option(extract)
-    extract.add_argument(
+    add_label_options(extract)
+    add_reader_option(extract)
+    extract.set_defaults(run=run_extract)
+
+
+def add_reader_option(parser: argparse.ArgumentParser, default: str | None = None) -> None:
+    """Add the option that chooses the corpus's layout."""
+    parser.add_argument(
+        "--reader",
+        default=default,
+        metavar="NAME",
+        help="layout of the folder: affwild2, folder, features, or package.module:Class, whose code is run "
+        f"(default: {default or 'recognise it'})",
+    )
+
+
+def add_label_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say how annotations become labels."""
+    parser.add_argument(
         "--merge", choices=["mean", "ewe"], default="mean", help="of several annotators: mean, or evaluator weighted"
     )
-    extract.add_argument(
+    parser.add_argument(
         "--lag",
         type=_lag,
         metavar="SECONDS",
-        help="how far labels are behind what is seen, or `auto` to estimate it (default: auto, but 0 for Aff-Wild2)",
+        help="how late the labels are, or `auto` to estimate it (default: auto, but 0 for Aff-Wild2)",
     )
-    extract.set_defaults(run=run_extract)
 
 
 def _rate(text: str) -> float | None:
@@ -114,7 +137,7 @@ def _rate(text: str) -> float | None:
 
 def _count(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"a whole number from 1 on, not {text!r}")
+        raise argparse.ArgumentTypeError(f"a whole number from 1, not {text!r}")
     return int(text)
 
 
@@ -128,67 +151,51 @@ def _lag(text: str) -> float | str:
 
 
 def run_check(args: argparse.Namespace) -> int:
-    """The check command."""
+    """Run the check command."""
     from vatrace.corpora import open_corpus
     from vatrace.corpora.check import check
 
-    corpus = open_corpus(args.corpus)
+    corpus = open_corpus(args.corpus, args.reader)
     with progress_bars(args.corpus.name) as progress:
-        findings = check(corpus, partial(progress, "check"))
+        findings = check(corpus, lambda share: progress("check", share))
     if findings:
         print(table(["", "recording", "what"], [[f.severity, f.recording, f.what] for f in findings]))
     counts = {kind: sum(f.severity == kind for f in findings) for kind in ("error", "warning", "info")}
     splits = {split: sum(s.split == split for s in corpus.sources) for split in ("train", "dev", "test", None)}
-    held = ", ".join(f"{count} {split or 'without split'}" for split, count in splits.items() if count)
+    by_split = ", ".join(f"{count} {split or 'without split'}" for split, count in splits.items() if count)
     found = ", ".join(plural(counts[kind], kind) for kind in ("error", "warning"))
-    print(f"{args.corpus}: {plural(len(corpus.sources), 'recording')} ({corpus.kind}: {held}); {found}")
+    print(f"{args.corpus}: {plural(len(corpus.sources), 'recording')} ({corpus.kind}: {by_split}); {found}")
     return int(counts["error"] > 0)
 
 
 def run_extract(args: argparse.Namespace) -> int:
-    """The extract command."""
+    """Run the extract command."""
     from vatrace.corpora import open_corpus
     from vatrace.corpora.extract import Setting, open_tasks
-    from vatrace.corpora.labels import label_store
     from vatrace.encoders import parse_encoders
     from vatrace.store import Store
     from vatrace.weights import find_whisper
 
-    corpus = open_corpus(args.corpus)
+    corpus = open_corpus(args.corpus, args.reader)
+    if all(source.features for source in corpus.sources):
+        raise UsageError(f"{args.corpus}: contains features, not recordings: use vatrace import")
     encoders = parse_encoders(args.encoders)
     if "words" in encoders or ("voice" in encoders and encoders["voice"].on_whisper):
-        find_whisper(args.whisper)  # if it is missing, that should be said before any worker begins
+        find_whisper(args.whisper)  # a missing file should be reported before any worker starts
     if args.crops and "face" not in encoders:
-        raise UsageError("--crops keeps faces, and --encoders face=none leaves them out: choose one")
+        raise UsageError("--crops stores faces, and --encoders face=none leaves them out: choose one")
     threads = max(1, (os.cpu_count() or 1) // args.workers)
     setting = Setting(tuple(encoders.values()), args.whisper, threads, args.crops)
     store = Store.create(args.store, setting.schema(args.rate))
     store.remove_unfinished()
 
     tasks, outcomes = open_tasks(corpus.sources, store, setting)
-    done_before = len(corpus.sources) - len(outcomes) - sum(len(task.sources) for task in tasks)
-    if done_before:
-        print(f"{done_before} of {len(corpus.sources)} recordings are in {args.store} already", flush=True)
+    report_done(corpus, len(outcomes) + sum(len(task.sources) for task in tasks), store)
     with progress_bars(args.corpus.name) as progress:
         for finished, group in enumerate(_work(tasks, args, progress), start=1):
             outcomes += group
             progress("recordings", finished / len(tasks))
-    lag = None if args.lag == AUTO else args.lag
-    if args.lag is None and corpus.kind == "affwild2":
-        lag = 0.0  # the challenge compares with the labels as they are
-    _say_outcomes(outcomes)
-    labelling = label_store(corpus, store, args.merge, lag)
-    _say_labelling(labelling, lag)
-    others = sorted(set(store.names) - {source.name for source in corpus.sources})
-    if others:
-        said = ", ".join(others[:3]) + (", ..." if len(others) > 3 else "")
-        print(
-            f"{args.store}: holds {plural(len(others), 'recording')} that this corpus has not, which will be used too: {said}"
-        )
-        print(f"to leave one out, delete its folder, such as {args.store / 'recordings' / others[0]}")
-    failed = sum(outcome.error is not None for outcome in outcomes)
-    print(f"{args.store}: {plural(len(store.names), 'recording')}, {labelling.num_labelled} with labels; {failed} failed")
-    return int(failed + len(labelling.failures) > 0)
+    return label_and_report(corpus, store, outcomes, args)
 
 
 def _work(tasks: Sequence[Task], args: argparse.Namespace, progress: Progress) -> Iterator[list[Outcome]]:
@@ -204,8 +211,37 @@ def _work(tasks: Sequence[Task], args: argparse.Namespace, progress: Progress) -
     return (extract(task, progress) for task in tasks)
 
 
-def _say_outcomes(outcomes: Sequence[Outcome]) -> None:
-    """What failed, and what else is to be known of the features."""
+def report_done(corpus: Corpus, num_waiting: int, store: Store) -> None:
+    """Print how many recordings need no work."""
+    done = len(corpus.sources) - num_waiting
+    if done:
+        print(f"{done} of {len(corpus.sources)} recordings are in {store.path} already", flush=True)
+
+
+def label_and_report(corpus: Corpus, store: Store, outcomes: Sequence[Outcome], args: argparse.Namespace) -> int:
+    """Write the labels that the options of `add_label_options` ask for, print what was done, and return the exit status."""
+    from vatrace.corpora.labels import label_store
+
+    lag = corpus.lag if args.lag is None else None if args.lag == AUTO else args.lag
+    _print_outcomes(outcomes)
+    labelling = label_store(corpus, store, args.merge, lag)
+    _print_labelling(labelling, lag)
+    others = sorted(set(store.names) - {source.name for source in corpus.sources})
+    if others:
+        named = ", ".join(others[:3]) + (", ..." if len(others) > 3 else "")
+        are, they = ("is", "it") if len(others) == 1 else ("are", "they")
+        print(
+            f"{args.store}: contains {plural(len(others), 'recording')} that {are} not in this corpus; {they} will be used as "
+            f"well: {named}"
+        )
+        print(f"to leave one out, delete its folder, such as {args.store / 'recordings' / others[0]}")
+    failed = sum(outcome.error is not None for outcome in outcomes)
+    print(f"{args.store}: {plural(len(store.names), 'recording')}, {labelling.num_labelled} with labels; {failed} failed")
+    return int(failed + len(labelling.failures) > 0)
+
+
+def _print_outcomes(outcomes: Sequence[Outcome]) -> None:
+    """Failures, and notes on the features."""
     failed = [[o.name, "failed", o.error] for o in outcomes if o.error]
     if failed:
         print(table(["recording", "", "why"], failed))
@@ -214,13 +250,12 @@ def _say_outcomes(outcomes: Sequence[Outcome]) -> None:
         for note in outcome.notes:
             noted.setdefault(note, []).append(outcome.name)
     if noted:
-        print(
-            table(["note", "of", "such as"], [[note, str(len(names)), ", ".join(names[:3])] for note, names in noted.items()])
-        )
+        rows = [[note, str(len(names)), ", ".join(names[:3])] for note, names in noted.items()]
+        print(table(["note", "recordings", "such as"], rows))
 
 
-def _say_labelling(labelling: Labelling, lag: float | None) -> None:
-    """How the labels came about, and which there are not."""
+def _print_labelling(labelling: Labelling, lag: float | None) -> None:
+    """How the labels were made, and which are missing."""
     rows = [[name, "no labels", reason] for name, reason in labelling.failures.items()]
     rows += [[name, "warning", doubt] for name, doubt in labelling.warnings.items()]
     if rows:
@@ -228,13 +263,13 @@ def _say_labelling(labelling: Labelling, lag: float | None) -> None:
     best = labelling.reaction
     if best is not None and best.clear:
         strength = f"r {best.correlations.max():.2f} on held-out recordings"
-        print(f"by correlation with the features, labels are {best.lag:.1f} s late ({strength})")
+        print(f"the labels are {best.lag:.1f} s late, by correlation with the features ({strength})")
     elif lag is None and labelling.num_labelled:
-        print("how late labels are can't be told from these recordings; if you know it, name it with --lag SECONDS")
+        print("how late the labels are can't be estimated from these recordings; if you know it, give --lag SECONDS")
     named = {name: name or "(no name)" for name in labelling.lags}
     for names, why in (
-        (labelling.apart, "share no recording with another annotator, so their lag can't be told"),
-        (labelling.untold, "agree too little with the others, so their lag can't be told"),
+        (labelling.apart, "share no recording with another annotator, so their lag can't be estimated"),
+        (labelling.unclear, "agree too little with the others, so their lag can't be estimated"),
     ):
         if names:
             print(f"annotators {', '.join(named[name] for name in names)}: {why}")
@@ -242,4 +277,4 @@ def _say_labelling(labelling: Labelling, lag: float | None) -> None:
         agreed = labelling.agreement
         lags = ", ".join(f"{named[name]} {lag:.2f} s" for name, lag in sorted(labelling.lags.items()))
         others = ", ".join(f"{name} {value:.2f}" for name, value in agreed.others.items() if not math.isnan(value))
-        print(f"{agreed.num_annotators} annotators; lags taken out: {lags}; CCC of each with the others: {others}")
+        print(f"{agreed.num_annotators} annotators; lags removed: {lags}; CCC of each with the others: {others}")

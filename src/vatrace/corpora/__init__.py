@@ -1,33 +1,75 @@
-"""A laboratory's recordings with their annotations and splits, whatever their layout."""
+"""A laboratory's recordings with their annotations and splits, in several layouts, each with a reader."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
-from vatrace.corpora import affwild2, folder
-from vatrace.corpora.corpus import Corpus
-from vatrace.errors import CorpusError
+from vatrace.corpora.affwild2 import open_affwild2
+from vatrace.corpora.annotations import read_splits
+from vatrace.corpora.corpus import Corpus, Reader
+from vatrace.corpora.feature_files import open_features
+from vatrace.corpora.folder import open_folder
+from vatrace.errors import CorpusError, UsageError
+from vatrace.plugins import is_plugin, load_class
+
+READERS: dict[str, Reader] = {"affwild2": open_affwild2, "folder": open_folder, "features": open_features}
+"""All readers by name, in the order in which they are tried."""
 
 LAYOUTS = """Aff-Wild2: VA_Estimation_Challenge/{Train_Set,Validation_Set}/NAME.txt, NAME.mp4, cropped_aligned/NAME/00001.jpg;
 any other: NAME.mp4, annotations.csv (recording,time,valence,arousal[,annotator]) or annotations/NAME.csv
-(time,valence,arousal), splits.csv (recording,split[,subject])"""
+(time,valence,arousal), splits.csv (recording,split[,subject]); features made elsewhere: MODALITY/NAME.npy, .csv or .parquet"""
 
 
-def open_corpus(path: Path) -> Corpus:
+def open_corpus(path: Path, reader: str | None = None) -> Corpus:
     """Find the recordings below a folder, with their annotations and splits. No video is opened.
 
+    If a reader from outside gives no splits, those of a table `splits.csv` in the folder are used.
+
     Args:
-        path: the folder. It is taken for Aff-Wild2 if there are annotations in the way of that corpus anywhere in it.
+        path: the folder.
+        reader: one of `READERS`, or `package.module:Class` for a class from outside, which is imported; None to try all of
+            `READERS`.
 
     Raises:
-        CorpusError: if it is no folder, has neither layout, or a table in it can't be read.
+        CorpusError: if the path is not a folder, no reader recognises it, or a table in it can't be read.
+        PluginError: if a class from outside can't be imported or lacks something.
+        UsageError: if there is no such reader.
     """
     if not path.is_dir():
         raise CorpusError(f"{path}: not a folder")
-    affwild2_layout = affwild2.find(path)
-    if affwild2_layout.labels or affwild2_layout.listed.keys() & {*affwild2_layout.videos, *affwild2_layout.faces}:
-        return affwild2.as_corpus(affwild2_layout)
-    layout = folder.find(path)
-    if not layout.media:
-        raise CorpusError(f"{path}: no corpus in it. {LAYOUTS}".replace("\n", " "))
-    return folder.as_corpus(layout)
+    readers = list(READERS.values()) if reader is None else [find_reader(reader)]
+    corpus = next((corpus for read in readers if (corpus := read(path)) is not None), None)
+    if corpus is None:
+        expected = LAYOUTS.replace("\n", " ") if reader is None else f"its layout is not that of the reader {reader}"
+        raise CorpusError(f"{path}: contains no corpus. {expected}")
+    table = path / "splits.csv"
+    if reader not in {None, *READERS} and table.exists() and all(source.split is None for source in corpus.sources):
+        return _with_splits(corpus, table)
+    return corpus
+
+
+def find_reader(name: str) -> Reader:
+    """The reader of this name; a class from outside is imported, checked and constructed.
+
+    Raises:
+        PluginError: if it is a class that can't be imported or lacks something.
+        UsageError: if there is none.
+    """
+    if name in READERS:
+        return READERS[name]
+    if not is_plugin(name):
+        raise UsageError(f"readers are {', '.join(READERS)} and package.module:Class, not {name!r}")
+    reader: Reader = load_class(name, Reader)()
+    return reader
+
+
+def _with_splits(corpus: Corpus, table: Path) -> Corpus:
+    """The corpus with the splits and subjects of a table; a recording that is in two splits is in none."""
+    splits, subjects = read_splits(table, {source.name: [source.name] for source in corpus.sources})
+    sources = []
+    for source in corpus.sources:
+        listed = splits.get(source.name, set())
+        split = next(iter(listed)) if len(listed) == 1 else None
+        sources.append(replace(source, split=split, subject=min(subjects.get(source.name, set()), default=source.subject)))
+    return replace(corpus, sources=tuple(sources))

@@ -15,16 +15,30 @@ from __future__ import annotations
 import os
 import re
 from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
-from vatrace.corpora.corpus import Annotation, Corpus, Source
+from vatrace.corpora.annotations import MOST_MISSING, value_notes
+from vatrace.corpora.corpus import (
+    MISMATCH,
+    Annotation,
+    Corpus,
+    Finding,
+    MediaTimes,
+    Notes,
+    Severity,
+    Source,
+    in_several_splits,
+)
 from vatrace.corpora.tables import read_table
 from vatrace.errors import CorpusError, reason
+from vatrace.features.crops import numbered_images
 from vatrace.media.recording import VIDEO_SUFFIXES
 from vatrace.names import Side, Split
 
@@ -252,14 +266,36 @@ def read_listing(path: Path) -> Listing:
     return Listing(tuple(places), frames[:, 0], frames[:, 1])
 
 
-def as_corpus(layout: Layout) -> Corpus:
-    """The recordings that are annotated or listed for the test. One that is in two splits is given to none.
+def open_affwild2(root: Path) -> Corpus | None:
+    """Open Aff-Wild2: the recordings that are annotated or listed for the test. None if it lies nowhere below the folder.
 
-    Annotations have one value for each frame of the video: rows beyond it are left out, and frames without a row have NaN.
+    Annotations have one value for each frame of the video: rows beyond it are left out, and frames without a row have NaN. The
+    lag of the labels is 0, because the challenge compares with the labels as they are.
 
     Raises:
-        CorpusError: if `subjects.csv` can't be read.
+        CorpusError: if a folder, list or table can't be read, or a recording has two annotation files of one split.
     """
+    layout = find(root)
+    if not layout.labels and not layout.listed.keys() & {*layout.videos, *layout.faces}:
+        return None
+
+    def annotations(source: Source, times: NDArray[np.float64]) -> list[Annotation]:
+        if source.name not in layout.labels:
+            return []
+        rows = read_rows(layout.labels[source.name][0][1])[: len(times)]
+        values = np.full((len(times), 2), np.nan)
+        values[: len(rows)] = rows
+        return [Annotation("", times, values)]
+
+    def notes(source: Source, media: MediaTimes | None) -> Notes:
+        return _notes(layout, source, media)
+
+    sources = _sources(layout)
+    return Corpus(root, "affwild2", sources, annotations, tuple(_findings(layout, sources)), notes, lag=0.0)
+
+
+def _sources(layout: Layout) -> tuple[Source, ...]:
+    """All recordings; one that is in two splits is in none."""
     table = layout.root / "subjects.csv"
     subjects = {name: subject for _, (name, subject) in read_table(table, ["recording", "subject"])} if table.exists() else {}
     names = sorted({*layout.labels, *layout.listed})
@@ -282,12 +318,87 @@ def as_corpus(layout: Layout) -> Corpus:
             side=None if faces else side,
         )
 
-    def annotations(source: Source, times: NDArray[np.float64]) -> list[Annotation]:
-        if source.name not in layout.labels:
-            return []
-        rows = read_rows(layout.labels[source.name][0][1])[: len(times)]
-        values = np.full((len(times), 2), np.nan)
-        values[: len(rows)] = rows
-        return [Annotation("", times, values)]
+    return tuple(source(name) for name in names)
 
-    return Corpus(layout.root, "affwild2", tuple(source(name) for name in names), annotations)
+
+def _findings(layout: Layout, sources: tuple[Source, ...]) -> Iterator[Finding]:
+    """What the reader left out or chose."""
+    names = {source.name for source in sources}
+    used = {layout.person(name)[0] for name in names}
+    yield from (in_several_splits(name, layout.splits(name)) for name in names if len(layout.splits(name)) > 1)
+    for name in names:
+        videos, faces = layout.videos.get(layout.person(name)[0], []), layout.faces.get(name, [])
+        for kind, paths in (("video", videos), ("folder of faces", faces)):
+            if len(paths) > 1:
+                others = ", ".join(str(path) for path in paths[1:])
+                yield Finding(name, "warning", f"more than one {kind}: {paths[0]} is used, not {others}")
+    unused = "a video that is neither annotated nor in a list of the test set; it is left out"
+    yield from (Finding(name, "info", unused) for name in layout.videos if name not in used)
+    for place in layout.pictures:
+        what = f"images in {place} are not used as faces: no folder of theirs is called cropped, aligned or faces"
+        yield Finding("", "info", what)
+    table = layout.root / "subjects.csv"
+    for line, (name,) in read_table(table, ["recording"]) if table.exists() else ():
+        if name not in names | used:
+            yield Finding(name, "info", f"in line {line} of {table}, but there is no such recording")
+
+
+def _notes(layout: Layout, source: Source, media: MediaTimes | None) -> Notes:
+    if media and not len(media.times):
+        yield "error", f"{source.media} contains no video"
+        return
+    if source.face_folder:
+        yield from _face_notes(source.face_folder, media)
+    elif layout.faces:
+        yield "info", "no folder of cropped faces; faces will be detected in the video"
+    yield from _label_notes(layout, source, media)
+
+
+def _face_notes(folder: Path, media: MediaTimes | None) -> Notes:
+    """What the names of face images reveal, and whether the first can be read."""
+    by_number = numbered_images(folder)
+    numbers = np.array(sorted(by_number), dtype=np.int64)
+    if not len(numbers):
+        yield "warning", f"no images named like 00001.jpg in {folder}; the face will be missing"
+        return
+    first = by_number[int(numbers[0])]
+    try:
+        with Image.open(first) as image:
+            image.verify()
+    except (OSError, SyntaxError) as error:
+        yield "warning", f"{first} can't be read ({error})"
+    if numbers[0] == 0:
+        yield "error", f"images in {folder} are counted from 0, not from 1; rename them"
+    if media is None:
+        return
+    num_frames = len(media.times)
+    beyond = int(numbers[-1]) - num_frames
+    if beyond > 0:
+        yield (
+            "warning",
+            f"the last cropped face is of frame {numbers[-1]}, but the video has {num_frames}; is it the same video? "
+            f"The last {int((numbers > num_frames).sum())} are left out",
+        )
+    missing = 1 - len(numbers[numbers <= num_frames]) / max(num_frames, 1)
+    if missing > 0:
+        yield "warning" if missing > MOST_MISSING else "info", f"{missing:.1%} of the frames have no cropped face"
+
+
+def _label_notes(layout: Layout, source: Source, media: MediaTimes | None) -> Notes:
+    num_frames = len(media.times) if media else 0
+    asked = layout.listed.get(source.name, 0)
+    if media and asked and asked != num_frames:
+        yield "warning", f"a submission must have frames up to {asked}, but the video has {num_frames}"
+    if source.name not in layout.labels:
+        return  # then it is listed for the test
+    rows = read_rows(layout.labels[source.name][0][1])
+    if media and len(rows) != num_frames:
+        more = len(rows) - num_frames
+        seconds = abs(more) * media.interval
+        severity: Severity = "warning" if seconds > MISMATCH else "info"
+        if more > 0:
+            what = f"the last {more} rows ({seconds:.2f} s) are left out"
+        else:
+            what = f"the last {-more} frames ({seconds:.2f} s) count as not annotated"
+        yield severity, f"{len(rows)} rows of annotations for {num_frames} frames; {what}"
+    yield from value_notes(rows)

@@ -19,8 +19,8 @@ STEP_MS = 100
 """Milliseconds between the rows that are made of annotations."""
 
 
-def see_that_it_can_be_read(path: Path) -> None:
-    """Raise ImportError if what is needed to read ELAN documents is missing."""
+def check_readable(path: Path) -> None:
+    """Raise MissingExtraError if the library that reads ELAN documents is missing."""
     if find_spec("pympi") is None:
         raise missing(f"{path}: ELAN documents need pympi", "formats")
 

@@ -1,4 +1,4 @@
-"""From a corpus's recordings to features in a store: what is done is not done again, what fails is said and left out."""
+"""From a corpus's recordings to features in a store. Finished work is not repeated; failures are reported and left out."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 from itertools import groupby
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 
 MAX_RATE_ERROR = 0.1
-"""By which share a video's frame rate may differ from what its frames' times come to."""
+"""By which share the frame rate that a video states may differ from the one of its frames' times."""
 
 
 @dataclass(frozen=True)
@@ -35,10 +36,10 @@ class Setting:
     """How features are made.
 
     Attributes:
-        encoders: by modality.
-        whisper: a folder with Whisper tiny.en; None to look for it.
+        encoders: one for each modality.
+        whisper: a folder with Whisper tiny.en; None to search for it.
         threads: CPU threads of one worker.
-        crops: whether face crops are kept.
+        crops: whether face crops are stored as well.
     """
 
     encoders: tuple[EncoderSpec, ...]
@@ -47,7 +48,7 @@ class Setting:
     crops: bool
 
     def schema(self, rate: float | None) -> Schema:
-        """The schema of a store that is made so, with this many steps a second (None: one a frame)."""
+        """The schema of a store for such features, with this many steps a second (None: one for each frame)."""
         return Schema(
             rate, {spec.modality: EncoderInfo(spec.name, spec.version, spec.dim) for spec in self.encoders}, self.crops
         )
@@ -55,12 +56,12 @@ class Setting:
 
 @dataclass(frozen=True)
 class Task:
-    """The recordings that share one video or sound: the least that one worker does.
+    """The recordings that share one video or audio file; one worker does them together.
 
     Attributes:
-        store: where to.
+        store: that they are written into.
         sources: of one `media`.
-        setting: how.
+        setting: how features are made.
     """
 
     store: Path
@@ -70,12 +71,12 @@ class Task:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one recording.
+    """The result for one recording.
 
     Attributes:
         name: of the recording.
-        error: why there is nothing in the store; None if all went well.
-        notes: what the user should know of it.
+        error: why it is not in the store; None on success.
+        notes: what the user should know.
         seconds: its length.
     """
 
@@ -86,17 +87,17 @@ class Outcome:
 
 
 def fingerprints(source: Source, known: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """What the files of a recording hold: of its video and transcript the SHA-256, of its cropped faces the names and sizes.
+    """The content of a recording's files: of cropped faces their names and sizes, of other files the SHA-256.
 
     Args:
         source: the recording.
-        known: fingerprints taken before; a file that has kept its size and time since is not read again.
+        known: earlier fingerprints; a file whose size and time are still the same is not read again.
 
     Raises:
         OSError: if a file can't be read.
     """
     prints: dict[str, Any] = {} if source.side is None else {"side": source.side}
-    for name, path in (("media", source.media), ("transcript", source.transcript)):
+    for name, path in {"media": source.media, "transcript": source.transcript, **source.features}.items():
         if path is None:
             continue
         state = {"size": path.stat().st_size, "mtime_ns": path.stat().st_mtime_ns}
@@ -117,8 +118,13 @@ def _contents(prints: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value["sha256"] if isinstance(value, dict) else value for name, value in prints.items()}
 
 
-def is_done(source: Source, store: Store) -> bool:
-    """Whether a recording is in the store, made of files with the same content.
+def is_done(source: Source, store: Store, facts: Mapping[str, Any] = MappingProxyType({})) -> bool:
+    """Whether a recording is in the store, made from files with the same content.
+
+    Args:
+        source: the recording.
+        store: that may have it.
+        facts: other inputs that must be the same.
 
     Raises:
         OSError: if a file can't be read.
@@ -126,16 +132,16 @@ def is_done(source: Source, store: Store) -> bool:
     if source.name not in store:
         return False
     known = store.recording(source.name).meta.inputs
-    return _contents(known) == _contents(fingerprints(source, known))
+    return _contents(known) == _contents({**fingerprints(source, known), **facts})
 
 
 def open_tasks(sources: Sequence[Source], store: Store, setting: Setting) -> tuple[list[Task], list[Outcome]]:
-    """What is still to be done, and outcomes for recordings that can't be."""
+    """The work that remains, and outcomes for the recordings that can't be extracted."""
     waiting, failed = [], []
     for source in sources:
         try:
             if source.media is None:
-                failed.append(Outcome(source.name, "no video or sound of this name"))
+                failed.append(Outcome(source.name, "no video or audio of this name"))
             elif not is_done(source, store):
                 waiting.append(source)
         except OSError as error:
@@ -147,7 +153,7 @@ def open_tasks(sources: Sequence[Source], store: Store, setting: Setting) -> tup
 
 @cache
 def _perceiver(setting: Setting) -> Perceiver:
-    """One a process, since its models take a while to load."""
+    """One for each process, because its models take a while to load."""
     from vatrace.features.perceiver import Perceiver
 
     return Perceiver({spec.modality: spec for spec in setting.encoders}, setting.whisper, setting.threads, setting.crops)
@@ -157,7 +163,7 @@ def extract(task: Task, report: Progress = lambda stage, share: None) -> list[Ou
     """Put the recordings of one task into the store.
 
     Raises:
-        MissingWeightsError: if weights are missing; all else that goes wrong with a recording is in its outcome.
+        MissingWeightsError: if weights are missing; any other failure is in the outcome of its recording.
     """
     outcomes: list[Outcome] = []
     try:
@@ -201,7 +207,7 @@ def _extract(task: Task, perceiver: Perceiver, report: Progress) -> Iterator[Out
 
 
 def _frame_rate(recording: Recording, times: NDArray[np.float64]) -> float | None:
-    """The container's word, unless the frames belie it."""
+    """The rate that the container states, unless its frames' times contradict it."""
     if len(times) < 2:
         return None
     seen = float((len(times) - 1) / (times[-1] - times[0]))

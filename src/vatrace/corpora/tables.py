@@ -1,4 +1,4 @@
-"""Small CSV tables as people write them: comma, semicolon or tab, with or without a byte order mark, headers in any case."""
+"""CSV tables as people write them: comma, semicolon or tab, with or without a byte order mark, headers in any case."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ UNKNOWN = frozenset({"", "nan", "na", "n/a", "null"})
 
 
 def read_table(path: Path, required: Sequence[str], optional: Sequence[str] = ()) -> Iterator[tuple[int, list[str]]]:
-    """Read some columns of a CSV file. Empty lines are passed over.
+    """Read some columns of a CSV file. Empty lines are skipped.
 
     Args:
         path: the file, UTF-8.
-        required: names of columns that must be there, in lower case.
-        optional: names of columns that may be there.
+        required: names of columns that must exist, in lower case.
+        optional: names of columns that may exist.
 
     Yields:
         The line's number from 1, and the cells of `required` and then `optional` without spaces around them: "" where there
@@ -32,9 +32,7 @@ def read_table(path: Path, required: Sequence[str], optional: Sequence[str] = ()
     """
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            header = file.readline()
-            delimiter = max(DELIMITERS, key=header.count)
-            found = [name.strip().strip('"').strip().lower() for name in header.split(delimiter)]
+            delimiter, found = _header(file.readline())
             missing = [name for name in required if name not in found]
             if missing:
                 names = ", ".join(found) if any(found) else "nothing"
@@ -55,8 +53,29 @@ def read_table(path: Path, required: Sequence[str], optional: Sequence[str] = ()
         raise CorpusError(f"{path}: not a CSV table that can be read ({error})") from error
 
 
+def column_names(path: Path) -> list[str]:
+    """The names in a CSV file's first line, in lower case.
+
+    Raises:
+        CorpusError: if it can't be read.
+    """
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            return _header(file.readline())[1]
+    except OSError as error:
+        raise CorpusError(f"{path}: {reason(error)}") from error
+    except UnicodeDecodeError as error:
+        raise CorpusError(f"{path}: not UTF-8; save it as CSV in UTF-8") from error
+
+
+def _header(line: str) -> tuple[str, list[str]]:
+    """The delimiter and the names of the columns."""
+    delimiter = max(DELIMITERS, key=line.count)
+    return delimiter, [name.strip().strip('"').strip().lower() for name in line.split(delimiter)]
+
+
 def number(cell: str) -> float:
-    """The number in a cell, with a point or a comma for its decimals; NaN where the cell is empty or says that it's unknown.
+    """The number in a cell, with a point or a comma for its decimals; NaN where the cell is empty or one of `UNKNOWN`.
 
     Raises:
         ValueError: if it is something else; the message names it.

@@ -1,0 +1,72 @@
+"""The command import: from features made elsewhere to a store of features and labels."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from vatrace.cli.extract import add_label_options, add_reader_option, label_and_report, report_done
+from vatrace.cli.terminal import positive, progress_bars
+from vatrace.errors import UsageError
+
+DEFAULT_RATE = 10.0
+
+EPILOG = """examples:
+  vatrace import features/ --store store --feature-rate 25
+  vatrace import features/ --store store --name opensmile-3.0
+
+FEATURES is a folder with
+  MODALITY/NAME.npy                         (rows, channels), at --feature-rate rows a second
+  MODALITY/NAME.csv, .parquet               columns of numbers, with a column `time` in seconds, or at --feature-rate
+  annotations.csv, annotations/, splits.csv as for extract (see: vatrace check --help)
+MODALITY is face, voice, words, or any other name, such as physiology. Missing rows have NaN or empty cells.
+
+It can be stopped at any time: the same command continues, and repeats only what has changed.
+Exit status: 0 if everything is in the store, 1 if a recording failed, 130 for ctrl-C.
+"""
+
+
+def add_parsers(commands: Any) -> None:
+    """Add import to the commands."""
+    parser = commands.add_parser(
+        "import",
+        help="features made elsewhere in, a store to train from out",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        description="Put features that other tools made, and their labels, on one grid into a store.",
+    )
+    parser.add_argument("features", type=Path, metavar="FEATURES", help="folder of the features")
+    parser.add_argument("--store", type=Path, required=True, metavar="STORE", help="folder for the features on the grid")
+    parser.add_argument(
+        "--rate", type=positive, default=DEFAULT_RATE, metavar="HZ", help="steps a second of the grid (default: %(default)g)"
+    )
+    parser.add_argument("--feature-rate", type=positive, metavar="HZ", help="rows a second of files without a column `time`")
+    parser.add_argument(
+        "--name",
+        default="imported",
+        metavar="NAME",
+        help="what made the features, with its version, such as opensmile-3.0: a store and a model take only features of the "
+        "name and number of channels that they were made with (default: %(default)s)",
+    )
+    add_label_options(parser)
+    add_reader_option(parser, "features")
+    parser.set_defaults(run=run_import)
+
+
+def run_import(args: argparse.Namespace) -> int:
+    """Run the import command."""
+    from vatrace.corpora import open_corpus
+    from vatrace.corpora.importing import ImportOptions, import_features, import_schema
+    from vatrace.store import Store
+
+    corpus = open_corpus(args.features, args.reader)
+    if not any(source.features for source in corpus.sources):
+        raise UsageError(f"{args.features}: contains recordings, not features: use vatrace extract")
+    options = ImportOptions(args.name, args.feature_rate)
+    store = Store.create(args.store, import_schema(corpus.sources, args.rate, options))
+    store.remove_unfinished()
+    with progress_bars(args.features.name) as progress:
+        outcomes = list(import_features(corpus.sources, store, options, lambda share: progress("recordings", share)))
+    report_done(corpus, len(outcomes), store)
+    return label_and_report(corpus, store, outcomes, args)
