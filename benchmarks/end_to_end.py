@@ -26,10 +26,9 @@ from PIL import Image
 from vatrace import load_model
 from vatrace.encoders.face import FerPlusEncoder
 from vatrace.encoders.words import MiniLMEncoder, words_on_grid
-from vatrace.features.faces import FaceTracker
+from vatrace.features.faces import FaceTracker, face_crop
 from vatrace.features.landmarker import Landmarker
 from vatrace.features.speech import BLOCK_DUR, Listener
-from vatrace.features.spool import Spool
 from vatrace.media.demo import FACE, SPEECH, packaged_file
 from vatrace.media.reading import SAMPLING_RATE, AudioReader, VideoReader
 from vatrace.weights import find_whisper
@@ -97,12 +96,13 @@ def speed(folder: Path) -> None:
     frames = list(VideoReader(clip, model.rate))
     sound = list(AudioReader(clip, BLOCK_DUR))
     spoken = [word for window in listener.listen(sound) for word in window.words]
-    crops = np.zeros((1, 48, 48), np.uint8)
+    crops = np.zeros((1, face_encoder.crop_size, face_encoder.crop_size, 3), np.uint8)
 
     def find_faces() -> None:
-        tracker = FaceTracker(landmarker, lambda crops: np.zeros((len(crops), 1), np.float32), Spool((1,)))
+        tracker = FaceTracker(landmarker)
         for frame in frames:
-            tracker.update(frame.image, frame.time, frame.steps)
+            for found in tracker.update(frame.image, frame.time):
+                face_crop(frame.image, found.square, face_encoder.crop_size)
 
     def encode_faces() -> None:
         for _ in frames:
