@@ -5,6 +5,8 @@ from typing import Literal
 import pytest
 import torch
 
+from made_plugins import MINE, MODULE, add_module
+from vatrace.errors import ConfigError
 from vatrace.models.affect import AffectModel
 from vatrace.models.attention import TimeAttention
 from vatrace.training.config import PRESETS, RunConfig, read_config
@@ -73,29 +75,67 @@ def test_the_paper_preset_trains_a_model_for_each_output(output: Literal["valenc
     ("text", "message"),
     [
         ("[model\n", "not TOML"),
-        ("[modle]\n", "modle"),
-        ('[model]\nfusoin = "rcma"\n', "model.fusoin"),
-        ('[model]\nfusion = "rcam"\n', "fusion must be one of"),
-        ("[train]\nbatch_size = 0\n", "train.batch_size: Input should be greater than 0"),
-        ('[train]\nlearning_rate = "fast"\n', "train.learning_rate"),
+        ("[modle]\n", "modle is unknown; the names here are model, train, backbone"),
+        ('[model]\nfusoin = "rcma"\n', "model.fusoin is unknown; the names here are feature_dims, widths, "),
+        ('[model]\nfusion = "rcam"\n', "model: fusion must be one of recursive_cross_attention, .*, not 'rcam'"),
+        ("[model.feature_dims]\nvalid = 3\n", "model: 'valid' is reserved: give the modality another name"),
+        ("[model.fusion_options]\nreach = true\n", "model: fusion_options.reach must be a valid integer, not True"),
+        ("[train]\nbatch_size = 0\n", "train.batch_size: must be greater than 0, not 0"),
+        ('[train]\nlearning_rate = "fast"\n', "train.learning_rate: must be a valid number, not 'fast'"),
+        ("[train]\nhop_len = 400\n", r"train: hop_len must be at most win_len \(300\), not 400"),
+        ("model = 3\n", "model must be a table, not 3"),
+        ('[backbone]\nweights = "w.pth"\n', "backbone.network: is missing"),
+        (
+            '[backbone]\nnetwork = "ir50"\nweights = "w.pth"\n',
+            "backbone ir50 gives 512 channels: set model.feature_dims.face to 512$",
+        ),
+        (
+            '[backbone]\nnetwork = "ferplus"\nweights = "w.pth"\n[model]\nfusion = "concat"\n[model.feature_dims]\nvoice = 3\n',
+            "backbone ferplus gives 128 channels: set model.feature_dims.face to 128$",
+        ),
+        (
+            "[train]\nbatch_size = 0\nwin_len = 0\n",
+            "train.batch_size: must be greater than 0, not 0; train.win_len: must be greater than 0, not 0$",
+        ),
+        ('[model]\nfusion = "nowhere_at_all:Mine"\n', "model.fusion: nowhere_at_all:Mine: can't be imported"),
     ],
 )
 def test_faults_are_named(tmp_path: Path, text: str, message: str) -> None:
     path = tmp_path / "run.toml"
     path.write_text(text)
-    with pytest.raises(ValueError, match=message) as caught:
+    with pytest.raises(ConfigError, match=f"^{path}: {message}") as caught:
         read_config(path)
-    assert str(caught.value).startswith(f"{path}: ")
-    assert "\n" not in str(caught.value)
+    assert "\n" not in str(caught.value) and "Value error" not in str(caught.value)
+
+
+def test_a_fusion_from_outside_and_a_modality_of_any_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    add_module(tmp_path, monkeypatch)
+    path = tmp_path / "run.toml"
+    path.write_text(
+        f'[model]\nfusion = "{MINE}"\n[model.fusion_options]\ndim = 3\n[model.feature_dims]\nphysiology = 5\nface = 128\n'
+    )
+    config = read_config(path).model
+    assert config.modalities == ("face", "physiology") and config.widths == {"face": 64, "physiology": 64}
+    assert AffectModel(config).fusion.out_dim == 3
+    path.write_text(f'[model]\nfusion = "{MODULE}:NoForward"\n')
+    with pytest.raises(ConfigError, match=rf"run\.toml: model\.fusion: {MODULE}:NoForward: lacks forward"):
+        read_config(path)
+
+
+def test_a_backbone_that_fits_is_taken_with_its_weights_beside_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "run.toml"
+    path.write_text('[backbone]\nnetwork = "ferplus"\nweights = "w.pth"\n')
+    backbone = read_config(path).backbone
+    assert backbone is not None and backbone.weights == str(tmp_path / "w.pth")
 
 
 def test_a_preset_by_its_path_too_and_what_is_not_text_is_refused(tmp_path: Path) -> None:
     assert read_config(Path("default")) == read_config("default")
     (tmp_path / "latin.toml").write_bytes("# Gefühl".encode("latin-1"))
-    with pytest.raises(ValueError, match=r"latin\.toml: not TOML"):
+    with pytest.raises(ConfigError, match=r"latin\.toml: not TOML"):
         read_config(tmp_path / "latin.toml")
 
 
-def test_a_missing_file_is_said_with_the_presets() -> None:
-    with pytest.raises(FileNotFoundError, match=r"nothing\.toml: no such file, nor a preset \(default, streaming, paper\)"):
+def test_a_missing_file_is_named_with_the_presets() -> None:
+    with pytest.raises(ConfigError, match=r"nothing\.toml: no such file, nor a preset \(default, streaming, paper\)"):
         read_config("nothing.toml")

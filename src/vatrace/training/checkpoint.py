@@ -76,7 +76,7 @@ def load_model(path: Path, device: torch.device | None = None, plugins: Collecti
     tensors, facts = load_tensors(path)
     try:
         content, backbone = facts.pop("model"), facts.pop("backbone")
-        fusion = content["fusion"]
+        fusion = str(content["fusion"])
         if is_plugin(fusion) and fusion not in plugins:
             raise PluginError(
                 f"{path}: its fusion is the class {fusion}, whose code is only run on request: add --plugin {fusion} if you "

@@ -72,4 +72,6 @@ def _located(fault: ErrorDetails) -> str:
         tables = {"model": ModelConfig, "train": TrainConfig, "backbone": BackboneConfig}
         known = [entry.name for entry in fields(tables.get(str(fault["loc"][0]), RunConfig))]
         return f"{place} is unknown; the names here are {', '.join(known)}"
+    if fault["type"] == "dataclass_type":
+        return f"{place} must be a table, not {fault['input']!r}"
     return f"{place}: {fault_text(fault)}" if place else fault_text(fault)
