@@ -15,35 +15,19 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import vatrace
+from command import run
 from conftest import write_movie
-from vatrace.cli.predict import result_names
-from vatrace.errors import MediaError
+from made_plugins import add_module, forget_module
 from vatrace.media.reading import SAMPLING_RATE
 from vatrace.output.writers import SUMMARY_COLUMNS
 from vatrace.weights import package_file
 
 
-def run(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "vatrace.cli", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=cwd)
-
-
-def test_help_is_instant_and_has_examples() -> None:
-    for arguments in (["--help"], ["predict", "--help"], ["demo", "--help"]):
-        result = run(*arguments)
-        assert result.returncode == 0
-        assert "examples:" in result.stdout
-    heavy = "import sys, vatrace.cli as c\ntry: c.main(['--help'])\nexcept SystemExit: pass\n"
-    heavy += "bad = {'torch', 'onnxruntime', 'av', 'pandas', 'matplotlib', 'faster_whisper', 'rich'} & set(sys.modules)\n"
-    heavy += "assert not bad, bad"
-    subprocess.run([sys.executable, "-c", heavy], check=True, capture_output=True)
-
-
 def test_predict_writes_table_and_picture(talking: Path, tmp_path: Path) -> None:
     out = tmp_path / "new" / "folder"
     result = run("predict", talking, "--out", out, "--format", "csv,parquet,json,elan,textgrid,vtt", "--report", "--overlay")
-    assert (result.returncode, result.stderr) == (0, "")
-    assert len(result.stdout.splitlines()) == 1
+    assert (result.status, result.err) == (0, "")
+    assert len(result.out.splitlines()) == 1
     assert sorted(path.name for path in out.iterdir()) == [
         f"talking.{suffix}" for suffix in ("TextGrid", "csv", "eaf", "html", "json", "overlay.mp4", "parquet", "png", "vtt")
     ]
@@ -58,7 +42,7 @@ def test_predict_writes_table_and_picture(talking: Path, tmp_path: Path) -> None
 
 
 def test_explain_adds_columns(talking: Path, tmp_path: Path) -> None:
-    assert run("predict", talking, "--out", tmp_path, "--modalities", "face", "--explain").returncode == 0
+    assert run("predict", talking, "--out", tmp_path, "--modalities", "face", "--explain").status == 0
     table = pd.read_csv(tmp_path / "talking.csv")
     assert {"face_share", "voice_share", "words_share", "recursion_1"} < set(table.columns)
 
@@ -71,12 +55,83 @@ def test_a_batch_goes_on_past_bad_files_and_says_so(tmp_path: Path, face_images:
     write_movie(folder / "c.mp4", face_images[:30])
     (folder / "notes.txt").write_text("not a recording, not looked at")
     result = run("predict", folder, tmp_path / "none.mp4", "--out", tmp_path / "out", "--modalities", "face")
-    assert result.returncode == 1
-    errors = result.stderr.splitlines()
+    assert result.status == 1
+    errors = result.err.splitlines()
     assert len(errors) == 3 and all(line.startswith("error: ") for line in errors)
     assert "a.mp4" in errors[0] and "b.mp4" in errors[1] and "none.mp4" in errors[2]
-    assert "1 of 4 recordings done" in result.stdout
+    assert "1 of 4 recordings done" in result.out
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["c.csv", "c.png"]
+
+
+def test_a_bug_is_said_to_be_one_and_the_batch_goes_on(
+    tmp_path: Path, face_images: list[Image.Image], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from vatrace.inference import model
+
+    def wrong_for_long(values: NDArray[np.float64], *rest: object) -> object:
+        return values + np.zeros((3, 4)) if len(values) > 1 else bounds(values, *rest)
+
+    bounds = model.bounds
+    monkeypatch.setattr(model, "bounds", wrong_for_long)
+    (tmp_path / "tmp").mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "tmp"))
+    (tmp_path / "a.srt").write_text("1\n00:00:00,000 --> 00:00:04,000\nhello there\n")
+    face_images[0].save(tmp_path / "b.jpg")
+    result = run("predict", "a.srt", "b.jpg", "--out", "out", "--summary", "all.csv", cwd=tmp_path)
+    assert result.status == 1 and "1 of 2 recordings done" in result.out
+    (file,) = (tmp_path / "tmp").glob("vatrace-bug-*")
+    (line,) = result.err.splitlines()
+    assert line.startswith("error: a.srt: a bug in vatrace (ValueError: operands could not be broadcast together")
+    assert line.endswith(f"; please report it with {file}")
+    assert "Traceback" in file.read_text() and "wrong_for_long" in file.read_text()
+    assert pd.read_csv(tmp_path / "all.csv")["error"][0] == line.removeprefix("error: ")
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["b.csv", "b.png"]
+
+
+def test_a_bug_of_a_whole_command_has_a_status_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setattr("vatrace.inference.batch.result_names", lambda recordings: recordings.none)
+    result = run("predict", "a.srt")
+    assert result.status == 70 and result.err.startswith("error: vatrace predict: a bug in vatrace (AttributeError")
+    assert len(list(tmp_path.glob("vatrace-bug-*"))) == 1
+
+
+ENCODER = """
+import numpy as np
+
+
+class Mean:
+    dim, crop_size = 3, 48
+
+    def __init__(self, path, threads):
+        pass
+
+    def __call__(self, crops):
+        return crops.mean(axis=(1, 2)).astype(np.float32) / 255
+"""
+
+
+def test_a_model_with_an_encoder_from_outside_runs_if_the_user_names_it(
+    tmp_path: Path, face_images: list[Image.Image], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from vatrace.encoders import parse_encoders
+    from vatrace.models.affect import AffectModel, ModelConfig
+    from vatrace.training.export import export_onnx
+
+    add_module(tmp_path, monkeypatch, "outside_encoders", ENCODER)
+    named = "face=outside_encoders:Mean"
+    config = ModelConfig(fusion="concat", feature_dims={"face": 3, "words": 384}, widths={"face": 4, "words": 4})
+    versions = {name: spec.version for name, spec in parse_encoders(named).items() if name in config.feature_dims}
+    facts = {"rate": 10, "win_len": 100, "encoders": json.dumps(versions)}
+    export_onnx(AffectModel(config).eval(), tmp_path / "model.onnx", metadata=facts)
+    face_images[0].save(tmp_path / "face.jpg")
+    forget_module(monkeypatch, "outside_encoders")
+    refused = run("predict", "face.jpg", "--model", "model.onnx", "--out", "out", cwd=tmp_path)
+    assert refused.status == 1 and "outside_encoders:Mean" in refused.err and "outside_encoders" not in sys.modules
+    result = run("predict", "face.jpg", "--model", "model.onnx", "--out", "out", "--encoders", named, cwd=tmp_path)
+    assert (result.status, result.err) == (0, "") and pd.read_csv(tmp_path / "out" / "face.csv")["face"].tolist() == [1]
+    typo = run("predict", "face.jpg", "--model", "model.onnx", "--out", "out", "--encoders", "nose=ir50", cwd=tmp_path)
+    assert typo.status == 1 and "nose=ir50" in typo.err
 
 
 def test_existing_results_are_kept_unless_told(tmp_path: Path, face_images: list[Image.Image]) -> None:
@@ -84,12 +139,9 @@ def test_existing_results_are_kept_unless_told(tmp_path: Path, face_images: list
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "face.csv").write_text("precious")
     result = run("predict", tmp_path / "face.png", "--out", tmp_path / "out")
-    assert (
-        result.returncode == 1
-        and "already there: give another folder with --out, or replace it with --overwrite" in result.stderr
-    )
+    assert result.status == 1 and "already exists: choose another name or folder, or replace it with --overwrite" in result.err
     assert (tmp_path / "out" / "face.csv").read_text() == "precious"
-    assert run("predict", tmp_path / "face.png", "--out", tmp_path / "out", "--overwrite").returncode == 0
+    assert run("predict", tmp_path / "face.png", "--out", tmp_path / "out", "--overwrite").status == 0
     assert (tmp_path / "out" / "face.csv").read_text() != "precious"
 
 
@@ -98,7 +150,7 @@ def test_a_picture_in_this_folder_is_not_taken_for_its_own_result(tmp_path: Path
     before = (tmp_path / "face.png").read_bytes()
     for extra in ([], ["--overwrite"]):
         result = run("predict", "face.png", *extra, cwd=tmp_path)
-        assert result.returncode == 1 and "--out" in result.stderr
+        assert result.status == 1 and "--out" in result.err
         assert (tmp_path / "face.png").read_bytes() == before
 
 
@@ -109,18 +161,11 @@ def test_two_recordings_of_one_name_do_not_overwrite_each_other(tmp_path: Path, 
     face_images[0].save(tmp_path / "one" / "face.bmp")
     out = tmp_path / "out"
     result = run("predict", tmp_path / "one" / "face.jpg", tmp_path / "two" / "face.jpg", "--out", out)
-    assert (result.returncode, result.stderr) == (0, "")
+    assert (result.status, result.err) == (0, "")
     assert sorted(path.name for path in out.glob("*.csv")) == ["one_face.csv", "two_face.csv"]
     out = tmp_path / "more"
-    assert run("predict", tmp_path / "one" / "face.jpg", tmp_path / "one" / "face.bmp", "--out", out).returncode == 0
+    assert run("predict", tmp_path / "one" / "face.jpg", tmp_path / "one" / "face.bmp", "--out", out).status == 0
     assert sorted(path.name for path in out.glob("*.csv")) == ["face.bmp.csv", "face.jpg.csv"]
-
-
-def test_names_that_would_meet_are_refused_before_any_work() -> None:
-    for paths in (["a/talk.mp4", "a/talk.wav", "a/talk.mp4.wav"], ["P01/talk.mp4", "P02/talk.mp4", "all/P01_talk.mp4"]):
-        with pytest.raises(MediaError, match="another recording has the same name"):
-            result_names([Path(path) for path in paths])
-    assert result_names([Path("a/talk.mp4"), Path("a/talk.wav"), Path("b.mp4")]) == ["talk.mp4", "talk.wav", "b"]
 
 
 def test_names_with_anything_in_them_work(tmp_path: Path, face_images: list[Image.Image]) -> None:
@@ -128,7 +173,7 @@ def test_names_with_anything_in_them_work(tmp_path: Path, face_images: list[Imag
     for name in names:
         face_images[0].save(tmp_path / f"{name}.jpg")
     result = run("predict", *(tmp_path / f"{name}.jpg" for name in names), "--out", tmp_path / "out", "--report")
-    assert (result.returncode, result.stderr) == (0, "")
+    assert (result.status, result.err) == (0, "")
     assert len(list((tmp_path / "out").glob("*.html"))) == 4
 
 
@@ -143,8 +188,8 @@ def test_a_batch_has_its_transcripts_and_one_table(tmp_path: Path, face_images: 
     (tmp_path / "srt" / "anna.srt").write_text("1\n00:00:00,500 --> 00:00:01,500\nI love this\n")
     options = ["--modalities", "face,words", "--transcript", tmp_path / "srt", "--summary", tmp_path / "new" / "all.csv"]
     result = run("predict", folder, "--out", tmp_path / "out", "--format", "csv,json", *options)
-    assert result.returncode == 1 and "dan.mp4" in result.stderr
-    assert "warning: " in result.stderr and "no transcript of ben.mp4, cleo.mp4, dan.mp4" in result.stderr
+    assert result.status == 1 and "dan.mp4" in result.err
+    assert "warning: " in result.err and "no transcript of ben.mp4, cleo.mp4, dan.mp4" in result.err
     columns = (tmp_path / "new" / "all.csv").read_text().partition("\n")[0].split(",")
     assert columns == list(SUMMARY_COLUMNS)
     table = pd.read_csv(tmp_path / "new" / "all.csv").set_index("recording")
@@ -170,9 +215,9 @@ def test_a_batch_has_its_transcripts_and_one_table(tmp_path: Path, face_images: 
         "transcript": "anna.srt",
     }
     one = run("predict", folder / "ben.mp4", "--out", tmp_path / "one", *options[:2], "--summary", tmp_path / "one.csv")
-    assert one.returncode == 0 and list(pd.read_csv(tmp_path / "one.csv")) == columns  # whatever is in the batch
+    assert one.status == 0 and list(pd.read_csv(tmp_path / "one.csv")) == columns  # whatever is in the batch
     again = run("predict", folder / "ben.mp4", "--out", tmp_path / "more", *options[:2], *options[4:])
-    assert again.returncode == 1 and "all.csv: already there" in again.stderr and not (tmp_path / "more" / "ben.csv").exists()
+    assert again.status == 1 and "all.csv: already exists" in again.err and not (tmp_path / "more" / "ben.csv").exists()
 
 
 @pytest.mark.parametrize("name", ["out/face.csv", "out/../face.jpg"])
@@ -180,7 +225,7 @@ def test_a_summary_takes_no_other_file_s_place(tmp_path: Path, face_images: list
     face_images[0].save(tmp_path / "face.jpg")
     (tmp_path / "out").mkdir()
     result = run("predict", "face.jpg", "--out", "out", "--summary", name, "--overwrite", cwd=tmp_path)
-    assert result.returncode == 1 and f"{name}: is a recording, or the result of one" in result.stderr
+    assert result.status == 1 and f"{name}: is a recording or one of its results" in result.err
     assert list((tmp_path / "out").iterdir()) == [] and Image.open(tmp_path / "face.jpg").size == face_images[0].size
 
 
@@ -191,10 +236,10 @@ def test_transcripts_that_could_be_of_several_recordings_are_refused(tmp_path: P
     (tmp_path / "talk.srt").write_text("1\n00:00:00,000 --> 00:00:01,000\nhello\n")
     options = ["--transcript", tmp_path, "--out", tmp_path / "out"]
     result = run("predict", tmp_path / "P01" / "talk.jpg", tmp_path / "P02" / "talk.jpg", *options)
-    assert result.returncode == 1 and "talk.srt: 2 recordings are called talk: predict them one by one" in result.stderr
+    assert result.status == 1 and "talk.srt: 2 recordings are called talk: predict them one by one" in result.err
     (tmp_path / "talk.vtt").write_text("WEBVTT\n\n00:00.000 --> 00:01.000\nbye\n")
     result = run("predict", tmp_path / "P01" / "talk.jpg", *options)
-    assert result.returncode == 1 and "both talk.srt and talk.vtt are called like talk: keep one" in result.stderr
+    assert result.status == 1 and "both talk.srt and talk.vtt are transcripts of talk: keep one" in result.err
 
 
 def test_hidden_files_and_folders_in_a_folder_are_left_alone(tmp_path: Path, face_images: list[Image.Image]) -> None:
@@ -203,33 +248,33 @@ def test_hidden_files_and_folders_in_a_folder_are_left_alone(tmp_path: Path, fac
     (folder / "._a.mp4").write_bytes(b"resource fork")
     write_movie(folder / "a.mp4", face_images[:10])
     result = run("predict", folder, "--out", tmp_path / "out", "--modalities", "face")
-    assert (result.returncode, result.stderr) == (0, "")
+    assert (result.status, result.err) == (0, "")
     result = run("predict", folder, tmp_path / "out", "--out", tmp_path / "more", "--modalities", "face")
-    assert result.returncode == 1 and "no videos or sound files" in result.stderr and (tmp_path / "more" / "a.csv").exists()
+    assert result.status == 1 and "no video or audio files" in result.err and (tmp_path / "more" / "a.csv").exists()
 
 
 @pytest.mark.parametrize(
     ("arguments", "status", "message"),
     [
-        (["predict", "empty"], 1, "no videos or sound files in this folder"),
+        (["predict", "empty"], 1, "no video or audio files in this folder"),
         (["predict", "none.mp4"], 1, "no such file"),
-        (["predict", "face.jpg", "--out", "file.txt"], 1, "can't write there"),
+        (["predict", "face.jpg", "--out", "file.txt"], 1, "can't be written to"),
         (["predict", "face.jpg", "--format", "xlsx"], 2, "csv, parquet, json"),
         (["predict", "face.jpg", "--format", ""], 2, "csv, parquet, json"),
-        (["predict", "file.txt"], 1, "not a video, sound or picture"),
+        (["predict", "file.txt"], 1, "not a video, audio or image file"),
         (["predict", "face.jpg", "--modalities", "face,smell"], 2, "face, voice, words"),
         (["predict", "face.jpg", "--rate", "-3"], 2, "a number above 0"),
         (["predict", "face.jpg", "--model", "none.onnx"], 1, "no such model file"),
-        (["predict", "face.jpg", "--modalities", "voice"], 1, "nothing in it to use"),
-        (["predict", "talk.wav", "--whisper", "empty"], 1, "not a CTranslate2 Whisper folder"),
-        (["predict", "face.jpg", "--modalities", "face", "--transcript", "a.srt"], 1, "not wanted here"),
+        (["predict", "face.jpg", "--modalities", "voice"], 1, "contains nothing to use for voice"),
+        (["predict", "talk.wav", "--whisper", "empty"], 1, "not a folder with Whisper"),
+        (["predict", "face.jpg", "--modalities", "face", "--transcript", "a.srt"], 1, "words are not among the modalities"),
         (["predict", "face.jpg", "file.txt", "--transcript", "a.srt"], 1, "a.srt: is one transcript for 2 recordings"),
         (
             ["predict", "face.jpg", "--transcript", "empty"],
             1,
-            "is called like a recording, such as face.srt",
+            "is named after a recording, such as face.srt",
         ),
-        (["predict", "face.jpg", "--summary", "file.txt"], 1, "file.txt: already there"),
+        (["predict", "face.jpg", "--summary", "file.txt"], 1, "file.txt: already exists"),
         (["predict", "face.jpg", "--fps", "5"], 2, "vatrace predict: error: unrecognized arguments: --fps 5"),
         (["predict", "face.jpg", "--transcript", "none.srt"], 1, "none.srt: no such file"),
         (["frobnicate"], 2, "invalid choice"),
@@ -240,14 +285,15 @@ def test_mistakes_get_one_clear_line(
 ) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "file.txt").write_text("a file")
+    (tmp_path / "a.srt").write_text("1\n00:00:00,000 --> 00:00:01,000\nhello\n")
     face_images[0].save(tmp_path / "face.jpg")
     with wave.open(str(tmp_path / "talk.wav"), "wb") as sound:
         sound.setparams((1, 2, SAMPLING_RATE, 0, "NONE", ""))
         sound.writeframes(bytes(SAMPLING_RATE))
     result = run(*arguments, cwd=tmp_path)
-    assert result.returncode == status
-    assert message in result.stderr.splitlines()[-1]
-    assert "Traceback" not in result.stderr
+    assert result.status == status
+    assert message in result.err.splitlines()[-1]
+    assert "Traceback" not in result.err
     assert not list(tmp_path.glob("*.csv"))
 
 
@@ -277,12 +323,12 @@ def test_ctrl_c_stops_soon_and_leaves_no_half_file(
 
 def test_demo_makes_everything_it_names(tmp_path: Path) -> None:
     result = run("demo", "--out", tmp_path / "demo")
-    assert (result.returncode, result.stderr) == (0, "")
+    assert (result.status, result.err) == (0, "")
     assert sorted(path.name for path in (tmp_path / "demo").iterdir()) == ["demo.csv", "demo.html", "demo.mp4", "demo.png"]
     table = pd.read_csv(tmp_path / "demo" / "demo.csv")
     assert len(table) == pytest.approx(300, abs=2)
     assert table["face"].mean() > 0.95 and table["voice"].mean() > 0.5 and table["words"].mean() > 0.4
-    assert run("demo", "--out", tmp_path / "demo").returncode == 1
+    assert run("demo", "--out", tmp_path / "demo").status == 1
 
 
 def test_a_closed_pipe_ends_quietly(tmp_path: Path, face_images: list[Image.Image]) -> None:
