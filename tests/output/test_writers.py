@@ -2,25 +2,17 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-import av
 import numpy as np
 import pandas as pd
 import praatio.textgrid
 import pympi
 import pysubs2
 import pytest
-from PIL import Image
 
-from vatrace.errors import MediaError
-from vatrace.files import written_whole
 from vatrace.inference.explain import Explanation
 from vatrace.inference.prediction import Prediction
-from vatrace.media.reading import VideoReader
 from vatrace.media.transcripts import Word
-from vatrace.output.overlay import SPAN, STRIP, draw_strip, write_overlay
 from vatrace.output.writers import (
-    FORMATS,
-    check_formats,
     read_json,
     write_csv,
     write_elan,
@@ -36,6 +28,7 @@ def prediction() -> Prediction:
     rng = np.random.default_rng(0)
     return Prediction(
         source=Path("talk.mp4"),
+        rate=10.0,
         times=np.arange(20) / 10,
         valence=rng.uniform(-1, 1, 20),
         arousal=rng.uniform(-1, 1, 20),
@@ -81,20 +74,6 @@ def test_an_explanation_adds_columns_and_undefined_shares_are_null(prediction: P
     assert rows[4].endswith(",,0.2500,0.2500,3.0000,23.0000")
 
 
-def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
-    path = tmp_path / "a.csv"
-    path.write_text("old")
-
-    def fail() -> None:
-        with written_whole(path) as temporary:
-            temporary.write_text("half")
-            raise OSError("disk full")
-
-    with pytest.raises(OSError, match="disk full"):
-        fail()
-    assert [p.name for p in tmp_path.iterdir()] == ["a.csv"] and path.read_text() == "old"
-
-
 def test_json_is_read_back(prediction: Prediction, tmp_path: Path) -> None:
     shares = {name: np.full(20, share) for name, share in {"face": 0.5, "voice": 0.25, "words": np.nan}.items()}
     ends = np.stack([prediction.valence, prediction.arousal], axis=-1)
@@ -107,11 +86,11 @@ def test_json_is_read_back(prediction: Prediction, tmp_path: Path) -> None:
 
 
 def seconds_of(prediction: Prediction) -> list[tuple[int, int, str]]:
-    """Mean valence of each second in which something was there, in milliseconds, by hand."""
+    """Mean valence of each second with supported rows, in milliseconds, computed here."""
     rows = []
     for start in (0, 10):
-        there = [index for index in range(start, start + 10) if prediction.supported[index]]
-        rows.append((100 * start, 100 * start + 1000, f"{np.mean(prediction.valence[there]):+.2f}"))
+        supported = [index for index in range(start, start + 10) if prediction.supported[index]]
+        rows.append((100 * start, 100 * start + 1000, f"{np.mean(prediction.valence[supported]):+.2f}"))
     return rows
 
 
@@ -160,49 +139,3 @@ def test_subtitles_say_words_and_values(prediction: Prediction, tmp_path: Path) 
     valence, arousal = prediction.valence[:10].mean(), prediction.arousal[:10].mean()
     assert first.plaintext == f"Good day.\n(valence {valence:+.2f}, arousal {arousal:+.2f})"
     assert f"valence {prediction.valence[15]:+.2f}" in second.plaintext
-
-
-@pytest.fixture
-def overlaid(talking: Path, tmp_path: Path) -> tuple[Path, Prediction]:
-    """4 s with a valence of 1 in the last two, in which nobody was seen at first."""
-    times = np.arange(40) / 10
-    presence = {name: (times >= 1) & (name == "face") for name in ("face", "voice", "words")}
-    made = Prediction(talking, times, np.where(times < 2, 0.0, 1.0), np.full(40, -0.5), presence)
-    write_overlay(made, tmp_path / "a.overlay.mp4")
-    return tmp_path / "a.overlay.mp4", made
-
-
-def test_the_overlay_shows_the_recording_above_its_trace(overlaid: tuple[Path, Prediction], talking: Path) -> None:
-    with av.open(str(overlaid[0])) as film, av.open(str(talking)) as original:
-        width, height = original.streams.video[0].width, original.streams.video[0].height
-        assert film.streams.video[0].width == width // 2 * 2
-        assert film.streams.video[0].height == pytest.approx(height + STRIP * width, abs=2)
-        assert float(film.duration / 1e6) == pytest.approx(float(original.duration / 1e6), abs=0.2)
-        assert film.streams.audio
-    above = np.asarray(next(iter(VideoReader(overlaid[0], 1))).image, np.float64)[:height, :width]
-    assert abs(above - np.asarray(next(iter(VideoReader(talking, 1))).image)[:, : above.shape[1]]).mean() < 6
-
-
-def test_the_strip_is_empty_where_nothing_was_there(overlaid: tuple[Path, Prediction]) -> None:
-    strip = np.asarray(draw_strip(overlaid[1], time=3.5, width=800), np.float64)
-    blue = (strip[:, :, 2] > 150) & (strip[:, :, 0] < 130)
-    place = {time: 400 + round((time - 3.5) * 800 / SPAN) for time in (0.5, 1.5, 3.0)}
-    assert not blue[:, place[0.5]].any()
-    rows = [np.flatnonzero(blue[:, place[time]]).mean() / len(strip) for time in (1.5, 3.0)]
-    assert rows == pytest.approx([0.5, 0.03], abs=0.02)  # 0 is in the middle, 1 at the top
-
-
-def test_an_overlay_needs_something_that_moves(tmp_path: Path, prediction: Prediction) -> None:
-    Image.new("RGB", (64, 64)).save(tmp_path / "still.png")
-    for name in ("still.png", "talk.srt"):
-        with pytest.raises(MediaError, match="needs a video or sound"):
-            write_overlay(replace(prediction, source=tmp_path / name), tmp_path / "a.mp4")
-
-
-@pytest.mark.parametrize(("name", "module"), [("parquet", "pyarrow"), ("elan", "pympi"), ("textgrid", "praatio")])
-def test_formats_are_checked_before_work(name: str, module: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    check_formats(FORMATS)
-    monkeypatch.setattr("vatrace.output.writers.find_spec", lambda name: None)
-    check_formats(["csv", "json", "vtt"])
-    with pytest.raises(ImportError, match=f"{name} needs {module}; .*formats"):
-        check_formats([name])

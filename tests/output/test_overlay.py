@@ -1,0 +1,49 @@
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from PIL import Image
+
+from vatrace.errors import MediaError
+from vatrace.inference.prediction import Prediction
+from vatrace.media.reading import VideoReader
+from vatrace.media.recording import open_recording
+from vatrace.output.overlay import SPAN, STRIP, draw_strip, write_overlay
+
+
+def made(source: Path) -> Prediction:
+    """4 s with a valence of 1 in the last two, and a face from 1 s on."""
+    times = np.arange(40) / 10
+    presence = {name: (times >= 1) & (name == "face") for name in ("face", "voice", "words")}
+    return Prediction(source, 10.0, times, np.where(times < 2, 0.0, 1.0), np.full(40, -0.5), presence)
+
+
+def test_the_overlay_shows_the_recording_above_its_trace(talking: Path, tmp_path: Path) -> None:
+    path = tmp_path / "a.overlay.mp4"
+    write_overlay(made(talking), open_recording(talking), path)
+    with av.open(str(path)) as film, av.open(str(talking)) as original:
+        width, height = original.streams.video[0].width, original.streams.video[0].height
+        assert film.streams.video[0].width == width // 2 * 2
+        assert film.streams.video[0].height == pytest.approx(height + STRIP * width, abs=2)
+        assert float(film.duration / 1e6) == pytest.approx(float(original.duration / 1e6), abs=0.2)
+        assert film.streams.audio
+    above = np.asarray(next(iter(VideoReader(path, 1))).image, np.float64)[:height, :width]
+    assert abs(above - np.asarray(next(iter(VideoReader(talking, 1))).image)[:, : above.shape[1]]).mean() < 6
+
+
+def test_the_strip_is_empty_where_nothing_supports_the_values() -> None:
+    strip = np.asarray(draw_strip(made(Path("talk.mp4")), time=3.5, width=800), np.float64)
+    blue = (strip[:, :, 2] > 150) & (strip[:, :, 0] < 130)
+    place = {time: 400 + round((time - 3.5) * 800 / SPAN) for time in (0.5, 1.5, 3.0)}
+    assert not blue[:, place[0.5]].any()
+    rows = [np.flatnonzero(blue[:, place[time]]).mean() / len(strip) for time in (1.5, 3.0)]
+    assert rows == pytest.approx([0.5, 0.03], abs=0.02)  # 0 is in the middle, 1 at the top
+
+
+def test_an_overlay_needs_video_or_audio(tmp_path: Path) -> None:
+    Image.new("RGB", (64, 64)).save(tmp_path / "still.png")
+    (tmp_path / "talk.srt").write_text("1\n00:00:00,000 --> 00:00:01,000\nhello\n")
+    for name in ("still.png", "talk.srt"):
+        with pytest.raises(MediaError, match=f"{name}: an overlay needs a video or audio file"):
+            write_overlay(made(tmp_path / name), open_recording(tmp_path / name), tmp_path / "a.mp4")
