@@ -63,7 +63,8 @@ def read_transcript(path: Path) -> list[Word]:
         if lines and rolling and lines[0] == before:
             lines = lines[1:]
         if lines:
-            words.extend(_share(" ".join(lines), caption.start / 1000, caption.end / 1000))
+            end = max(caption.start, caption.end)  # some captions end before they start
+            words.extend(_share(" ".join(lines), caption.start / 1000, end / 1000))
             before = lines[-1]
     if not words:
         raise MediaError(f"{path}: contains no captions")
