@@ -1,0 +1,114 @@
+"""Live in a browser with a fake camera and microphone, and what the server makes of other messages."""
+
+from __future__ import annotations
+
+import json
+import time
+import wave
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from websockets.sync.client import ClientConnection, connect
+
+from browser import Opened, open_page
+from vatrace.inference.streamer import MAX_WAIT
+from vatrace.media.reading import SAMPLING_RATE, AudioReader, VideoReader
+from vatrace.web.live import make_resampler
+from web_server import Server
+
+
+@pytest.mark.parametrize("rate", [16_000, 44_100, 48_000])
+def test_blocks_of_the_browser_s_sound_become_one_sound_of_16_khz(rate: int) -> None:
+    resample = make_resampler(rate)
+    tone = np.sin(2 * np.pi * 440 * np.arange(2 * rate) / rate).astype(np.float32)
+    found = np.concatenate([resample(tone[start : start + 4096]) for start in range(0, len(tone), 4096)])
+    assert len(found) == pytest.approx(2 * SAMPLING_RATE, abs=100)
+    expected = np.sin(2 * np.pi * 440 * np.arange(len(found)) / SAMPLING_RATE)
+    assert np.abs(found - expected)[1000:-1000].max() < 0.02
+
+
+@contextmanager
+def connected(server: Server) -> Iterator[ClientConnection]:
+    """A live session, once the one before has ended."""
+    for _ in range(50):
+        with connect(server.address.replace("http", "ws") + "live/stream") as socket:
+            answer = json.loads(socket.recv(30))
+            if answer == {"ready": True}:
+                yield socket
+                return
+            assert answer == {"error": "another page is live already"}
+        time.sleep(0.2)
+    raise TimeoutError("the session before does not end")
+
+
+def test_without_a_microphone_nothing_is_waited_for(server: Server) -> None:
+    with connected(server) as socket:
+        start = time.monotonic()
+        socket.send(json.dumps({"rate": 48_000, "absent": ["face", "voice"]}))
+        assert json.loads(socket.recv(30))["values"][0]["time"] == 0 and time.monotonic() - start < MAX_WAIT
+
+
+def test_empty_and_strange_messages_end_nothing(server: Server) -> None:
+    with connected(server) as socket:
+        socket.send(json.dumps({"rate": 48_000}))
+        for message in (b"\2", b"\7abc", b"\2" + bytes(4 * 48_000), b"\1"):
+            socket.send(message)
+        assert json.loads(socket.recv(30))["values"]
+
+
+@pytest.fixture(scope="module")
+def fake_devices(talking: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, ...]:
+    """A real clip in the forms that Chromium takes for a camera and a microphone."""
+    folder = tmp_path_factory.mktemp("devices")
+    with (folder / "camera.mjpeg").open("wb") as file:
+        for frame in VideoReader(talking, 10):
+            frame.image.save(file, "JPEG", quality=90)
+    with wave.open(str(folder / "microphone.wav"), "wb") as file:
+        file.setparams((1, 2, SAMPLING_RATE, 0, "NONE", ""))
+        sound = np.concatenate(list(AudioReader(talking, 1.0)))
+        file.writeframes((sound.clip(-1, 1) * 32767).astype("<i2").tobytes())
+    return (
+        "--use-fake-ui-for-media-stream",
+        "--use-fake-device-for-media-stream",
+        f"--use-file-for-fake-video-capture={folder}/camera.mjpeg",
+        f"--use-file-for-fake-audio-capture={folder}/microphone.wav",
+        "--autoplay-policy=no-user-gesture-required",
+    )
+
+
+@pytest.fixture
+def opened(server: Server, fake_devices: tuple[str, ...]) -> Iterator[Opened]:
+    with open_page(f"{server.address}live", fake_devices, viewport={"width": 1200, "height": 800}) as opened:
+        yield opened
+        assert not opened.complaints
+        assert all(request.startswith((server.address, "data:", "blob:")) for request in opened.requests)
+
+
+def test_the_browser_s_camera_and_microphone_are_followed(opened: Opened, tmp_path: Path) -> None:
+    page = opened.page
+    page.click("#start")
+    opened.wait("values.length > 60", 60)
+    assert "delay" in page.inner_text("#values") and "face" in page.inner_text("#values")
+    assert page.evaluate("charts.every(chart => chart.data[0].length > 30)")
+    with page.expect_download() as download:
+        page.click("#save")
+    download.value.save_as(tmp_path / "live.csv")
+    table = pd.read_csv(tmp_path / "live.csv")
+    assert table["face"].mean() > 0.8 and table["valence"].between(-1, 1).all()
+    assert table["voice"].any() or table["late"].str.contains("voice", na=False).mean() > 0.5  # a busy machine says so
+    np.testing.assert_allclose(np.diff(table["time"]), 0.1, atol=1e-6)
+    page.click("#stop")
+    opened.wait("!document.querySelector('#start').disabled")
+    assert page.evaluate("session === null && document.querySelector('video').srcObject === null")
+
+
+def test_without_leave_to_use_the_camera_it_says_so(server: Server) -> None:
+    with open_page(f"{server.address}live", ("--deny-permission-prompts",)) as opened:
+        opened.page.click("#start")
+        opened.wait("document.querySelector('#complaints li') !== null")
+        assert "can't be used" in opened.page.inner_text("#complaints")
+        assert opened.page.is_enabled("#start")
