@@ -1,6 +1,6 @@
-"""Attention over time within a reach of steps: of whole sequences in blocks, or of a stream with a window of the past.
+"""Attention over time within a reach of steps: in whole sequences by blocks, in a stream with a window of the past.
 
-All fusions that look at other steps do it through `TimeAttention`. With a reach, cost and memory grow linearly with the
+All fusions that attend to other steps use `TimeAttention`. With a reach, cost and memory grow linearly with the
 number of steps; without one, with its square.
 """
 
@@ -30,7 +30,7 @@ class TimeAttention(nn.Module):
     Args:
         weighting: "tanh" or "softmax".
         reach: how many steps back a step looks, itself counted, and as many ahead if not causal; None for all.
-        causal: look back only. It needs a reach, which bounds what a stream has to keep.
+        causal: look back only. This needs a reach, which bounds what a stream has to keep.
         num_heads: heads of the softmax.
         num_tokens: tokens in each step, side by side in the sequence.
 
@@ -48,7 +48,7 @@ class TimeAttention(nn.Module):
             raise ValueError("causal attention needs a reach (steps), which bounds what a stream has to keep")
         self.weighting, self.reach, self.causal, self.num_tokens = weighting, reach, causal, num_tokens
         self.num_heads = num_heads
-        if reach is not None:  # the same for every block of a sequence; no part of what is trained
+        if reach is not None:  # the same for every block of a sequence; not trained
             size, num_blocks = reach * num_tokens, 2 if causal else 3
             self.register_buffer("block_bias", self._bias(size, num_blocks * size, size), persistent=False)
 

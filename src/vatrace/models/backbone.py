@@ -1,4 +1,4 @@
-"""A face network that is trained along with the model: face crops in, valence and arousal out."""
+"""A face network that is trained together with the model: from face crops to valence and arousal."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from vatrace.encoders.networks.ir_resnet import IRResNet50
 from vatrace.models.affect import AffectModel, ModelConfig
 
 CHUNK = 512
-"""Faces that go through the network at once; what a chunk needs for its gradients is computed again when they are wanted."""
+"""Faces per pass of the network. The activations of a pass are computed again for its gradients, to save memory."""
 
 
 @dataclass(frozen=True, config={"extra": "forbid"})
 class BackboneConfig:
-    """A face network that is trained along, released group by group from its top as the paper does.
+    """A face network that is trained too, released group by group from its top as in the paper.
 
     Attributes:
         network: "ferplus" (`recipes/face.py` trains it) or "ir50" (the paper's).
-        weights: the file that it starts from; relative to the run's TOML file.
-        release_epochs: after so many epochs the first, second, third group of its layers begins to learn; the rest stays.
-        learning_rate: times that of the rest.
+        weights: the file with its initial weights; relative to the run's TOML file.
+        release_epochs: after this many epochs the first, second, third group of its layers begins to learn; the rest is fixed.
+        learning_rate: factor on the learning rate of the rest.
     """
 
     network: Literal["ferplus", "ir50"]

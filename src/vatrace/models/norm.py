@@ -1,4 +1,4 @@
-"""Batch norm that counts only the steps that are there."""
+"""Batch norm that counts only valid steps."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class MaskedBatchNorm(nn.Module):
 
         Args:
             x: (B, T, C).
-            valid: (B, T) bool. All steps are normalised, these ones are counted.
+            valid: (B, T) bool. All steps are normalised; only valid ones count in the statistics.
 
         Returns:
             (B, T, C).

@@ -16,7 +16,7 @@ Validity = Mapping[str, Tensor]
 
 
 def side_by_side(features: Features, valid: Validity, names: Iterable[str]) -> Tensor:
-    """Join modalities (B, T, sum of D_m) for others to attend to, with 0 where one is missing."""
+    """Join modalities (B, T, sum of D_m) for others to attend to, with 0 where a modality is missing."""
     return torch.cat([features[name] * valid[name][:, :, None].to(features[name].dtype) for name in names], dim=-1)
 
 

@@ -27,7 +27,7 @@ class _Pair(nn.Module):
 
 
 class _PairwiseAttention(Fusion):
-    """What the two fusions of this file share: every modality gathers from every other one, and its features go in again."""
+    """The common part of the two fusions: every modality gathers from every other one, num_recursions times."""
 
     def __init__(
         self,
@@ -88,11 +88,11 @@ class _PairwiseAttention(Fusion):
 class CrossAttention(_PairwiseAttention):
     """Each modality attends once to each other one with a softmax, as in MulT (Tsai et al. 2019, arXiv 1906.00295).
 
-    Pre-norm, one layer, without MulT's own convolutions and self-attention, whose part the TCNs have done.
+    Pre-norm, one layer, without MulT's convolutions and self-attention, which the TCNs replace.
 
     Args:
         dims: channels D_m by modality.
-        dropout: dropout on what is gathered.
+        dropout: dropout on the gathered values.
         attention_dim: channels of queries, keys and values of a pair, a multiple of num_heads.
         num_heads: heads.
         causal: look back only.
@@ -113,18 +113,18 @@ class CrossAttention(_PairwiseAttention):
 
 
 class RecursiveCrossAttention(_PairwiseAttention):
-    """This project's default: recursive cross-modal attention with a softmax that knows how far away in time things are.
+    """This project's default: recursive cross-modal attention with a softmax and a penalty on distance in time.
 
-    It keeps RCMA's idea (attend to the other modalities, and again with what came of it; weights shared by the recursions)
-    and takes its means from elsewhere: a softmax over the valid steps within a few seconds, with a penalty on distance, in
-    place of tanh correlations of all steps with all (see `TimeAttention`). Cost and memory grow linearly with the steps.
+    As in RCMA, each modality attends to the others, and attention is applied again to its own result with the same weights.
+    Instead of tanh correlations of all steps with all, it has a softmax over the valid steps within a few seconds (see
+    `TimeAttention`), so that cost and memory grow linearly with the steps.
 
     Args:
         dims: channels D_m by modality.
-        dropout: dropout on what is gathered.
+        dropout: dropout on the gathered values.
         attention_dim: channels of queries, keys and values of a pair, a multiple of num_heads.
         num_heads: heads.
-        num_recursions: how often the attended features go in again.
+        num_recursions: how often attention is applied to its own result.
         causal: look back only.
         reach: steps within which it looks; None for the whole sequence.
     """

@@ -40,9 +40,9 @@ class ChannelCorrelation(nn.Module):
     """One modality is projected by the correlation of its channels with those of a joint representation.
 
     With X (T, D) and J (T, d): A = tanh(mean over t of (x_t W)ᵀ j_t), D x d; H = ReLU(tanh(X V A)); X <- X +
-    Dropout(ReLU(FC(H))). It is what the authors' code does, but that a learned mixture along exactly 300 steps, and 1/√d,
-    stand there in place of W and the mean. If causal, the mean is over the steps so far: a correlation for each step, so that
-    a whole sequence takes memory for T x D x d values (a stream only for D x d).
+    Dropout(ReLU(FC(H))). The authors' code has a learned mixture along exactly 300 steps and a factor 1/√d instead of W and
+    the mean; the rest is the same. If causal, the mean is over the steps so far. There is then a correlation for each step,
+    so that a whole sequence needs memory for T x D x d values (a stream only for D x d).
     """
 
     def __init__(self, dim: int, joint_dim: int, dropout: float, causal: bool) -> None:
@@ -76,7 +76,7 @@ class ChannelCorrelation(nn.Module):
 
 
 class Recursion(nn.Module):
-    """All modalities once attend, each to its joint representation."""
+    """One recursion: each modality attends to its joint representation."""
 
     def __init__(
         self, dims: dict[str, int], joint_dim: int, of_others: bool, make: Callable[[int], TimeCorrelation | ChannelCorrelation]
@@ -117,7 +117,7 @@ class _RecursiveAttention(Fusion):
 
     of_others: bool
 
-    def __init__(
+    def __init__(  # a fusion's options are flat keys in TOML
         self,
         dims: dict[str, int],
         dropout: float,
@@ -135,8 +135,8 @@ class _RecursiveAttention(Fusion):
             dims: channels D_m by modality.
             dropout: dropout on each update.
             axis: what is correlated: "time" as printed, "channel" as in the authors' code.
-            num_recursions: how often the attended features go in again; printed best 3, 2 in the authors' code.
-            shared_weights: one set of weights for all recursions, so that it is one function applied again.
+            num_recursions: how often attention is applied to its own result; the best in print is 3, the authors' code has 2.
+            shared_weights: whether all recursions have the same weights.
             joint_dim: channels d of the joint representation.
             causal: look back only.
             reach: for axis "time": steps within which it looks; None for the whole sequence.

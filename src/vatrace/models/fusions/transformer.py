@@ -32,8 +32,8 @@ class _Layer(nn.Module):
 class Transformer(Fusion):
     """Self-attention of one token a modality and step to all others (Vaswani et al. 2017, arXiv 1706.03762).
 
-    Each modality has a projection of its own, whose bias says which a token is of; a penalty on distance (`TimeAttention`)
-    says how far away in time it is.
+    Each modality has a projection of its own, whose bias marks its tokens. A penalty on distance (`TimeAttention`) replaces
+    positional encoding.
 
     Args:
         dims: channels D_m by modality.
