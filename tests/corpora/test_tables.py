@@ -13,9 +13,8 @@ from vatrace.corpora.tables import DELIMITERS, UNKNOWN, column_names, number, re
 from vatrace.errors import CorpusError
 
 COLUMNS = ("time", "valence", "arousal")
-CELLS = st.text(
-    st.characters(codec="utf-8", exclude_characters="\0\r"), max_size=12
-)  # Python before 3.13 writes \r without quotes
+CELLS = st.text(st.characters(codec="utf-8", exclude_characters="\0\r"), max_size=12)
+"""Without a carriage return, which Python before 3.13 writes without quotes."""
 NUMBERS = st.floats(-1e6, 1e6)
 
 

@@ -95,23 +95,20 @@ def export_onnx(
     inputs = [*model.modalities, "valid", *(f"state_{i}" for i in range(len(state)))]
     outputs = ["values", *(f"next_state_{i}" for i in range(len(state)))] if streaming else ["values", "recursions"]
     axes = {name: {0: "batch"} if "state" in name else {0: "batch", 1: "steps"} for name in [*inputs, *outputs]}
+    axes |= {"recursions": {1: "batch", 2: "steps"}} if not streaming else {}
     wrapped = (_Stream(model) if streaming else _Whole(model)).eval()  # the exporter puts back the mode that it finds
-    axes["recursions"] = {1: "batch", 2: "steps"}
     with written_whole(Path(path)) as temporary:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # the tracing exporter says that it will go one day
             warnings.simplefilter("ignore", torch.jit.TracerWarning)  # type: ignore[attr-defined]
-            warnings.filterwarnings("ignore", "Constant folding")
-            warnings.filterwarnings(
-                "ignore", "Exporting a model to ONNX with a batch_size other than 1"
-            )  # of LSTM: ours is given
+            warnings.filterwarnings("ignore", "Constant folding|Exporting a model to ONNX with a batch_size")
             torch.onnx.export(
                 wrapped,
                 (*_inputs(model, 50), *state),
                 str(temporary),
                 input_names=inputs,
                 output_names=outputs,
-                dynamic_axes={name: axes[name] for name in [*inputs, *outputs]},
+                dynamic_axes=axes,
                 opset_version=OPSET,
                 dynamo=False,
             )
