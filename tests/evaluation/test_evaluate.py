@@ -1,13 +1,12 @@
 import json
 import shutil
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from command import run as run_command
 from made_stores import CONFIG, make_store
 from vatrace.errors import RunError, StoreError
 from vatrace.evaluation.bootstrap import ccc_of_moments, interval, moments, resample_counts, resampled_ccc
@@ -149,15 +148,10 @@ def run(store: Store, tmp_path_factory: pytest.TempPathFactory) -> Run:
     return run
 
 
-def cli(*arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "vatrace.cli", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
-
-
 def test_what_was_planted_is_found_by_ablation(run: Run, store: Store, tmp_path: Path) -> None:
     """Valence is in face and voice, arousal in voice and words."""
-    result = cli("evaluate", run.folder, "--store", store.path, "--out", tmp_path / "report")
-    assert result.returncode == 0, result.stderr
+    result = run_command("evaluate", run.folder, "--store", store.path, "--out", tmp_path / "report")
+    assert result.status == 0, result.err
     found = json.loads((tmp_path / "report" / "evaluation.json").read_text())
     ablation = found["ablation"]
     assert ablation["only face"]["valence"] > 0.5 and ablation["only face"]["arousal"] < 0.25
@@ -168,19 +162,19 @@ def test_what_was_planted_is_found_by_ablation(run: Run, store: Store, tmp_path:
     assert curve["0.0"]["valence"] > curve["1.0"]["valence"]
     low, value, high = (found["scores"]["valence"][key] for key in ("ccc_low", "ccc", "ccc_high"))
     assert low <= value <= high
-    assert f"{value:.3f}" in result.stdout
+    assert f"{value:.3f}" in result.out
     page = (tmp_path / "report" / "evaluation.html").read_text()
     assert page.count("data:image/png;base64,") == 4 and "http" not in page.replace("http-equiv", "")
-    again = cli("evaluate", run.folder, "--store", store.path, "--out", tmp_path / "report")
-    assert again.returncode == 1 and "already there" in again.stderr
+    again = run_command("evaluate", run.folder, "--store", store.path, "--out", tmp_path / "report")
+    assert again.status == 1 and "already exists" in again.err
 
 
 def test_the_test_split_is_locked_and_each_look_is_logged(run: Run, store: Store) -> None:
-    locked = cli("evaluate", run.folder, "--store", store.path, "--split", "test")
-    assert locked.returncode == 1 and "--unlock-test" in locked.stderr and locked.stderr.count("\n") == 1
+    locked = run_command("evaluate", run.folder, "--store", store.path, "--split", "test")
+    assert locked.status == 1 and "--unlock-test" in locked.err and locked.err.count("\n") == 1
     assert not (store.path / "test-log.jsonl").exists()
-    opened = cli("evaluate", run.folder, "--store", store.path, "--split", "test", "--unlock-test")
-    assert opened.returncode == 0 and "1 recordings" in opened.stdout
+    opened = run_command("evaluate", run.folder, "--store", store.path, "--split", "test", "--unlock-test")
+    assert opened.status == 0 and "1 recordings" in opened.out
     for folder in (store.path, run.folder):
         (line,) = (folder / "test-log.jsonl").read_text().splitlines()
         assert json.loads(line)["why"] == str(run.folder)
@@ -197,11 +191,11 @@ def test_a_better_run_is_found_to_be_better(run: Run, store: Store, tmp_path: Pa
     with pytest.raises(RunError, match=r"b: not evaluated on the same recordings as a \(such as r0\)"):
         compare([pairs, {name: pair for name, pair in pairs.items() if name != "r0"}], ["a", "b"], {})
     shutil.copytree(run.folder, tmp_path / "copy")
-    result = cli("compare", run.folder, tmp_path / "copy", "--store", store.path)
-    assert result.returncode == 0 and "+0.000 [+0.000, +0.000]" in result.stdout
-    assert result.stdout.endswith("are rough, and rather too narrow: others may differ by more.\n")
+    result = run_command("compare", run.folder, tmp_path / "copy", "--store", store.path)
+    assert result.status == 0 and "+0.000 [+0.000, +0.000]" in result.out
+    assert result.out.endswith("are rough and too narrow.\n")
     for named_wrong in ([run.folder], [run.folder, run.folder]):
-        assert "at least two runs, each once" in cli("compare", *named_wrong, "--store", store.path).stderr
+        assert "at least two runs, each once" in run_command("compare", *named_wrong, "--store", store.path).err
 
 
 def test_runs_are_compared_by_the_same_steps_and_outputs_only() -> None:
@@ -227,8 +221,8 @@ def test_recordings_that_were_learned_from_are_refused(run: Run, tmp_path: Path)
         store = make_store(tmp_path / split)
         moved = {name: replace(member, split=split) if name == named else member for name, member in store.members.items()}
         store.write_corpus(moved, {})
-        result = cli("evaluate", run.folder, "--store", store.path, "--split", split, "--unlock-test")
-        assert result.returncode == 1 and f"was trained with {named}, now in {split}" in result.stderr
+        result = run_command("evaluate", run.folder, "--store", store.path, "--split", split, "--unlock-test")
+        assert result.status == 1 and f"was trained with {named}, now in {split}" in result.err
         assert not (store.path / "test-log.jsonl").exists()
 
 
@@ -237,8 +231,8 @@ def test_features_of_another_make_are_refused(run: Run, tmp_path: Path) -> None:
     content = json.loads((other.path / "store.json").read_text())
     content["encoders"]["voice"]["version"] = "voice-2"
     (other.path / "store.json").write_text(json.dumps(content))
-    result = cli("evaluate", run.folder, "--store", other.path)
-    assert result.returncode == 1 and "voice features are voice-2" in result.stderr
+    result = run_command("evaluate", run.folder, "--store", other.path)
+    assert result.status == 1 and "voice features are voice-2" in result.err
 
 
 def test_nothing_labelled_and_one_output_are_no_accident(store: Store, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import torch
 
+from vatrace.errors import TrainingError
 from vatrace.models.affect import AffectModel, ModelConfig
 from vatrace.models.losses import ccc_loss
 from vatrace.training.checkpoint import Model
@@ -87,7 +88,7 @@ def test_it_learns_reports_and_keeps_the_best() -> None:
 
 
 def test_no_score_at_all_is_an_error() -> None:
-    with pytest.raises(FloatingPointError, match="no score in 2 epochs"):
+    with pytest.raises(TrainingError, match="no score in 2 epochs"):
         fit(AffectModel(CONFIG), endless, 5, lambda model: {"valence": math.nan}, TrainConfig(num_epochs=2))
 
 

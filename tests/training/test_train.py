@@ -15,7 +15,7 @@ import torch
 
 from made_stores import CONFIG, make_store
 from vatrace.cli import main
-from vatrace.errors import CheckpointError, RunError
+from vatrace.errors import CheckpointError, RunError, TrainingError
 from vatrace.inference.intervals import MIN_ERRORS, situations
 from vatrace.store import Membership, Store
 from vatrace.timeline import windows
@@ -24,7 +24,9 @@ from vatrace.training.config import RunConfig, read_config
 from vatrace.training.data import statistics
 from vatrace.training.loop import Epoch
 from vatrace.training.run import Member, Predictor, Run, predict_recording
-from vatrace.training.train import Report, dev_scores, train_run
+from vatrace.training.train import Report, RunOptions, dev_scores, train_run
+
+SEED_5 = RunOptions(seed=5)
 
 
 @pytest.fixture(scope="module")
@@ -127,21 +129,21 @@ def test_an_interrupted_run_ends_as_one_that_was_not(
     store: Store, config: RunConfig, tmp_path: Path, changes: dict[str, Any]
 ) -> None:
     config = replace(config, model=replace(config.model, dropout=0.2), train=replace(config.train, num_epochs=6, **changes))
-    whole = train_run(config, store, tmp_path / "whole", seed=5)
+    whole = train_run(config, store, tmp_path / "whole", SEED_5)
     for moment in (0.5, 2.3, 4.9):
         with pytest.raises(StopError):
-            train_run(config, store, tmp_path / "parts", seed=5, report=stop_after("model", moment))
+            train_run(config, store, tmp_path / "parts", SEED_5, report=stop_after("model", moment))
         with pytest.raises(RunError, match="has not ended"):
             Run.open(tmp_path / "parts")
     told: list[Epoch] = []
     report = Report(epoch=lambda member, epoch: told.append(epoch))
-    parts = train_run(config, store, tmp_path / "parts", seed=5, report=report)
+    parts = train_run(config, store, tmp_path / "parts", SEED_5, report=report)
     assert [epoch.number for epoch in told] == [1, 2, 3, 4, 5, 6]
     for one, two in zip(weights(whole), weights(parts), strict=True):
         assert all(torch.equal(one[name], two[name]) for name in one)
     told.clear()
     notes: list[str] = []
-    assert train_run(config, store, tmp_path / "parts", seed=5, report=replace(report, note=notes.append)) == parts
+    assert train_run(config, store, tmp_path / "parts", SEED_5, report=replace(report, note=notes.append)) == parts
     assert told == [] and notes == [f"{tmp_path / 'parts'} is finished already: nothing is left to train"]
     logs = [(tmp_path / name / "model" / "log.csv").read_text() for name in ("whole", "parts")]
     assert logs[0] == logs[1]
@@ -151,7 +153,7 @@ def test_an_interrupted_run_ends_as_one_that_was_not(
 
 
 def test_another_seed_gives_another_model_and_the_same_the_same(store: Store, config: RunConfig, tmp_path: Path) -> None:
-    runs = [train_run(config, store, tmp_path / str(i), seed=seed) for i, seed in enumerate((1, 1, 2))]
+    runs = [train_run(config, store, tmp_path / str(i), RunOptions(seed=seed)) for i, seed in enumerate((1, 1, 2))]
     one, again, other = (weights(run)[0] for run in runs)
     assert all(torch.equal(one[name], again[name]) for name in one)
     assert not torch.equal(one["output.weight"], other["output.weight"])
@@ -162,11 +164,15 @@ def test_folds_are_predicted_by_models_that_never_saw_them(tmp_path: Path, confi
     store = make_store(tmp_path / "s", subjects=subjects)
     config = replace(config, train=replace(config.train, num_epochs=2, separate=True))
     with pytest.raises(StopError):
-        train_run(config, store, tmp_path / "r", folds=3, report=stop_after("fold-2-valence", 1.2))
-    first = (tmp_path / "r" / "fold-1-arousal" / "model.safetensors").stat().st_mtime_ns
-    run = train_run(config, store, tmp_path / "r", folds=3)
+        train_run(config, store, tmp_path / "r", RunOptions(folds=3), report=stop_after("fold-2-valence", 1.2))
+    finished = load_tensors(tmp_path / "r" / "fold-1-arousal" / "model.safetensors")[0]
+    steps: dict[str, list[float]] = {}
+    report = Report(step=lambda member, epochs: steps.setdefault(member, []).append(epochs))
+    run = train_run(config, store, tmp_path / "r", RunOptions(folds=3), report)
     assert run is not None and run.has_folds
-    assert first <= (tmp_path / "r" / "fold-1-arousal" / "model.safetensors").stat().st_mtime_ns
+    assert set(steps) == {"fold-2-valence", "fold-2-arousal", "fold-3-valence", "fold-3-arousal"}  # the others were finished
+    assert steps["fold-2-valence"][0] > 1  # its first epoch was
+    assert all(torch.equal(weights(run)[1][name], value) for name, value in finished.items())
     assert [(m.folder.name, m.outputs) for m in run.members] == [
         (f"fold-{i}-{output}", (output,)) for i in (1, 2, 3) for output in ("valence", "arousal")
     ]
@@ -177,7 +183,7 @@ def test_folds_are_predicted_by_models_that_never_saw_them(tmp_path: Path, confi
     recording = store.recording("c")
     mine = [member for member in run.members if "c" in member.dev]
     assert [member.outputs for member in mine] == [("valence",), ("arousal",)]
-    np.testing.assert_array_equal(predictor.out_of_fold(recording), predictor.predict(recording, mine))
+    np.testing.assert_array_equal(predictor.predict_held_out(recording, "dev"), predictor.predict(recording, mine))
     everything = predictor.predict(recording)
     valence = [predictor.predict(recording, [m])[:, 0] for m in run.members if m.outputs == ("valence",)]
     np.testing.assert_allclose(everything[:, 0], np.mean(valence, axis=0))
@@ -188,7 +194,7 @@ def test_without_splits_folds_are_over_all_recordings_but_those_of_test(tmp_path
     store = make_store(tmp_path / "s")
     members = store.members
     store.write_corpus({name: Membership("test" if name == "g" else None) for name in members}, {"kind": "folder"})
-    run = train_run(replace(config, train=replace(config.train, num_epochs=1)), store, tmp_path / "r", folds=2)
+    run = train_run(replace(config, train=replace(config.train, num_epochs=1)), store, tmp_path / "r", RunOptions(folds=2))
     assert run is not None
     assert sorted(name for member in run.members for name in member.dev) == ["a", "b", "c", "d", "e", "f"]
 
@@ -202,9 +208,9 @@ def test_test_recordings_are_never_read_for_their_labels(store: Store, config: R
 
 
 def test_a_folder_with_another_run_is_left_alone(run: Run, store: Store, config: RunConfig) -> None:
-    with pytest.raises(RunError, match="holds another run"):
-        train_run(config, store, run.folder, seed=99)
-    with pytest.raises(RunError, match="holds another run"):
+    with pytest.raises(RunError, match="contains another run"):
+        train_run(config, store, run.folder, RunOptions(seed=99))
+    with pytest.raises(RunError, match="contains another run"):
         train_run(replace(config, train=replace(config.train, learning_rate=1e-4)), store, run.folder)
     assert Run.open(run.folder).members == run.members
 
@@ -213,7 +219,7 @@ def test_other_labels_make_another_run(config: RunConfig, tmp_path: Path) -> Non
     store = make_store(tmp_path / "s")
     train_run(config, store, tmp_path / "r")
     store.write_labels("a", -store.recording("a").labels())
-    with pytest.raises(RunError, match=r"holds another run \(other data"):
+    with pytest.raises(RunError, match=r"contains another run \(other data"):
         train_run(config, store, tmp_path / "r")
 
 
@@ -222,7 +228,7 @@ def test_a_store_of_another_rate_does_not_fit(run: Run, tmp_path: Path) -> None:
     content = json.loads((other.path / "store.json").read_text())
     (other.path / "store.json").write_text(json.dumps(content | {"rate": 30.0}))
     with pytest.raises(RunError, match=r"has 30 steps a second, .* was trained with 10"):
-        run.see_that_it_fits(Store(other.path))
+        run.check_fits(Store(other.path))
 
 
 def test_what_does_not_fit_is_said_with_what_to_do(store: Store, config: RunConfig, tmp_path: Path) -> None:
@@ -353,7 +359,7 @@ def test_a_damaged_checkpoint_is_named(run: Run, tmp_path: Path) -> None:
 
 def test_a_loss_that_breaks_down_is_an_error(store: Store, config: RunConfig, tmp_path: Path) -> None:
     wild = replace(config, train=replace(config.train, learning_rate=1e30, max_grad_norm=0, warmup_epochs=0))
-    with pytest.raises(FloatingPointError, match=r"learning_rate|no score"):
+    with pytest.raises(TrainingError, match=r"learning_rate|no score"):
         train_run(wild, store, tmp_path / "r")
 
 

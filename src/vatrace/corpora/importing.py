@@ -149,7 +149,7 @@ def on_grid(
     usual = interval(times) or 1 / (feature_rate or rate)
     ends = np.append(times[1:], times[-1] + usual)
     ends = np.where(ends - times > MAX_GAP * usual, times + usual, ends)
-    known: NDArray[np.bool_] = ~np.isnan(rows.values).any(axis=1)
+    known = np.logical_not(np.isnan(rows.values).any(axis=1))
     starts = np.arange(steps) / rate
     current = np.searchsorted(times, starts + TOLERANCE, side="right") - 1
     valid = (current >= 0) & (starts < ends[current] - TOLERANCE) & known[current]

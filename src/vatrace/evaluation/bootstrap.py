@@ -1,6 +1,6 @@
-"""Intervals of CCC by resampling whole recordings, or whole people: steps of one recording are far from independent.
+"""Intervals of CCC by resampling whole recordings or subjects, because the steps of one recording are not independent.
 
-CCC needs only sums, so that a resample is a weighted sum of what each recording adds. Numpy only.
+CCC needs only sums, so a resample is a weighted sum of the moments of each unit. Numpy only.
 """
 
 from __future__ import annotations
@@ -13,20 +13,20 @@ from numpy.typing import NDArray
 NUM_RESAMPLES = 2000
 LEVEL = 0.95
 FEW_UNITS = 10
-"""With fewer recordings, or people, a percentile interval is clearly too narrow."""
+"""With fewer recordings or subjects, a percentile interval is clearly too narrow."""
 NOTHING = 1e-12
-"""A smaller spread is rounding of sums."""
+"""A smaller spread comes from rounding."""
 
 Pair = tuple[NDArray[np.floating], NDArray[np.floating]]
 """Truth and prediction (T, 2), NaN where there is none."""
 
 
 def moments(pairs: Sequence[Pair], units: Sequence[str]) -> NDArray[np.float64]:
-    """What each unit adds to CCC's sums.
+    """The sums of each unit from which CCC is computed.
 
     Args:
         pairs: of each recording.
-        units: what is resampled together, such as the recording's subject.
+        units: of each recording: those of the same unit, such as a subject, are resampled together.
 
     Returns:
         (U, 2, 6) for each unit and dimension: number of steps, and sums of x, y, x^2, y^2 and x y.
@@ -53,12 +53,12 @@ def ccc_of_moments(sums: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def resample_counts(num_units: int, num_resamples: int = NUM_RESAMPLES, seed: int = 0) -> NDArray[np.int64]:
-    """How often each unit is in each resample, (R, U)."""
+    """How many times each unit is in each resample, (R, U)."""
     return np.random.default_rng(seed).multinomial(num_units, np.full(num_units, 1 / num_units), num_resamples)
 
 
 def resampled_ccc(unit_moments: NDArray[np.float64], counts: NDArray[np.int64]) -> NDArray[np.float64]:
-    """CCC of valence, arousal and their mean for each resample, (R, 3); NaN for a single unit, which says nothing of others."""
+    """CCC of valence, arousal and their mean for each resample, (R, 3); NaN for a single unit."""
     if len(unit_moments) < 2:
         return np.full((len(counts), 3), np.nan)
     values = ccc_of_moments(np.tensordot(counts, unit_moments, axes=1))
@@ -66,18 +66,18 @@ def resampled_ccc(unit_moments: NDArray[np.float64], counts: NDArray[np.int64]) 
 
 
 def nan_mean(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The mean over the last axis of what is defined, NaN where nothing is."""
+    """The mean of the defined values over the last axis, NaN where there are none."""
     known = ~np.isnan(values)
     return np.where(known.any(axis=-1), np.where(known, values, 0).sum(axis=-1) / np.maximum(known.sum(axis=-1), 1), np.nan)
 
 
 def caution(num_units: int) -> str:
-    """What is to be said of intervals from so many units; "" if they are enough."""
+    """A warning about intervals from few units; "" if there are enough."""
     if num_units >= FEW_UNITS:
         return ""
     if num_units < 2:
-        return "No intervals: they take more than one person or recording."
-    return f"Intervals from {num_units} people or recordings are rough, and rather too narrow: others may differ by more."
+        return "No intervals: they need more than one subject or recording."
+    return f"Intervals from only {num_units} subjects or recordings are rough and too narrow."
 
 
 def interval(values: NDArray[np.float64], level: float = LEVEL) -> tuple[float, float]:

@@ -1,4 +1,4 @@
-"""How well predictions agree with labels, how sure that is, and what it rests on. Numpy only."""
+"""How well predictions agree with labels, how certain that is, and what each modality contributes. Numpy only."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ from vatrace.names import DIMENSIONS
 from vatrace.store import StoredRecording
 
 SHARES = (0.25, 0.5, 0.75, 1.0)
-"""Of a modality's steps that are taken away."""
+"""Of a modality's steps that are removed."""
 SPELL_DUR = 3.0
-"""Seconds for which it is away at a time."""
+"""Seconds for which it is missing at a time."""
 MAX_LAG, LAG_STEP = 2.0, 0.2
 PERSISTENCE = 1.0
-"""Seconds by which the label before is older."""
+"""Seconds by which the label of the baseline is older."""
 
 Masks = dict[str, NDArray[np.bool_]]
 Predict = Callable[[StoredRecording, Callable[[Masks], Masks] | None], NDArray[np.float64]]
 """Predicts a recording, (T, 2), with its masks changed or as they are."""
 Variant = Callable[[StoredRecording, int], Callable[[Masks], Masks] | None]
-"""How the masks of a recording, and its place among all, are changed."""
+"""How the masks of a recording are changed, given it and its index."""
 
 
 @dataclass(frozen=True)
@@ -51,9 +51,9 @@ class Score:
         pearson: correlation.
         rmse: root mean squared error.
         sign_agreement: share of steps with the right sign.
-        accuracy: what CCC loses by scale and shift; CCC = pearson * accuracy.
-        scale: standard deviation of the prediction by the label's.
-        shift: how far the prediction lies too high, in standard deviations.
+        accuracy: the factor that CCC loses by scale and shift; CCC = pearson * accuracy.
+        scale: standard deviation of the prediction divided by that of the label.
+        shift: how far the prediction is too high, in standard deviations.
     """
 
     ccc: float
@@ -70,18 +70,18 @@ class Score:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What is known of a run on a split.
+    """The evaluation of a run on a split.
 
     Attributes:
         num_recordings: with labels.
-        num_units: subjects, or recordings where they are not known: what is resampled.
+        num_units: subjects, or recordings where they are unknown: the units of the bootstrap.
         num_steps: labelled.
-        unsupported: share of the labelled steps at which nothing was seen or heard.
-        scores: by dimension; NaN throughout for an output that the run has not.
-        mean_ccc: mean CCC of the dimensions that the run gives, with its interval.
-        baselines: CCC by name and dimension, of what costs nothing.
+        unsupported: share of the labelled steps at which no modality was present.
+        scores: by dimension; all NaN for an output that the run does not have.
+        mean_ccc: mean CCC of the run's outputs, with its interval.
+        baselines: CCC by name and dimension, of predictions without a model.
         ablation: CCC by the modalities that are left and dimension.
-        robustness: CCC by modality, share of it taken away, and dimension.
+        robustness: CCC by modality, share of it removed, and dimension.
         lag: CCC by seconds that the labels are moved back, and dimension.
         recordings: each with its name, number of labels and CCCs, the worst first.
         agreement: between the annotators, the ceiling; None where there is one annotator.
@@ -107,23 +107,23 @@ def evaluate(
     subjects: Mapping[str, str],
     train_mean: NDArray[np.float64],
     agreement: dict[str, Any] | None = None,
-    report: Callable[[float], None] = lambda done: None,
+    progress: Callable[[float], None] = lambda done: None,
 ) -> tuple[Evaluation, dict[str, Pair]]:
     """Evaluate predictions on recordings with labels.
 
     Args:
-        predict: gives them.
+        predict: predicts a recording.
         recordings: of the split; those without labels are left out.
         subjects: by recording, "" where unknown.
         train_mean: (2,) mean label of train.
         agreement: between annotators.
-        report: told how much is done, 0..1.
+        progress: is called with the share that is done, 0..1.
 
     Returns:
         The evaluation, and truth and prediction of each recording by name.
 
     Raises:
-        ValueError: if no recording has labels.
+        StoreError: if no recording has labels.
     """
     chosen = [recording for recording in recordings if not np.isnan(recording.labels()).all()]
     if not chosen:
@@ -131,20 +131,7 @@ def evaluate(
     units = [subjects.get(recording.name) or recording.name for recording in chosen]
     truths = [recording.labels().astype(np.float64) for recording in chosen]
     names = list(chosen[0].schema.dims)
-    variants: dict[str, Variant] = {"": lambda recording, index: None}
-    for name in names if len(names) > 1 else []:
-        variants[f"only {name}"] = _only(name)
-        for share in SHARES:
-            variants[f"{name} {share}"] = _without(name, share)
-    whole: list[Pair] = []
-    pooled: dict[str, dict[str, float]] = {}
-    for done, (key, variant) in enumerate(variants.items()):
-        pairs: list[Pair] = []
-        for index, (recording, truth) in enumerate(zip(chosen, truths, strict=True)):
-            pairs.append((truth, predict(recording, variant(recording, index))))
-            report((done + (index + 1) / len(chosen)) / len(variants))
-        pooled[key] = pooled_ccc(pairs)
-        whole = whole or pairs  # the first are those with nothing taken away; the others are not kept
+    whole, pooled = _predict_variants(predict, chosen, truths, names, progress)
     unit_moments = moments(whole, units)
     resamples = resampled_ccc(unit_moments, resample_counts(len(unit_moments)))
     supported = [np.logical_or.reduce(list(recording.valid().values())) for recording in chosen]
@@ -154,7 +141,7 @@ def evaluate(
         num_recordings=len(chosen),
         num_units=len(unit_moments),
         num_steps=num_steps,
-        unsupported=float(sum((mask & ~there).sum() for mask, there in zip(known, supported, strict=True)) / num_steps),
+        unsupported=float(sum((mask & ~present).sum() for mask, present in zip(known, supported, strict=True)) / num_steps),
         scores={name: _score(whole, column, resamples[:, column]) for column, name in enumerate(DIMENSIONS)},
         mean_ccc=(float(nan_mean(ccc_of_moments(unit_moments.sum(axis=0)))), *interval(resamples[:, 2])),
         baselines=_baselines(chosen, truths, train_mean),
@@ -168,6 +155,31 @@ def evaluate(
         agreement=agreement,
     )
     return evaluation, {recording.name: pair for recording, pair in zip(chosen, whole, strict=True)}
+
+
+def _predict_variants(
+    predict: Predict,
+    recordings: Sequence[StoredRecording],
+    truths: Sequence[NDArray[np.float64]],
+    modalities: Sequence[str],
+    progress: Callable[[float], None],
+) -> tuple[list[Pair], dict[str, dict[str, float]]]:
+    """Truth and prediction of each recording with nothing removed, and the CCC with modalities removed in several ways."""
+    variants: dict[str, Variant] = {"": lambda recording, index: None}
+    for name in modalities if len(modalities) > 1 else []:
+        variants[f"only {name}"] = _only(name)
+        for share in SHARES:
+            variants[f"{name} {share}"] = _without(name, share)
+    whole: list[Pair] = []
+    pooled: dict[str, dict[str, float]] = {}
+    for done, (key, variant) in enumerate(variants.items()):
+        pairs: list[Pair] = []
+        for index, (recording, truth) in enumerate(zip(recordings, truths, strict=True)):
+            pairs.append((truth, predict(recording, variant(recording, index))))
+            progress((done + (index + 1) / len(recordings)) / len(variants))
+        pooled[key] = pooled_ccc(pairs)
+        whole = whole or pairs  # of the first variant; the others are not kept
+    return whole, pooled
 
 
 def pooled_ccc(pairs: Sequence[Pair]) -> dict[str, float]:
@@ -202,7 +214,7 @@ def _score(pairs: Sequence[Pair], column: int, resampled: NDArray[np.float64]) -
 def _baselines(
     recordings: Sequence[StoredRecording], truths: Sequence[NDArray[np.float64]], train_mean: NDArray[np.float64]
 ) -> dict[str, dict[str, float]]:
-    """A constant has a CCC of 0 by definition, but an error that is worth knowing, so it is given as RMSE too."""
+    """CCC of the label of some time before, and RMSE of constants, whose CCC is 0 by definition."""
     before = []
     for recording, truth in zip(recordings, truths, strict=True):
         steps = min(round(PERSISTENCE * recording.meta.rate), len(truth))
@@ -232,7 +244,7 @@ def _without(name: str, share: float) -> Variant:
 
 
 def spells(steps: int, rate: float, share: float, seed: int) -> NDArray[np.bool_]:
-    """Spells of SPELL_DUR that together have a share of all steps, (T,)."""
+    """Random spells of SPELL_DUR that together cover a share of all steps, (T,)."""
     length = max(round(SPELL_DUR * rate), 1)
     block = np.arange(steps) // length
     order = np.random.default_rng(seed).permutation(block[-1] + 1)
@@ -248,7 +260,7 @@ def _ablation(names: Sequence[str], pooled: Mapping[str, dict[str, float]]) -> d
 
 
 def _lags(recordings: Sequence[StoredRecording], pairs: Sequence[Pair]) -> dict[float, dict[str, float]]:
-    """CCC of the prediction with the label so much later, all lags on the same steps of prediction but for the ends."""
+    """CCC of the prediction with later labels, by seconds. All lags use the same steps of the prediction except at the ends."""
     result = {}
     for lag in np.arange(-MAX_LAG, MAX_LAG + LAG_STEP / 2, LAG_STEP).round(2).tolist():
         moved = []
@@ -276,7 +288,7 @@ def text_table(evaluation: Evaluation) -> str:
     subjects = f" of {evaluation.num_units} subjects" if evaluation.num_units < evaluation.num_recordings else ""
     lines = [
         f"{evaluation.num_recordings} recordings{subjects}, {evaluation.num_steps} labelled steps, "
-        f"{evaluation.unsupported:.0%} of them with nothing seen or heard",
+        f"{evaluation.unsupported:.0%} of them without any modality",
         "",
         f"{'':10}{'CCC [95 %]':>24}{'by recording':>14}{'Pearson r':>11}{'RMSE':>8}{'sign':>7}{'scale':>8}{'shift':>8}",
     ]
@@ -291,10 +303,10 @@ def text_table(evaluation: Evaluation) -> str:
     if evaluation.agreement:
         others = evaluation.agreement["others"]
         lines.append(
-            f"{'annotators':10}{'  '.join(f'{others[name]:.3f}' for name in DIMENSIONS):>24}  each with the others: the ceiling"
+            f"{'annotators':10}{'  '.join(f'{others[name]:.3f}' for name in DIMENSIONS):>24}  agreement of each with the others"
         )
     lines += filter(None, [caution(evaluation.num_units)])
-    for title, rows in (("what costs nothing", evaluation.baselines), ("what it rests on, CCC", evaluation.ablation)):
+    for title, rows in (("baselines", evaluation.baselines), ("contribution, CCC", evaluation.ablation)):
         lines += ["", f"{title:32}{'valence':>9}{'arousal':>9}"]
         lines += [f"  {name:30}{values['valence']:>9.3f}{values['arousal']:>9.3f}" for name, values in rows.items()]
     worst = evaluation.recordings[:5]

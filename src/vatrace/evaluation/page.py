@@ -72,7 +72,7 @@ def dependence_figure(evaluation: Evaluation) -> Figure:
     drawn = _figure(10, 3.4)
     for axes, dimension in zip(drawn.subplots(1, 3)[:2], DIMENSIONS, strict=True):
         for name, curve in evaluation.robustness.items():
-            axes.plot(list(curve), [values[dimension] for values in curve.values()], "o-", color=COLOURS[name], label=name)
+            axes.plot(list(curve), [values[dimension] for values in curve.values()], "o-", color=COLOURS.get(name), label=name)
         axes.set(xlabel="share of steps removed", title=f"{dimension}: CCC", ylim=_limits(evaluation, dimension))
         if evaluation.robustness:
             axes.legend(frameon=False, fontsize=8)

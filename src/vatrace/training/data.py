@@ -17,18 +17,18 @@ from vatrace.timeline import windows
 CHUNK = 4096
 """Steps that are read at once for statistics."""
 Sample = tuple[dict[str, np.ndarray], dict[str, np.ndarray], np.ndarray, np.ndarray]
-"""Features (T, ...) and validity (T,) by modality, target (T, K), and where it counts (T,)."""
+"""Features (T, ...) and validity (T,) by modality, target (T, K), and where it is labelled (T,)."""
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Recordings or windows side by side.
+    """Several recordings or windows.
 
     Attributes:
         features: (B, T, D_m) by modality.
         valid: (B, T) bool by modality.
         target: (B, T, K) in -1..1.
-        labelled: (B, T) bool, where the target counts.
+        labelled: (B, T) bool, where the target is known.
     """
 
     features: dict[str, Tensor]
@@ -45,16 +45,16 @@ class Batch:
 
 @dataclass(frozen=True)
 class Crops:
-    """How face crops are taken for a network that is trained along.
+    """How face crops are cut for a network that is trained with the rest.
 
     Attributes:
-        size: side in pixels, at most 48: in training somewhere in the crop and mirrored by chance, else its centre.
+        size: side in pixels, at most 48. In training the place in the crop and mirroring are random, else it is the centre.
     """
 
     size: int
 
     def take(self, crops: np.ndarray, rng: np.random.Generator | None = None) -> np.ndarray:
-        """(n, 48, 48, 3) -> (n, size, size, 3), alike for all of a window; the centre where no generator is given."""
+        """(n, 48, 48, 3) -> (n, size, size, 3), the same for a whole window; the centre without a generator."""
         room = crops.shape[1] - self.size
         top, left = (room // 2, room // 2) if rng is None else rng.integers(0, room + 1, 2)
         taken = crops[:, top : top + self.size, left : left + self.size]
@@ -81,20 +81,20 @@ def read_inputs(
 
 
 class Windows(Dataset[Sample]):
-    """Overlapping windows that hold a label, at least one. What a window needs is read when it is asked for.
+    """Overlapping windows that contain at least one label. A window is read from disk when it is used.
 
     Args:
         recordings: of train.
-        modalities: that the model has.
-        outputs: that the model has.
+        modalities: of the model.
+        outputs: of the model.
         win_len: steps of a window.
         hop_len: steps from one to the next.
-        modality_dropout: chance that a modality is taken away from a window; one is always left.
-        seed: of all that is left to chance; it depends on this, the epoch and the window alone.
-        crops: how face crops are taken, in place of features; None for features.
+        modality_dropout: probability that a modality is removed from a window; one is always left.
+        seed: all random numbers depend only on this, the epoch and the window.
+        crops: how face crops are cut, instead of features; None for features.
     """
 
-    def __init__(
+    def __init__(  # eight parameters: each says one thing about the same cut, and the last three have defaults
         self,
         recordings: Sequence[StoredRecording],
         modalities: Sequence[str],
@@ -127,31 +127,31 @@ class Windows(Dataset[Sample]):
         recording, start, stop = self.windows[index]
         rng = np.random.default_rng([self.seed, epoch, index])
         features, valid = read_inputs(recording, self.modalities, start, stop, self.crops, rng)
-        for name in self._taken_away(valid, rng):
+        for name in self._removed(valid, rng):
             valid[name] = np.zeros_like(valid[name])
         labels = recording.labels(start, stop)
         known = self._known(labels)
         return features, valid, np.where(known[:, None], labels, 0)[:, self.columns], known
 
-    def _taken_away(self, valid: dict[str, np.ndarray], rng: np.random.Generator) -> list[str]:
-        there = [name for name in self.modalities if valid[name].any()]
-        away = [name for name in there if rng.random() < self.modality_dropout]
-        if len(away) == len(there) and away:
-            away.remove(away[rng.integers(len(away))])
-        return away
+    def _removed(self, valid: dict[str, np.ndarray], rng: np.random.Generator) -> list[str]:
+        present = [name for name in self.modalities if valid[name].any()]
+        removed = [name for name in present if rng.random() < self.modality_dropout]
+        if len(removed) == len(present) and removed:
+            removed.remove(removed[rng.integers(len(removed))])
+        return removed
 
     def batches(
         self, epoch: int, batch_size: int, rank: int = 0, num_processes: int = 1, num_workers: int = 0
     ) -> Iterator[Batch]:
         """The batches of an epoch, in an order that depends on the seed and the epoch.
 
-        Each window comes once, but for those that are too few for a last batch.
+        Each window occurs once, except those that don't fill a last batch.
 
         Args:
-            epoch: from 1.
+            epoch: its number, from 1.
             batch_size: of all processes together.
-            rank: which process this is; it is given every `num_processes`-th window of each batch.
-            num_processes: how many there are.
+            rank: index of this process; it gets every `num_processes`-th window of each batch.
+            num_processes: their number.
             num_workers: processes that read ahead.
         """
         order = np.random.default_rng([self.seed, epoch]).permutation(len(self)).tolist()
@@ -162,7 +162,7 @@ class Windows(Dataset[Sample]):
         return iter(DataLoader(self, batch_sampler=keys, collate_fn=collate, num_workers=num_workers))
 
     def num_batches(self, batch_size: int) -> int:
-        """How many batches there are in an epoch."""
+        """The number of batches in an epoch."""
         return len(self) // self._batch_size(batch_size)
 
     def _batch_size(self, batch_size: int) -> int:
@@ -170,7 +170,7 @@ class Windows(Dataset[Sample]):
 
 
 def collate(samples: Sequence[Sample]) -> Batch:
-    """Put windows side by side; shorter ones are filled up with steps at which nothing is there and nothing counts."""
+    """Make a batch of windows; shorter ones are padded with steps without modalities and labels."""
     steps = max(len(known) for *_, known in samples)
 
     def stack(arrays: Sequence[np.ndarray]) -> Tensor:
@@ -189,7 +189,7 @@ def collate(samples: Sequence[Sample]) -> Batch:
 
 
 def statistics(recordings: Sequence[StoredRecording], modalities: Sequence[str]) -> dict[str, tuple[Tensor, Tensor]]:
-    """Mean and standard deviation (D,) of the valid features of some recordings, by modality; 0 and 1 where there are none."""
+    """Mean and standard deviation (D,) of the valid features of some recordings, by modality; 0 and 1 without any."""
     result = {}
     for name in modalities:
         count, sums = 0, np.zeros((2, recordings[0].schema.dims[name]))

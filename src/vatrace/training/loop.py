@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
-from vatrace.errors import TrainingError
+from vatrace.errors import CheckpointError, TrainingError
 from vatrace.models.backbone import EndToEndModel
 from vatrace.models.distributed import num_processes, rank, total
 from vatrace.models.losses import ccc_loss
@@ -82,13 +82,13 @@ class TrainConfig:
 
 @plain_dataclass(frozen=True)
 class Epoch:
-    """What one epoch came to.
+    """The result of one epoch.
 
     Attributes:
         number: from 1.
         loss: mean over its batches.
         scores: on dev by output, larger is better.
-        learning_rate: that it ended with.
+        learning_rate: at its end.
     """
 
     number: int
@@ -161,7 +161,7 @@ def batch_loss(prediction: Tensor, batch: Batch, squared_error: float) -> Tensor
 
     Args:
         prediction: (B, T, K).
-        batch: what is true.
+        batch: with the targets.
         squared_error: weight.
     """
     loss = ccc_loss(batch.target, prediction, batch.labelled)
@@ -174,11 +174,11 @@ def batch_loss(prediction: Tensor, batch: Batch, squared_error: float) -> Tensor
 
 @plain_dataclass
 class Progress:
-    """How far a training is, and all that goes on from there.
+    """How far a training is.
 
     Attributes:
-        history: the epochs done.
-        best_epoch: the one with the best score; 0 before there is any.
+        history: the completed epochs.
+        best_epoch: number of the one with the best score; 0 before the first.
         best_weights: of that epoch.
     """
 
@@ -187,38 +187,38 @@ class Progress:
     best_weights: dict[str, Tensor] = field(default_factory=dict)
 
     def has_ended(self, config: TrainConfig) -> bool:
-        """Whether there is nothing more to do."""
+        """Whether no epoch is left to train."""
         done = len(self.history)
         return done >= config.num_epochs or done - self.best_epoch >= config.early_stop
 
 
-def fit(
+def fit(  # nine parameters: what is trained, on what and how; then what everybody but a run leaves at its default
     model: Model,
     batches: Callable[[int], Iterable[Batch]],
     batches_per_epoch: int,
     evaluate: Callable[[Model], Mapping[str, float]],
     config: TrainConfig,
-    report: Callable[[Epoch], None] = lambda epoch: None,
+    on_epoch: Callable[[Epoch], None] = lambda epoch: None,
     *,
     seed: int = 0,
     state_file: Path | None = None,
-    report_step: Callable[[float], None] = lambda epochs: None,
+    on_batch: Callable[[float], None] = lambda epochs: None,
 ) -> Progress:
     """Train, and keep the weights of the epoch with the best score.
 
-    All that is left to chance in an epoch depends on the seed and the epoch alone, so that a training that goes on from its
-    state file ends as one that was never interrupted.
+    All random numbers in an epoch depend only on the seed and the epoch, so a training that continues from its state file ends
+    like one that was never interrupted.
 
     Args:
-        model: trained in place, on the device that it is on; in the end in evaluation mode, with its best weights.
-        batches: the training batches of an epoch, given its number from 1.
-        batches_per_epoch: how many they are.
-        evaluate: scores of a model on dev by output, larger is better; the model is in evaluation mode.
-        config: how.
-        report: told of each epoch.
+        model: is trained in place, on its device; at the end it is in evaluation mode and has its best weights.
+        batches: gives the training batches of an epoch by its number, from 1.
+        batches_per_epoch: their number.
+        evaluate: gives the scores of a model on dev by output, larger is better; the model is in evaluation mode.
+        config: of the training.
+        on_epoch: is called with each epoch.
         seed: of dropout.
-        state_file: where the state is kept after each epoch, and taken from at the start if it is there.
-        report_step: told after each batch how many epochs are done.
+        state_file: the state is written there after each epoch, and read from there at the start if it exists.
+        on_batch: is called after each batch with the number of epochs that are done.
 
     Raises:
         TrainingError: if the loss of a batch, or every score, was not a number.
@@ -230,32 +230,22 @@ def fit(
     if state_file is not None and state_file.is_file():
         progress = load_state(state_file, model, optimizer, rate)
         for epoch in progress.history:
-            report(epoch)
+            on_epoch(epoch)
     while not progress.has_ended(config):
         number = len(progress.history) + 1
         torch.manual_seed(int(np.random.SeedSequence([seed, number, rank()]).generate_state(1)[0]))
-        trained: nn.Module = model
         if isinstance(model, EndToEndModel):
             model.release(number - 1)
-        if num_processes() > 1:
-            trained = DistributedDataParallel(model, forward_sync_buffers=False)
+        trained = DistributedDataParallel(model, forward_sync_buffers=False) if num_processes() > 1 else model
         losses = []
-        for index, batch in enumerate(batches(number)):
+        for index, batch in enumerate(batches(number), start=1):
+            epochs = number - 1 + index / batches_per_epoch
             model.train()
-            rate.before_step(number - 1 + (index + 1) / batches_per_epoch)
-            there = batch.to(device)
-            with torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bfloat16"):
-                prediction = trained(there.features, there.valid)
-            loss = batch_loss(prediction.float(), there, config.squared_error)
-            losses.append(loss.item())
+            rate.before_step(epochs)
+            losses.append(_train_step(trained, batch.to(device), optimizer, config))
             if not math.isfinite(losses[-1]):
                 raise TrainingError(f"the loss became {losses[-1]} in epoch {number}: try a lower learning_rate")
-            optimizer.zero_grad()
-            loss.backward()
-            if config.max_grad_norm:
-                nn.utils.clip_grad_norm_(model.parameters(), config.max_grad_norm)
-            optimizer.step()
-            report_step(number - 1 + (index + 1) / batches_per_epoch)
+            on_batch(epochs)
         epoch = Epoch(number, sum(losses) / len(losses), dict(evaluate(model.eval())), rate.value)
         rate.after_epoch(number, epoch.score)
         progress.history.append(epoch)
@@ -265,16 +255,32 @@ def fit(
             progress.best_weights = {name: value.clone() for name, value in model.state_dict().items()}
         if state_file is not None and rank() == 0:
             save_state(state_file, model, optimizer, rate, progress)
-        report(epoch)
+        on_epoch(epoch)
     if not progress.best_weights:
-        raise TrainingError(f"no score in {len(progress.history)} epochs was a number: nothing has been learned")
+        raise TrainingError(f"no score in {len(progress.history)} epochs was a number: no model was trained")
     model.load_state_dict(progress.best_weights)
     model.eval()
     return progress
 
 
+def _train_step(model: nn.Module, batch: Batch, optimizer: torch.optim.Optimizer, config: TrainConfig) -> float:
+    """One step of the optimiser; the loss, with which no step is done if it isn't finite."""
+    device = batch.target.device
+    with torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bfloat16"):
+        prediction = model(batch.features, batch.valid)
+    loss = batch_loss(prediction.float(), batch, config.squared_error)
+    value = loss.item()
+    if math.isfinite(value):
+        optimizer.zero_grad()
+        loss.backward()
+        if config.max_grad_norm:
+            nn.utils.clip_grad_norm_(model.parameters(), config.max_grad_norm)
+        optimizer.step()
+    return value
+
+
 def save_state(path: Path, model: Model, optimizer: torch.optim.Optimizer, rate: LearningRate, progress: Progress) -> None:
-    """Write all that a training needs to go on."""
+    """Write everything that a training needs to continue."""
     state = optimizer.state_dict()
     tensors = {f"model/{name}": value for name, value in model.state_dict().items()}
     tensors |= {f"best/{name}": value for name, value in progress.best_weights.items()}
@@ -289,19 +295,26 @@ def save_state(path: Path, model: Model, optimizer: torch.optim.Optimizer, rate:
 
 
 def load_state(path: Path, model: Model, optimizer: torch.optim.Optimizer, rate: LearningRate) -> Progress:
-    """Read what `save_state` wrote into the model, its optimiser and learning rate."""
+    """Read a file from `save_state` into the model, its optimiser and its learning rate.
+
+    Raises:
+        CheckpointError: if it can't be read or does not fit the model.
+    """
     tensors, facts = load_tensors(path)
     parts: dict[str, dict[str, Tensor]] = {"model": {}, "best": {}, "optimizer": {}}
-    for key, value in tensors.items():
-        part, _, name = key.partition("/")
-        parts[part][name] = value
-    model.load_state_dict(parts["model"])
-    moments: dict[int, dict[str, Tensor]] = {}
-    for key, value in parts["optimizer"].items():
-        index, _, name = key.partition("/")
-        moments.setdefault(int(index), {})[name] = value
-    optimizer.load_state_dict({"state": moments, "param_groups": facts["groups"]})
-    rate.plateau.load_state_dict(facts["plateau"])
-    device = next(model.parameters()).device
-    best = {name: value.to(device) for name, value in parts["best"].items()}
-    return Progress([Epoch(**epoch) for epoch in facts["history"]], facts["best_epoch"], best)
+    try:
+        for key, value in tensors.items():
+            part, _, name = key.partition("/")
+            parts[part][name] = value
+        model.load_state_dict(parts["model"])
+        moments: dict[int, dict[str, Tensor]] = {}
+        for key, value in parts["optimizer"].items():
+            index, _, name = key.partition("/")
+            moments.setdefault(int(index), {})[name] = value
+        optimizer.load_state_dict({"state": moments, "param_groups": facts["groups"]})
+        rate.plateau.load_state_dict(facts["plateau"])
+        device = next(model.parameters()).device
+        best = {name: value.to(device) for name, value in parts["best"].items()}
+        return Progress([Epoch(**epoch) for epoch in facts["history"]], facts["best_epoch"], best)
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise CheckpointError(f"{path}: does not fit this run ({error}); delete it to train this model again") from error

@@ -1,8 +1,8 @@
-"""A run: models trained from one config on one store, in one folder, and what they predict.
+"""A run: models trained from one config on one store, in one folder, and their predictions.
 
     RUN/run.json                    config, seed, the store's schema, and the members
     RUN/MEMBER/model.safetensors    the best weights, with all that is needed to use them; model.json to read
-    RUN/MEMBER/state.safetensors    to go on from after the last epoch
+    RUN/MEMBER/state.safetensors    to continue after the last epoch
     RUN/MEMBER/log.csv, tensorboard/
     RUN/model.onnx                  for `vatrace predict --model`, where there is one member with both outputs
 
@@ -23,9 +23,10 @@ import torch
 from numpy.typing import NDArray
 
 from vatrace.errors import RunError
+from vatrace.files import read_json
 from vatrace.models.affect import Output
 from vatrace.models.backbone import EndToEndModel
-from vatrace.names import DIMENSIONS
+from vatrace.names import DIMENSIONS, Split
 from vatrace.store import Store, StoredRecording
 from vatrace.timeline import overlap_add
 from vatrace.training.checkpoint import Model, load_model
@@ -34,7 +35,7 @@ from vatrace.training.data import Crops, read_inputs
 FORMAT = 1
 Masks = dict[str, NDArray[np.bool_]]
 ChangeMasks = Callable[[Masks], Mapping[str, NDArray[np.bool_]]]
-"""Takes and gives where each modality is there, (T,) by modality."""
+"""Alters where each modality is present, (T,) by modality."""
 
 
 @dataclass(frozen=True)
@@ -43,8 +44,8 @@ class Member:
 
     Attributes:
         folder: of its files.
-        outputs: what it gives, of valence and arousal.
-        dev: names of the recordings that chose its weights.
+        outputs: one or both of valence and arousal.
+        dev: names of the recordings that its weights were selected on.
         train: names of the recordings that it learned from.
     """
 
@@ -61,13 +62,13 @@ class Member:
 
 @dataclass(frozen=True)
 class Run:
-    """A run that has ended.
+    """A finished run.
 
     Attributes:
         folder: of the run.
         members: its models.
         has_folds: whether the members of one output have different dev recordings.
-        win_len: steps of a window at prediction.
+        win_len: steps of a window in prediction.
         content: of run.json.
     """
 
@@ -82,56 +83,61 @@ class Run:
         """Open a run.
 
         Raises:
-            RunError: if it is none, or has not ended.
+            RunError: if the folder is not a run, is damaged, or has not ended.
         """
         folder = Path(folder)
         content = read_run_file(folder)
         if content is None:
             raise RunError(f"{folder}: not a run (make one with: vatrace train RUN.toml --store STORE --out {folder})")
-        members = read_members(folder, content)
-        missing = [member.folder.name for member in members if not member.weights.is_file()]
-        if not content["finished"] or missing:
-            raise RunError(f"{folder}: this run has not ended; go on with it by the same vatrace train")
-        return cls(folder, members, content["folds"] > 0, content["config"]["train"]["win_len"], content)
+        try:
+            members = read_members(folder, content)
+            finished = content["finished"] and all(member.weights.is_file() for member in members)
+            run = cls(folder, members, content["folds"] > 0, content["config"]["train"]["win_len"], content)
+        except (KeyError, TypeError) as error:
+            raise RunError(f"{folder / 'run.json'}: damaged ({error!r}); train again into another folder") from error
+        if not finished:
+            raise RunError(f"{folder}: this run has not ended; continue it with the same vatrace train")
+        return run
 
-    def see_that_it_fits(self, store: Store) -> None:
-        """Raise RunError if a store's features are not made as those that the run was trained on."""
-        trained, there = self.content["schema"]["encoders"], store.schema.encoders
+    def check_fits(self, store: Store) -> None:
+        """Raise RunError if a store's features are not like those that the run was trained on."""
+        trained, stored = self.content["schema"]["encoders"], store.schema.encoders
         rate = self.content["schema"]["rate"]
         if rate != store.schema.rate:
-            said = [f"{value:g} steps a second" if value else "a step a frame" for value in (store.schema.rate, rate)]
-            raise RunError(f"{store.path}: has {said[0]}, {self.folder} was trained with {said[1]}")
+            rates = [f"{value:g} steps a second" if value else "a step a frame" for value in (store.schema.rate, rate)]
+            raise RunError(f"{store.path}: has {rates[0]}, {self.folder} was trained with {rates[1]}")
         for name in self.content["config"]["model"]["feature_dims"]:
-            if name not in there or there[name].version != trained[name]["version"]:
-                found = there[name].version if name in there else "none"
+            if name not in stored or stored[name].version != trained[name]["version"]:
+                found = stored[name].version if name in stored else "none"
                 raise RunError(
                     f"{store.path}: its {name} features are {found}, those that {self.folder} was trained on are "
                     f"{trained[name]['version']}"
                 )
 
-    def see_that_they_are_new(self, names: Sequence[str], split: str) -> None:
-        """Raise RunError if recordings that are now in dev or test were learned from, as when splits changed in between.
+    def check_held_out(self, names: Sequence[str], split: str) -> None:
+        """Raise RunError if the run has learned from recordings that are now in dev or test, as when splits were changed.
 
-        Those of test must not even have chosen weights; in a run with folds each has models that did not learn from it.
+        Those of test must not even have selected weights. In a run with folds, each dev recording has models that did not
+        learn from it.
         """
         learned = set() if self.has_folds else {name for member in self.members for name in member.train}
         if split == "test":
             learned = {name for member in self.members for name in (*member.train, *member.dev)}
         known = sorted(learned & set(names))
         if known:
-            raise RunError(f"{self.folder}: was trained with {', '.join(known[:5])}, now in {split}: train it anew")
+            raise RunError(f"{self.folder}: was trained with {', '.join(known[:5])}, now in {split}: train again")
 
 
 def read_run_file(folder: Path) -> dict[str, Any] | None:
-    """What run.json says; None where there is none.
+    """The content of run.json; None if there is none.
 
     Raises:
-        RunError: if it is of another version.
+        RunError: if it is damaged or of another version.
     """
     file = folder / "run.json"
     if not file.is_file():
         return None
-    content: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    content = read_json(file, RunError)
     if content.get("format") != FORMAT:
         raise RunError(f"{file}: of another version of vatrace")
     return content
@@ -145,14 +151,14 @@ def read_members(folder: Path, content: Mapping[str, Any]) -> tuple[Member, ...]
 
 
 def crops_of(model: Model) -> Crops | None:
-    """How a model wants face crops; None where it takes features."""
+    """How a model takes face crops; None if it takes features."""
     return Crops(model.backbone.size) if isinstance(model, EndToEndModel) else None
 
 
 def predict_recording(
     model: Model, recording: StoredRecording, win_len: int, change: ChangeMasks | None = None
 ) -> NDArray[np.float64]:
-    """What a model says of a recording, from windows that overlap by half, (T, K)."""
+    """A model's prediction (T, K) for a recording, from windows that overlap by half."""
     device = next(model.parameters()).device
     masks = {name: mask for name, mask in recording.valid().items() if name in model.modalities}
     valid = masks if change is None else change(masks)
@@ -172,8 +178,8 @@ class Predictor:
     """All models of a run, loaded once.
 
     Args:
-        run: which.
-        device: where they work.
+        run: that they belong to.
+        device: that they run on, as PyTorch names it.
         plugins: classes from outside that the run's models may import (see `load_model`).
 
     Raises:
@@ -189,12 +195,12 @@ class Predictor:
     def predict(
         self, recording: StoredRecording, members: Sequence[Member] | None = None, change: ChangeMasks | None = None
     ) -> NDArray[np.float64]:
-        """Valence and arousal (T, 2) of a recording: the mean of the models that give it, NaN where none does.
+        """Valence and arousal (T, 2) of a recording: the mean of the models with that output, NaN where there is none.
 
         Args:
-            recording: of a store with the features that the run was trained on.
-            members: which models; all if None.
-            change: alters where modalities count as there.
+            recording: of a store with features like those that the run was trained on.
+            members: the models to use; all if None.
+            change: alters where modalities count as present.
         """
         sums, counts = np.zeros((recording.num_steps, 2)), np.zeros(2)
         for member in self.run.members if members is None else members:
@@ -204,14 +210,18 @@ class Predictor:
                 counts[DIMENSIONS.index(output)] += 1
         return np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
 
-    def out_of_fold(self, recording: StoredRecording, change: ChangeMasks | None = None) -> NDArray[np.float64]:
-        """The same by those models only that were not trained on the recording."""
+    def predict_held_out(
+        self, recording: StoredRecording, split: Split, change: ChangeMasks | None = None
+    ) -> NDArray[np.float64]:
+        """The same, but for dev of a run with folds only by the models that did not learn from the recording."""
+        if not self.run.has_folds or split != "dev":
+            return self.predict(recording, change=change)
         held_out = [member for member in self.run.members if recording.name in member.dev]
         return self.predict(recording, held_out, change)
 
 
 def run_content(config: Any, store: Store, seed: int, folds: int, members: Sequence[Member]) -> dict[str, Any]:
-    """What run.json holds when a run begins; `data` changes with the labels and with what the features are made of."""
+    """The content of run.json when a run begins; `data` changes with the labels and with the files of the features."""
     data, sums, counts = hashlib.sha256(), np.zeros(2), np.zeros(2)
     learned = {name for member in members for name in member.train}
     for name in sorted(learned | {name for member in members for name in member.dev}):

@@ -1,4 +1,4 @@
-"""Train all models of a run on a store, or go on where that was stopped."""
+"""Train all models of a run on a store, or continue an interrupted run."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Report:
-    """Whom a training tells how it goes.
+    """Functions that are called while a run is trained.
 
     Attributes:
-        epoch: given the member's name and each epoch, those before an interruption included.
-        note: given what else the user should know.
-        step: given the member's name and how many epochs are done, after each batch.
+        epoch: with the member's name and each epoch, including those before an interruption.
+        step: after each batch, with the member's name and how many epochs are done.
+        note: with anything else the user should know.
     """
 
     epoch: Callable[[str, Epoch], None] = lambda member, epoch: None
@@ -49,61 +49,76 @@ class Report:
     note: Callable[[str], None] = lambda text: None
 
 
-def train_run(
-    config: RunConfig,
-    store: Store,
-    out: Path,
-    *,
-    folds: int = 0,
-    seed: int = 0,
-    device: str = "cpu",
-    num_workers: int = 0,
-    report: Report = Report(),
-) -> Run | None:
-    """Train what a config says; the same call goes on where it was stopped.
+@dataclass(frozen=True)
+class RunOptions:
+    """How and where a run is trained.
 
-    Under torchrun all processes train together; only the first writes, and only it is given the run.
+    Attributes:
+        folds: number of folds over all labelled recordings that are not in test; 0 to train on train and select on dev.
+        seed: of weights, order and dropout.
+        device: as PyTorch names it.
+        num_workers: processes that read windows ahead.
+    """
+
+    folds: int = 0
+    seed: int = 0
+    device: str = "cpu"
+    num_workers: int = 0
+
+
+@dataclass(frozen=True)
+class _Planned:
+    """One model to be trained, with its recordings and seed."""
+
+    member: Member
+    train: list[StoredRecording]
+    dev: list[StoredRecording]
+    seed: int
+
+
+def train_run(
+    config: RunConfig, store: Store, out: Path, options: RunOptions = RunOptions(), report: Report = Report()
+) -> Run | None:
+    """Train the models of a config; after an interruption, the same call continues.
+
+    Under torchrun all processes train together; only the first writes, and only it returns the run.
 
     Args:
-        config: the run's.
+        config: of the models and their training.
         store: with features and labels.
         out: the run's folder.
-        folds: how many, over all recordings with labels that are not in test; 0 for training on train and choosing by dev.
-        seed: of weights, order and dropout.
-        device: as torch names it.
-        num_workers: processes that read windows ahead.
-        report: told how it goes.
+        options: how and where.
+        report: functions to be called meanwhile.
 
     Raises:
-        RunError: if the folder holds another run, or the store does not fit the config.
+        RunError: if the folder contains another run, or the store does not fit the config.
         TrainingError: if training breaks down.
     """
-    with process_group(torch.device(device)) as place:
-        _see_that_they_fit(config, store)
-        planned = _plan(config, store, out, folds)
-        content = run_content(config, store, seed, folds, [member for member, _ in planned])
-        there = read_run_file(out)
-        if there is not None and there | {"finished": False} != content:
-            differing = ", ".join(key for key in content if key != "finished" and there.get(key) != content[key])
-            raise RunError(f"{out}: holds another run (other {differing}): give another --out, or delete it")
-        if there is not None and there["finished"] and all(member.weights.is_file() for member, _ in planned):
+    with process_group(torch.device(options.device)) as place:
+        _check_fits(config, store)
+        planned = _plan(config, store, out, options)
+        content = run_content(config, store, options.seed, options.folds, [one.member for one in planned])
+        existing = read_run_file(out)
+        if existing is not None and existing | {"finished": False} != content:
+            differing = ", ".join(key for key in content if key != "finished" and existing.get(key) != content[key])
+            raise RunError(f"{out}: contains another run (other {differing}): give another --out, or delete it")
+        if existing is not None and existing["finished"] and all(one.member.weights.is_file() for one in planned):
             report.note(f"{out} is finished already: nothing is left to train")
             return Run.open(out) if rank() == 0 else None
         if rank() == 0:
             out.mkdir(parents=True, exist_ok=True)
-            write_json(out / "run.json", there or content)
-        for index, (member, train) in enumerate(planned):
-            dev = [store.recording(name) for name in member.dev]
-            model = _train_member(config, member, train, dev, seed + index, place, num_workers, report)
+            write_json(out / "run.json", existing or content)
+        for one in planned:
+            model = _train_member(config, one, place, options.num_workers, report)
         if rank() > 0:
             return None
         if len(planned) == 1 and isinstance(model, AffectModel) and model.config.outputs == DIMENSIONS:
-            _export(model, _facts(config, planned[0][1]), dev, out, report)
+            _export(model, _facts(config, one.train), one.dev, out, report)
         write_json(out / "run.json", content | {"finished": True})
         return Run.open(out)
 
 
-def _see_that_they_fit(config: RunConfig, store: Store) -> None:
+def _check_fits(config: RunConfig, store: Store) -> None:
     dims = store.schema.dims
     wanted = config.model.feature_dims
     if any(dims.get(name) != dim for name, dim in wanted.items() if not (name == "face" and config.backbone)):
@@ -114,36 +129,37 @@ def _see_that_they_fit(config: RunConfig, store: Store) -> None:
         raise RunError(f"{store.path}: [backbone] needs face crops: extract into another store with --crops")
 
 
-def _plan(config: RunConfig, store: Store, out: Path, folds: int) -> list[tuple[Member, list[StoredRecording]]]:
-    """The members, each with the recordings that it is trained on."""
+def _plan(config: RunConfig, store: Store, out: Path, options: RunOptions) -> list[_Planned]:
+    """All models of the run."""
     models: list[tuple[Output, ...]] = [config.model.outputs]
     if config.train.separate:
         models = [(output,) for output in config.model.outputs]
     members = store.members
     recordings = {name: store.recording(name) for name, member in members.items() if member.split != "test"}
-    if folds:
+    if options.folds:
         sizes = {name: max(_num_labelled(recording, outputs) for outputs in models) for name, recording in recordings.items()}
         sizes = {name: size for name, size in sizes.items() if size > 0}
         subjects = {name: members[name].subject for name in sizes}
         parts = [
             (f"fold-{i}", [name for name in sizes if name not in part], part)
-            for i, part in enumerate(make_folds(sizes, subjects, folds), start=1)
+            for i, part in enumerate(make_folds(sizes, subjects, options.folds), start=1)
         ]
     else:
         train, dev = ([name for name in recordings if members[name].split == split] for split in ("train", "dev"))
         parts = [("", train, dev)]
-    planned = []
+    planned: list[_Planned] = []
     for name, train, dev in parts:
         for outputs in models:
-            labelled = {}
+            labelled: dict[str, list[StoredRecording]] = {}
             for split, names in (("train", train), ("dev", dev)):
-                labelled[split] = [key for key in names if _num_labelled(recordings[key], outputs) > 0]
+                labelled[split] = [recordings[key] for key in names if _num_labelled(recordings[key], outputs) > 0]
                 if not labelled[split]:
                     why = _what_is_missing(split, outputs, [recordings[key] for key in names])
                     raise RunError(f"{store.path}: {why}")
             folder = "-".join(filter(None, [name, *(outputs if config.train.separate else ())])) or "model"
-            member = Member(out / folder, outputs, tuple(labelled["dev"]), tuple(labelled["train"]))
-            planned.append((member, [recordings[key] for key in labelled["train"]]))
+            names_in = {split: tuple(recording.name for recording in found) for split, found in labelled.items()}
+            member = Member(out / folder, outputs, names_in["dev"], names_in["train"])
+            planned.append(_Planned(member, labelled["train"], labelled["dev"], options.seed + len(planned)))
     return planned
 
 
@@ -153,7 +169,7 @@ def _num_labelled(recording: StoredRecording, outputs: Sequence[str]) -> int:
 
 
 def _what_is_missing(split: str, outputs: Sequence[Output], recordings: Sequence[StoredRecording]) -> str:
-    """Why a split has nothing for these outputs, and what to do."""
+    """Why a split has no labels for these outputs, and what to do."""
     others = [name for name in DIMENSIONS if any(_num_labelled(recording, [name]) for recording in recordings)]
     if others:
         advice = "separate = true in [train]" if set(outputs) <= set(others) else f"outputs = {json.dumps(others)} in [model]"
@@ -162,7 +178,7 @@ def _what_is_missing(split: str, outputs: Sequence[Output], recordings: Sequence
 
 
 def _facts(config: RunConfig, train: Sequence[StoredRecording]) -> dict[str, Any]:
-    """What must be known to use a model beside its weights."""
+    """What is needed to use a model besides its weights."""
     schema = train[0].schema
     return {
         "rate": schema.rate or float(np.median([recording.meta.rate for recording in train])),
@@ -171,32 +187,24 @@ def _facts(config: RunConfig, train: Sequence[StoredRecording]) -> dict[str, Any
     }
 
 
-def _train_member(
-    config: RunConfig,
-    member: Member,
-    train: Sequence[StoredRecording],
-    dev: Sequence[StoredRecording],
-    seed: int,
-    device: torch.device,
-    num_workers: int,
-    report: Report,
-) -> Model:
+def _train_member(config: RunConfig, planned: _Planned, device: torch.device, num_workers: int, report: Report) -> Model:
+    member, seed = planned.member, planned.seed
     torch.manual_seed(seed)
     model = _new_model(config, member)
     crops = crops_of(model)
     measured = [name for name in model.modalities if not (name == "face" and crops)]
     affect = model.affect if isinstance(model, EndToEndModel) else model
-    affect.standardise_by(statistics(train, measured))
+    affect.standardise_by(statistics(planned.train, measured))
     model.to(device)
     options = config.train
     windows = Windows(
-        train, model.modalities, member.outputs, options.win_len, options.hop_len, options.modality_dropout, seed, crops
+        planned.train, model.modalities, member.outputs, options.win_len, options.hop_len, options.modality_dropout, seed, crops
     )
     if min(options.batch_size, len(windows)) < num_processes():
         raise RunError(f"{len(windows)} windows in batches of {options.batch_size} are too few for {num_processes()} processes")
     log = _Log(member.folder, member.outputs) if rank() == 0 else None
 
-    def told(epoch: Epoch) -> None:
+    def on_epoch(epoch: Epoch) -> None:
         if log:
             log.add(epoch)
         report.epoch(member.folder.name, epoch)
@@ -205,16 +213,16 @@ def _train_member(
         model,
         lambda epoch: windows.batches(epoch, options.batch_size, rank(), num_processes(), num_workers),
         windows.num_batches(options.batch_size),
-        lambda model: dev_scores(model, dev, member.outputs, options.win_len),
+        lambda model: dev_scores(model, planned.dev, member.outputs, options.win_len),
         options,
-        told,
+        on_epoch,
         seed=seed,
         state_file=member.folder / "state.safetensors",
-        report_step=lambda epochs: report.step(member.folder.name, epochs),
+        on_batch=lambda epochs: report.step(member.folder.name, epochs),
     )
     if log:
         log.close()
-        save_model(member.weights, model, _facts(config, train))
+        save_model(member.weights, model, _facts(config, planned.train))
     return model
 
 
@@ -236,7 +244,7 @@ def _backbone_weights(config: BackboneConfig) -> Mapping[str, torch.Tensor]:
 
 
 def _export(model: AffectModel, facts: dict[str, Any], dev: Sequence[StoredRecording], out: Path, report: Report) -> None:
-    """Write model.onnx for predict, and for live streaming.onnx if the model looks back only."""
+    """Write model.onnx for predict, and if the model is causal, streaming.onnx for live."""
     from vatrace.training.export import export_onnx
 
     facts = facts | {"encoders": json.dumps(facts["encoders"])}  # ONNX metadata is text
@@ -263,7 +271,7 @@ def dev_scores(model: Model, recordings: Sequence[StoredRecording], outputs: Seq
 
 
 def _intervals(model: Model, recordings: Sequence[StoredRecording], win_len: int, ahead: bool) -> dict[str, object]:
-    """How far off it is on dev, by what is seen and heard. It was chosen by dev: on others it is off by a little more."""
+    """Half-widths from the errors on dev, by situation. Dev selected the weights: other errors are slightly larger."""
     found = []
     for recording in recordings:
         missed = recording.labels() - predict_recording(model, recording, win_len)
@@ -272,7 +280,7 @@ def _intervals(model: Model, recordings: Sequence[StoredRecording], win_len: int
 
 
 class _Log:
-    """The epochs as CSV and for TensorBoard; both are written anew when a training goes on."""
+    """The epochs as CSV and for TensorBoard; both are written again when a training continues."""
 
     def __init__(self, folder: Path, outputs: Sequence[str]) -> None:
         from torch.utils.tensorboard import SummaryWriter
