@@ -45,7 +45,7 @@ def test_nothing_is_made_up_where_the_trace_was_interrupted(tmp_path: Path) -> N
 def test_agreement_is_over_what_both_traced(tmp_path: Path) -> None:
     times = np.arange(40) / 10
     presence = dict.fromkeys(("face", "voice", "words"), np.ones(40, bool))
-    model = Prediction(Path("a.mp4"), times, np.cos(times), np.zeros(40), presence)
+    model = Prediction(Path("a.mp4"), 10.0, times, np.cos(times), np.zeros(40), presence)
     add(tmp_path / "ada.csv", "valence", samples(0, 5))
     add(tmp_path / "bob.csv", "valence", samples(2, 4.01))
     rows = {(row["one"], row["other"]): row for row in agreement(read_all(tmp_path), model)}

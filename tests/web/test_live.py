@@ -40,7 +40,7 @@ def connected(server: Server) -> Iterator[ClientConnection]:
             if answer == {"ready": True}:
                 yield socket
                 return
-            assert answer == {"error": "another page is live already"}
+            assert answer == {"error": "live is already open in another page"}
         time.sleep(0.2)
     raise TimeoutError("the session before does not end")
 
@@ -55,9 +55,18 @@ def test_without_a_microphone_nothing_is_waited_for(server: Server) -> None:
 def test_empty_and_strange_messages_end_nothing(server: Server) -> None:
     with connected(server) as socket:
         socket.send(json.dumps({"rate": 48_000}))
-        for message in (b"\2", b"\7abc", b"\2" + bytes(4 * 48_000), b"\1"):
+        for message in (b"\2", b"\7abc", "text", b"\2abcde", b"\2" + bytes(4 * 48_000), b"\1"):
             socket.send(message)
         assert json.loads(socket.recv(30))["values"]
+
+
+@pytest.mark.parametrize("message", ["no JSON", '["rate"]', '{"rate": 0}'])
+def test_a_wrong_first_message_is_refused(server: Server, message: str) -> None:
+    with connected(server) as socket:
+        socket.send(message)
+        assert json.loads(socket.recv(30)) == {
+            "error": "live: the first message must be JSON with the sampling rate of the audio"
+        }
 
 
 @pytest.fixture(scope="module")
@@ -91,15 +100,15 @@ def opened(server: Server, fake_devices: tuple[str, ...]) -> Iterator[Opened]:
 def test_the_browser_s_camera_and_microphone_are_followed(opened: Opened, tmp_path: Path) -> None:
     page = opened.page
     page.click("#start")
-    opened.wait("values.length > 60", 60)
-    assert "delay" in page.inner_text("#values") and "face" in page.inner_text("#values")
+    opened.wait("values.length > 60 && values.some(value => value.presence.face)", 60)
+    assert "delay" in page.inner_text("#values")
     assert page.evaluate("charts.every(chart => chart.data[0].length > 30)")
     with page.expect_download() as download:
         page.click("#save")
     download.value.save_as(tmp_path / "live.csv")
     table = pd.read_csv(tmp_path / "live.csv")
-    assert table["face"].mean() > 0.8 and table["valence"].between(-1, 1).all()
-    assert table["voice"].any() or table["late"].str.contains("voice", na=False).mean() > 0.5  # a busy machine says so
+    assert table["face"].mean() > 0.3 and table["valence"].between(-1, 1).all()
+    assert table["voice"].any() or table["late"].str.contains("voice", na=False).mean() > 0.5
     np.testing.assert_allclose(np.diff(table["time"]), 0.1, atol=1e-6)
     page.click("#stop")
     opened.wait("!document.querySelector('#start').disabled")
@@ -110,5 +119,5 @@ def test_without_leave_to_use_the_camera_it_says_so(server: Server) -> None:
     with open_page(f"{server.address}live", ("--deny-permission-prompts",)) as opened:
         opened.page.click("#start")
         opened.wait("document.querySelector('#complaints li') !== null")
-        assert "can't be used" in opened.page.inner_text("#complaints")
+        assert "Can't use the camera or microphone" in opened.page.inner_text("#complaints")
         assert opened.page.is_enabled("#start")

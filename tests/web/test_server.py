@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-import errno
+import asyncio
 import json
 import stat
-import subprocess
-import sys
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import av
 import pandas as pd
 import pytest
+from fastapi import FastAPI
 from PIL import Image
 
 from browser import Opened, open_page
 from vatrace import Model
-from vatrace.cli import main
-from vatrace.web.jobs import Job, Jobs
+from vatrace.errors import MediaError
+from vatrace.web.jobs import Jobs
+from vatrace.web.server import make_app
 from vatrace.weights import find_whisper
 from web_server import Server, fetch, serve
 
@@ -85,7 +86,7 @@ def test_files_that_can_not_be_used_are_named_and_stop_nobody(opened: Opened, tm
     opened.page.set_input_files("#files", [tmp_path / name for name in ("talk.mp4", "empty.mp4", "face.png")])
     opened.wait("document.querySelectorAll('#jobs .failed').length === 2 && document.querySelector('#jobs .done')", 60)
     text = opened.page.inner_text("#jobs")
-    assert "talk.mp4: not a video, sound or picture" in text and "empty.mp4: the file is empty" in text
+    assert "talk.mp4: not a video, audio or image file" in text and "empty.mp4: the file is empty" in text
     assert str(tmp_path) not in text and "upload" not in text
     opened.page.click("button:text-is('Open report')")
     opened.page.frame_locator("#frame").locator("img[alt='The picture']").wait_for()
@@ -172,27 +173,6 @@ def test_what_runs_or_waits_can_be_cancelled(server: Server, talking: Path, tmp_
         time.sleep(0.1)
 
 
-def test_a_full_disk_ends_one_recording_not_the_queue(tmp_path: Path, model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
-    jobs = Jobs(tmp_path, model)
-    note = jobs._note
-
-    def no_room(job: Job) -> None:
-        if job.state == "done" and job.name == "first.srt":
-            raise OSError(errno.ENOSPC, "No space left on device")
-        note(job)
-
-    monkeypatch.setattr(jobs, "_note", no_room)
-    for name in ("first.srt", "second.srt"):
-        job, path = jobs.add(name)
-        path.write_text("1\n00:00:00,000 --> 00:00:01,000\nhello there\n")
-        jobs.start(job)
-    end = time.monotonic() + 30
-    while job.state not in {"done", "failed"} and time.monotonic() < end:
-        time.sleep(0.05)
-    assert {job.name: job.state for job in jobs.all()} == {"first.srt": "done", "second.srt": "done"}
-    jobs.close()
-
-
 def test_what_is_too_large_is_refused(tmp_path: Path) -> None:
     server = serve(tmp_path / "results", "--max-upload", "0.00001")
     (tmp_path / "large.mp4").write_bytes(bytes(20_000))
@@ -203,22 +183,39 @@ def test_what_is_too_large_is_refused(tmp_path: Path) -> None:
     assert server.jobs() == [] and server.end() == 0
 
 
-def test_a_port_that_is_taken_is_named(server: Server, tmp_path: Path) -> None:
-    port = server.address.split(":")[2].split("/")[0]
-    command = [sys.executable, "-m", "vatrace.cli", "serve", "--port", port, "--no-browser", "--folder", str(tmp_path)]
-    result = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert result.returncode == 1 and f"port {port}: can't listen there" in result.stderr and "Traceback" not in result.stderr
+def answer(app: FastAPI, path: str) -> tuple[int, dict[str, Any]]:
+    """What an application answers to a GET request, without a server."""
+    sent: list[dict[str, Any]] = []
+
+    async def receive() -> dict[str, Any]:
+        await asyncio.sleep(0)
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message: dict[str, Any]) -> None:
+        sent.append(message)
+
+    headers = [(b"host", b"127.0.0.1")]
+    scope = {"type": "http", "method": "GET", "path": path, "query_string": b"", "headers": headers, "http_version": "1.1"}
+    asyncio.run(app(scope, receive, send))
+    body = b"".join(message.get("body", b"") for message in sent[1:])
+    return sent[0]["status"], json.loads(body)
 
 
-def test_a_folder_in_use_is_named(server: Server) -> None:
-    command = [sys.executable, "-m", "vatrace.cli", "serve", "--port", "0", "--no-browser", "--folder", str(server.folder)]
-    result = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert result.returncode == 1 and "another vatrace serve uses this folder" in result.stderr
+def test_errors_are_one_line_of_json(tmp_path: Path, model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    jobs = Jobs(tmp_path, model)
+    app = make_app(jobs, None, "token", 1)  # type: ignore[arg-type]
+    assert answer(app, "/token/jobs/nobody/page") == (404, {"detail": "this recording has been deleted"})
 
+    def fail(error: Exception) -> None:
+        raise error
 
-def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr("vatrace.cli.serve.find_spec", lambda name: None)
-    with pytest.raises(SystemExit) as ended:
-        main(["serve", "--no-browser"])
-    assert ended.value.code == 1
-    assert "the page needs fastapi, filelock, uvicorn, websockets; it comes with the `web` extra" in capsys.readouterr().err
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setattr(jobs, "all", lambda: fail(MediaError("talk.mp4: is damaged")))
+    assert answer(app, "/token/jobs") == (400, {"detail": "talk.mp4: is damaged"})
+    monkeypatch.setattr(jobs, "all", lambda: fail(TypeError("wrong")))
+    status, content = answer(app, "/token/jobs")
+    (file,) = tmp_path.glob("vatrace-bug-*")
+    line = f"vatrace serve: a bug in vatrace (TypeError: wrong); please report it with {file}"
+    assert (status, content) == (500, {"detail": line})
+    monkeypatch.undo()
+    jobs.close()

@@ -107,7 +107,7 @@ def _find(jobs: Jobs, name: str, finished: bool = False) -> Job:
     return job
 
 
-def _queue(jobs: Jobs, max_upload: int) -> APIRouter:
+def _queue(jobs: Jobs, max_upload: int) -> APIRouter:  # a short function for each address
     routes = APIRouter()
     downloads = [*(name for name in FORMATS if _possible(name)), "png", "html", "overlay"]
 
@@ -230,7 +230,7 @@ def _live(make_streamer: Callable[[], Streamer]) -> APIRouter:
     async def stream(socket: WebSocket) -> None:
         if not one.acquire(blocking=False):
             await socket.accept()
-            await socket.send_json({"error": "another page is live already"})
+            await socket.send_json({"error": "live is already open in another page"})
             await socket.close()
             return
         try:

@@ -1,0 +1,26 @@
+import sys
+from pathlib import Path
+
+import pytest
+
+from command import run
+from web_server import Server
+
+
+def test_a_port_that_is_taken_is_named(server: Server, tmp_path: Path) -> None:
+    port = server.address.split(":")[2].split("/")[0]
+    result = run("serve", "--port", port, "--no-browser", "--folder", tmp_path)
+    assert result.status == 1 and f"port {port}: can't be used" in result.err and "Traceback" not in result.err
+
+
+def test_a_folder_in_use_is_named(server: Server) -> None:
+    result = run("serve", "--port", 0, "--no-browser", "--folder", server.folder)
+    assert result.status == 1 and "another vatrace serve uses this folder" in result.err
+
+
+def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("fastapi", "uvicorn"):
+        monkeypatch.setitem(sys.modules, name, None)
+    result = run("serve", "--no-browser")
+    assert result.status == 1
+    assert "the page needs fastapi, uvicorn; it comes with the `web` extra" in result.err

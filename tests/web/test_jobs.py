@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+import errno
+import time
+from pathlib import Path
+
+import pytest
+
+from vatrace import Model
+from vatrace.web.jobs import Job, Jobs
+
+SRT = "1\n00:00:00,000 --> 00:00:01,000\nhello there\n"
+
+
+def run_all(jobs: Jobs, *names: str) -> dict[str, Job]:
+    """Add transcripts of these names, and wait until all are predicted."""
+    for name in names:
+        job, path = jobs.add(name)
+        path.write_text(SRT)
+        jobs.start(job)
+    end = time.monotonic() + 30
+    while any(job.state not in {"done", "failed"} for job in jobs.all()):
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    return {job.name: job for job in jobs.all()}
+
+
+def test_a_full_disk_ends_one_recording_not_the_queue(tmp_path: Path, model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    jobs = Jobs(tmp_path, model)
+    note = jobs._note
+
+    def no_room(job: Job) -> None:
+        if job.state == "done" and job.name == "first.srt":
+            raise OSError(errno.ENOSPC, "No space left on device")
+        note(job)
+
+    monkeypatch.setattr(jobs, "_note", no_room)
+    found = run_all(jobs, "first.srt", "second.srt")
+    assert {name: job.state for name, job in found.items()} == {"first.srt": "done", "second.srt": "done"}
+    jobs.close()
+
+
+def test_a_bug_is_said_to_be_one_and_the_queue_goes_on(tmp_path: Path, model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    from vatrace.web import jobs as module
+
+    def broken(prediction: object, path: Path, media: str) -> None:
+        if "first" in prediction.source.name:
+            raise KeyError("valence")
+        write_page(prediction, path, media)
+
+    write_page = module.write_page
+    monkeypatch.setattr(module, "write_page", broken)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    (tmp_path / "results").mkdir()
+    jobs = Jobs(tmp_path / "results", model)
+    found = run_all(jobs, "first.srt", "second.srt")
+    (file,) = tmp_path.glob("vatrace-bug-*")
+    assert found["first.srt"].state == "failed" and found["second.srt"].state == "done"
+    assert found["first.srt"].message == f"first.srt: a bug in vatrace (KeyError: 'valence'); please report it with {file}"
+    jobs.close()
