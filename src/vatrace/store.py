@@ -225,6 +225,7 @@ class Store:
                 ("rate", store.schema.rate or "frames", schema.rate or "frames"),
                 ("crops", store.schema.crops, schema.crops),
                 ("encoders", _versions(store.schema), _versions(schema)),
+                ("channels", store.schema.dims, schema.dims),
             ]:
                 if found != wanted:
                     raise StoreError(f"{path}: has {name} {found}, not {wanted}: give another --store, or delete this one")

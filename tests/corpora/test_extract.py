@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from command import run
 from layouts import Planted, brightness, make_affwild2, make_folder_corpus
 from vatrace.corpora import open_corpus
 from vatrace.corpora.corpus import Source
@@ -149,8 +150,8 @@ def test_cropped_faces_are_passed_over_where_no_face_is_wanted(
     setting = Setting(tuple(parse_encoders("face=none,words=none").values()), None, 1, crops=False)
     store = Store.create(tmp_path / "s", setting.schema(10.0))
     assert [outcome.error for outcome in extracted(affwild2[0], store, setting) if outcome.error] == []
-    refused = cli("extract", affwild2[0], "--store", tmp_path / "t", "--encoders", "face=none,words=none", "--crops")
-    assert refused.returncode == 1 and "--crops stores faces" in refused.stderr
+    refused = run("extract", affwild2[0], "--store", tmp_path / "t", "--encoders", "face=none,words=none", "--crops")
+    assert refused.status == 1 and "--crops stores faces" in refused.err
 
 
 def test_without_splits_the_lag_is_estimated_from_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -280,11 +281,11 @@ def test_a_ray_cluster_that_is_there_is_used(tmp_path: Path) -> None:
                     break
             time.sleep(0.1)
         arguments = ["--store", tmp_path / "s", "--encoders", "voice=none,words=none", "--ray", f"127.0.0.1:{port}"]
-        result = cli("extract", root, *arguments)
+        result = run("extract", root, *arguments)
     finally:
         head.terminate()
         head.wait(60)
-    assert result.returncode == 0, result.stderr
+    assert result.status == 0, result.err
     assert Store(tmp_path / "s").names == ["p1", "p2", "p3", "p4", "p5"]
 
 
@@ -303,12 +304,6 @@ class KillerSource(Source):
         if multiprocessing.parent_process() is not None:
             time.sleep(0.5)  # so that others are being worked on
             os._exit(9)
-
-
-def cli(*arguments: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "vatrace.cli", *map(str, arguments)], capture_output=True, text=True, check=False
-    )
 
 
 def test_killed_at_any_moment_it_goes_on_and_nothing_is_by_half(tmp_path: Path) -> None:
@@ -334,8 +329,8 @@ def test_killed_at_any_moment_it_goes_on_and_nothing_is_by_half(tmp_path: Path) 
             for name in Store(where).names:
                 recording = Store(where).recording(name)
                 assert recording.features("face").shape == (recording.num_steps, 128)
-    result = cli("extract", root, "--store", where, "--encoders", "voice=none,words=none")
-    assert result.returncode == 0, result.stderr
+    result = run("extract", root, "--store", where, "--encoders", "voice=none,words=none")
+    assert result.status == 0, result.err
     assert Store(where).names == ["p1", "p2", "p3", "p4", "p5"]
     assert [path.name for path in (where / "recordings").iterdir() if path.name.startswith(".")] == []
 
@@ -345,18 +340,18 @@ def test_the_commands_say_what_they_did_and_what_failed(tmp_path: Path) -> None:
     make_folder_corpus(root, duration=2)
     (root / "p5.webm").unlink(missing_ok=True)
     (root / "day2" / "p4.mp4").write_text("broken")
-    checked = cli("check", root)
-    assert checked.returncode == 1 and "p4" in checked.stdout
-    made = cli("extract", root, "--store", tmp_path / "s", "--encoders", "voice=none,words=none")
-    assert made.returncode == 1
-    assert "p4" in made.stdout and "1 failed" in made.stdout and "Traceback" not in made.stderr
+    checked = run("check", root)
+    assert checked.status == 1 and "p4" in checked.out
+    made = run("extract", root, "--store", tmp_path / "s", "--encoders", "voice=none,words=none")
+    assert made.status == 1
+    assert "p4" in made.out and "1 failed" in made.out and "Traceback" not in made.err
     (root / "p1.mp4").unlink()  # of somebody who has withdrawn consent
-    left = cli("extract", root, "--store", tmp_path / "s", "--encoders", "voice=none,words=none")
-    assert "contains 1 recording that is not in this corpus; it will be used as well: p1" in left.stdout
-    assert "will be used" not in made.stdout
-    again = cli("extract", root, "--store", tmp_path / "s")
-    assert again.returncode == 1 and again.stderr.startswith("error: ") and "encoders" in again.stderr
-    assert cli("check", tmp_path / "nowhere").stderr.count("\n") == 1
+    left = run("extract", root, "--store", tmp_path / "s", "--encoders", "voice=none,words=none")
+    assert "contains 1 recording that is not in this corpus; it will be used as well: p1" in left.out
+    assert "will be used" not in made.out
+    again = run("extract", root, "--store", tmp_path / "s")
+    assert again.status == 1 and again.err.startswith("error: ") and "encoders" in again.err
+    assert run("check", tmp_path / "nowhere").err.count("\n") == 1
 
 
 def test_annotations_in_other_units_are_no_labels_and_annotators_apart_are_said(tmp_path: Path) -> None:
@@ -369,12 +364,12 @@ def test_annotations_in_other_units_are_no_labels_and_annotators_apart_are_said(
     (folder / "anna" / "p2.csv").rename(folder / "p2.csv")  # of somebody without a name
     for path in (folder / "ben").glob("p[2345].csv"):
         path.unlink()
-    made = cli("extract", root, "--store", tmp_path / "s", "--encoders", "voice=none,words=none")
-    assert made.returncode == 1, made.stderr
-    (line,) = [line for line in made.stdout.splitlines() if line.startswith("p1")]
+    made = run("extract", root, "--store", tmp_path / "s", "--encoders", "voice=none,words=none")
+    assert made.status == 1, made.err
+    (line,) = [line for line in made.out.splitlines() if line.startswith("p1")]
     assert "no labels" in line and "are the times numbers of frames?" in line
-    assert "annotators (no name), anna: share no recording with another annotator, so their lag can't be estimated" in made.stdout
-    assert "nan" not in made.stdout
+    assert "annotators (no name), anna: share no recording with another annotator, so their lag can't be estimated" in made.out
+    assert "nan" not in made.out
 
 
 def test_the_planted_lags_of_annotators_are_taken_out(tmp_path: Path) -> None:

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vatrace.cli.extract import add_label_options, add_reader_option, label_and_report, report_done
 from vatrace.cli.terminal import positive, progress_bars
 from vatrace.errors import UsageError
+
+if TYPE_CHECKING:
+    from vatrace.corpora.importing import ImportOptions
 
 DEFAULT_RATE = 10.0
 
 EPILOG = """examples:
   vatrace import features/ --store store --feature-rate 25
   vatrace import features/ --store store --name opensmile-3.0
+  vatrace import features/ --store store --name voice=opensmile-3.0,physiology=e4-1.2
 
 FEATURES is a folder with
   MODALITY/NAME.npy                         (rows, channels), at --feature-rate rows a second
@@ -44,26 +48,41 @@ def add_parsers(commands: Any) -> None:
     parser.add_argument("--feature-rate", type=positive, metavar="HZ", help="rows a second of files without a column `time`")
     parser.add_argument(
         "--name",
-        default="imported",
+        default="",
         metavar="NAME",
-        help="what made the features, with its version, such as opensmile-3.0: a store and a model take only features of the "
-        "name and number of channels that they were made with (default: %(default)s)",
+        help="the tool that made the features, with its version, or several as MODALITY=NAME,MODALITY=NAME: only features of "
+        "the same name and number of channels are mixed in a store or used by a model (default: imported)",
     )
     add_label_options(parser)
     add_reader_option(parser, "features")
     parser.set_defaults(run=run_import)
 
 
+def _options(args: argparse.Namespace) -> ImportOptions:
+    from vatrace.corpora.importing import DEFAULT_NAME, ImportOptions
+
+    default, names = DEFAULT_NAME, {}
+    for part in filter(None, (part.strip() for part in args.name.split(","))):
+        modality, equals, name = part.partition("=")
+        if equals and modality and name:
+            names[modality] = name
+        elif not equals and default == DEFAULT_NAME:
+            default = part
+        else:
+            raise UsageError(f"--name takes NAME, or MODALITY=NAME and more separated by commas, not {args.name!r}")
+    return ImportOptions(args.feature_rate, default, names)
+
+
 def run_import(args: argparse.Namespace) -> int:
     """Run the import command."""
     from vatrace.corpora import open_corpus
-    from vatrace.corpora.importing import ImportOptions, import_features, import_schema
+    from vatrace.corpora.importing import import_features, import_schema
     from vatrace.store import Store
 
     corpus = open_corpus(args.features, args.reader)
     if not any(source.features for source in corpus.sources):
         raise UsageError(f"{args.features}: contains recordings, not features: use vatrace extract")
-    options = ImportOptions(args.name, args.feature_rate)
+    options = _options(args)
     store = Store.create(args.store, import_schema(corpus.sources, args.rate, options))
     store.remove_unfinished()
     with progress_bars(args.features.name) as progress:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from vatrace.corpora.annotations import read_splits
 from vatrace.corpora.corpus import Corpus, Reader
 from vatrace.corpora.feature_files import open_features
 from vatrace.corpora.folder import open_folder
-from vatrace.errors import CorpusError, UsageError
+from vatrace.errors import CorpusError, PluginError, UsageError
 from vatrace.plugins import is_plugin, load_class
 
 READERS: dict[str, Reader] = {"affwild2": open_affwild2, "folder": open_folder, "features": open_features}
@@ -60,7 +61,13 @@ def find_reader(name: str) -> Reader:
         return READERS[name]
     if not is_plugin(name):
         raise UsageError(f"readers are {', '.join(READERS)} and package.module:Class, not {name!r}")
-    reader: Reader = load_class(name, Reader)()
+    found = load_class(name, Reader)
+    try:
+        inspect.signature(found).bind()
+        inspect.signature(found.__call__).bind(None, Path())
+    except TypeError as error:
+        raise PluginError(f"{name}: must be constructed without arguments, and called with a folder: {error}") from error
+    reader: Reader = found()
     return reader
 
 

@@ -172,7 +172,7 @@ def _read_npy(path: Path) -> Read:
         raise CorpusError(f"{path}: can't be read as an array of numbers ({error})") from error
     if values.dtype.kind not in "fiub" or values.ndim not in {1, 2}:
         raise CorpusError(f"{path}: must be numbers (rows, channels), not {values.dtype} {values.shape}")
-    return None, values.reshape(len(values), -1).astype(np.float64)
+    return None, (values if values.ndim == 2 else values[:, None]).astype(np.float64)
 
 
 def _read_csv(path: Path) -> Read:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -26,13 +26,15 @@ class ImportOptions:
     """How features are imported.
 
     Attributes:
-        name: of what made the features, with its version. Stores, runs and models count features as the same if their name and
-            number of channels are the same.
         feature_rate: rows a second of files without a column `time`; None if there are none.
+        name: of the tool that made the features, with its version. It becomes their version in the store: features are mixed
+            in a store, and used by a run or model, only if their name and number of channels are the same.
+        names: by modality, for those that were made by another tool.
     """
 
-    name: str = DEFAULT_NAME
     feature_rate: float | None = None
+    name: str = DEFAULT_NAME
+    names: Mapping[str, str] = field(default_factory=dict)
 
 
 def import_schema(sources: Sequence[Source], rate: float, options: ImportOptions) -> Schema:
@@ -52,8 +54,8 @@ def import_schema(sources: Sequence[Source], rate: float, options: ImportOptions
         if path is not None:
             read_features(path)  # raises what is wrong with it
         raise CorpusError("none of the recordings has features")
-    encoders = {name: EncoderInfo(options.name, f"{options.name}-{dim}", dim) for name, dim in dims.items()}
-    return Schema(rate, encoders)
+    names = {modality: options.names.get(modality, options.name) for modality in dims}
+    return Schema(rate, {modality: EncoderInfo(name, name, dims[modality]) for modality, name in names.items()})
 
 
 def import_features(

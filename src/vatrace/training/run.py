@@ -27,7 +27,7 @@ from vatrace.files import read_json
 from vatrace.models.affect import Output
 from vatrace.models.backbone import EndToEndModel
 from vatrace.names import DIMENSIONS, Split
-from vatrace.store import Store, StoredRecording
+from vatrace.store import EncoderInfo, Store, StoredRecording
 from vatrace.timeline import overlap_add
 from vatrace.training.checkpoint import Model, load_model
 from vatrace.training.data import Crops, read_inputs
@@ -107,11 +107,12 @@ class Run:
             rates = [f"{value:g} steps a second" if value else "a step a frame" for value in (store.schema.rate, rate)]
             raise RunError(f"{store.path}: has {rates[0]}, {self.folder} was trained with {rates[1]}")
         for name in self.content["config"]["model"]["feature_dims"]:
-            if name not in stored or stored[name].version != trained[name]["version"]:
-                found = stored[name].version if name in stored else "none"
+            wanted, found = EncoderInfo(**trained[name]), stored.get(name)
+            if found is None or (found.version, found.dim) != (wanted.version, wanted.dim):
+                described = "none" if found is None else f"{found.version} ({found.dim} channels)"
                 raise RunError(
-                    f"{store.path}: its {name} features are {found}, those that {self.folder} was trained on are "
-                    f"{trained[name]['version']}"
+                    f"{store.path}: its {name} features are {described}, those that {self.folder} was trained on are "
+                    f"{wanted.version} ({wanted.dim} channels)"
                 )
 
     def check_held_out(self, names: Sequence[str], split: str) -> None:
