@@ -18,35 +18,14 @@ from vatrace.cli import main
 from vatrace.errors import CheckpointError, RunError, TrainingError
 from vatrace.inference.intervals import MIN_ERRORS, situations
 from vatrace.store import Membership, Store
-from vatrace.timeline import windows
 from vatrace.training.checkpoint import load_model, load_tensors
-from vatrace.training.config import RunConfig, read_config
+from vatrace.training.config import RunConfig
 from vatrace.training.data import statistics
 from vatrace.training.loop import Epoch
-from vatrace.training.run import Member, Predictor, Run, predict_recording
+from vatrace.training.run import Member, Predictor, Run
 from vatrace.training.train import Report, RunOptions, dev_scores, train_run
 
 SEED_5 = RunOptions(seed=5)
-
-
-@pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
-    return make_store(tmp_path_factory.mktemp("store") / "s")
-
-
-@pytest.fixture(scope="module")
-def config(tmp_path_factory: pytest.TempPathFactory) -> RunConfig:
-    path = tmp_path_factory.mktemp("config") / "run.toml"
-    path.write_text(CONFIG)
-    return read_config(path)
-
-
-@pytest.fixture(scope="module")
-def run(store: Store, config: RunConfig, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    longer = replace(config, train=replace(config.train, num_epochs=12))
-    run = train_run(longer, store, tmp_path_factory.mktemp("run") / "r")
-    assert run is not None
-    return run
 
 
 def rows(path: Path) -> list[dict[str, str]]:
@@ -72,33 +51,6 @@ def test_statistics_travel_with_the_weights_and_are_of_train_only(run: Run, stor
     for name, (mean, deviation) in statistics(store.split("train"), ("face", "voice", "words")).items():
         torch.testing.assert_close(model.get_buffer(f"{name}_mean"), mean)
         torch.testing.assert_close(model.get_buffer(f"{name}_scale"), 1 / deviation)
-
-
-def test_a_prediction_is_the_mean_of_overlapping_windows(run: Run, store: Store) -> None:
-    model, _ = load_model(run.members[0].weights)
-    recording = store.split("dev")[0]
-    total, weight = np.zeros((recording.num_steps, 2)), np.zeros(recording.num_steps)
-    for start, stop in windows(recording.num_steps, run.win_len, run.win_len // 2):
-        inputs = {n: torch.from_numpy(recording.features(n, start, stop).astype(np.float32))[None] for n in model.modalities}
-        valid = {n: torch.from_numpy(mask)[None] for n, mask in recording.valid(start, stop).items()}
-        with torch.inference_mode():
-            values = model(inputs, valid)[0].numpy()
-        triangle = np.minimum(np.arange(1, stop - start + 1), np.arange(stop - start, 0, -1))
-        total[start:stop] += values * triangle[:, None]
-        weight[start:stop] += triangle
-    np.testing.assert_allclose(Predictor(run).predict(recording), total / weight[:, None], atol=1e-6)
-
-
-def test_masks_can_be_changed_for_a_prediction(run: Run, store: Store) -> None:
-    predictor, recording = Predictor(run), store.split("dev")[0]
-
-    def without_face(masks: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        return masks | {"face": np.zeros_like(masks["face"])}
-
-    changed = predictor.predict(recording, change=without_face)
-    model, _ = load_model(run.members[0].weights)
-    assert np.abs(changed - predictor.predict(recording)).max() > 0.05
-    np.testing.assert_array_equal(changed, predict_recording(model, recording, run.win_len, without_face))
 
 
 def weights(run: Run | None) -> list[dict[str, torch.Tensor]]:
@@ -221,14 +173,6 @@ def test_other_labels_make_another_run(config: RunConfig, tmp_path: Path) -> Non
     store.write_labels("a", -store.recording("a").labels())
     with pytest.raises(RunError, match=r"contains another run \(other data"):
         train_run(config, store, tmp_path / "r")
-
-
-def test_a_store_of_another_rate_does_not_fit(run: Run, tmp_path: Path) -> None:
-    other = make_store(tmp_path / "s")
-    content = json.loads((other.path / "store.json").read_text())
-    (other.path / "store.json").write_text(json.dumps(content | {"rate": 30.0}))
-    with pytest.raises(RunError, match=r"has 30 steps a second, .* was trained with 10"):
-        run.check_fits(Store(other.path))
 
 
 def test_what_does_not_fit_is_said_with_what_to_do(store: Store, config: RunConfig, tmp_path: Path) -> None:
