@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from vatrace.errors import ModelError
 from vatrace.inference.model import load_model
@@ -153,14 +154,16 @@ def test_a_face_that_is_gone_does_not_stay(fusion: Path, demo: Path) -> None:
     assert all(seen[:10]) and not any(seen[11:])
 
 
-def test_what_is_kept_does_not_grow(fusion: Path) -> None:
+def test_what_is_kept_does_not_grow_where_nobody_asks_for_values(
+    fusion: Path, speech: NDArray[np.float32], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vatrace.inference.streamer.MEMORY_DUR", 3.0)
     streamer = Streamer(fusion, transcribe=False)
-    rng = np.random.default_rng(0)
-    for second in range(40):
-        streamer.add_audio(rng.normal(0, 0.001, SAMPLING_RATE).astype(np.float32))
-        streamer.values(second + 1.0)
+    for second in range(6):
+        streamer.add_audio(speech[second * SAMPLING_RATE : (second + 1) * SAMPLING_RATE])
     ears = streamer._ears
-    assert len(ears._audio) <= 12 * SAMPLING_RATE and len(ears.voice) <= 120
+    assert len(ears._audio) == 3 * SAMPLING_RATE
+    assert 3 * RATE <= min(ears.voice) < max(ears.voice) < 6 * RATE
 
 
 def test_a_model_for_whole_recordings_is_refused_and_the_other_way_round(fusion: Path) -> None:

@@ -98,9 +98,9 @@ def test_the_span_of_the_sound_is_known_from_its_packets(tmp_path: Path, suffix:
 
 
 def test_a_still_picture_is_one_frame_without_time(tmp_path: Path) -> None:
-    grey(120).save(tmp_path / "a.png")
-    grey(120).save(tmp_path / "a.jpg")
-    for path in tmp_path.iterdir():
+    for name in ("a.png", "a.jpg"):
+        path = tmp_path / name
+        grey(120).save(path)
         info = open_recording(path)
         assert info.kind == "image" and not info.has_audio
         assert next(iter(VideoReader(path, 10))).steps.start == 0

@@ -33,6 +33,7 @@ def test_pictures_and_sound_lie_side_by_side_in_the_file(tmp_path: Path) -> None
     write_video(tmp_path / "a.mp4", (grey(index * 2) for index in range(120)), 10, [tone(0, 12)])
     with av.open(str(tmp_path / "a.mp4")) as container:
         order = [(packet.stream.type, float(packet.pts * packet.time_base)) for packet in container.demux() if packet.size]
+    assert {kind for kind, _ in order} == {"video", "audio"}
     latest = {"video": 0.0, "audio": 0.0}
     for kind, time in order:
         latest[kind] = max(latest[kind], time)
