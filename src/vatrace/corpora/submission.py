@@ -1,4 +1,4 @@
-"""Predictions as the ABAW challenges want them: a row for each frame."""
+"""Predictions in the format of the ABAW challenges: a row for each frame."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ def write_submission(
     predictions: Mapping[str, NDArray[np.float64]],
     listing: Listing | None = None,
 ) -> list[str]:
-    """Write `NAME/00001.jpg,valence,arousal` for every frame, by the prediction at the time at which it is shown.
+    """Write `NAME/00001.jpg,valence,arousal` for every frame: the prediction at the time at which it is shown.
 
     Args:
-        path: where to; replaced if it exists.
+        path: of the file; replaced if it exists.
         recordings: of the test split.
         predictions: (T, 2) by name.
-        listing: whose frames, in its order; None for all frames of all recordings.
+        listing: the frames, in its order; None for all frames of all recordings.
 
     Returns:
         What the user should know.
 
     Raises:
-        ValueError: if a listed recording is not there, has no frames, or lacks valence or arousal; or if a frame's number is
+        StoreError: if a listed recording is missing, has no frames, or lacks valence or arousal; or if a frame's number is
             below 1.
     """
     by_name = {recording.name: recording for recording in recordings}
@@ -48,7 +48,7 @@ def write_submission(
     for name in names:
         times = by_name[name].frame_times
         if not len(times):
-            raise StoreError(f"{name}: has no frames, it is sound alone")
+            raise StoreError(f"{name}: has no video frames")
         if np.isnan(predictions[name]).any():
             raise StoreError(f"{name}: valence or arousal is not predicted, and a submission needs both; train a run with both")
         traces = [resample(predictions[name][:, column], by_name[name].meta.rate, times) for column in range(2)]

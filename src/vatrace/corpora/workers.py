@@ -1,4 +1,4 @@
-"""Who does the work of extraction: this process, several of them, or a Ray cluster."""
+"""Extraction by several processes of this machine, or on a Ray cluster."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def _ignore_interrupt() -> None:
 
 @contextmanager
 def _pool(num_workers: int) -> Iterator[ProcessPoolExecutor]:
-    """Processes that are gone when the block ends, however it does."""
+    """Processes that have ended when the block ends, even with an error."""
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(num_workers, context, initializer=_ignore_interrupt) as pool:
         try:
@@ -40,9 +40,9 @@ def _pool(num_workers: int) -> Iterator[ProcessPoolExecutor]:
 
 
 def in_processes(tasks: Sequence[Task], num_workers: int) -> Iterator[list[Outcome]]:
-    """Extract in several processes of this machine; yields what became of each task as it is done.
+    """Extract in several processes of this machine; yields the outcomes of each task when it is done.
 
-    Where a worker dies (as for want of memory), what was being worked on is begun once more, each by itself.
+    If a worker dies (for instance because memory is short), all tasks in progress are started again, one at a time.
     """
     waiting = deque(tasks)
     while waiting:
@@ -61,16 +61,16 @@ def in_processes(tasks: Sequence[Task], num_workers: int) -> Iterator[list[Outco
 
 
 def _alone(task: Task) -> list[Outcome]:
-    """In a process of its own, so that it can only harm itself."""
+    """In a process of its own, so that it can't affect other tasks."""
     try:
         with _pool(1) as pool:
             return pool.submit(extract, task).result()
     except BrokenProcessPool:
-        return _failed(task, "its worker died, also by itself (out of memory?)")
+        return _failed(task, "its worker died, also when it ran alone (out of memory?)")
 
 
-def _see_that_it_answers(address: str) -> None:
-    """Ray itself would wait for minutes."""
+def _check_answers(address: str) -> None:
+    """Raise ConnectionError if nothing answers; Ray itself would wait for minutes."""
     host, _, port = address.removeprefix("ray://").rpartition(":")
     try:
         socket.create_connection((host, int(port)), timeout=10).close()
@@ -79,22 +79,22 @@ def _see_that_it_answers(address: str) -> None:
 
 
 def on_ray(tasks: Sequence[Task], address: str | None = None) -> Iterator[list[Outcome]]:
-    """Extract on a Ray cluster, one task a video; yields what became of each as it is done.
+    """Extract on a Ray cluster, one task a video; yields the outcomes of each task when it is done.
 
-    A task whose worker is lost is begun anew elsewhere, up to three times. All machines of a cluster must see the recordings
-    and the store under the same paths.
+    A task whose worker is lost is restarted elsewhere, up to three times. The recordings and the store must have the same paths
+    on all machines of a cluster.
 
     Args:
-        tasks: what to do.
-        address: of a cluster's head that is there; None for a local one that ends with the work.
+        tasks: to be done.
+        address: of a running cluster's head; None for a local cluster that ends with the work.
 
     Raises:
-        ImportError: if ray is not installed.
-        ConnectionError: if there is no cluster at the address, or it wants another token than this user's.
+        MissingExtraError: if Ray is not installed.
+        ConnectionError: if there is no cluster at the address, or it requires another token than this user's.
     """
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is reported to anybody
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # Ray reports nothing
     has_token = os.environ.get("RAY_AUTH_TOKEN") or (Path.home() / ".ray" / "auth_token").is_file()
-    if address is not None and has_token:  # clusters ask for it; Ray by itself offers it to those alone that it starts
+    if address is not None and has_token:  # clusters require it; by default, Ray sends it only to clusters that it started
         os.environ.setdefault("RAY_AUTH_MODE", "token")
     try:
         import ray
@@ -103,7 +103,7 @@ def on_ray(tasks: Sequence[Task], address: str | None = None) -> Iterator[list[O
     if address is None:
         ray.init("local", log_to_driver=False, logging_level=logging.ERROR, include_dashboard=False)
     else:
-        _see_that_it_answers(address)
+        _check_answers(address)
         ray.init(address, log_to_driver=False, logging_level=logging.ERROR)
     try:
         work = ray.remote(max_retries=3)(extract)
@@ -113,7 +113,7 @@ def on_ray(tasks: Sequence[Task], address: str | None = None) -> Iterator[list[O
             task = pending.pop(ready)
             try:
                 yield ray.get(ready)
-            except ray.exceptions.RayTaskError as error:  # what `extract` itself raises: the others would fail alike
+            except ray.exceptions.RayTaskError as error:  # of `extract` itself: the other tasks would fail in the same way
                 raise error.as_instanceof_cause() from error
             except ray.exceptions.RayError as error:
                 yield _failed(task, f"lost by the cluster, 4 times ({type(error).__name__})")

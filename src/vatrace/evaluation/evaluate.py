@@ -285,9 +285,10 @@ def _by_recording(recordings: Sequence[StoredRecording], pairs: Sequence[Pair]) 
 
 def text_table(evaluation: Evaluation) -> str:
     """The evaluation in plain text."""
+    noun = "recording" if evaluation.num_recordings == 1 else "recordings"
     subjects = f" of {evaluation.num_units} subjects" if evaluation.num_units < evaluation.num_recordings else ""
     lines = [
-        f"{evaluation.num_recordings} recordings{subjects}, {evaluation.num_steps} labelled steps, "
+        f"{evaluation.num_recordings} {noun}{subjects}, {evaluation.num_steps} labelled steps, "
         f"{evaluation.unsupported:.0%} of them without any modality",
         "",
         f"{'':10}{'CCC [95 %]':>24}{'by recording':>14}{'Pearson r':>11}{'RMSE':>8}{'sign':>7}{'scale':>8}{'shift':>8}",
