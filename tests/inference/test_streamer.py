@@ -37,14 +37,14 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def follow(streamer: Streamer, video: Path, seconds: float, hop: float = 0.5) -> list[Value]:
-    """Pictures and sound in order of time, the sound in blocks."""
+    """Frames and audio in order of time, the audio in blocks."""
     frames = [frame for frame in VideoReader(video, RATE) if frame.time < seconds]
-    sound = np.concatenate(list(AudioReader(video, 1.0)))[: round(seconds * SAMPLING_RATE)]
+    audio = np.concatenate(list(AudioReader(video, 1.0)))[: round(seconds * SAMPLING_RATE)]
     values: list[Value] = []
     for start in np.arange(0, seconds, hop):
         for frame in [frame for frame in frames if start <= frame.time < start + hop]:
             streamer.add_frame(frame.image, frame.time)
-        streamer.add_audio(sound[round(start * SAMPLING_RATE) : round((start + hop) * SAMPLING_RATE)])
+        streamer.add_audio(audio[round(start * SAMPLING_RATE) : round((start + hop) * SAMPLING_RATE)])
         values += streamer.values(start + hop)
     return values
 
@@ -65,7 +65,7 @@ def test_a_clip_is_followed_as_it_comes(fusion: Path, demo: Path) -> None:
     assert {value.low for value in values} == {None}
 
 
-def test_without_sound_it_is_not_waited_for_long(fusion: Path, demo: Path) -> None:
+def test_without_audio_it_is_not_waited_for_long(fusion: Path, demo: Path) -> None:
     streamer = Streamer(fusion)
     for frame in VideoReader(demo, RATE):
         if frame.time > ABSENT_DUR + 1:
@@ -82,11 +82,11 @@ def test_without_sound_it_is_not_waited_for_long(fusion: Path, demo: Path) -> No
 
 def test_what_comes_too_late_is_told_from_what_is_absent(fusion: Path, demo: Path) -> None:
     streamer = Streamer(fusion)
-    sound = next(iter(AudioReader(demo, 3.0)))
-    streamer.add_audio(sound[: 2 * SAMPLING_RATE])
+    audio = next(iter(AudioReader(demo, 3.0)))
+    streamer.add_audio(audio[: 2 * SAMPLING_RATE])
     late = {round(value.time, 1): value.late for value in streamer.values(2.5 + MAX_WAIT)}
     assert late == {step / 10: ("voice",) if step >= 20 else () for step in range(25)}
-    streamer.add_audio(sound[2 * SAMPLING_RATE :])  # too late for its first half
+    streamer.add_audio(audio[2 * SAMPLING_RATE :])  # too late for its first half
     assert [value.late for value in streamer.values(3.0)] == []
     assert {value.late for value in streamer.values(3.0 + MAX_WAIT)} == {()}
 
@@ -100,7 +100,7 @@ def test_nothing_is_waited_for_or_late_once_it_has_ended(fusion: Path, demo: Pat
     assert [value.late for value in streamer.values(9.0)] == [()] * 70
 
 
-def test_one_that_does_not_hear_needs_no_whisper_and_waits_for_nothing(fusion: Path, demo: Path, tmp_path: Path) -> None:
+def test_one_that_does_not_listen_needs_no_whisper_and_waits_for_nothing(fusion: Path, demo: Path, tmp_path: Path) -> None:
     streamer = Streamer(fusion, whisper=tmp_path, has_audio=False)
     streamer.add_frame(next(iter(VideoReader(demo, RATE))).image, 0.0)
     assert [value.presence["face"] for value in streamer.values(0.1)] == [True]
@@ -119,19 +119,19 @@ def test_a_model_without_words_or_of_another_rate(demo: Path, tmp_path: Path) ->
         Streamer(tmp_path / "fast.onnx")
 
 
-def test_sound_that_is_skipped_is_late_not_silence(fusion: Path, demo: Path) -> None:
+def test_audio_that_is_skipped_is_late_not_silence(fusion: Path, demo: Path) -> None:
     streamer = Streamer(fusion)
     streamer.end("face")
-    sound = next(iter(AudioReader(demo, 4.0)))
-    streamer.add_audio(sound[:SAMPLING_RATE])
+    audio = next(iter(AudioReader(demo, 4.0)))
+    streamer.add_audio(audio[:SAMPLING_RATE])
     streamer.skip_audio(1.0)
-    streamer.add_audio(sound[2 * SAMPLING_RATE :])
+    streamer.add_audio(audio[2 * SAMPLING_RATE :])
     values = streamer.values(4.0)
     assert [value.late for value in values] == [("voice",) if 10 <= step < 20 else () for step in range(40)]
     assert not any(value.presence["voice"] for value in values[10:20]) and any(value.presence["voice"] for value in values[20:])
 
 
-def test_a_picture_that_is_still_looked_at_is_waited_for(fusion: Path, demo: Path) -> None:
+def test_a_frame_that_is_still_processed_is_waited_for(fusion: Path, demo: Path) -> None:
     streamer = Streamer(fusion)
     frames = [frame for frame in VideoReader(demo, RATE) if frame.time <= 1]
     streamer.add_audio(np.zeros(2 * SAMPLING_RATE, np.float32))

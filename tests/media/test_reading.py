@@ -13,7 +13,7 @@ from vatrace.media.recording import open_recording
 
 
 @pytest.mark.parametrize("suffix", CODECS)
-def test_every_container_keeps_pictures_and_sound_at_their_times(tmp_path: Path, suffix: str) -> None:
+def test_every_container_keeps_frames_and_audio_at_their_times(tmp_path: Path, suffix: str) -> None:
     images = [grey(40 if index < 25 else 200) for index in range(50)]  # it becomes light at 1 s
     path = write_movie(tmp_path / f"a.{suffix}", images, sound=tone(1.5, 2.0))
     info = open_recording(path)
@@ -27,7 +27,7 @@ def test_every_container_keeps_pictures_and_sound_at_their_times(tmp_path: Path,
     assert onset(np.concatenate(list(AudioReader(path, 1)))) == pytest.approx(1.5, abs=0.03)
 
 
-def test_each_step_shows_the_picture_that_is_on_show_in_variable_frame_rate(tmp_path: Path) -> None:
+def test_each_step_shows_the_frame_that_is_on_show_in_variable_frame_rate(tmp_path: Path) -> None:
     times = [0.0, 0.05, 0.3, 0.35, 1.2, 1.25, 1.9]
     images = [grey(20 + 30 * index) for index in range(len(times))]
     path = write_movie(tmp_path / "vfr.mkv", images, times)
@@ -36,17 +36,17 @@ def test_each_step_shows_the_picture_that_is_on_show_in_variable_frame_rate(tmp_
     assert {step: shown[step] for step in expected} == pytest.approx(expected, abs=6)
 
 
-def test_pictures_that_start_late_leave_the_first_steps_empty(tmp_path: Path) -> None:
+def test_frames_that_start_late_leave_the_first_steps_empty(tmp_path: Path) -> None:
     path = write_movie(tmp_path / "late.mkv", [grey(100)] * 5, [1.0, 1.1, 1.2, 1.3, 1.4], sound=tone(0, 2))
     assert next(iter(VideoReader(path, rate=10))).steps.start == 10
 
 
 @pytest.mark.parametrize("suffix", ["mp4", "mkv"])
-def test_sound_that_starts_late_is_preceded_by_silence(tmp_path: Path, suffix: str) -> None:
+def test_audio_that_starts_late_is_preceded_by_silence(tmp_path: Path, suffix: str) -> None:
     path = write_movie(tmp_path / f"late.{suffix}", [grey(100)] * 75, sound=tone(0, 1.5), sound_start=1.0)
     reader = AudioReader(path, block_dur=0.4)
-    sound = np.concatenate(list(reader))
-    assert onset(sound) == pytest.approx(1.0, abs=0.03)
+    audio = np.concatenate(list(reader))
+    assert onset(audio) == pytest.approx(1.0, abs=0.03)
     assert reader.end == pytest.approx(2.5, abs=0.05)
 
 
@@ -103,17 +103,17 @@ def test_turned_phone_video_is_upright(tmp_path: Path, matrix: tuple[int, ...], 
     assert max(corners, key=lambda name: corners[name].mean()) == bright_corner
 
 
-def test_large_pictures_are_made_smaller_with_their_shape_kept(tmp_path: Path) -> None:
+def test_large_frames_are_made_smaller_with_their_shape_kept(tmp_path: Path) -> None:
     path = write_movie(tmp_path / "uhd.mp4", [grey(90, (3840, 2160))])
     assert next(iter(VideoReader(path, 10))).image.size == (MAX_SIDE, 720)
 
 
 def test_damage_in_the_middle_costs_only_what_is_damaged(tmp_path: Path, talking: Path) -> None:
     path = tmp_path / "damaged.mp3"
-    sound = np.concatenate(list(AudioReader(talking, 60)))
+    audio = np.concatenate(list(AudioReader(talking, 60)))
     with av.open(str(path), "w") as container:
         stream = container.add_stream("mp3", rate=SAMPLING_RATE, layout="mono")
-        frame = av.AudioFrame.from_ndarray(sound[None], format="fltp", layout="mono")
+        frame = av.AudioFrame.from_ndarray(audio[None], format="fltp", layout="mono")
         frame.sample_rate = SAMPLING_RATE
         for part in av.AudioResampler(stream.codec_context.format, "mono", SAMPLING_RATE, 576).resample(frame):
             container.mux(stream.encode(part))
@@ -125,25 +125,25 @@ def test_damage_in_the_middle_costs_only_what_is_damaged(tmp_path: Path, talking
     reader = AudioReader(path, 60)
     heard = np.concatenate(list(reader))
     assert reader.damage
-    assert len(heard) == pytest.approx(len(sound), rel=0.15)
+    assert len(heard) == pytest.approx(len(audio), rel=0.15)
     tail = slice(-SAMPLING_RATE, -SAMPLING_RATE // 10)
-    assert np.abs(heard[tail]).mean() == pytest.approx(np.abs(sound[tail]).mean(), rel=0.3)
+    assert np.abs(heard[tail]).mean() == pytest.approx(np.abs(audio[tail]).mean(), rel=0.3)
 
 
-def test_joined_recordings_go_on_though_their_timestamps_start_anew(tmp_path: Path, face_images: list[Image.Image]) -> None:
+def test_joined_recordings_go_on_though_their_timestamps_restart(tmp_path: Path, face_images: list[Image.Image]) -> None:
     part = write_movie(tmp_path / "part.mpg", face_images[:50], sound=tone(0.5, 2.0))
     joined = tmp_path / "joined.mpg"
     joined.write_bytes(part.read_bytes() * 2)
-    pictures, sound = VideoReader(joined, 10), AudioReader(joined, 60)
-    steps = [step for frame in pictures for step in frame.steps]
+    video, audio = VideoReader(joined, 10), AudioReader(joined, 60)
+    steps = [step for frame in video for step in frame.steps]
     assert steps == list(range(len(steps))) and len(steps) == pytest.approx(40, abs=1)
-    heard = np.concatenate(list(sound))
-    assert sound.end == pytest.approx(4.0, abs=0.1)
+    heard = np.concatenate(list(audio))
+    assert audio.end == pytest.approx(4.0, abs=0.1)
     assert onset(heard) == pytest.approx(0.5, abs=0.05)
     assert onset(heard[round(2.1 * SAMPLING_RATE) :]) == pytest.approx(0.4, abs=0.1)
 
 
-def test_sound_that_changes_its_kind_is_read_on(tmp_path: Path) -> None:
+def test_audio_that_changes_its_kind_is_read_on(tmp_path: Path) -> None:
     joined = b""
     for index, layout in enumerate(("mono", "stereo")):
         path = tmp_path / f"{index}.mp2"

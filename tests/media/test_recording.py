@@ -14,7 +14,7 @@ from vatrace.media.transcripts import Word
 
 
 def decoded_times(path: Path) -> list[float]:
-    return [frame.time for frame in VideoReader(path, rate=1000)]  # so fine that every picture is on show at a step
+    return [frame.time for frame in VideoReader(path, rate=1000)]  # so fine that every frame is shown at a step
 
 
 @pytest.mark.parametrize("suffix", CODECS)
@@ -33,7 +33,7 @@ def packet_times(path: Path) -> list[int]:
 
 
 @pytest.mark.parametrize("suffix", ["mp4", "mkv"])
-def test_frame_times_of_reordered_and_uneven_pictures(tmp_path: Path, suffix: str) -> None:
+def test_frame_times_of_reordered_and_uneven_frames(tmp_path: Path, suffix: str) -> None:
     times = [0.0, 0.05, 0.3, 0.35, 1.2, 1.25, 1.9]
     path = write_movie(tmp_path / f"vfr.{suffix}", [grey(20 + 30 * index) for index in range(len(times))], times)
     order = packet_times(path)
@@ -42,7 +42,7 @@ def test_frame_times_of_reordered_and_uneven_pictures(tmp_path: Path, suffix: st
     assert frame_times(path) == pytest.approx(decoded_times(path), abs=1e-9)
 
 
-def test_pictures_in_avi_that_were_stored_in_the_order_of_decoding_are_all_seen_in_time(tmp_path: Path) -> None:
+def test_frames_in_avi_that_were_stored_in_the_order_of_decoding_are_all_seen_in_time(tmp_path: Path) -> None:
     path = tmp_path / "b-frames.avi"
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libx264", rate=25)
@@ -62,7 +62,7 @@ def test_pictures_in_avi_that_were_stored_in_the_order_of_decoding_are_all_seen_
     np.testing.assert_allclose(frame_times(path), np.arange(75) / 25, atol=1e-9)
 
 
-def test_frame_times_of_late_pictures_and_of_joined_files_are_those_of_the_reader(tmp_path: Path) -> None:
+def test_frame_times_of_late_frames_and_of_joined_files_are_those_of_the_reader(tmp_path: Path) -> None:
     images = [grey(20 + 3 * index) for index in range(50)]
     late = write_movie(tmp_path / "late.mkv", images[:5], [1.0, 1.1, 1.2, 1.3, 1.4], sound=tone(0, 2))
     assert frame_times(late) == pytest.approx([1.0, 1.1, 1.2, 1.3, 1.4], abs=1e-3)
@@ -84,20 +84,20 @@ def test_frame_times_where_the_file_has_none_follow_from_the_frame_rate(tmp_path
     assert frame_times(path) == pytest.approx(np.arange(20) / 25)
 
 
-def test_sound_alone_has_no_frame_times(tmp_path: Path) -> None:
-    path = write_movie(tmp_path / "sound.mp4", sound=tone(0, 1))
+def test_audio_alone_has_no_frame_times(tmp_path: Path) -> None:
+    path = write_movie(tmp_path / "audio.mp4", sound=tone(0, 1))
     with pytest.raises(MediaError, match="contains no video"):
         frame_times(path)
 
 
 @pytest.mark.parametrize("suffix", ["mp4", "mkv"])
-def test_the_span_of_the_sound_is_known_from_its_packets(tmp_path: Path, suffix: str) -> None:
+def test_the_span_of_the_audio_is_known_from_its_packets(tmp_path: Path, suffix: str) -> None:
     path = write_movie(tmp_path / f"late.{suffix}", [grey(100)] * 75, sound=tone(0, 1.5), sound_start=1.0)
     assert audio_span(path) == pytest.approx((1.0, 2.5), abs=0.05)
     assert audio_span(write_movie(tmp_path / f"silent.{suffix}", [grey(100)] * 5)) is None
 
 
-def test_a_still_picture_is_one_frame_without_time(tmp_path: Path) -> None:
+def test_a_still_image_is_one_frame_without_time(tmp_path: Path) -> None:
     for name in ("a.png", "a.jpg"):
         path = tmp_path / name
         grey(120).save(path)
@@ -106,7 +106,7 @@ def test_a_still_picture_is_one_frame_without_time(tmp_path: Path) -> None:
         assert next(iter(VideoReader(path, 10))).steps.start == 0
 
 
-def test_a_cover_picture_does_not_make_music_a_video(tmp_path: Path, talking: Path) -> None:
+def test_a_cover_image_does_not_make_music_a_video(tmp_path: Path, talking: Path) -> None:
     cover = tmp_path / "cover.png"
     grey(50).save(cover)
     path = tmp_path / "song.m4a"

@@ -17,10 +17,10 @@ def heard(path: Path) -> NDArray[np.float32]:
     return np.concatenate(list(AudioReader(path, 1.0)))
 
 
-def test_a_film_has_its_pictures_and_its_sound_at_their_times(tmp_path: Path) -> None:
-    sound = tone(1.0, 3.0)
-    pictures = [grey(40 if index < 15 else 200, (65, 49)) for index in range(45)]
-    write_video(tmp_path / "a.mp4", iter(pictures), 15, np.split(sound, 6))
+def test_a_video_has_its_frames_and_its_audio_at_their_times(tmp_path: Path) -> None:
+    audio = tone(1.0, 3.0)
+    images = [grey(40 if index < 15 else 200, (65, 49)) for index in range(45)]
+    write_video(tmp_path / "a.mp4", iter(images), 15, np.split(audio, 6))
     levels = [(frame.time, level(frame.image)) for frame in VideoReader(tmp_path / "a.mp4", 15)]
     assert len(levels) == 45
     assert next(time for time, value in levels if value > 120) == pytest.approx(1.0, abs=1e-3)
@@ -29,7 +29,7 @@ def test_a_film_has_its_pictures_and_its_sound_at_their_times(tmp_path: Path) ->
         assert (container.streams.video[0].width, container.streams.video[0].height) == (64, 48)
 
 
-def test_pictures_and_sound_lie_side_by_side_in_the_file(tmp_path: Path) -> None:
+def test_frames_and_audio_lie_side_by_side_in_the_file(tmp_path: Path) -> None:
     write_video(tmp_path / "a.mp4", (grey(index * 2) for index in range(120)), 10, [tone(0, 12)])
     with av.open(str(tmp_path / "a.mp4")) as container:
         order = [(packet.stream.type, float(packet.pts * packet.time_base)) for packet in container.demux() if packet.size]
@@ -54,15 +54,15 @@ def test_a_preview_is_small_plays_anywhere_and_keeps_time(tmp_path: Path, suffix
     assert onset(heard(tmp_path / "preview.mp4")) == pytest.approx(onset(heard(source)), abs=0.03)
 
 
-def test_pictures_that_start_late_are_black_until_then(tmp_path: Path) -> None:
+def test_frames_that_start_late_are_black_until_then(tmp_path: Path) -> None:
     source = write_movie(tmp_path / "a.mkv", [grey(200)] * 10, times=[2 + index / 10 for index in range(10)], sound=tone(0, 3))
     write_preview(open_recording(source), tmp_path / "preview.mp4")
     levels = {round(frame.time, 2): level(frame.image) for frame in VideoReader(tmp_path / "preview.mp4", 5)}
     assert levels[1.0] < 40 and levels[2.4] > 150
 
 
-def test_sound_and_pictures_alone_have_previews_too(tmp_path: Path) -> None:
-    info = open_recording(write_movie(tmp_path / "sound.mp4", sound=tone(0.5, 1)))
+def test_audio_and_frames_alone_have_previews_too(tmp_path: Path) -> None:
+    info = open_recording(write_movie(tmp_path / "audio.mp4", sound=tone(0.5, 1)))
     write_preview(info, tmp_path / "copy")
     assert preview_type(info) == "audio/mp4" and (tmp_path / "copy").read_bytes()[4:8] == b"ftyp"
     grey(200, (1000, 500)).save(tmp_path / "still.png")
