@@ -297,6 +297,7 @@ def test_mistakes_get_one_clear_line(
     assert not list(tmp_path.glob("*.csv"))
 
 
+@pytest.mark.slow
 def test_ctrl_c_stops_soon_and_leaves_no_half_file(
     tmp_path: Path, face_images: list[Image.Image], speech: NDArray[np.float32]
 ) -> None:
@@ -321,6 +322,7 @@ def test_ctrl_c_stops_soon_and_leaves_no_half_file(
     assert list(out.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_demo_makes_everything_it_names(tmp_path: Path) -> None:
     result = run("demo", "--out", tmp_path / "demo")
     assert (result.status, result.err) == (0, "")

@@ -1,17 +1,18 @@
 """The recipes for Aff-Wild2, from raw files to a submission, on a small corpus in its layout."""
 
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 
+from command import run
 from layouts import make_affwild2
 from vatrace.encoders.networks.ir_resnet import IRResNet50
 from vatrace.encoders.networks.vggish import VGGish
 from vatrace.store import Store
+
+pytestmark = pytest.mark.slow
 
 RUNS = Path(__file__).resolve().parents[2] / "recipes"
 
@@ -24,10 +25,9 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def vatrace(*arguments: object, cwd: Path) -> str:
-    command = [sys.executable, "-m", "vatrace.cli", *map(str, arguments)]
-    result = subprocess.run(command, capture_output=True, text=True, check=False, cwd=cwd)
-    assert result.returncode == 0, result.stdout + result.stderr
-    return result.stdout
+    result = run(*arguments, cwd=cwd)
+    assert result.status == 0, result.out + result.err
+    return result.out
 
 
 def small(recipe: str, folder: Path, **values: object) -> Path:

@@ -136,6 +136,7 @@ def test_a_name_with_a_path_in_it_stays_in_the_folder(server: Server, tmp_path: 
     assert {path.name for path in tmp_path.iterdir()} == {"face.png", "results"}
 
 
+@pytest.mark.slow
 def test_a_restart_loses_no_result_and_keeps_no_recording(tmp_path: Path) -> None:
     server = serve(tmp_path / "results")
     done = server.upload(still(tmp_path / "face.png"))
@@ -150,6 +151,7 @@ def test_a_restart_loses_no_result_and_keeps_no_recording(tmp_path: Path) -> Non
     again.process.wait()
 
 
+@pytest.mark.slow
 def test_killed_hard_it_takes_up_what_was_waiting(tmp_path: Path, talking: Path) -> None:
     server = serve(tmp_path / "results")
     name = server.upload(talking)
