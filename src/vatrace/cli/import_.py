@@ -35,7 +35,6 @@ def add_parsers(commands: Any) -> None:
     """Add import to the commands."""
     parser = commands.add_parser(
         "import",
-        help="features made elsewhere in, a store to train from out",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         description="Put features that other tools made, and their labels, on one grid into a store.",
