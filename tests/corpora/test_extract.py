@@ -21,7 +21,7 @@ from vatrace.corpora.extract import Outcome, Setting, extract, open_tasks
 from vatrace.corpora.labels import label_store
 from vatrace.corpora.workers import in_processes, on_ray
 from vatrace.encoders import parse_encoders
-from vatrace.store import Meta, Store
+from vatrace.store import Meta, Store, StoredRecording
 
 FACES = Setting(tuple(parse_encoders("voice=none,words=none").values()), None, 1, crops=True)
 
@@ -46,6 +46,11 @@ def by_frames(affwild2: tuple[Path, dict[str, Planted]], tmp_path_factory: pytes
     return store
 
 
+def any_recording(store: Store, name: str) -> StoredRecording:
+    """A recording with its labels, also of test."""
+    return {recording.name: recording for recording in store.unlock_test("these tests")}.get(name, store.recording(name))
+
+
 def grey(crops: np.ndarray) -> np.ndarray:
     return crops.mean(axis=(1, 2, 3))
 
@@ -54,7 +59,7 @@ def test_labels_and_faces_meet_at_the_frame_they_belong_to(affwild2: tuple[Path,
     """Through gaps in the faces, rows that are not annotated, too few and too many rows, and three frame rates."""
     assert by_frames.names == sorted(affwild2[1])
     for name, planted in affwild2[1].items():
-        recording = by_frames.recording(name)
+        recording = any_recording(by_frames, name)
         assert recording.meta.rate == pytest.approx(planted.frame_rate)
         steps = np.round(recording.frame_times * recording.meta.rate).astype(int)  # of each frame
         assert len(steps) == planted.num_frames and len(set(steps)) == planted.num_frames
@@ -390,7 +395,7 @@ def test_the_planted_lags_of_annotators_are_taken_out(tmp_path: Path) -> None:
     labelling = label_store(open_corpus(tmp_path / "corpus"), store, "ewe", lag=0.4)
     assert labelling.lags == pytest.approx({"anna": 0.4, "ben": 1.2}, abs=0.05)
     for name, recording in planted.items():
-        found = store.recording(name).labels()
+        found = any_recording(store, name).labels()
         known = ~np.isnan(found[:, 0])
         times = np.arange(len(found)) / 10
         middle = known & (times > 0.5) & (times < 4.5)
