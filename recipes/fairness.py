@@ -2,8 +2,8 @@
 
     python recipes/fairness.py DATA --frames FRAMES
 
-FRAMES is what `recipes/voice.py` wrote. Three times the recipe's network is trained on 14 actors and tried on the other 7, as they
-are in the studio. Intervals of 95 % are by bootstrap over actors. About 10 minutes.
+FRAMES is what `recipes/voice.py` wrote. Three times the recipe's network is trained on 14 actors and tried on the other 7, as
+they are in the studio. Intervals of 95 % are by bootstrap over actors. About 10 minutes.
 """
 
 from __future__ import annotations
