@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from properties import searched
 from vatrace.errors import MediaError
-from vatrace.media.transcripts import ROLLING_DURATION, Word, read_transcript, sentences
+from vatrace.media.captions import ROLLING_DURATION
+from vatrace.media.transcripts import Word, read_transcript, sentences
 
 SRT = "1\n00:00:01,000 --> 00:00:03,000\nHello <i>there</i>\n\n2\n00:00:04,500 --> 00:00:05,000\nyou.\n"
 VTT = "WEBVTT\n\n00:01.000 --> 00:03.000\nHello there\n\n00:04.500 --> 00:05.000\nyou.\n"
@@ -18,7 +19,9 @@ VTT = "WEBVTT\n\n00:01.000 --> 00:03.000\nHello there\n\n00:04.500 --> 00:05.000
 def test_words_share_the_time_of_their_caption(tmp_path: Path, name: str, content: str) -> None:
     path = tmp_path / name
     path.write_text(content, encoding="utf-8")
-    assert read_transcript(path) == [Word("Hello", 1.0, 2.0), Word("there", 2.0, 3.0), Word("you.", 4.5, 5.0)]
+    transcript = read_transcript(path)
+    assert transcript.words == (Word("Hello", 1.0, 2.0), Word("there", 2.0, 3.0), Word("you.", 4.5, 5.0))
+    assert transcript.notes == ()
 
 
 def test_automatic_captions_that_roll_are_read_once(tmp_path: Path) -> None:
@@ -31,7 +34,7 @@ def test_automatic_captions_that_roll_are_read_once(tmp_path: Path) -> None:
         ("00:06.000", "00:08.000", "no"),
     ]
     path.write_text("WEBVTT\n\n" + "\n\n".join(f"{start} --> {end}\n{text}" for start, end, text in cues))
-    assert " ".join(word.text for word in read_transcript(path)) == "hello my friends how are you no no"
+    assert " ".join(word.text for word in read_transcript(path).words) == "hello my friends how are you no no"
 
 
 @pytest.mark.parametrize("content", [b"", b"no captions here\n", b"\xff\xfe\x00\x01" * 20])
@@ -52,7 +55,11 @@ def test_sentences_have_a_greatest_length() -> None:
     assert [len(sentence) for sentence in sentences(words)] == [60, 60, 10]
 
 
-TOKENS = st.text(st.characters(categories=["L", "Nd"], include_characters=".,!?'-"), min_size=1, max_size=8)
+TOKENS = st.builds(
+    str.__add__,
+    st.characters(categories=["Ll", "Nd"]),
+    st.text(st.characters(categories=["L", "Nd"], include_characters=".,!?'-"), max_size=7),
+)
 """Words without markup."""
 
 
@@ -87,7 +94,7 @@ def written(path: Path, cues: list[tuple[int, int, str]]) -> Path:
 def test_any_captions_come_back_in_order_with_each_word_inside_its_own(
     tmp_path: Path, cues: list[tuple[int, int, str]], suffix: str, random: Random
 ) -> None:
-    words = read_transcript(written(tmp_path / f"a{suffix}", random.sample(cues, len(cues))))
+    words = read_transcript(written(tmp_path / f"a{suffix}", random.sample(cues, len(cues)))).words
     expected = [(token, start / 1000, end / 1000) for start, end, text in cues for token in text.split()]
     assert [word.text for word in words] == [token for token, _, _ in expected]
     for word, (_, start, end) in zip(words, expected, strict=True):
@@ -126,7 +133,7 @@ def test_bytes_of_any_kind_are_words_or_an_error_that_names_the_file(tmp_path: P
     path = tmp_path / f"a{suffix}"
     path.write_bytes(content)
     try:
-        words = read_transcript(path)
+        words = read_transcript(path).words
     except MediaError as error:
         assert str(error).startswith(f"{path}: ")
     else:

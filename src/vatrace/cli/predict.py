@@ -14,14 +14,19 @@ from typing import TYPE_CHECKING, Any
 from vatrace.cli.terminal import add_model_options, complain, load, make_folder, progress_bars, refuse_existing, warn
 from vatrace.errors import MediaError, MissingWeightsError, UsageError, VatraceError, reason, report_bug
 from vatrace.files import written_whole
+from vatrace.media.files import passed_over, shown
 from vatrace.names import DEFAULT_RATE, MAX_RATE, MODALITIES
 from vatrace.output.formats import FORMATS, check_formats
 
 if TYPE_CHECKING:
     from vatrace.features.perceiver import Progress
+    from vatrace.inference.batch import Choice
     from vatrace.inference.model import Model
     from vatrace.inference.prediction import Prediction
     from vatrace.media.recording import Recording
+
+NO_TRANSCRIPT = Path("none")
+"""As --transcript: to use none."""
 
 PREDICT_EPILOG = """examples:
   vatrace predict talk.mp4
@@ -30,6 +35,7 @@ PREDICT_EPILOG = """examples:
   vatrace predict videos/ --out traces --modalities face,voice
   vatrace predict talk.mp4 --transcript talk.srt       your own transcript instead of speech recognition
   vatrace predict videos/ --transcript transcripts/    talk.srt for talk.mp4, and so on
+  vatrace predict talk.mp4 --transcript none           speech recognition, even if talk.srt lies beside it
   vatrace predict interview.mp4 --side left            the person on the left, where two are visible
   vatrace predict podcast.mp3                          audio only: the face is masked
   vatrace predict talk.srt                             words only
@@ -70,7 +76,13 @@ def _add_predict(commands: Any) -> None:
         description="Write the valence/arousal trace of each recording, and a figure of it.",
     )
     add = parser.add_argument
-    add("sources", nargs="+", type=Path, metavar="FILE|FOLDER", help="video, audio, image, SRT or VTT; or a folder of them")
+    add(
+        "sources",
+        nargs="+",
+        type=Path,
+        metavar="FILE|FOLDER",
+        help="video, audio, image, SRT, VTT or ASS; or a folder of videos and audio",
+    )
     add("--out", type=Path, default=Path(), metavar="DIR", help="where to write (default: this folder)")
     add(
         "--format",
@@ -87,7 +99,13 @@ def _add_predict(commands: Any) -> None:
         metavar="LIST",
         help=f"of {', '.join(MODALITIES)}, separated by commas (default: all)",
     )
-    add("--transcript", type=Path, metavar="PATH", help="SRT or VTT instead of speech recognition, or a folder of such files")
+    add(
+        "--transcript",
+        type=Path,
+        metavar="PATH",
+        help="SRT, VTT or ASS instead of speech recognition, or a folder of such files, or `none` (default: talk.srt or "
+        "talk.en.vtt beside talk.mp4)",
+    )
     add(
         "--side", choices=["left", "right"], help="which of two people to follow (default: the one visible longest and largest)"
     )
@@ -119,7 +137,7 @@ def _rate(text: str) -> float:
 
 def run_predict(args: argparse.Namespace) -> int:
     """The predict command."""
-    from vatrace.inference.batch import match_transcripts, result_names
+    from vatrace.inference.batch import result_names
     from vatrace.output.writers import write_summary
 
     check_formats(args.format)
@@ -127,17 +145,16 @@ def run_predict(args: argparse.Namespace) -> int:
     names = result_names(recordings)
     if not recordings:
         return 1
-    transcripts = match_transcripts(args.transcript, recordings)
-    _warn_without_transcript(args.transcript, recordings, transcripts)
     targets = [_targets(name, args) for name in names]
     make_folder(args.out)
     if args.summary is not None:
         _check_summary(args.summary, [*recordings, *chain.from_iterable(paths.values() for paths in targets)], args.overwrite)
     model = load(args)
+    choices = _transcripts(args, recordings, model)
     rows: list[dict[str, object]] = []
     try:
-        for recording, name, transcript, paths in zip(recordings, names, transcripts, targets, strict=True):
-            rows.append({"recording": name} | _row(recording, transcript, paths, args, model))
+        for recording, name, choice, paths in zip(recordings, names, choices, targets, strict=True):
+            rows.append({"recording": name} | _row(recording, choice, paths, args, model))
     finally:  # also of a batch that was stopped
         if args.summary is not None and rows:
             with written_whole(args.summary) as temporary:
@@ -156,18 +173,28 @@ def _find(sources: Sequence[Path]) -> tuple[list[Path], bool]:
     failures = 0
     for source in sources:
         try:
-            recordings |= dict.fromkeys(find_recordings(source))
+            found = find_recordings(source)
+            recordings |= dict.fromkeys(found.recordings)
+            if found.others:
+                warn(f"{source}: passed over, since neither video nor audio: {passed_over(found.others)}")
         except (MediaError, OSError) as error:
             failures += 1
             complain(error)
     return list(recordings), failures == 0
 
 
-def _warn_without_transcript(given: Path | None, recordings: Sequence[Path], found: Sequence[Path | None]) -> None:
-    absent = [recording.name for recording, path in zip(recordings, found, strict=True) if path is None]
+def _transcripts(args: argparse.Namespace, recordings: Sequence[Path], model: Model) -> list[Choice]:
+    """The transcript of each recording: the one that was given, or the one beside it if the words are wanted."""
+    from vatrace.inference.batch import Choice, match_transcripts
+
+    given: Path | None = args.transcript
+    if given == NO_TRANSCRIPT or (given is None and ("words" not in args.modalities or "words" not in model.modalities)):
+        return [Choice()] * len(recordings)
+    choices = match_transcripts(given, recordings)
+    absent = [shown(recording.name) for recording, choice in zip(recordings, choices, strict=True) if choice.path is None]
     if given is not None and absent:
-        more = f" and {len(absent) - 5} more" if len(absent) > 5 else ""
-        warn(f"{given}: no transcript of {', '.join(absent[:5])}{more}: speech recognition is used if they contain audio")
+        warn(f"{given}: no transcript of {passed_over(absent)}: speech recognition is used if they contain audio")
+    return choices
 
 
 def _check_summary(path: Path, others: Sequence[Path], overwrite: bool) -> None:
@@ -187,13 +214,13 @@ def _targets(name: str, args: argparse.Namespace) -> dict[str, Path]:
 
 
 def _row(
-    recording: Path, transcript: Path | None, targets: Mapping[str, Path], args: argparse.Namespace, model: Model
+    recording: Path, choice: Choice, targets: Mapping[str, Path], args: argparse.Namespace, model: Model
 ) -> dict[str, object]:
     """Predict one recording: its row of the summary, or its error, which is printed."""
     from vatrace.output.writers import summary_row
 
     try:
-        return summary_row(_process(recording, transcript, targets, args, model))
+        return summary_row(_process(recording, choice, targets, args, model))
     except (MissingWeightsError, BrokenPipeError):
         raise  # the other recordings would fail as well
     except (VatraceError, OSError) as error:
@@ -204,17 +231,14 @@ def _row(
     return {"error": failure}
 
 
-def _process(
-    path: Path, transcript: Path | None, targets: Mapping[str, Path], args: argparse.Namespace, model: Model
-) -> Prediction:
+def _process(path: Path, choice: Choice, targets: Mapping[str, Path], args: argparse.Namespace, model: Model) -> Prediction:
     """Predict one recording and write its results."""
-    from vatrace.media.recording import open_recording
-
-    if any(target.exists() and path.exists() and target.samefile(path) for target in targets.values()):
-        raise FileExistsError(f"{path}: its own result would replace it, give another folder with --out")
+    for source in (path, choice.path):
+        if source and any(target.exists() and source.exists() and target.samefile(source) for target in targets.values()):
+            raise FileExistsError(f"{source}: its own result would replace it, give another folder with --out")
     refuse_existing(targets.values(), args.overwrite)
     with progress_bars(path.name) as progress:
-        recording = open_recording(path, transcript)
+        recording = choice.open(path)
         prediction = model.predict(
             recording,
             rate=args.rate,

@@ -2,32 +2,78 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from vatrace.errors import MediaError, UsageError
-from vatrace.media.recording import MEDIA_SUFFIXES
+from vatrace.media.files import (
+    Beside,
+    in_folder,
+    is_junk,
+    is_media,
+    is_result,
+    passed_over,
+    shown,
+    transcript_beside,
+)
+from vatrace.media.recording import Recording, open_recording, with_transcript
 from vatrace.media.transcripts import is_transcript
 
+OVERLAY = ".overlay.mp4"
+RESULTS = (".csv", ".parquet", ".json", ".eaf", ".textgrid", ".png", ".html")
+"""How the names of results end, in lower case."""
 
-def find_recordings(source: Path) -> list[Path]:
-    """The videos and audio files of a folder, by name, hidden ones excluded; a path that isn't a folder stands for itself.
+
+@dataclass(frozen=True)
+class Found:
+    """The recordings of a folder, or a file alone.
+
+    Attributes:
+        recordings: by name.
+        others: names of what is in the folder and isn't a recording, nor its transcript or result, nor junk of the system.
+    """
+
+    recordings: tuple[Path, ...]
+    others: tuple[str, ...] = ()
+
+
+def find_recordings(source: Path) -> Found:
+    """The videos and audio files of a folder, hidden ones excluded; a path that isn't a folder stands for itself.
+
+    What its name doesn't reveal is opened. Links to files that are missing are recordings, so that they are reported.
 
     Raises:
         MediaError: if a folder contains none.
         OSError: if a folder can't be read.
     """
     if not source.is_dir():
-        return [source]
-    found = [
-        path
-        for path in sorted(source.iterdir())
-        if path.suffix.lower() in MEDIA_SUFFIXES and path.is_file() and not path.name.startswith(".")
+        return Found((source,))
+    inside = in_folder(source)
+    media = [path for path in inside if is_media(path)]
+    stems = {path.stem for path in media}
+    recordings = [
+        path for path in media if path.name.removesuffix(OVERLAY) == path.name or path.name.removesuffix(OVERLAY) not in stems
     ]
-    if not found:
-        raise MediaError(f"{source}: no video or audio files in this folder")
-    return found
+    others = [path for path in inside if path not in recordings and not _belongs(path, recordings)]
+    names = tuple(shown(path.name) + ("/" if path.is_dir() else "") for path in others)
+    if not recordings:
+        contents = f"; it contains {passed_over(names)}; folders in it aren't searched" if names else ""
+        raise MediaError(f"{source}: no video or audio files in this folder{contents}")
+    return Found(tuple(recordings), names)
+
+
+def _belongs(path: Path, recordings: Sequence[Path]) -> bool:
+    """Whether a file is a result or the transcript of a recording in the same folder."""
+    if is_transcript(path):
+        return is_result(path) or any(path in _all(transcript_beside(recording, [path])) for recording in recordings)
+    names = {name for recording in recordings for name in (recording.stem, recording.name)}
+    return (path.suffix.lower() in RESULTS and path.stem in names) or path.name.removesuffix(OVERLAY) in names
+
+
+def _all(beside: Beside) -> tuple[Path, ...]:
+    return (*([beside.path] if beside.path else []), *beside.others)
 
 
 def result_names(recordings: Sequence[Path]) -> list[str]:
@@ -51,35 +97,93 @@ def result_names(recordings: Sequence[Path]) -> list[str]:
     return result
 
 
-def match_transcripts(given: Path | None, recordings: Sequence[Path]) -> list[Path | None]:
-    """The transcript of each recording, None where it has none.
+@dataclass(frozen=True)
+class Choice:
+    """The transcript of a recording.
+
+    Attributes:
+        path: the file; None for none.
+        given: whether the user named it, or its folder; else it lies beside the recording.
+        others: transcripts of the same recording that aren't used.
+    """
+
+    path: Path | None = None
+    given: bool = True
+    others: tuple[Path, ...] = ()
+
+    def open(self, recording: Path) -> Recording:
+        """Open a recording with this transcript. One that wasn't given and can't be used is left out, with a note.
+
+        Raises:
+            MediaError: if the recording can't be read, or a transcript that was given can't be used.
+        """
+        if self.given and not self.others:
+            return open_recording(recording, self.path)
+        opened = open_recording(recording, self.path if self.given else None)
+        notes = []
+        if self.path is not None and not self.given and opened.kind in {"video", "audio"}:
+            try:
+                opened = with_transcript(opened, self.path)
+                notes.append(
+                    f"the words are those of {shown(self.path.name)} beside it; to recognise speech instead: --transcript none"
+                )
+            except MediaError as error:
+                why = str(error).removeprefix(f"{self.path}: ")
+                notes.append(f"{shown(self.path.name)} beside it isn't used: {why}")
+        if self.others:
+            unused = ", ".join(shown(path.name) for path in self.others)
+            why = "one transcript is enough" if self.path else "English is needed"
+            notes.append(f"not used: {unused} ({why}; choose one with --transcript)")
+        return replace(opened, transcript_notes=(*notes, *opened.transcript_notes))
+
+
+def match_transcripts(given: Path | None, recordings: Sequence[Path]) -> list[Choice]:
+    """The transcript of each recording.
 
     Args:
-        given: a transcript, for a single recording; or a folder in which `talk.srt` or `talk.vtt` is that of talk.mp4; or None.
+        given: a transcript, for a single recording; or a folder in which `talk.srt`, `talk.en.vtt` or the like is that of
+            talk.mp4; or None for what lies beside each recording.
         recordings: the batch.
 
     Raises:
         UsageError: if one transcript is given for several recordings, or the folder has none for any of them, or more than
-            one recording or transcript has the same name.
+            one recording has the same name.
         OSError: if the folder can't be read.
     """
-    if given is None or (len(recordings) == 1 and not given.is_dir()):
-        return [given] * len(recordings)
+    if given is None:
+        folders = {recording.parent: _beside(recording.parent) for recording in recordings}
+        return [_choice(recording, folders[recording.parent], given=False) for recording in recordings]
+    if len(recordings) == 1 and not given.is_dir():
+        return [Choice(given)]
     if not given.is_dir():
         raise UsageError(f"{given}: is one transcript for {len(recordings)} recordings; name a folder of transcripts")
-    known: dict[str, list[Path]] = defaultdict(list)
-    for path in sorted(given.iterdir()):
-        if is_transcript(path) and not path.name.startswith("."):
-            known[path.stem].append(path)
-    found: list[Path | None] = []
-    stems = Counter(recording.stem for recording in recordings)
-    for stem in (recording.stem for recording in recordings):
-        if len(known[stem]) > 1:
-            names = " and ".join(path.name for path in known[stem])
-            raise UsageError(f"{given}: both {names} are transcripts of {stem}: keep one")
-        if known[stem] and stems[stem] > 1:
-            raise UsageError(f"{known[stem][0]}: {stems[stem]} recordings are called {stem}: predict them one by one")
-        found.append(known[stem][0] if known[stem] else None)
-    if not any(found):
+    files = _transcripts(given)
+    choices = [_choice(recording, files, given=True) for recording in recordings]
+    used = Counter(choice.path for choice in choices if choice.path)
+    for choice, recording in zip(choices, recordings, strict=True):
+        if choice.path and used[choice.path] > 1:
+            raise UsageError(
+                f"{choice.path}: {used[choice.path]} recordings are called {shown(recording.stem)}: predict them one by one"
+            )
+    if not used:
         raise UsageError(f"{given}: no transcript in it is named after a recording, such as {recordings[0].stem}.srt")
-    return found
+    return choices
+
+
+def _choice(recording: Path, files: Sequence[Path], given: bool) -> Choice:
+    if is_transcript(recording):
+        return Choice()
+    beside = transcript_beside(recording, files)
+    return Choice(beside.path, given, beside.others)
+
+
+def _transcripts(folder: Path) -> list[Path]:
+    return [path for path in folder.iterdir() if is_transcript(path) and not is_junk(path) and path.is_file()]
+
+
+def _beside(folder: Path) -> list[Path]:
+    """The transcripts in the folder of a recording; none where it can't be listed, which doesn't keep files from being read."""
+    try:
+        return _transcripts(folder)
+    except OSError:
+        return []

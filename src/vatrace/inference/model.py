@@ -54,6 +54,11 @@ class Model:
         self._perceiver = Perceiver(self._fusion.encoders, whisper, threads)
         self.rate = self._fusion.rate
 
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """Those that it was trained with and can perceive."""
+        return tuple(self._fusion.encoders)
+
     def predict(  # its options are those of one call, which callers expect to be flat
         self,
         source: str | Path | Recording,
@@ -68,10 +73,10 @@ class Model:
         """Predict valence and arousal over one recording.
 
         Args:
-            source: a video, audio, image, or transcript (SRT, WebVTT), or one that is open already.
+            source: a video, audio, image, or transcript (SRT, WebVTT, ASS), or one that is open already.
             rate: rows a second, up to 100. The model runs at its own rate; other rates are interpolated.
             modalities: which of face, voice and words to use.
-            transcript: SRT or WebVTT to use for the words instead of speech recognition.
+            transcript: SRT, WebVTT or ASS to use for the words instead of speech recognition.
             side: whose face to follow, of the two people who are visible longest and largest; None for the first of them.
                 Voice and words are those of the whole recording.
             explain: whether to measure what the values are based on (`Prediction.explanation`).
@@ -92,7 +97,7 @@ class Model:
         progress("fusion", 0.0)
         prediction = self._fuse(recording.path, percept, rate, explain)
         progress("fusion", 1.0)
-        notes = perceived.notes + self._notes(recording, modalities)
+        notes = perceived.notes + self._notes(recording, modalities) + list(recording.transcript_notes)
         notes += _people_notes(people, side) if "face" in usable else []
         notes += [ABSENT[name] for name in MODALITIES if name in usable and not percept.valid[name].any()]
         if not any(mask.any() for mask in percept.valid.values()):

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from vatrace.errors import MediaError, reason
+from vatrace.media.files import MEDIA_SUFFIXES
 from vatrace.media.reading import SAMPLING_RATE, AudioReader, VideoReader
-from vatrace.media.recording import MEDIA_SUFFIXES, open_recording
+from vatrace.media.recording import open_recording
 
 CAMERAS = {"linux": ("v4l2", "/dev/video{}"), "darwin": ("avfoundation", "{}:none"), "win32": ("dshow", "video={}")}
 MICROPHONES = {"linux": ("alsa", "{}"), "darwin": ("avfoundation", "none:{}"), "win32": ("dshow", "audio={}")}

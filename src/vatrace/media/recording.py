@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -11,11 +11,8 @@ from numpy.typing import NDArray
 
 from vatrace.errors import MediaError
 from vatrace.media.container import Clock, open_container, packet_times, start_time, usual_duration, video_clock, video_stream
+from vatrace.media.files import missing_content
 from vatrace.media.transcripts import Word, is_transcript, read_transcript
-
-VIDEO_SUFFIXES = frozenset({".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".wmv", ".flv", ".3gp"})
-AUDIO_SUFFIXES = frozenset({".wav", ".flac", ".mp3", ".m4a", ".aac", ".ogg", ".opus"})
-MEDIA_SUFFIXES = VIDEO_SUFFIXES | AUDIO_SUFFIXES
 
 Kind = Literal["video", "audio", "image", "transcript"]
 
@@ -32,6 +29,7 @@ class Recording:
         frame_rate: video frames a second as the container states or implies it; None where there are none.
         words: those of a transcript that replaces speech recognition; None where there is none.
         transcript: the transcript's path; None where there is none.
+        transcript_notes: what was left out of the transcript or mended, in plain sentences.
     """
 
     path: Path
@@ -41,6 +39,7 @@ class Recording:
     frame_rate: float | None = None
     words: tuple[Word, ...] | None = None
     transcript: Path | None = None
+    transcript_notes: tuple[str, ...] = ()
 
     @property
     def has_frames(self) -> bool:
@@ -57,17 +56,21 @@ def open_recording(path: str | Path, transcript: str | Path | None = None) -> Re
     """Read a file's headers, and a transcript in full; nothing else is decoded.
 
     Args:
-        path: video, audio, image, or transcript (SRT, WebVTT).
+        path: video, audio, image, or transcript (SRT, WebVTT, SubStation Alpha).
         transcript: a transcript of the recording, to be used instead of speech recognition.
 
     Raises:
-        MediaError: if one of them can't be read, the file has neither video nor audio, or both are transcripts.
+        MediaError: if one of them can't be read, the file has neither video nor audio, both are transcripts, or all captions
+            lie after the recording's end.
     """
     path = Path(path)
     if is_transcript(path):
         if transcript is not None:
             raise MediaError(f"{path}: is a transcript already; leave out {transcript}")
-        return Recording(path, "transcript", words=tuple(read_transcript(path)), transcript=path)
+        return with_transcript(Recording(path, "transcript"), path)
+    absent = missing_content(path)
+    if absent:
+        raise MediaError(f"{path}: {absent}")
     with open_container(path) as container:
         video, num_audio_tracks = video_stream(container), len(container.streams.audio)
         if video is None and not num_audio_tracks:
@@ -76,9 +79,23 @@ def open_recording(path: str | Path, transcript: str | Path | None = None) -> Re
         duration = container.duration / 1e6 if container.duration is not None and not is_still else None
         rate = float(video.average_rate) if video is not None and video.average_rate and not is_still else None
     kind: Kind = "image" if is_still else "audio" if video is None else "video"
-    given = None if transcript is None else Path(transcript)
-    words = None if given is None else tuple(read_transcript(given))
-    return Recording(path, kind, num_audio_tracks, duration, rate, words, given)
+    recording = Recording(path, kind, num_audio_tracks, duration, rate)
+    return recording if transcript is None else with_transcript(recording, Path(transcript))
+
+
+def with_transcript(recording: Recording, path: Path) -> Recording:
+    """The recording with the words of a transcript, whose times are compared with its length.
+
+    Raises:
+        MediaError: if the transcript can't be read, or all captions lie after the recording's end.
+    """
+    transcript = read_transcript(path)
+    if recording.kind in {"video", "audio"}:
+        end = recording.duration or packets_end(recording)
+        if max(word.end for word in transcript.words) > end:  # containers may state less than they contain
+            end = max(end, packets_end(recording))
+        transcript = transcript.fitted(end)
+    return replace(recording, words=transcript.words, transcript=path, transcript_notes=transcript.notes)
 
 
 def frame_times(path: Path) -> NDArray[np.float64]:

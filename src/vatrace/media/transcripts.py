@@ -1,24 +1,43 @@
-"""Words with their times, and transcripts that the user has (SRT, WebVTT)."""
+"""Words with their times, and transcripts that the user has (SRT, WebVTT, SubStation Alpha)."""
 
 from __future__ import annotations
 
-import html
+import codecs
 import re
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from vatrace.errors import MediaError, reason
+from vatrace.media.captions import Caption, spoken, unrolled
 
-TRANSCRIPT_SUFFIXES = frozenset({".srt", ".vtt"})
+TRANSCRIPT_SUFFIXES = (".srt", ".vtt", ".ass", ".ssa")
+"""In the order in which they are preferred."""
 SENTENCE_END = re.compile(r"[.!?…][\"'”’)]*$")
 MAX_SENTENCE_WORDS = 60
 MAX_PAUSE = 1.0
 """Seconds of silence that end a sentence without a full stop."""
 
+TIME = (
+    r"(?P<{0}sign>-?)(?:(?P<{0}h>\d+)\s?:\s?)?(?P<{0}m>\d{{1,3}})\s?:\s?(?P<{0}s>\d{{1,2}})(?:\s?[.,]\s?(?P<{0}f>\d{{1,6}}))?"
+)
+TIMING = re.compile(rf"^\s*{TIME.format('a')}\s*[-–—]{{1,2}}>\s*{TIME.format('b')}(?![\d:])")
+CLOSING = re.compile(r"[?!.,;:…»\"”’)]+")
+"""Punctuation that some languages and programs set apart from the word before."""
+SIGNS = re.compile(r"\b(signs?|titles?|credits?|songs?|lyrics?|karaoke|opening|ending|op|ed)\b", re.IGNORECASE)
+"""Names of styles, in SubStation Alpha, of text that is shown but not said."""
 
-ROLLING_DURATION = 0.05
-"""Seconds of the shortest captions. Automatic captions roll: each repeats the previous line above its own, and between the two
-the line is shown alone for a moment."""
+SPEAKING_RATE = 15.0
+"""Characters a second, to guess how long a caption without a usable end is spoken."""
+LONGEST_CAPTION = 15.0
+"""Seconds of the longest caption whose start and end are believed to have been exchanged."""
+TOLERANCE = 0.5
+"""Seconds by which captions may go on after the end of their recording, from rounding or a last caption that stays."""
+MOST_SILENT = 0.5
+"""Share of a recording after its last caption from which this is doubted, if it is longer than `LONGEST_SILENCE` s."""
+LONGEST_SILENCE = 30.0
+MOST_FOREIGN = 0.15
+"""Share of letters outside ASCII up to which text is believed to be in a Western European encoding."""
 
 
 @dataclass(frozen=True)
@@ -29,11 +48,59 @@ class Word:
         text: as written, with its punctuation, without spaces around it.
         start: seconds.
         end: seconds.
+        speaker: who says it, by the name in a transcript; None where unknown.
     """
 
     text: str
     start: float
     end: float
+    speaker: str | None = None
+
+
+@dataclass(frozen=True)
+class Transcript:
+    """What a transcript says.
+
+    Attributes:
+        path: the file.
+        words: in order of time.
+        notes: what was left out or mended, in plain sentences.
+    """
+
+    path: Path
+    words: tuple[Word, ...]
+    notes: tuple[str, ...] = ()
+
+    def fitted(self, end: float) -> Transcript:
+        """The same for a recording that ends at `end` seconds: what lies after it is left out, with a note.
+
+        Raises:
+            MediaError: if all of it lies after the end.
+        """
+        first, last = self.words[0].start, max(word.end for word in self.words)
+        if first >= end:
+            raise MediaError(
+                f"{self.path}: the captions start at {first:.1f} s, the recording ends at {end:.1f} s{_shift(first, last, end)}"
+            )
+        notes = list(self.notes)
+        name = self.path.name
+        inside = tuple(word for word in self.words if word.start < end)
+        if last > end + TOLERANCE:
+            notes.append(
+                f"{name}: the captions go on to {last:.1f} s, the recording ends at {end:.1f} s; "
+                f"{len(self.words) - len(inside)} of {len(self.words)} words are left out: is it this recording's transcript?"
+            )
+        elif end - last > max(LONGEST_SILENCE, MOST_SILENT * end):
+            notes.append(f"{name}: the captions end at {last:.1f} s, the recording at {end:.1f} s: no words after that")
+        return replace(self, words=tuple(replace(word, end=min(word.end, end)) for word in inside), notes=tuple(notes))
+
+
+def _shift(first: float, last: float, end: float) -> str:
+    """What to do about captions that lie after the end, as the rest of a sentence."""
+    hours = int(first // 3600)
+    if hours and last - 3600 * hours <= end + TOLERANCE:
+        return f"; their clock starts at {hours:02d}:00:00: subtract {3600 * hours} s from them, or leave the transcript out"
+    return "; shift their times, or leave the transcript out if it is another recording's"
 
 
 def is_transcript(path: Path) -> bool:
@@ -41,49 +108,157 @@ def is_transcript(path: Path) -> bool:
     return path.suffix.lower() in TRANSCRIPT_SUFFIXES
 
 
-def read_transcript(path: Path) -> list[Word]:
-    """Read SRT or WebVTT. A caption's words share its time in proportion to their length.
+def read_transcript(path: Path) -> Transcript:
+    """Read SRT, WebVTT or SubStation Alpha. A caption's words share its time in proportion to their length.
+
+    Only speech becomes words (see `captions`). A caption that ends before it starts, or starts before 0 s, is mended, with a
+    note.
 
     Raises:
-        MediaError: if the file can't be read or contains no captions.
+        MediaError: if the file can't be read or contains no speech.
     """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise MediaError(f"{path}: {reason(error)}") from error
+    text, notes = _decoded(content, path)
+    captions = list(_read(path, text))
+    if not captions:
+        raise MediaError(f"{path}: contains no captions (a transcript is SRT, WebVTT or SubStation Alpha)")
+    mended, doubts = _mended(captions)
+    turns, left_out = spoken(unrolled(mended))
+    words = [word for turn in turns for word in _share(turn.texts, turn.start, turn.end)]
+    if not words:
+        raise MediaError(f"{path}: contains captions, but no speech" + (f": only {left_out}" if str(left_out) else ""))
+    notes += doubts
+    if str(left_out):
+        notes.append(f"{left_out}, which nobody says: left out")
+    return Transcript(path, tuple(words), tuple(f"{path.name}: {note}" for note in notes))
+
+
+def _decoded(content: bytes, path: Path) -> tuple[str, list[str]]:
+    """The text of a file, by its byte order mark, as UTF-8, or as Windows-1252; and notes."""
+    marks = {
+        codecs.BOM_UTF8: "utf-8-sig",
+        codecs.BOM_UTF32_LE: "utf-32",
+        codecs.BOM_UTF32_BE: "utf-32",
+        codecs.BOM_UTF16_LE: "utf-16",
+        codecs.BOM_UTF16_BE: "utf-16",
+    }
+    encoding = next((name for mark, name in marks.items() if content.startswith(mark)), "utf-8")
+    if encoding == "utf-8" and content[:200].count(0) > len(content[:200]) // 4:  # UTF-16 without a mark
+        encoding = "utf-16-le" if content[1:2] == b"\0" else "utf-16-be"
+    try:
+        return content.decode(encoding).replace("\r\n", "\n").replace("\r", "\n"), []
+    except UnicodeDecodeError as error:
+        try:
+            text = content.decode("cp1252").replace("\r\n", "\n").replace("\r", "\n")
+        except UnicodeDecodeError:
+            text = ""
+        letters = [letter for letter in text if letter.isalpha()]
+        if encoding != "utf-8" or not letters or sum(map(str.isascii, letters)) < (1 - MOST_FOREIGN) * len(letters):
+            raise MediaError(f"{path}: not a transcript in UTF-8; save it in this encoding") from error
+        return text, ["not UTF-8; read as Windows-1252: if letters are wrong, save it in UTF-8"]
+
+
+def _read(path: Path, text: str) -> Iterator[Caption]:
+    """The captions of a file as they are; what it is, its content says."""
+    if "[Script Info]" in text[:2000] or "\n[Events]" in text:
+        return _read_substation(path, text)
+    return _read_blocks(text)
+
+
+def _read_blocks(text: str) -> Iterator[Caption]:
+    """SRT and WebVTT: a line with times, then lines of text. WebVTT's end at an empty line; comments and styles may follow."""
+    strict = text.lstrip("\ufeff \n").startswith("WEBVTT")
+    current: re.Match[str] | None = None
+    lines: list[str] = []
+
+    def caption() -> Iterator[Caption]:
+        if current is not None:
+            yield Caption(_seconds(current, "a"), _seconds(current, "b"), "\n".join(lines).replace(r"\N", "\n").strip("\n"))
+
+    for line in text.split("\n"):
+        timing = TIMING.match(line)
+        if timing is not None:
+            if lines and (lines[-1].strip().isdigit() or (len(lines) > 1 and not lines[-2])):
+                lines.pop()  # the number or the name of this caption
+            yield from caption()
+            current, lines = timing, []
+        elif strict and not line:
+            yield from caption()
+            current, lines = None, []
+        else:
+            lines.append(line)
+    yield from caption()
+
+
+def _seconds(match: re.Match[str], name: str) -> float:
+    hours, minutes, seconds = (int(match[f"{name}{part}"] or 0) for part in "hms")
+    time = 3600 * hours + 60 * minutes + seconds + float(f"0.{match[f'{name}f'] or 0}")
+    return -time if match[f"{name}sign"] else time
+
+
+def _read_substation(path: Path, text: str) -> Iterator[Caption]:
     import pysubs2
 
     try:
-        subtitles = pysubs2.load(str(path), encoding="utf-8-sig", format_=path.suffix.lower().lstrip("."))
-    except OSError as error:
-        raise MediaError(f"{path}: {reason(error)}") from error
-    except (UnicodeDecodeError, ValueError, pysubs2.exceptions.Pysubs2Error) as error:
-        raise MediaError(f"{path}: not a transcript that can be read (SRT or WebVTT in UTF-8)") from error
-    words: list[Word] = []
-    before = ""
-    for caption in sorted(subtitles, key=lambda caption: caption.start):
-        lines = [line.strip() for line in html.unescape(caption.plaintext).splitlines() if line.strip()]
-        rolling = caption.duration <= ROLLING_DURATION * 1000 or len(lines) > 1
-        if lines and rolling and lines[0] == before:
-            lines = lines[1:]
-        if lines:
-            end = max(caption.start, caption.end)  # some captions end before they start
-            words.extend(_share(" ".join(lines), caption.start / 1000, end / 1000))
-            before = lines[-1]
-    if not words:
-        raise MediaError(f"{path}: contains no captions")
-    return words
+        events = pysubs2.SSAFile.from_string(text).events
+    except (ValueError, IndexError, KeyError, pysubs2.exceptions.Pysubs2Error) as error:
+        raise MediaError(f"{path}: not a transcript that can be read ({error})") from error
+    for event in events:
+        if not event.is_comment and not event.is_drawing and not SIGNS.search(event.style):
+            text = event.text.replace(r"\N", "\n").replace(r"\n", "\n").replace(r"\h", " ")
+            yield Caption(event.start / 1000, event.end / 1000, text, event.name.strip() or None)
 
 
-def _share(text: str, start: float, end: float) -> list[Word]:
-    tokens = text.split()
-    total = sum(len(token) + 1 for token in tokens)
+def _mended(captions: Sequence[Caption]) -> tuple[list[Caption], list[str]]:
+    """Captions that end after they start, from 0 s on; and notes."""
+    starts = sorted(caption.start for caption in captions)
+    mended: list[Caption] = []
+    backwards = early = 0
+    for caption in captions:
+        start, end = caption.start, caption.end
+        if end < start:
+            backwards += 1
+            if end >= 0 and start - end <= LONGEST_CAPTION:
+                start, end = end, start
+            else:
+                following = next((other for other in starts if other > start), float("inf"))
+                end = min(start + len(caption.text) / SPEAKING_RATE, following)
+        if start < 0:
+            early += 1
+        if end >= 0:
+            mended.append(replace(caption, start=max(start, 0.0), end=end))
+    notes = [_count(backwards, "ends before it starts", "end before they start") + ": mended"] if backwards else []
+    if early:
+        notes.append(_count(early, "starts", "start") + " before 0 s: cut there; are all times right?")
+    return mended, notes
+
+
+def _count(number: int, singular: str, plural: str) -> str:
+    return f"1 caption {singular}" if number == 1 else f"{number} captions {plural}"
+
+
+def _share(texts: Iterable[tuple[str | None, str]], start: float, end: float) -> list[Word]:
+    tokens: list[tuple[str | None, str]] = []
+    for speaker, text in texts:
+        for token in text.split():
+            if any(map(str.isalnum, token)):
+                tokens.append((speaker, token))
+            elif tokens and CLOSING.fullmatch(token):
+                tokens[-1] = (tokens[-1][0], tokens[-1][1] + token)
+    total = sum(len(token) + 1 for _, token in tokens)
     words, position = [], 0
-    for token in tokens:
-        at = [start + (end - start) * place / total for place in (position, position + len(token) + 1)]
-        words.append(Word(token, *at))
+    for speaker, token in tokens:
+        first, last = (start + (end - start) * place / total for place in (position, position + len(token) + 1))
+        words.append(Word(token, first, last, speaker))
         position += len(token) + 1
     return words
 
 
-def sentences(words: list[Word]) -> list[list[Word]]:
-    """Split words at full stops, at long pauses and at a maximum length, into what is encoded together."""
+def sentences(words: Sequence[Word]) -> list[list[Word]]:
+    """Split words at full stops, long pauses, changes of speaker and a maximum length, into what is encoded together."""
     result: list[list[Word]] = []
     for word in words:
         previous = result[-1][-1] if result else None
@@ -91,6 +266,7 @@ def sentences(words: list[Word]) -> list[list[Word]]:
             previous is None
             or SENTENCE_END.search(previous.text)
             or word.start - previous.end > MAX_PAUSE
+            or word.speaker != previous.speaker
             or len(result[-1]) >= MAX_SENTENCE_WORDS
         ):
             result.append([])

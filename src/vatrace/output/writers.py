@@ -11,6 +11,7 @@ import numpy as np
 
 from vatrace.inference.explain import Explanation
 from vatrace.inference.prediction import Prediction
+from vatrace.media.files import MADE_BY, shown
 from vatrace.media.transcripts import Word, sentences
 from vatrace.names import MODALITIES
 
@@ -35,10 +36,16 @@ def write_json(prediction: Prediction, path: Path) -> None:
     """The columns of the CSV as lists (null where undefined), the words with their times, the notes and `made_by`."""
     table = prediction.to_pandas().round(4)
     columns = {str(name): [None if np.isnan(x) else x for x in column.tolist()] for name, column in table.items()}
-    words = [{"text": word.text, "start": round(word.start, 3), "end": round(word.end, 3)} for word in prediction.words]
+    words = [_word(word) for word in prediction.words]
     about = {"transcript": words, "notes": prediction.notes, "made_by": prediction.made_by}
-    content = {"source": prediction.source.name, "rate": prediction.rate, **columns, **about}
+    content = {"source": shown(prediction.source.name), "rate": prediction.rate, **columns, **about}
     path.write_text(json.dumps(content, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _word(word: Word) -> dict[str, object]:
+    """A word for JSON; with its speaker where the transcript names one."""
+    said: dict[str, object] = {"text": word.text, "start": round(word.start, 3), "end": round(word.end, 3)}
+    return said | ({"speaker": word.speaker} if word.speaker else {})
 
 
 def read_json(path: Path) -> Prediction:
@@ -59,7 +66,7 @@ def read_json(path: Path) -> Prediction:
         valence=columns["valence"],
         arousal=columns["arousal"],
         presence={name: columns[name] > 0 for name in MODALITIES},
-        words=[Word(word["text"], word["start"], word["end"]) for word in content["transcript"]],
+        words=[Word(word["text"], word["start"], word["end"], word.get("speaker")) for word in content["transcript"]],
         notes=content["notes"],
         explanation=explanation,
         bounds=(bounds[0], bounds[1]) if bounds else None,
@@ -99,19 +106,27 @@ SUMMARY_COLUMNS = (
 
 
 def write_summary(rows: Sequence[Mapping[str, object]], path: Path) -> None:
-    """Write a CSV of SUMMARY_COLUMNS: each recording's name, and its `summary_row` or its error. Other cells are empty."""
+    """Write a CSV of SUMMARY_COLUMNS: each recording's name, and its `summary_row` or its error. Other cells are empty.
+
+    Bytes of names that aren't UTF-8 become replacement characters.
+    """
     import pandas as pd
 
-    pd.DataFrame(rows, columns=list(SUMMARY_COLUMNS)).to_csv(path, index=False)
+    readable = [{name: shown(cell) if isinstance(cell, str) else cell for name, cell in row.items()} for row in rows]
+    pd.DataFrame(readable, columns=list(SUMMARY_COLUMNS)).to_csv(path, index=False)
 
 
 def tiers(prediction: Prediction) -> dict[str, list[Span]]:
     """A prediction as tiers of text spans that don't overlap.
 
-    The tiers are the words; the mean valence and arousal of each second with supported rows; and the spans of time in which
-    face and voice were present.
+    The tiers are the words; who speaks, if a transcript says so; the mean valence and arousal of each second with supported
+    rows; and the spans of time in which face and voice were present.
     """
     result = {"words": _apart((word.start, word.end, word.text) for word in prediction.words)}
+    if any(word.speaker for word in prediction.words):
+        result["speaker"] = _apart(
+            (turn[0].start, turn[-1].end, turn[0].speaker) for turn in sentences(prediction.words) if turn[0].speaker
+        )
     for name in ("valence", "arousal"):
         means = []
         for start in np.arange(0, prediction.duration, TIER_STEP):
@@ -137,11 +152,12 @@ def write_elan(prediction: Prediction, path: Path) -> None:
 
     document = pympi.Eaf(author="vatrace")
     kind = mimetypes.guess_type(prediction.source.name)[0] or "video/mp4"
-    document.add_linked_file(prediction.source.name, relpath=f"./{prediction.source.name}", mimetype=kind)
-    for name, spans in tiers(prediction).items():
-        document.add_tier(name)
+    name = shown(prediction.source.name)
+    document.add_linked_file(name, relpath=f"./{name}", mimetype=kind)
+    for tier, spans in tiers(prediction).items():
+        document.add_tier(tier)
         for start, end, text in spans:
-            document.add_annotation(name, round(1000 * start), round(1000 * end), text)
+            document.add_annotation(tier, round(1000 * start), round(1000 * end), text)
     document.remove_tier("default")
     path.unlink(missing_ok=True)  # otherwise pympi keeps a copy of the old file
     document.to_file(str(path))
@@ -160,7 +176,7 @@ def write_textgrid(prediction: Prediction, path: Path) -> None:
 
 
 def write_subtitles(prediction: Prediction, path: Path) -> None:
-    """WebVTT: each sentence, and below it the mean valence and arousal while it was spoken."""
+    """WebVTT: each sentence, with its speaker where known, and below it the mean valence and arousal while it was spoken."""
     import pysubs2
 
     subtitles = pysubs2.SSAFile()
@@ -169,6 +185,8 @@ def write_subtitles(prediction: Prediction, path: Path) -> None:
         inside = (prediction.times >= start) & (prediction.times < end)
         rows = inside if inside.any() else prediction.times == prediction.times[np.argmin(abs(prediction.times - start))]
         values = f"valence {prediction.valence[rows].mean():+.2f}, arousal {prediction.arousal[rows].mean():+.2f}"
-        text = " ".join(word.text for word in sentence) + f"\\N({values})"
+        speaker = f"{sentence[0].speaker}: " if sentence[0].speaker else ""
+        text = speaker + " ".join(word.text for word in sentence) + f"\\N({values})"
         subtitles.append(pysubs2.SSAEvent(round(1000 * start), round(1000 * end), text))
-    subtitles.save(str(path), format_="vtt", encoding="utf-8")
+    header = f"WEBVTT\n\n{MADE_BY} wrote these subtitles"
+    path.write_text(subtitles.to_string("vtt").replace("WEBVTT", header, 1), encoding="utf-8")

@@ -1,0 +1,258 @@
+"""What is spoken in a caption: without markup, descriptions of sounds, songs and credits; and who speaks.
+
+Captions for the deaf and hard of hearing describe what is heard, in brackets ("[DRAMATIC MUSIC]", "(sobbing)"), mark songs with
+notes, and name who speaks ("MAN: ..."). None of this is said.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+TAGS = re.compile(r"</?[a-zA-Z][^<>]*>|<[\d:.]+>|\{[^{}]*\}")
+"""Tags of HTML and WebVTT, WebVTT's times within a caption, and overrides and comments of SubStation Alpha."""
+VOICE = re.compile(r"<v(?:\.[^\s>]*)?\s+([^<>]+)>(.*?)(?=</v>|<v[.\s]|\Z)", re.DOTALL)
+GLOSS = re.compile(r"<rt\b[^<>]*>.*?(</rt>|\Z)", re.DOTALL)
+"""How a word is read, in small print above it."""
+INVISIBLE = re.compile("[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff\x00-\x08\x0b\x0e-\x1f]")
+
+NAMED_BRACKET = re.compile(r"^\s*[\[(]([A-Z][\w .'’-]{0,30})[\])]\s*:\s*")
+"""A speaker in brackets: "[ANNA]: ..."."""
+BRACKETS = re.compile(r"\[[^\[\]]*\]|\([^()]*\)|（[^（）]*）|【[^【】]*】|［[^［］]*］|｟[^｟｠]*｠")
+OPENED, CLOSED = re.compile(r"\[[^\[\]]*$"), re.compile(r"^[^\[\]]*\]")
+"""The two parts of a description that starts in one caption and ends in the next."""
+STARS = re.compile(r"\*[^*\n]{1,60}\*")
+NOTES = "♪♫♬♩🎵🎶"
+SONG = re.compile(rf"[{NOTES}][^{NOTES}]*[{NOTES}]|[{NOTES}][^\n]*|^[^\n{NOTES}]*[{NOTES}][ ]*$", re.MULTILINE)
+SONG_LINE = re.compile(r"^\s*#\s.*", re.MULTILINE)
+"""Song in British captions: "# Happy birthday to you #"."""
+CREDIT = re.compile(
+    r"^\W*((sub(title)?s|captions?|captioned|captioning|subtitled|synced|sync|transcribed|transcript|translated|corrected|ripped)"
+    r"\b[^.!?]{0,40}\bby\b|©)|opensubtitles|addic7ed|amara\.org|subscene|https?://|^\s*www\.\S+\s*$",
+    re.IGNORECASE,
+)
+
+DIALOGUE = re.compile(r"^\s*(?:[-–—‐‑―]+(?!\d)\s*|>{2,3}\s*)")
+"""What marks a change of speakers at the start of a line."""
+CAPITALS = re.compile(r"^([A-Z][A-Z0-9.'’#&/-]*(?: [A-Z0-9#&][A-Z0-9.'’#&/-]*){0,4}) ?:(?:\s+|$)")
+NAME = re.compile(r"^((?:[A-Z][\w.'’-]*)(?: (?:[A-Z][\w.'’-]*|\d+|of|de|van|von|der)){0,3}) ?:(?:\s+|$)")
+NO_NAMES = frozenset(
+    re.findall(
+        r"\w+",
+        """i you he she we they it so look listen remember note question answer yes no and but or well now then first
+        second third because example also still today tomorrow yesterday here there this that these those what why how
+        who when where wait see think okay ok please thus however again finally result problem fact warning rule
+        reason""",
+    )
+)
+"""Words that stand before a colon without being a speaker's name, in lower case."""
+
+CONTINUES = 0.5
+"""Seconds from one caption to the next up to which the second can show again what the first shows."""
+ROLLING_DURATION = 0.05
+"""Seconds of the shortest captions: between two captions that roll, the line that both have is shown alone for a moment."""
+MOST_GROW = 0.5
+"""Share of captions that start with the whole of the one before from which captions grow word by word."""
+MOST_SHOUTED = 0.8
+"""Share of lines in capitals from which a transcript is written in capitals."""
+LONGEST_BREAK = 2.0
+"""Seconds of silence after which a sentence that isn't finished is nobody's any more."""
+SENTENCE_END = re.compile(r"[.!?…][\"'”’)\]]*$")
+
+
+@dataclass(frozen=True)
+class Caption:
+    """One caption as a file has it.
+
+    Attributes:
+        start: seconds.
+        end: seconds.
+        text: with its markup; lines are separated by line feeds.
+        speaker: whom the file names beside the text; None where it names nobody.
+    """
+
+    start: float
+    end: float
+    text: str
+    speaker: str | None = None
+
+
+@dataclass(frozen=True)
+class Turn:
+    """What one speaker says in one caption.
+
+    Attributes:
+        start: of the caption, seconds.
+        end: of the caption, seconds.
+        texts: who speaks (None where unknown) and the words, in order.
+    """
+
+    start: float
+    end: float
+    texts: tuple[tuple[str | None, str], ...]
+
+
+KINDS = {
+    "sound": ("description of a sound", "descriptions of sounds"),
+    "song": ("line of a song", "lines of songs"),
+    "credit": ("credit or address", "credits or addresses"),
+}
+"""What captions contain that nobody says, and what one and several of these are called."""
+
+
+@dataclass
+class LeftOut:
+    """What captions contain that nobody says.
+
+    Attributes:
+        counts: by the names in `KINDS`.
+        opened: whether the caption before ended within a description of a sound.
+    """
+
+    counts: Counter[str] = field(default_factory=Counter)
+    opened: bool = False
+
+    def take(self, pattern: re.Pattern[str], kind: str, text: str) -> str:
+        """The text without what matches the pattern, which is counted."""
+        text, count = pattern.subn(" ", text)
+        self.counts[kind] += count
+        return text
+
+    def __str__(self) -> str:
+        return " and ".join(f"{count} {KINDS[kind][count > 1]}" for kind, count in self.counts.items() if count)
+
+
+def spoken(captions: Sequence[Caption]) -> tuple[list[Turn], LeftOut]:
+    """What is said in captions, in order of time, each line once where captions roll.
+
+    Returns:
+        Captions with speech, and what was left out.
+    """
+    left_out = LeftOut()
+    lines = [_lines(caption, left_out) for caption in captions]
+    names = _speakers([text for group in lines for _, text in group])
+    turns: list[Turn] = []
+    carried: str | None = None
+    for caption, group in zip(captions, lines, strict=True):
+        texts: list[tuple[str | None, str]] = []
+        speaker = carried if turns and caption.start - turns[-1].end <= LONGEST_BREAK else None
+        for given, line in group:
+            speaker, text = _labelled(line, given or caption.speaker or speaker, names)
+            text = " ".join(DIALOGUE.sub("", text).split())
+            if any(map(str.isalnum, text)):
+                texts.append((speaker, text))
+        if texts:
+            turns.append(Turn(caption.start, caption.end, tuple(texts)))
+            carried = None if SENTENCE_END.search(texts[-1][1]) else speaker  # a sentence continues in the next caption
+    return turns, left_out
+
+
+def _lines(caption: Caption, left_out: LeftOut) -> list[tuple[str | None, str]]:
+    """The lines of a caption without what isn't said, each with the speaker that its markup names."""
+    text = GLOSS.sub("", caption.text)
+    result: list[tuple[str | None, str]] = []
+    place = 0
+    for voice in VOICE.finditer(text):
+        result += [(None, line) for line in _plain(text[place : voice.start()], left_out)]
+        result += [(html.unescape(voice[1]).strip(), line) for line in _plain(voice[2], left_out)]
+        place = voice.end()
+    return result + [(None, line) for line in _plain(text[place:], left_out)]
+
+
+def _plain(text: str, left_out: LeftOut) -> list[str]:
+    text = INVISIBLE.sub("", html.unescape(TAGS.sub("", text)))
+    if CREDIT.search(text):
+        left_out.counts["credit"] += 1
+        return []
+    text = "\n".join(NAMED_BRACKET.sub(r"\1: ", line) for line in text.split("\n"))
+    for pattern in (SONG, SONG_LINE):
+        text = left_out.take(pattern, "song", text)
+    for pattern in (BRACKETS, BRACKETS, STARS):  # twice: brackets in brackets
+        text = left_out.take(pattern, "sound", text)
+    if left_out.opened:
+        text = CLOSED.sub(" ", text)
+    left_out.opened = OPENED.search(text) is not None
+    text = left_out.take(OPENED, "sound", text)
+    return [line for line in (" ".join(line.split()) for line in text.split("\n")) if line]
+
+
+def _speakers(lines: Sequence[str]) -> set[str]:
+    """The names that the lines of a transcript start with.
+
+    A name in capitals is taken for one, unless all is in capitals. Two or more capitalised words are, too. One is if the
+    transcript has several such labels, and it isn't a word that often stands before a colon.
+    """
+    plain = [DIALOGUE.sub("", line) for line in lines]
+    written = [line for line in plain if any(map(str.isalpha, line))]
+    shouted = sum(line.upper() == line for line in written) > MOST_SHOUTED * len(written)
+    sure: set[str] = set()
+    perhaps: Counter[str] = Counter()
+    for line in plain:
+        match = CAPITALS.match(line) or NAME.match(line)
+        if match is None or set(match[1].lower().split()) & NO_NAMES:
+            continue
+        name = match[1]
+        capitals = name.upper() == name and len(name) > 1
+        if " " in name if not capitals else not shouted or len(name.split()) <= 2:
+            sure.add(name)
+        else:
+            perhaps[name] += 1
+    return sure | set(perhaps) if sure or perhaps.total() > 1 else set()
+
+
+def _labelled(line: str, speaker: str | None, names: set[str]) -> tuple[str | None, str]:
+    """Who speaks a line, and the line without this label; `speaker` unless the line says otherwise."""
+    changes = DIALOGUE.match(line)
+    text = DIALOGUE.sub("", line)
+    match = CAPITALS.match(text) or NAME.match(text)
+    if match is not None and match[1] in names:
+        return match[1], text[match.end() :]
+    return (None if changes else speaker), text
+
+
+def unrolled(captions: Sequence[Caption]) -> list[Caption]:
+    """Captions in order of time without what they repeat: each line of captions that roll, and each word of those that grow.
+
+    Live and automatic captions show a line again above the next one, and alone for a moment between the two. Others grow word
+    by word. A caption that is in the file twice, with the same times, is kept once.
+    """
+    ordered = sorted(dict.fromkeys(captions), key=lambda caption: (caption.start, caption.end))
+    grow = _grow(ordered)
+    result: list[Caption] = []
+    shown: list[str] = []
+    end = 0.0
+    for caption in ordered:
+        lines = [line for line in map(str.strip, caption.text.split("\n")) if line]
+        if not lines:
+            continue
+        bare = [_bare(line) for line in lines]
+        fresh = lines
+        if caption.start - end <= CONTINUES and shown:
+            again = max((count for count in range(1, len(lines) + 1) if shown[-count:] == bare[:count]), default=0)
+            if again < len(lines) or len(lines) > 1 or caption.end - caption.start <= ROLLING_DURATION:
+                fresh = lines[again:]
+            if grow and fresh and bare[-1].startswith(f"{shown[-1]} "):
+                fresh = [bare[-1].removeprefix(f"{shown[-1]} ")]
+        if fresh:
+            result.append(Caption(caption.start, caption.end, "\n".join(fresh), caption.speaker))
+        shown, end = bare, caption.end
+    return result
+
+
+def _bare(line: str) -> str:
+    return " ".join(TAGS.sub("", line).split())
+
+
+def _grow(captions: Sequence[Caption]) -> bool:
+    """Whether captions grow word by word."""
+    following = [
+        (_bare(before.text), _bare(after.text))
+        for before, after in pairwise(captions)
+        if after.start - before.end <= CONTINUES and before.text.strip()
+    ]
+    num_grown = sum(after.startswith(f"{before} ") for before, after in following)
+    return num_grown > max(2, MOST_GROW * len(following))
