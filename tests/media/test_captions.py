@@ -92,13 +92,19 @@ def test_labels_name_the_speaker(text: str, speaker: str) -> None:
     assert said(text) == [[(speaker, "I hate this")]]
 
 
-@pytest.mark.parametrize("text", ["Remember: I hate this", "He said: I hate this", "I have one question: why", "At 10:30 I left"])
+@pytest.mark.parametrize(
+    "text", ["Remember: I hate this", "He said: I hate this", "I have one question: why", "At 10:30 I left"]
+)
 def test_a_colon_alone_makes_no_speaker(text: str) -> None:
     assert said(text) == [[(None, text)]]
 
 
 def test_single_names_are_labels_where_a_transcript_has_several() -> None:
-    assert said("Anna: Hello.", "Ben: Why?", "Look: there.") == [[("Anna", "Hello.")], [("Ben", "Why?")], [(None, "Look: there.")]]
+    assert said("Anna: Hello.", "Ben: Why?", "Look: there.") == [
+        [("Anna", "Hello.")],
+        [("Ben", "Why?")],
+        [(None, "Look: there.")],
+    ]
 
 
 def test_a_speaker_is_kept_to_the_end_of_the_sentence() -> None:
@@ -128,7 +134,7 @@ def test_lines_that_roll_up_are_kept_once() -> None:
 
 
 def test_captions_that_grow_word_by_word_are_kept_once() -> None:
-    words = "I have never been so happy in my life".split()
+    words = ["I", "have", "never", "been", "so", "happy", "in", "my", "life"]
     assert rolled(*((i, i + 1, " ".join(words[: i + 1])) for i in range(len(words)))) == words
 
 

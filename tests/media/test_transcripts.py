@@ -45,6 +45,172 @@ def test_what_is_no_transcript_is_refused(tmp_path: Path, content: bytes) -> Non
         read_transcript(path)
 
 
+VTT_PARTS = """WEBVTT - a title
+Kind: captions
+
+STYLE
+::cue { color: red }
+
+NOTE a comment
+of two lines
+
+intro
+00:00:01.000 --> 00:00:03.000 align:start position:0%
+Hello <v Anna>there</v>
+
+NOTE another comment
+
+second cue
+00:04.500 --> 00:05.000
+you.
+
+42
+00:06.000 --> 00:07.000
+Bye.
+"""
+
+
+def test_comments_styles_and_names_of_cues_are_no_words(tmp_path: Path) -> None:
+    path = tmp_path / "a.vtt"
+    path.write_text(VTT_PARTS)
+    words = read_transcript(path).words
+    assert [(word.text, word.start, word.speaker) for word in words] == [
+        ("Hello", 1.0, None),
+        ("there", 2.0, "Anna"),
+        ("you.", 4.5, None),
+        ("Bye.", 6.0, None),
+    ]
+
+
+def test_numbers_of_captions_are_no_words_even_without_empty_lines(tmp_path: Path) -> None:
+    path = tmp_path / "a.srt"
+    path.write_text("1\n00:00:01,000 --> 00:00:02,000\nHello\n2\n00:00:02,000 --> 00:00:03,000\n\nthere\n\nyou.\n")
+    assert [word.text for word in read_transcript(path).words] == ["Hello", "there", "you."]
+
+
+@pytest.mark.parametrize(
+    "times",
+    ["00:00:01.500 --> 00:00:02", "0:01,5 --> 0:02,0", "00:00:01,500-->00:00:02,000", "00: 00: 01,500 -> 00: 00: 02,000"],
+)
+def test_times_as_programs_write_them(tmp_path: Path, times: str) -> None:
+    path = tmp_path / "a.srt"
+    path.write_text(f"1\r\n{times}\r\nHello\r\n")
+    assert read_transcript(path).words == (Word("Hello", 1.5, 2.0),)
+
+
+ASS = """[Script Info]
+ScriptType: v4.00+
+
+[V4+ Styles]
+Format: Name, Fontname, Fontsize
+Style: Default,Arial,20
+Style: Sign,Arial,20
+
+[Events]
+Format: Layer, Start, End, Style, Name, MarginL, MarginR, MarginV, Effect, Text
+Comment: 0,0:00:00.00,0:00:01.00,Default,,0,0,0,,a comment
+Dialogue: 0,0:00:01.00,0:00:02.00,Default,Anna,0,0,0,,{\\an8}Hello\\Nthere
+Dialogue: 0,0:00:02.00,0:00:03.00,Sign,,0,0,0,,A SHOP
+Dialogue: 0,0:00:02.00,0:00:03.00,Default,,0,0,0,,{\\p1}m 0 0 l 100 0 100 100{\\p0}
+Dialogue: 0,0:00:03.00,0:00:04.00,Default,,0,0,0,,you.
+"""
+
+
+@pytest.mark.parametrize("name", ["a.ass", "a.ssa", "a.srt"])  # the content says what it is
+def test_substation_alpha_has_speakers_signs_and_drawings(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    path.write_text(ASS)
+    assert [(word.text, word.speaker) for word in read_transcript(path).words] == [
+        ("Hello", "Anna"),
+        ("there", "Anna"),
+        ("you.", None),
+    ]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32"])
+@pytest.mark.parametrize("ending", ["\n", "\r\n", "\r"])
+def test_unicode_in_any_form_is_read(tmp_path: Path, encoding: str, ending: str) -> None:
+    path = tmp_path / "a.srt"
+    path.write_bytes(SRT.replace("you", "café").replace("\n", ending).encode(encoding))
+    transcript = read_transcript(path)
+    assert [word.text for word in transcript.words] == ["Hello", "there", "café."] and transcript.notes == ()
+
+
+def test_western_european_text_is_read_with_a_note(tmp_path: Path) -> None:
+    path = tmp_path / "a.srt"
+    path.write_bytes(SRT.replace("you", "café – “naïve”").encode("cp1252"))
+    transcript = read_transcript(path)
+    assert [word.text for word in transcript.words][-1] == "“naïve”."
+    assert transcript.notes == ("a.srt: not UTF-8; read as Windows-1252: if letters are wrong, save it in UTF-8",)
+
+
+@pytest.mark.parametrize("encoding", ["cp1251", "shift-jis"])
+def test_other_encodings_are_refused(tmp_path: Path, encoding: str) -> None:
+    path = tmp_path / "a.srt"
+    text = "Я люблю тебя, и всё хорошо" if encoding == "cp1251" else "これはとても楽しい一日でした"
+    path.write_bytes(SRT.replace("Hello", text).replace("there", text).encode(encoding))
+    with pytest.raises(MediaError, match=r"a\.srt: not a transcript in UTF-8; save it in this encoding"):
+        read_transcript(path)
+
+
+def captions_at(path: Path, *times: tuple[str, str]) -> Path:
+    path.write_text("\n\n".join(f"{start} --> {end}\nI love it" for start, end in times))
+    return path
+
+
+def test_captions_that_end_before_they_start_are_mended(tmp_path: Path) -> None:
+    exchanged = read_transcript(captions_at(tmp_path / "a.srt", ("00:00:05,400", "00:00:04,800")))
+    assert (exchanged.words[0].start, exchanged.words[-1].end) == (4.8, 5.4)
+    assert exchanged.notes == ("a.srt: 1 caption ends before it starts: mended",)
+    times = [("00:01:05,000", "00:00:08,000"), ("00:01:05,300", "00:01:06,000")]  # not exchanged: it would last a minute
+    guessed = read_transcript(captions_at(tmp_path / "b.srt", *times))
+    assert (guessed.words[0].start, guessed.words[2].end) == (65.0, 65.3)
+
+
+def test_captions_before_the_start_are_cut(tmp_path: Path) -> None:
+    times = [("-00:00:03,000", "-00:00:02,000"), ("-00:00:01,000", "00:00:00,500"), ("00:00:05,000", "00:00:06,000")]
+    transcript = read_transcript(captions_at(tmp_path / "a.srt", *times))
+    assert [word.start for word in transcript.words][::3] == [0.0, 5.0]
+    assert transcript.notes == ("a.srt: 2 captions start before 0 s: cut there; are all times right?",)
+
+
+def test_captions_after_the_end_are_an_error_that_says_what_to_do(tmp_path: Path) -> None:
+    path = captions_at(tmp_path / "a.srt", ("01:00:04,800", "01:00:06,100"))
+    with pytest.raises(
+        MediaError, match=r"a\.srt: the captions start at 3604\.8 s, the recording ends at 10\.0 s; .*subtract 3600 s"
+    ):
+        read_transcript(path).fitted(10.0)
+    with pytest.raises(MediaError, match=r"start at 3604\.8 s, the recording ends at 4\.0 s; shift their times"):
+        read_transcript(path).fitted(4.0)
+
+
+def test_captions_that_go_on_after_the_end_are_cut_with_a_note(tmp_path: Path) -> None:
+    path = captions_at(tmp_path / "a.srt", ("00:00:01,000", "00:00:02,000"), ("00:00:08,000", "00:00:09,000"))
+    whole = read_transcript(path)
+    assert whole.fitted(8.8).words[-1].end == 8.8 and whole.fitted(8.8).notes == ()  # within rounding
+    cut = whole.fitted(5.0)
+    assert len(cut.words) == 3
+    (note,) = cut.notes
+    assert note.startswith("a.srt: the captions go on to 9.0 s, the recording ends at 5.0 s; 3 of 6 words are left out")
+    assert whole.fitted(100.0).notes == ("a.srt: the captions end at 9.0 s, the recording at 100.0 s: no words after that",)
+
+
+def test_what_nobody_says_is_noted(tmp_path: Path) -> None:
+    path = tmp_path / "a.srt"
+    path.write_text("1\n00:00:01,000 --> 00:00:02,000\n[MUSIC] Hello ?\n")
+    transcript = read_transcript(path)
+    assert [word.text for word in transcript.words] == ["Hello?"]
+    assert transcript.notes == ("a.srt: 1 description of a sound, which nobody says: left out",)
+    path.write_text("1\n00:00:01,000 --> 00:00:02,000\n[MUSIC]\n")
+    with pytest.raises(MediaError, match=r"a\.srt: contains captions, but no speech: only 1 description of a sound"):
+        read_transcript(path)
+
+
+def test_sentences_end_where_the_speaker_changes() -> None:
+    words = [Word("I", 0, 0.2, "ANNA"), Word("know", 0.2, 0.4, "ANNA"), Word("what", 0.4, 0.6)]
+    assert [[word.text for word in sentence] for sentence in sentences(words)] == [["I", "know"], ["what"]]
+
+
 def test_sentences_end_at_full_stops_and_pauses() -> None:
     words = [Word("So", 0, 0.2), Word("what?", 0.2, 0.5), Word("Then", 0.6, 0.8), Word("nothing", 3.0, 3.4)]
     assert [[word.text for word in sentence] for sentence in sentences(words)] == [["So", "what?"], ["Then"], ["nothing"]]

@@ -147,7 +147,8 @@ def spoken(captions: Sequence[Caption]) -> tuple[list[Turn], LeftOut]:
                 texts.append((speaker, text))
         if texts:
             turns.append(Turn(caption.start, caption.end, tuple(texts)))
-            carried = None if SENTENCE_END.search(texts[-1][1]) else speaker  # a sentence continues in the next caption
+            marked = caption.speaker is not None or any(given for given, _ in group)  # then all of a speaker's captions are
+            carried = None if marked or SENTENCE_END.search(texts[-1][1]) else speaker  # a sentence continues
     return turns, left_out
 
 
