@@ -43,21 +43,36 @@ def trace(server: Server, job: str, annotator: str) -> pd.DataFrame:
     )
 
 
-def test_a_trace_by_mouse_is_saved_as_it_comes_and_read_as_a_corpus(
+def start(opened: Opened) -> None:
+    """Click the button as a user does: the pointer rests on it, and it has the focus."""
+    opened.page.click("#play")
+    opened.wait("phase === 'waiting'")
+
+
+def time(opened: Opened) -> float:
+    return opened.page.evaluate("document.querySelector('video').currentTime")
+
+
+def test_a_trace_by_mouse_begins_on_the_bar_is_saved_as_it_comes_and_read_as_a_corpus(
     server: Server, job: str, opened: Opened, talking: Path, tmp_path: Path
 ) -> None:
     page = opened.page
     page.fill("#annotator", "ada")
+    page.click("#play")
+    shown = [opened.wait(f"document.querySelector('#prompt').textContent === '{number}'") for number in "321"]
+    assert len(shown) == 3
+    opened.wait("phase === 'waiting'")
+    page.wait_for_timeout(500)
+    assert time(opened) == 0 and "pointer onto the bar" in page.inner_text("#prompt")  # nothing runs, nothing is recorded
     box = page.locator("#bar").bounding_box()
     page.mouse.move(box["x"] + 20, box["y"] + 0.25 * box["height"])  # half-way up: +0.5
-    page.evaluate("toggle()")
     opened.wait("document.querySelector('video').currentTime > 2")
     assert trace(server, job, "ada")["valence"].notna().sum() >= 5  # while it plays
     page.mouse.move(box["x"] + 20, box["y"] + box["height"] - 0.5)
     opened.wait("document.querySelector('video').ended")
     opened.wait("document.querySelector('#agreement tbody tr') !== null")
     found = trace(server, job, "ada")["valence"]
-    assert found.loc[0.3:1.8].to_numpy() == pytest.approx(0.5, abs=0.02)
+    assert found.index[0] <= 0.1 and found.loc[0.1:1.8].to_numpy() == pytest.approx(0.5, abs=0.02)  # from its first row
     assert found.iloc[-5:].to_numpy() == pytest.approx(-1, abs=0.02)
     assert "model" in page.inner_text("#agreement") and "model" in page.inner_text("#charts")
     with zipfile.ZipFile(io.BytesIO(server.get(f"jobs/{job}/annotations.zip")[2])) as file:
@@ -69,39 +84,89 @@ def test_a_trace_by_mouse_is_saved_as_it_comes_and_read_as_a_corpus(
     assert annotation.annotator == "ada" and np.nanmax(annotation.values[:, 0]) == pytest.approx(0.5, abs=0.02)
 
 
-def test_arrow_keys_move_the_value_and_the_model_is_hidden_until_then(opened: Opened) -> None:
+def test_on_its_way_to_the_button_the_pointer_leaves_the_value_as_it_was(server: Server, job: str, opened: Opened) -> None:
+    page = opened.page
+    page.fill("#annotator", "dan")
+    start(opened)
+    box = page.locator("#bar").bounding_box()
+    page.mouse.move(box["x"] + 20, box["y"] + 0.75 * box["height"])
+    opened.wait("document.querySelector('video').currentTime > 1")
+    page.mouse.move(box["x"] - 50, box["y"] + 0.75 * box["height"])  # out at the side, then up to the button
+    page.click("#play")
+    opened.wait("phase === 'idle'")
+    opened.wait("document.querySelector('#charts').innerText.includes('dan')")
+    assert trace(server, job, "dan")["valence"].to_numpy() == pytest.approx(-0.5, abs=0.02)
+
+
+@pytest.mark.parametrize("clicked", ["#play", "#device", "#speed", "video", "#reveal"])
+def test_arrow_keys_move_the_value_whatever_was_clicked(opened: Opened, server: Server, job: str, clicked: str) -> None:
+    page, name = opened.page, f"keys-{clicked.strip('#')}"
+    page.fill("#annotator", name)
+    page.select_option("#device", "keys")
+    start(opened)
+    page.evaluate(f"document.querySelector('{clicked}').focus()")
+    page.wait_for_timeout(300)
+    assert time(opened) == 0
+    page.keyboard.down("ArrowUp")
+    opened.wait("value > 0.8")
+    page.keyboard.up("ArrowUp")
+    page.keyboard.press("Space")
+    opened.wait("phase === 'idle'")
+    assert page.input_value("#device") == "keys" and page.input_value("#speed") == "1"
+    opened.wait(f"document.querySelector('#charts').innerText.includes('{name}')")
+    found = trace(server, job, name)["valence"]
+    assert found.iloc[0] < 0.2 and found.iloc[-1] > 0.7 and found.is_monotonic_increasing
+
+
+def test_the_model_is_hidden_until_then_and_the_player_s_own_button_traces_nothing(
+    opened: Opened, server: Server, job: str
+) -> None:
     page = opened.page
     page.fill("#annotator", "bob")
     page.select_option("#dimension", "arousal")
-    page.select_option("#device", "keys")
     page.evaluate("draw()")
-    assert "model" not in page.inner_text("#charts")
-    page.focus("#bar")
-    page.evaluate("toggle()")
-    page.keyboard.down("ArrowUp")
-    opened.wait("value > 0.5")
-    page.keyboard.up("ArrowUp")
-    page.keyboard.press("Space")
-    opened.wait("document.querySelector('video').paused")
-    opened.wait("document.querySelector('#charts').innerText.includes('bob')")
     assert page.inner_text("#bar .top") == "excited" and "model" not in page.inner_text("#charts")
+    page.evaluate("document.querySelector('video').play()")
+    opened.wait("document.querySelector('video').currentTime > 1.5")
+    page.evaluate("document.querySelector('video').pause()")
+    page.wait_for_timeout(300)
+    assert "bob" not in json.loads(server.get(f"jobs/{job}/annotations")[2])["traces"]
     page.click("#reveal")
     assert "model" in page.inner_text("#charts")
+
+
+def test_what_is_changed_while_it_plays_stops_it_and_keeps_the_trace_where_it_belongs(
+    opened: Opened, server: Server, job: str
+) -> None:
+    page = opened.page
+    page.fill("#annotator", "eve")
+    page.select_option("#device", "keys")
+    start(opened)
+    page.keyboard.press("ArrowUp")
+    opened.wait("document.querySelector('video').currentTime > 0.5")
+    page.select_option("#dimension", "arousal")
+    opened.wait("phase === 'idle'")
+    opened.wait("document.querySelector('#charts').innerText.includes('eve')")
+    found = trace(server, job, "eve")
+    assert found["valence"].notna().any() and found["arousal"].isna().all()
 
 
 def test_a_gamepad_moves_the_value(opened: Opened) -> None:
     page = opened.page
     page.fill("#annotator", "cy")
     page.select_option("#device", "gamepad")
+    page.evaluate("navigator.getGamepads = () => [null, { axes: [0, 0.05] }]")
+    start(opened)
+    page.wait_for_timeout(300)
+    assert time(opened) == 0
     page.evaluate("navigator.getGamepads = () => [null, { axes: [0, 0.8] }]")
-    page.evaluate("toggle()")
     opened.wait("value < -0.5")
 
 
 def test_without_a_name_nothing_is_traced(opened: Opened) -> None:
     opened.page.click("#play")
     opened.page.wait_for_timeout(300)
-    assert opened.page.evaluate("document.querySelector('video').paused")
+    assert opened.page.evaluate("phase === 'idle' && document.querySelector('video').paused")
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,14 @@ const element = id => document.getElementById(id);
 const colour = name => getComputedStyle(document.documentElement).getPropertyValue("--" + name).trim();
 const ENDS = { valence: ["pleasant", "unpleasant"], arousal: ["excited", "calm"] };
 const STEP = 0.05, KEY_SPEED = 0.8, STICK_SPEED = 1.2; // seconds between samples; how fast keys and stick move the value, per second
+const COUNTDOWN = 3, DEAD_ZONE = 0.1; // seconds; how far a stick at rest may be off its centre
+const FIRST_INPUT = {
+  mouse: "Move the pointer onto the bar to begin", keys: "Press ↑ or ↓ to begin", gamepad: "Move the stick to begin" };
 const DASHES = [[], [6, 3], [2, 3], [8, 3, 2, 3]];
 let media = null, value = 0, samples = [], state = null, revealed = false, charts = [];
+let phase = "idle"; // then "countdown", "waiting" for the first input, "tracing"
+let task = null; // what is being traced: annotator, dimension and device, as they were when the countdown began
+let counting = null, pointer = null; // the countdown's timer; how high the pointer is, or null while it isn't on the bar
 const pressed = new Set();
 
 function complain(text) {
@@ -26,26 +32,69 @@ function choose() {
   place(0);
 }
 
-const playing = () => media && !media.paused && !media.ended;
+function enter(next, prompt = "") {
+  phase = next;
+  element("prompt").textContent = prompt;
+  element("prompt").hidden = !prompt;
+  element("play").textContent = phase === "idle" ? "Play and trace" : "Stop";
+}
 
-async function toggle() {
-  if (playing()) {
+function toggle() {
+  if (phase !== "idle") stop();
+  else if (media && element("annotator").reportValidity() && element("annotator").value) countDown(COUNTDOWN);
+}
+
+function countDown(seconds) {
+  if (phase === "idle") {
     media.pause();
+    task = Object.fromEntries(["annotator", "dimension", "device"].map(id => [id, element(id).value]));
+    pressed.clear();
+    document.activeElement?.blur();
+    element("bar").focus({ preventScroll: true }); // a button or a list would take the keys for itself
+  }
+  if (seconds > 0) {
+    enter("countdown", String(seconds));
+    counting = setTimeout(() => countDown(seconds - 1), 1000);
     return;
   }
-  if (!element("annotator").reportValidity() || !element("annotator").value) return;
+  enter("waiting", FIRST_INPUT[task.device]);
+  if (task.device === "mouse" && pointer !== null) begin(); // it was put there during the countdown
+}
+
+async function begin() { // the first input has come
+  samples = [];
+  enter("tracing");
+  if (task.device === "mouse") place(pointer);
   media.playbackRate = Number(element("speed").value);
-  await media.play();
+  try {
+    await media.play();
+  } catch (error) {
+    if (phase === "tracing") complain(`The browser doesn't play this recording: ${error.message}`);
+    stop();
+  }
+}
+
+async function stop() {
+  clearTimeout(counting);
+  const traced = phase === "tracing";
+  enter("idle");
+  media.pause();
+  if (!traced) return;
+  await save();
+  samples = [];
+  await refresh();
+}
+
+function stick() {
+  const tilt = navigator.getGamepads().find(Boolean)?.axes[1] ?? 0;
+  return Math.abs(tilt) > DEAD_ZONE ? tilt : 0;
 }
 
 function tick(seconds) {
-  if (!playing()) return;
-  const device = element("device").value;
-  if (device === "keys") place(value + KEY_SPEED * seconds * (pressed.has("ArrowUp") - pressed.has("ArrowDown")));
-  if (device === "gamepad") {
-    const stick = navigator.getGamepads().find(Boolean)?.axes[1] ?? 0;
-    if (Math.abs(stick) > 0.1) place(value - STICK_SPEED * seconds * stick);
-  }
+  if (phase === "waiting" && task.device === "gamepad" && stick()) begin();
+  if (phase !== "tracing" || media.paused || media.ended) return;
+  if (task.device === "keys") place(value + KEY_SPEED * seconds * (pressed.has("ArrowUp") - pressed.has("ArrowDown")));
+  if (task.device === "gamepad") place(value - STICK_SPEED * seconds * stick());
   const time = media.currentTime;
   if (samples.length && time < samples.at(-1)[0]) save(); // the user moved back during playback
   if (!samples.length || time > samples.at(-1)[0]) samples.push([time, value]);
@@ -56,21 +105,15 @@ let saving = Promise.resolve();
 
 function save() {
   if (samples.length < 2) return saving;
-  const sent = samples, annotator = element("annotator").value, dimension = element("dimension").value;
+  const sent = samples, { annotator, dimension } = task;
   samples = sent.slice(-1); // the next part continues from here
   saving = saving.then(async () => {
     const response = await fetch(`annotations/${annotator}`, {
       method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ dimension, samples: sent }) });
     if (!response.ok) throw new Error((await response.json()).detail);
-    element("saved").textContent = `Saved up to ${sent.at(-1)[0].toFixed(1)} s as ${annotator}.`;
+    element("saved").textContent = `Saved ${dimension} up to ${sent.at(-1)[0].toFixed(1)} s as ${annotator}.`;
   }).catch(error => complain(`Not saved: ${error.message}. Is the server still running?`));
   return saving;
-}
-
-async function ended() {
-  await save();
-  samples = [];
-  await refresh();
 }
 
 async function refresh() {
@@ -129,18 +172,19 @@ async function open() {
   media = document.createElement(about.kind.startsWith("audio") ? "audio" : "video");
   media.controls = true;
   media.src = "copy";
-  for (const name of ["pause", "ended"]) media.addEventListener(name, ended);
+  for (const name of ["pause", "ended"]) media.addEventListener(name, () => { if (phase === "tracing") stop(); });
+  media.addEventListener("play", () => { if (phase !== "tracing" && phase !== "idle") stop(); });
   media.addEventListener("seeking", save);
   media.addEventListener("seeked", () => { samples = []; });
-  for (const name of ["play", "pause"]) {
-    media.addEventListener(name, () => { element("play").textContent = playing() ? "Stop" : "Play and trace"; });
-  }
   element("media").append(media);
   element("annotator").value = localStorage.getItem("annotator") ?? "";
   choose();
   await refresh();
 }
 
+for (const id of ["annotator", "dimension", "device", "speed"]) {
+  element(id).addEventListener("change", () => { if (phase !== "idle") stop(); }); // a trace has one annotator and one device
+}
 element("annotator").addEventListener("change", () => {
   localStorage.setItem("annotator", element("annotator").value);
   if (state) draw();
@@ -151,22 +195,36 @@ element("reveal").addEventListener("click", () => {
   revealed = true;
   draw();
 });
-addEventListener("pointermove", event => {
+
+function point(event) { // on the way from the bar to a button the value stays as it was
   const box = element("bar").getBoundingClientRect();
-  if (element("device").value === "mouse") place(1 - 2 * (event.clientY - box.top) / box.height);
+  pointer = 1 - 2 * (event.clientY - box.top) / box.height;
+  if (phase === "waiting" && task.device === "mouse") begin();
+  else if (phase === "tracing" && task.device === "mouse") place(pointer);
+}
+
+for (const name of ["pointerenter", "pointermove", "pointerdown"]) element("bar").addEventListener(name, point);
+element("bar").addEventListener("pointerleave", event => {
+  if (phase === "tracing") point(event); // beyond the upper end is +1
+  pointer = null;
 });
 addEventListener("keydown", event => {
-  if (event.target.closest("input, select, button, video, audio")) return;
-  if (event.key === " ") toggle();
-  else if (event.key === "ArrowUp" || event.key === "ArrowDown") pressed.add(event.key);
-  else return;
+  const active = phase !== "idle", written = event.target.closest?.("input");
+  if (event.key === " " && !written && (active || !event.target.closest?.("select, button, video, audio, a"))) {
+    if (!event.repeat) toggle();
+  } else if (active && task.device === "keys" && (event.key === "ArrowUp" || event.key === "ArrowDown")) {
+    pressed.add(event.key);
+    if (phase === "waiting") begin();
+  } else return;
   event.preventDefault();
-});
+  event.stopPropagation();
+}, true); // before a list, a button or the player takes the key
 addEventListener("keyup", event => pressed.delete(event.key));
+addEventListener("blur", () => pressed.clear());
 addEventListener("pagehide", () => {
   if (samples.length > 1) {
-    const content = JSON.stringify({ dimension: element("dimension").value, samples });
-    navigator.sendBeacon(`annotations/${element("annotator").value}`, new Blob([content], { type: "application/json" }));
+    const content = JSON.stringify({ dimension: task.dimension, samples });
+    navigator.sendBeacon(`annotations/${task.annotator}`, new Blob([content], { type: "application/json" }));
   }
 });
 let last = performance.now();
