@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from vatrace.encoders import DEFAULT_ENCODERS, EncoderSpec, FaceEncoder, SpeechEncoder, VoiceEncoder, WordEncoder
 from vatrace.errors import MediaError
 from vatrace.features.spool import Spool
+from vatrace.media.mixing import Mix, choose_mix
 from vatrace.media.reading import AudioReader, VideoReader
 from vatrace.media.recording import Recording, packets_end
 from vatrace.media.transcripts import Word
@@ -146,13 +147,18 @@ class _Task:
     progress: Progress
     stop: Event = field(default_factory=Event)
 
+    @cached_property
+    def mix(self) -> Mix:
+        """What is heard of the recording, and how loud."""
+        return choose_mix(self.recording.path)
+
     def blocks(self, reader: AudioReader) -> Iterator[NDArray[np.float32]]:
-        """The reader's blocks, until the other thread fails."""
-        duration = self.recording.duration
+        """The reader's blocks with the speech at its usual level, until the other thread fails."""
+        duration, gain = self.recording.duration, np.float32(self.mix.gain)
         for block in reader:
             if self.stop.is_set():
                 return
-            yield block
+            yield block * gain
             if duration:
                 self.progress("voice and words", min(reader.end / duration, 1.0))
 
@@ -339,8 +345,12 @@ class Perceiver:
             raise
         assert reader is not None
         sound.end = reader.end
-        if task.recording.num_audio_tracks > 1:
-            sound.notes.append(f"contains {task.recording.num_audio_tracks} audio tracks: the first was used")
+        sound.notes += task.mix.notes
+        if reader.num_silenced:
+            sound.notes.append(
+                f"{reader.num_silenced} audio samples from {reader.silenced_from:.1f} s on aren't numbers or too large to be sound: "
+                "they were taken for silence"
+            )
         if reader.damage:
             sound.notes.append(f"some audio is damaged and was left out ({reader.damage})")
         task.progress("voice and words", 1.0)
@@ -350,7 +360,7 @@ class Perceiver:
         """Find the speech and its words; the voice's features are made from the listener's own frames."""
         from vatrace.features.speech import BLOCK_DUR
 
-        reader = AudioReader(task.recording.path, BLOCK_DUR)
+        reader = AudioReader(task.recording.path, BLOCK_DUR, task.mix)
         for window in listener.listen(task.blocks(reader), transcribe):
             if task.stop.is_set():
                 break
@@ -368,7 +378,7 @@ class Perceiver:
         from vatrace.features.speech import BLOCK_DUR
 
         encoder: Any = self._voice_encoder
-        reader = AudioReader(task.recording.path, BLOCK_DUR)
+        reader = AudioReader(task.recording.path, BLOCK_DUR, task.mix)
         for start, vectors in encoder.steps(task.blocks(reader), task.rate):
             sound.frames.write(start, vectors)
             sound.covered.append(range(start, start + len(vectors)))

@@ -15,6 +15,7 @@ from vatrace.encoders import ENCODERS
 from vatrace.errors import MissingWeightsError
 from vatrace.media.reading import SAMPLING_RATE
 from vatrace.media.transcripts import Word
+from vatrace.media.voice_activity import Spans, speech_spans
 
 FRAME_RATE = 50
 """Encoder frames a second."""
@@ -24,14 +25,11 @@ MAX_WINDOW_DUR = 28.0
 """Seconds of the longest stretch that is encoded at once; Whisper takes 30."""
 LEAD_DUR = 0.5
 """Seconds kept before a stretch that continues in the next block."""
-VAD = {"min_silence_duration_ms": 500, "speech_pad_ms": 200, "max_speech_duration_s": MAX_WINDOW_DUR - 1}
 
 BEAM_SIZE = 5
 MAX_COMPRESSION_RATIO, MIN_LOG_PROBABILITY, MAX_NO_SPEECH = 2.4, -1.0, 0.6
 """Whisper's own thresholds (Radford et al. 2022, arXiv 2212.04356, §4.5): text that loops, or is uncertain where no speech
 is heard, is discarded."""
-
-Spans = list[tuple[float, float]]
 
 
 @dataclass(frozen=True)
@@ -110,10 +108,7 @@ class Listener:
 
     def speech_spans(self, audio: NDArray[np.float32]) -> Spans:
         """The spans of speech in audio (N,), by Silero's voice activity detection: (start, end) in seconds."""
-        from faster_whisper.vad import VadOptions, get_speech_timestamps
-
-        found = get_speech_timestamps(audio, VadOptions(**VAD)) if len(audio) else []
-        return [(span["start"] / SAMPLING_RATE, span["end"] / SAMPLING_RATE) for span in found]
+        return speech_spans(audio)
 
     def _hear(self, audio: NDArray[np.float32], offset: float, spans: Spans, transcribe: bool) -> SpeechWindow:
         start, end = spans[0][0], spans[-1][1]

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from vatrace.errors import MediaError
+from vatrace.media import voice_activity
 from vatrace.media.container import (
     MAX_REORDER,
     Clock,
@@ -28,8 +29,10 @@ from vatrace.media.container import (
     video_clock,
     video_stream,
 )
+from vatrace.media.mixing import Mix, choose_mix
+from vatrace.media.samples import Resampler, cleaned
 
-SAMPLING_RATE = 16_000
+SAMPLING_RATE = voice_activity.RATE
 """Hz of all audio in this package."""
 
 MAX_SIDE = 1280
@@ -141,17 +144,21 @@ class AudioReader:
     Args:
         path: the recording.
         block_dur: length of a block in seconds; the last may be shorter.
+        mix: what is to be heard of it; None to choose it (`choose_mix`) when it is read.
 
     Attributes:
         end: when the audio ends, in seconds; known after iteration.
         damage: the first thing that could not be decoded, or None.
+        num_silenced: samples that weren't numbers, or too large to be sound, and were taken for silence.
+        silenced_from: when the first of them was, in seconds.
     """
 
-    def __init__(self, path: Path, block_dur: float) -> None:
-        self.path = path
+    def __init__(self, path: Path, block_dur: float, mix: Mix | None = None) -> None:
+        self.path, self._mix = path, mix
         self.block_size = round(block_dur * SAMPLING_RATE)
         self.end = 0.0
         self.damage: str | None = None
+        self.num_silenced, self.silenced_from = 0, 0.0
 
     def __iter__(self) -> Iterator[NDArray[np.float32]]:
         """Yield blocks (N,) float32 in -1..1; the first starts at 0 s, and silence fills gaps."""
@@ -183,27 +190,32 @@ class AudioReader:
 
     def _decode(self) -> Iterator[tuple[NDArray[np.float32], float]]:
         """Mono pieces with their times: contiguous except where a timestamp shows a gap or an overlap."""
-        import av
-
-        resampler: Any = None
-        kind, position = None, 0.0
+        mix = self._mix or choose_mix(self.path)
+        resampler, position = Resampler(), 0.0
         with open_container(self.path) as container:
+            stream = container.streams.audio[mix.track]
+            if stream.codec_context is None:
+                self.damage = "FFmpeg has no decoder for it"
+                return
             clock = Clock(start_time(container))
-            for frame, damage in decoded_frames(container, container.streams.audio[0]):
+            for frame, damage in decoded_frames(container, stream):
                 if frame is None:
                     self.damage = self.damage or damage
                     continue
-                parts: list[Any] = []
-                if kind != (frame.format.name, frame.layout.name, frame.sample_rate):  # a resampler takes one kind of audio
-                    parts += resampler.resample(None) if resampler else []
-                    kind = (frame.format.name, frame.layout.name, frame.sample_rate)
-                    resampler = av.AudioResampler(format="fltp", rate=SAMPLING_RATE)
+                sound, num_silenced = cleaned(frame, mix.limit)
                 time = clock.time(frame.time, frame.samples / frame.sample_rate)
+                if num_silenced:
+                    self.silenced_from = self.silenced_from if self.num_silenced else time
+                    self.num_silenced += num_silenced
                 if abs(time - position) > MAX_DRIFT:
                     position = time
-                for part in [*parts, *resampler.resample(frame)]:
-                    yield part.to_ndarray().mean(axis=0), position  # FFmpeg's own downmix can go beyond 1
+                for part in resampler.resample(sound):
+                    yield _mixed(part, mix), position
                     position += part.samples / SAMPLING_RATE
-            for part in resampler.resample(None) if resampler else []:
-                yield part.to_ndarray().mean(axis=0), position
+            for part in resampler.resample(None):
+                yield _mixed(part, mix), position
                 position += part.samples / SAMPLING_RATE
+
+
+def _mixed(part: Any, mix: Mix) -> NDArray[np.float32]:
+    return mix.mixed(part.to_ndarray(), part.layout.name, [channel.name for channel in part.layout.channels])

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from vatrace.errors import MediaError
 from vatrace.media.container import Clock, open_container, packet_times, start_time, usual_duration, video_clock, video_stream
 from vatrace.media.files import missing_content
+from vatrace.media.mixing import track_order
 from vatrace.media.transcripts import Word, is_transcript, read_transcript
 
 Kind = Literal["video", "audio", "image", "transcript"]
@@ -24,7 +25,7 @@ class Recording:
     Attributes:
         path: the file.
         kind: "video" with or without audio, "audio" alone, "image" for a still without time, or "transcript".
-        num_audio_tracks: how many there are; the first is the one that is read.
+        num_audio_tracks: how many there are; `vatrace.media.mixing` chooses the one that is heard.
         duration: length in seconds as the container states it; None where it doesn't, and for a still.
         frame_rate: video frames a second as the container states or implies it; None where there are none.
         words: those of a transcript that replaces speech recognition; None where there is none.
@@ -132,14 +133,17 @@ def frame_times(path: Path) -> NDArray[np.float64]:
 def audio_span(path: Path) -> tuple[float, float] | None:
     """When the audio starts and ends, in seconds from the container's start, by its packets alone; None where there is none.
 
+    Of several tracks, it is the one that the container prefers.
+
     Raises:
         MediaError: if it can't be opened.
     """
     with open_container(path) as container:
-        if not container.streams.audio:
+        tracks = track_order(container)
+        if not tracks:
             return None
-        clock = Clock(start_time(container))
-        spans = [(clock.time(stamp, length), length) for stamp, length in packet_times(container, container.streams.audio[0])]
+        clock, stream = Clock(start_time(container)), container.streams.audio[tracks[0]]
+        spans = [(clock.time(stamp, length), length) for stamp, length in packet_times(container, stream)]
     return (max(spans[0][0], 0.0), spans[-1][0] + spans[-1][1]) if spans else None
 
 
