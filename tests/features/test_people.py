@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from vatrace.features.faces import Detection
-from vatrace.features.landmarker import Roi
+from vatrace.features.identity import DIM, SAME_PERSON, Identity, View
+from vatrace.features.landmarker import NUM_LANDMARKS, Roi
 from vatrace.features.people import (
     MIN_SHARE_OF_OTHERS,
     Person,
@@ -13,14 +14,24 @@ from vatrace.features.people import (
     rows_on_grid,
 )
 
+POINTS = np.zeros((NUM_LANDMARKS, 2))
 
-def track(steps: range, portrait: list[float], size: float = 10.0, centre: float = 0.0) -> Track:
+
+def view(*start: float) -> View:
+    """A view whose embedding starts with these numbers and goes on with zeros."""
+    return View(np.pad(np.array(start, dtype=float), (0, DIM - len(start))), 1.0)
+
+
+def track(steps: range, look: list[float] | None = None, size: float = 10.0, centre: float = 0.0) -> Track:
+    identity = Identity()
+    if look is not None:
+        identity.add(view(*look))
     return Track(
         steps=list(steps),
         sizes=[size] * len(steps),
         centres=[centre] * len(steps),
         rows=[2 * step for step in steps],
-        portrait=np.array(portrait),
+        identity=identity,
     )
 
 
@@ -30,17 +41,18 @@ def person(steps: range, size: float = 10.0, centre: float = 0.0) -> Person:
 
 def test_a_detection_counts_at_every_step_at_which_its_frame_is_shown() -> None:
     followed = Track()
-    followed.add(Detection(0, Roi(50.0, 40.0, 30.0, 0.0), np.full(768, 2.0)), range(3, 5), row=7)
-    followed.add(Detection(0, Roi(60.0, 40.0, 20.0, 0.0), np.full(768, 1.0)), range(5, 6), row=9)
-    assert (followed.steps, followed.rows) == ([3, 4, 5], [7, 7, 9])
-    assert (followed.sizes, followed.centres) == ([30.0, 30.0, 20.0], [50.0, 50.0, 60.0])
-    np.testing.assert_array_equal(followed.portrait, np.full(768, 3.0))
+    followed.add(Detection(0, Roi(50.0, 40.0, 30.0, 0.0), POINTS, view(2.0)), range(3, 5), row=7)
+    followed.add(Detection(0, Roi(60.0, 40.0, 20.0, 0.0), POINTS), range(5, 6), row=9)
+    followed.add(Detection(0, Roi(60.0, 40.0, 20.0, 0.0), POINTS, view(1.0)), range(6, 7), row=11)
+    assert (followed.steps, followed.rows) == ([3, 4, 5, 6], [7, 7, 9, 11])
+    assert (followed.sizes, followed.centres) == ([30.0, 30.0, 20.0, 20.0], [50.0, 50.0, 60.0, 60.0])
+    np.testing.assert_allclose(followed.identity.mean, view(1.5).embedding)
 
 
 def test_people_who_return_again_and_again_are_told_apart() -> None:
     rng = np.random.default_rng(0)
-    looks = rng.normal(size=(5, 768))
-    tracks = [track(range(30 * i, 30 * i + 30), list(looks[i % 5] + rng.normal(0, 0.1, 768))) for i in range(1000)]
+    looks = rng.normal(size=(5, DIM)) / 8  # about 2 from each other, and one person's 0.3
+    tracks = [track(range(30 * i, 30 * i + 30), list(looks[i % 5] + rng.normal(0, 0.02, DIM))) for i in range(1000)]
     people = group_tracks(tracks, 30_000)
     assert sorted(len(person.tracks) for person in people) == [200] * 5
 
@@ -50,8 +62,18 @@ def test_faces_visible_at_the_same_time_are_never_one_person() -> None:
     assert len(group_tracks([track(range(10), [1, 0]), track(range(10, 15), [1, 0.1])], 15)) == 1
 
 
-def test_faces_that_look_different_are_two_people() -> None:
-    assert len(group_tracks([track(range(10), [1, 0]), track(range(10, 15), [1, 1])], 15)) == 2
+@pytest.mark.parametrize(("apart", "num_people"), [(SAME_PERSON - 0.01, 1), (SAME_PERSON + 0.01, 2)])
+def test_faces_that_look_different_are_two_people(apart: float, num_people: int) -> None:
+    assert len(group_tracks([track(range(10), [1, 0]), track(range(10, 15), [1, apart])], 15)) == num_people
+
+
+def test_a_track_joins_the_person_it_is_most_like() -> None:
+    first, second, third = track(range(10), [0.0]), track(range(10, 19), [0.6]), track(range(20, 28), [0.4])
+    assert [found.tracks for found in group_tracks([first, second, third], 28)] == [[second, third], [first]]
+
+
+def test_a_face_that_was_never_recognised_is_nobody_elses() -> None:
+    assert len(group_tracks([track(range(10)), track(range(10, 15)), track(range(15, 19), [0.0])], 19)) == 3
 
 
 def test_people_are_ranked_by_time_and_size() -> None:

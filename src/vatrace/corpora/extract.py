@@ -193,6 +193,8 @@ def _extract(task: Task, perceiver: Perceiver, report: Progress) -> Iterator[Out
     tracked = any(source.face_folder is None for source in task.sources)
     perceived = perceiver.perceive(recording, rate, usable if tracked else usable - {"face"}, report, transcribe)
     perceived = replace(perceived, modalities=frozenset(wanted))
+    if len(perceived.sight.frame_times):  # without those that can't be decoded
+        times = perceived.sight.frame_times
     end = perceived.sight.end or (times[-1] + 1 / rate if len(times) else 0.0)
     for source, known in zip(task.sources, prints, strict=True):
         words = None if source.transcript is None else read_transcript(source.transcript)
@@ -208,7 +210,7 @@ def _extract(task: Task, perceiver: Perceiver, report: Progress) -> Iterator[Out
 
 def _frame_rate(recording: Recording, times: NDArray[np.float64]) -> float | None:
     """The rate that the container states, unless its frames' times contradict it."""
-    if len(times) < 2:
+    if len(times) < 2 or times[-1] == times[0]:
         return None
     seen = float((len(times) - 1) / (times[-1] - times[0]))
     believed = recording.frame_rate is not None and abs(recording.frame_rate / seen - 1) < MAX_RATE_ERROR

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from vatrace.features.identity import SAME_PERSON, Identity, IdentityEncoder, View
 from vatrace.features.landmarker import (
     LEFT_EYE,
     MIN_SCORE,
@@ -33,15 +34,25 @@ MAX_FACES = 4
 DETECT_EVERY = 5
 """While somebody is followed, new faces are looked for only in every so many frames."""
 
-CUT_DIFFERENCE = 20.0
-"""Mean absolute grey difference (0..255) between 32 x 32 thumbnails above which the scene has changed. A man who turns in a
-driving car stays below 11 from one step to the next; a cut between two speakers in one studio is at 28."""
+CUT_DIFFERENCE, CUT_COLOURS = 12.0, 0.08
+"""Differences between two frames above which a cut is possible: the mean absolute grey difference (0..255) of 32 x 32
+thumbnails, and the share of pixels whose colour changed (8 levels a channel). Within GRID's clips they stay below 2 and 0.06.
+At cuts between its speakers, who sit in front of the same blue wall, they are at least 6 and 0.13. A head that turns in a
+close-up reaches 21 and 0.10: a possible cut is only a reason to look who it is."""
+
+CUT_MOVE = 0.15
+"""By how much of its side (`Roi`) a face may move from one frame to the next without a look at who it is. The close-up stays
+below 0.1."""
+
+EARLY_VIEWS, EARLY_SECONDS, CHECK_SECONDS = 4, 0.5, 2.0
+"""A face is recognised when it appears. Views of it are added after this many seconds until it has EARLY_VIEWS, then after
+CHECK_SECONDS; each also checks that it is still the same person, as it isn't after a dissolve."""
 
 REJOIN_SECONDS = 2.0
-"""How long a lost face may be away and still return to its own track by its place alone."""
+"""How long a lost face is looked for in every frame."""
 
-PORTRAIT_SIZE, PORTRAIT_SCALE = 16, 1.5
-"""Side in pixels of a portrait, a coarse colour image of head and hair, and its width in crops."""
+MAX_GALLERY = 256
+"""Lost faces that are remembered; the one lost longest ago is forgotten first."""
 
 
 @dataclass(frozen=True)
@@ -51,12 +62,14 @@ class Detection:
     Attributes:
         track: a number that stays the same while the face is followed; each new face gets the next one.
         square: what a crop of the face shows.
-        portrait: (768,) a coarse colour image of head and hair, by which people are told apart.
+        points: (478, 2) landmarks in pixels.
+        view: who it is; None in most frames, in which it was not asked.
     """
 
     track: int
     square: Roi
-    portrait: NDArray[np.float64]
+    points: NDArray[np.float64]
+    view: View | None = None
 
 
 def aligned_square(points: NDArray[np.float64]) -> Roi:
@@ -80,44 +93,69 @@ def face_crop(image: Image.Image, square: Roi, size: int = CROP_SIZE) -> NDArray
     return np.asarray(crop(image, square_matrix(square, size), size))
 
 
-def _portrait(image: Image.Image, square: Roi) -> NDArray[np.float64]:
-    wide = Roi(square.x, square.y, square.side * PORTRAIT_SCALE, square.angle)
-    pixels = np.asarray(crop(image, square_matrix(wide, PORTRAIT_SIZE), PORTRAIT_SIZE), dtype=np.float64)
-    return (pixels - pixels.mean()).ravel()
-
-
-def _near(one: Roi, other: Roi) -> bool:
-    """Whether two squares can be one face a moment apart."""
+def _near(one: Roi, other: Roi, reach: float = 0.5) -> bool:
+    """Whether two squares can be one face a moment apart: within `reach` sides of each other, and of like size."""
     side = max(one.side, other.side)
-    return np.hypot(one.x - other.x, one.y - other.y) < 0.5 * side and min(one.side, other.side) > 0.6 * side
+    return np.hypot(one.x - other.x, one.y - other.y) < reach * side and min(one.side, other.side) > 0.6 * side
 
 
 @dataclass
 class _Track:
-    """A face that is followed, or has just been lost."""
+    """A face that is followed, or has been lost.
+
+    Attributes:
+        number: of the track.
+        roi: where it was last.
+        identity: who it is.
+        last_seen: seconds.
+        check_at: when to look again who it is, in seconds.
+        doubt: the last view, if it seemed to show somebody else.
+        num_views: how often it was looked at.
+    """
 
     number: int
     roi: Roi
+    identity: Identity = field(default_factory=Identity)
     last_seen: float = 0.0
+    check_at: float = 0.0
+    doubt: View | None = None
+    num_views: int = 0
+
+    def learn(self, view: View, time: float) -> None:
+        """Take a view for this person's."""
+        self.identity.add(view)
+        self.num_views += 1
+        self.doubt = None
+        self.check_at = time + (EARLY_SECONDS if self.num_views < EARLY_VIEWS else CHECK_SECONDS)
 
 
-_Found = list[tuple[_Track, NDArray[np.float64]]]
-"""Tracks with the landmarks (478, 2) of their face in this frame."""
+@dataclass
+class _Face:
+    """A face in the current frame."""
+
+    track: _Track
+    points: NDArray[np.float64]
+    view: View | None = None
 
 
 class FaceTracker:
-    """Follows every face from frame to frame of one video. It remembers where the faces are, and nothing else.
+    """Follows every face from frame to frame of one video, and remembers those that were lost.
+
+    Who a face belongs to is decided by its place only from one frame to the next. When it is new, or returns, or the scene may
+    have changed, it is decided by the identity network.
 
     Args:
         landmarker: finds faces and landmarks.
+        identities: recognises faces; None to load the package's own network.
     """
 
-    def __init__(self, landmarker: Landmarker) -> None:
+    def __init__(self, landmarker: Landmarker, identities: IdentityEncoder | None = None) -> None:
         self._landmarker = landmarker
+        self._identities = identities or IdentityEncoder()
         self._live: list[_Track] = []
         self._lost: list[_Track] = []
         self._num_tracks = 0
-        self._thumbnail: NDArray[np.float32] | None = None
+        self._scene = _Scene()
         self._frames_since_detection = DETECT_EVERY
 
     def update(self, image: Image.Image, time: float) -> list[Detection]:
@@ -127,45 +165,80 @@ class FaceTracker:
             image: RGB.
             time: when it is shown, in seconds.
         """
-        if self._scene_changed(image):
-            self._live, self._lost = [], []
-        self._lost = [track for track in self._lost if time - track.last_seen <= REJOIN_SECONDS]
-        found = self._follow(image)
+        may_be_cut = self._scene.changed(image)
+        faces = self._follow(image, time, may_be_cut)
         self._frames_since_detection += 1
-        if self._lost or not self._live or self._frames_since_detection >= DETECT_EVERY:
-            found += self._discover(image, found)
-        detections = []
-        for track, points in found:
-            track.roi, track.last_seen = roi_from_mesh(points), time
-            square = aligned_square(points)
-            detections.append(Detection(track.number, square, _portrait(image, square)))
-        return detections
+        searching = any(time - track.last_seen <= REJOIN_SECONDS for track in self._lost)
+        if may_be_cut or searching or not self._live or self._frames_since_detection >= DETECT_EVERY:
+            faces += self._discover(image, time, faces)
+        for face in faces:
+            face.track.roi, face.track.last_seen = roi_from_mesh(face.points), time
+        return [Detection(face.track.number, aligned_square(face.points), face.points, face.view) for face in faces]
 
-    def _scene_changed(self, image: Image.Image) -> bool:
-        thumbnail = np.asarray(image.resize((32, 32), Image.Resampling.BOX).convert("L"), dtype=np.float32)
-        previous, self._thumbnail = self._thumbnail, thumbnail
-        return previous is not None and float(np.abs(thumbnail - previous).mean()) > CUT_DIFFERENCE
-
-    def _follow(self, image: Image.Image) -> _Found:
+    def _follow(self, image: Image.Image, time: float, may_be_cut: bool) -> list[_Face]:
         """Find the live tracks near where they were last."""
-        found: _Found = []
+        kept: list[_Face] = []
+        others: list[tuple[NDArray[np.float64], View]] = []
         taken: list[Roi] = []
         for track in self._live:
             mesh = self._landmarker.landmarks(image, track.roi)
             roi = roi_from_mesh(mesh.points)
-            if mesh.presence >= MIN_SCORE and not any(_near(roi, other) for other in taken):
-                found.append((track, mesh.points))
-                taken.append(roi)
+            if mesh.presence < MIN_SCORE or any(_near(roi, other) for other in taken):
+                self._lose(track)
+                continue
+            taken.append(roi)
+            face = _Face(track, mesh.points)
+            if self._is_still(image, time, face, may_be_cut or not _near(track.roi, roi, CUT_MOVE)):
+                kept.append(face)
             else:
-                self._lost.append(track)
-        self._live = [track for track, _ in found]
-        return found
+                assert face.view is not None
+                self._lose(track)
+                others.append((face.points, face.view))
+        self._live = [face.track for face in kept]
+        return kept + [self._recognise(points, view, time) for points, view in others]
 
-    def _discover(self, image: Image.Image, known: _Found) -> _Found:
-        """Find faces that aren't followed yet: new ones, and those that return to a lost track."""
+    def _is_still(self, image: Image.Image, time: float, face: _Face, suspected: bool) -> bool:
+        """Whether a face that was followed to this frame still is the same person's; `face.view` is set if it was asked."""
+        track = face.track
+        if not suspected and time < track.check_at:
+            return True
+        view = self._identities(image, face.points)
+        if track.identity.distance(view) < SAME_PERSON:
+            face.view = view
+            track.learn(view, time)
+            return True
+        if not suspected:  # one view can be blurred, half hidden or turned away; two that agree can't
+            confirmed = track.doubt is not None and track.doubt.distance(view) < SAME_PERSON
+            if not view.is_full:
+                track.doubt, track.check_at = None, time + EARLY_SECONDS
+                return True
+            if not confirmed:
+                track.doubt = view
+                return True
+        face.view = view
+        return False
+
+    def _lose(self, track: _Track) -> None:
+        track.doubt = None
+        self._lost = [*self._lost, track][-MAX_GALLERY:]
+
+    def _recognise(self, points: NDArray[np.float64], view: View, time: float) -> _Face:
+        """A face that isn't followed yet: that of a lost track if it looks like its person, else of a new one."""
+        track = min(self._lost, key=lambda track: track.identity.distance(view), default=None)
+        if track is not None and track.identity.distance(view) < SAME_PERSON:
+            self._lost.remove(track)
+        else:
+            track = _Track(self._num_tracks, roi_from_mesh(points))
+            self._num_tracks += 1
+        track.learn(view, time)
+        self._live.append(track)
+        return _Face(track, points, view)
+
+    def _discover(self, image: Image.Image, time: float, known: list[_Face]) -> list[_Face]:
+        """Find faces that aren't followed yet: new ones, and those that return."""
         self._frames_since_detection = 0
-        found: _Found = []
-        taken = [roi_from_mesh(points) for _, points in known]
+        found: list[_Face] = []
+        taken = [roi_from_mesh(face.points) for face in known]
         for roi in self._landmarker.detect(image):
             if len(taken) == MAX_FACES:
                 break
@@ -174,16 +247,28 @@ class FaceTracker:
             mesh = self._landmarker.landmarks(image, roi)
             if mesh.presence >= MIN_SCORE:  # a face passes a second look, a car's rear window doesn't
                 mesh = self._landmarker.landmarks(image, roi_from_mesh(mesh.points))
-            if mesh.presence < MIN_SCORE:
-                continue
             place = roi_from_mesh(mesh.points)
-            track = next((track for track in self._lost if _near(track.roi, place)), None)
-            if track is None:
-                track = _Track(self._num_tracks, place)
-                self._num_tracks += 1
-            else:
-                self._lost.remove(track)
-            self._live.append(track)
-            found.append((track, mesh.points))
+            if mesh.presence < MIN_SCORE or any(_near(place, other) for other in taken):
+                continue
+            found.append(self._recognise(mesh.points, self._identities(image, mesh.points), time))
             taken.append(place)
         return found
+
+
+class _Scene:
+    """Compares each frame with the one before."""
+
+    def __init__(self) -> None:
+        self._grey: NDArray[np.float32] | None = None
+        self._colours: NDArray[np.float64] | None = None
+
+    def changed(self, image: Image.Image) -> bool:
+        """Whether a cut to another scene is possible."""
+        small = image.resize((64, 64), Image.Resampling.BOX)
+        grey = np.asarray(small.reduce(2).convert("L"), dtype=np.float32)
+        levels = np.asarray(small, dtype=np.int64) // 32 @ (64, 8, 1)
+        colours = np.bincount(levels.ravel(), minlength=512) / levels.size
+        before, self._grey, self._colours = (self._grey, self._colours), grey, colours
+        if before[0] is None or before[1] is None:
+            return False
+        return bool(np.abs(grey - before[0]).mean() > CUT_DIFFERENCE or np.abs(colours - before[1]).sum() / 2 > CUT_COLOURS)

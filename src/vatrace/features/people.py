@@ -8,15 +8,12 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from vatrace.features.faces import PORTRAIT_SIZE, Detection
+from vatrace.features.faces import Detection
+from vatrace.features.identity import DIM, SAME_PERSON, Identity
 from vatrace.names import Side
 
 MIN_STEPS = 3
 """A person seen at fewer steps than this, in a recording that has as many, is taken for a false detection."""
-
-SAME_PERSON = 0.9
-"""Cosine between two portraits from which they are taken for the same person. In eleven GRID clips the halves of one clip are
-at 0.99 or more, different speakers at 0.90 or less."""
 
 MIN_SHARE_OF_OTHERS = 0.1
 """Other people count if they are visible for this share of the time of the one who is visible most; else they pass by."""
@@ -31,14 +28,14 @@ class Track:
         sizes: side of its square at each of them, pixels.
         centres: horizontal position of its square's centre at each of them, pixels.
         rows: which row of the recording's face embeddings belongs to each of them.
-        portrait: (768,) sum of its portraits.
+        identity: who it is.
     """
 
     steps: list[int] = field(default_factory=list)
     sizes: list[float] = field(default_factory=list)
     centres: list[float] = field(default_factory=list)
     rows: list[int] = field(default_factory=list)
-    portrait: NDArray[np.float64] = field(default_factory=lambda: np.zeros(PORTRAIT_SIZE**2 * 3))
+    identity: Identity = field(default_factory=Identity)
 
     def add(self, detection: Detection, steps: Sequence[int], row: int) -> None:
         """Add the face of one frame, which is shown at `steps` and whose embedding is in `row`."""
@@ -46,7 +43,8 @@ class Track:
         self.sizes += [detection.square.side] * len(steps)
         self.centres += [detection.square.x] * len(steps)
         self.rows += [row] * len(steps)
-        self.portrait += detection.portrait
+        if detection.view is not None:
+            self.identity.add(detection.view)
 
 
 @dataclass(frozen=True)
@@ -88,15 +86,15 @@ def person_at(found: list[Person], side: Side | None) -> Person | None:
 def group_tracks(tracks: Sequence[Track], num_steps: int) -> list[Person]:
     """Group the tracks of a recording of `num_steps` by person, the one seen longest and largest first.
 
-    Tracks of one person have like portraits and are never seen at the same time.
+    Tracks of one person look alike to the identity network and are never seen at the same time. A track joins the person with
+    the track that is most like it.
     """
     tracks = sorted(tracks, key=lambda track: -len(track.steps))
-    portraits = np.array([track.portrait / max(float(np.linalg.norm(track.portrait)), 1e-9) for track in tracks])
+    means = np.array([track.identity.mean if track.identity.weight else np.full(DIM, np.inf) for track in tracks])
     persons: list[Person] = []
     owner = np.zeros(len(tracks), dtype=int)
     for index, track in enumerate(tracks):
-        alike = portraits[:index] @ portraits[index] >= SAME_PERSON if index else []
-        for number in dict.fromkeys(owner[:index][alike]):
+        for number in dict.fromkeys(owner[_alike(means[:index], means[index])].tolist()):
             if persons[number].steps.isdisjoint(track.steps):
                 persons[number].tracks.append(track)
                 persons[number].steps.update(track.steps)
@@ -107,6 +105,14 @@ def group_tracks(tracks: Sequence[Track], num_steps: int) -> list[Person]:
             persons.append(Person([track], set(track.steps)))
     lasting = [person for person in persons if len(person.steps) >= min(MIN_STEPS, num_steps)]
     return sorted(lasting, key=lambda person: -person.prominence)
+
+
+def _alike(means: NDArray[np.float64], mean: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Which of the means (N, 128) can be the same person's as another (128,), the most like it first; infinite is unknown."""
+    if not len(means) or not np.isfinite(mean[0]):
+        return np.zeros(0, dtype=np.int64)
+    apart = np.linalg.norm(means - mean, axis=1)
+    return np.array([index for index in np.argsort(apart, kind="stable") if apart[index] < SAME_PERSON], dtype=np.int64)
 
 
 def rows_on_grid(person: Person, num_steps: int) -> NDArray[np.int64]:

@@ -49,6 +49,7 @@ class Sight:
         crops: of all faces in the same rows, (48, 48, 3); None where they aren't kept.
         people: who was seen, the one who was visible longest and largest first.
         end: when the last frame ends, in seconds.
+        frame_times: (F,) when each decoded frame is shown, in seconds; empty where none was decoded.
         notes: what the user should know.
     """
 
@@ -56,6 +57,7 @@ class Sight:
     crops: Spool | None = None
     people: list[Person] = field(default_factory=list)
     end: float = 0.0
+    frame_times: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
     notes: list[str] = field(default_factory=list)
 
 
@@ -299,10 +301,13 @@ class Perceiver:
                 raise
             sight.notes.append(str(error).removeprefix(f"{recording.path}: "))
         else:
+            if recording.video_track:
+                sight.notes.append(recording.video_track)
             if reader.damage:
                 sight.notes.append(f"some frames are damaged and were left out ({reader.damage})")
         task.progress("face", 1.0)
         sight.people, sight.end = group_tracks(list(tracks.values()), num_steps(reader.end, task.rate)), reader.end
+        sight.frame_times = np.array(reader.times)
         return sight
 
     def see_crops(self, folder: Path, times: NDArray[np.float64], rate: float, end: float) -> Sight:

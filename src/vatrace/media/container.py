@@ -6,6 +6,7 @@ Times are seconds from the start of the container, by presentation timestamps.
 from __future__ import annotations
 
 import heapq
+from array import array
 from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +20,13 @@ restarted, as in files that were joined, and time continues from where it was.""
 
 MAX_REORDER = 16
 """Frames by which the order of decoding and that of presentation can differ, as in H.264."""
+
+DEFAULT = 1
+OTHER = 1 << 10 | 1 << 11 | 1 << 19
+"""FFmpeg's flags of the default stream of its kind, and of those that are a cover, a thumbnail, or part of a larger image."""
+
+MIN_AREA = 64 * 64
+"""Pixels below which a video track is a thumbnail if there is another."""
 
 
 def open_container(path: Path) -> Any:
@@ -47,19 +55,38 @@ def open_container(path: Path) -> Any:
     return container
 
 
+def is_still(container: Any) -> bool:
+    """Whether it is an image file."""
+    return "image2" in container.format.name or container.format.name.endswith("_pipe")
+
+
 def start_time(container: Any) -> float:
     """The container's time zero in seconds."""
     return container.start_time / 1e6 if container.start_time is not None else 0.0
 
 
-def video_stream(container: Any) -> Any | None:
-    """The first video stream; the cover image of a music file doesn't count. None if there is none."""
-    import av.stream
+def video_streams(container: Any) -> list[Any]:
+    """The video streams of which one may be what the recording shows, the most likely first.
 
-    for stream in container.streams.video:
-        if not stream.disposition & av.stream.Disposition.attached_pic:
-            return stream
-    return None
+    Covers of music files, thumbnails, tiles of a larger image and streams without a decoder don't count. The order is that of
+    FFmpeg's players as far as the headers go: the one flagged as the default, then the one with the most pixels a second.
+    """
+    streams = [stream for stream in container.streams.video if not _flags(stream) & OTHER and stream.codec_context is not None]
+
+    def likelihood(stream: Any) -> tuple[bool, bool, float]:
+        area = stream.width * stream.height
+        return area >= MIN_AREA, bool(_flags(stream) & DEFAULT), area * float(stream.average_rate or 1)
+
+    return sorted(streams, key=likelihood, reverse=True)  # stable: of equals the first
+
+
+def _flags(stream: Any) -> int:
+    return int(getattr(stream, "disposition", 0))  # PyAV 14.0 doesn't have it
+
+
+def video_stream(container: Any) -> Any | None:
+    """The video stream that the recording shows; None if there is none."""
+    return next(iter(video_streams(container)), None)
 
 
 class Clock:
@@ -98,6 +125,37 @@ def video_clock(container: Any, stream: Any) -> Clock:
 def usual_duration(stream: Any) -> float:
     """Seconds that a frame of this stream lasts where its packet doesn't say."""
     return float(1 / stream.average_rate) if stream.average_rate else 0.04
+
+
+def placed(times: array[float], time: float, usual: float) -> float:
+    """Add a frame's time to those before it: less than a frame late, or early, at the start is on time, and none goes back."""
+    if times:
+        time = max(time, times[-1])
+    elif time < usual:
+        time = 0.0
+    times.append(time)
+    return time
+
+
+def starts_whole(container: Any, stream: Any) -> bool:
+    """Whether the first packet can be decoded, and so can all that are shown after it, unless they are damaged.
+
+    It can't in a broadcast that was cut in the middle of a group of frames, nor in one whose first frames refer to frames
+    before the cut. The container must be opened again afterwards.
+    """
+    first: Any = None
+    for number, packet in enumerate(container.demux(stream)):
+        if packet.size == 0 or packet.is_discard:
+            continue
+        if first is None:
+            if not packet.is_keyframe:
+                return False
+            first = packet.pts
+        elif first is not None and packet.pts is not None and packet.pts < first:
+            return False
+        if number > MAX_REORDER:
+            break
+    return True
 
 
 def packet_times(container: Any, stream: Any) -> Iterator[tuple[float | None, float]]:

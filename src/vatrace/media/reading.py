@@ -6,6 +6,7 @@ and turned phone video come out right.
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,13 +24,16 @@ from vatrace.media.container import (
     decoded_frames,
     has_decoding_times,
     in_presentation_order,
+    is_still,
     open_container,
+    placed,
     start_time,
     usual_duration,
     video_clock,
     video_stream,
 )
 from vatrace.media.mixing import Mix, choose_mix
+from vatrace.media.picture import stream_look, to_image
 from vatrace.media.samples import Resampler, cleaned
 
 SAMPLING_RATE = voice_activity.RATE
@@ -63,7 +67,8 @@ class Frame:
 class VideoReader:
     """The frames of a recording that a regular grid needs.
 
-    Every frame is decoded, since later ones depend on earlier ones, but only those shown at a step are converted to RGB.
+    Every frame is decoded, since later ones depend on earlier ones, but only those shown at a step are converted to RGB. Of
+    frames with the same time, the last is shown.
 
     Args:
         path: the recording.
@@ -72,12 +77,16 @@ class VideoReader:
 
     Attributes:
         end: when the last frame ends, in seconds; known after iteration.
+        times: when each frame that was decoded so far is shown, in seconds, never descending. This counts frames as other
+        decoders
+            do: the k-th is the k-th that OpenCV gives.
         damage: the first thing that could not be decoded, or None.
     """
 
     def __init__(self, path: Path, rate: float, max_side: int = MAX_SIDE) -> None:
         self.path, self.rate, self.max_side = path, rate, max_side
         self.end = 0.0
+        self.times = array("d")
         self.damage: str | None = None
 
     def __iter__(self) -> Iterator[Frame]:
@@ -87,6 +96,7 @@ class VideoReader:
             MediaError: if no frame can be decoded.
         """
         previous: tuple[Any, float] | None = None
+        self.times = array("d")
         for frame, time, duration in self._decode():
             if previous is not None:
                 yield from self._shown(*previous, until=time)
@@ -104,9 +114,8 @@ class VideoReader:
                 raise MediaError(f"{self.path}: contains no video")
             stream.thread_type = "AUTO"
             clock = video_clock(container, stream)
-            self._aspect = float(stream.sample_aspect_ratio or 1)  # some cameras' pixels aren't square
+            self._look = stream_look(stream, self.path if is_still(container) else None)
             usual = usual_duration(stream)
-            latest: float | None = None
             decoding_times = has_decoding_times(container, stream)
             for frame, stamp, damage in in_presentation_order(
                 decoded_frames(container, stream), MAX_REORDER if decoding_times else 0
@@ -115,27 +124,20 @@ class VideoReader:
                     self.damage = self.damage or damage
                     continue
                 duration = float(frame.duration * frame.time_base) if frame.duration and frame.time_base else usual
-                time = clock.time(stamp, duration)
-                if latest is None and time < usual:  # less than a frame late, or early, is on time
-                    time = 0.0
-                if latest is None or time > latest:
-                    latest = time
-                    yield frame, time, duration
+                time = placed(self.times, clock.time(stamp, duration), usual)
+                yield frame, time, duration
+
+    def decode_all(self) -> NDArray[np.float64]:
+        """Decode all frames and convert none: their times (F,) in seconds; empty if none can be decoded."""
+        self.times = array("d")
+        for _, time, duration in self._decode():
+            self.end = time + duration
+        return np.array(self.times)
 
     def _shown(self, frame: Any, time: float, until: float) -> Iterator[Frame]:
         first, stop = (int(np.ceil((moment - CLOCK_TOLERANCE) * self.rate)) for moment in (time, until))
         if first < stop:
-            yield Frame(_upright(frame, self._aspect, self.max_side), time, range(first, stop))
-
-
-def _upright(frame: Any, aspect: float, max_side: int) -> Image.Image:
-    """The frame as it is shown; `aspect` is the width of a pixel over its height."""
-    width, height = frame.width * aspect, frame.height
-    shrink = min(1.0, max_side / max(width, height))
-    image: Image.Image = frame.to_image(width=round(width * shrink), height=round(height * shrink))
-    turns = {90: Image.Transpose.ROTATE_90, 180: Image.Transpose.ROTATE_180, 270: Image.Transpose.ROTATE_270}
-    turn = turns.get(round(frame.rotation) % 360)
-    return image if turn is None else image.transpose(turn)
+            yield Frame(to_image(frame, self._look, self.max_side), time, range(first, stop))
 
 
 class AudioReader:

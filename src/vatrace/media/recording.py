@@ -2,17 +2,31 @@
 
 from __future__ import annotations
 
+from array import array
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vatrace.errors import MediaError
-from vatrace.media.container import Clock, open_container, packet_times, start_time, usual_duration, video_clock, video_stream
+from vatrace.media.container import (
+    Clock,
+    is_still,
+    open_container,
+    packet_times,
+    placed,
+    start_time,
+    starts_whole,
+    usual_duration,
+    video_clock,
+    video_stream,
+    video_streams,
+)
 from vatrace.media.files import missing_content
 from vatrace.media.mixing import track_order
+from vatrace.media.reading import VideoReader
 from vatrace.media.transcripts import Word, is_transcript, read_transcript
 
 Kind = Literal["video", "audio", "image", "transcript"]
@@ -31,6 +45,7 @@ class Recording:
         words: those of a transcript that replaces speech recognition; None where there is none.
         transcript: the transcript's path; None where there is none.
         transcript_notes: what was left out of the transcript or mended, in plain sentences.
+        video_track: which of several video tracks is read, for a note; None where there is one at most.
     """
 
     path: Path
@@ -41,6 +56,7 @@ class Recording:
     words: tuple[Word, ...] | None = None
     transcript: Path | None = None
     transcript_notes: tuple[str, ...] = ()
+    video_track: str | None = None
 
     @property
     def has_frames(self) -> bool:
@@ -73,14 +89,16 @@ def open_recording(path: str | Path, transcript: str | Path | None = None) -> Re
     if absent:
         raise MediaError(f"{path}: {absent}")
     with open_container(path) as container:
-        video, num_audio_tracks = video_stream(container), len(container.streams.audio)
+        videos, num_audio_tracks = video_streams(container), len(container.streams.audio)
+        video = videos[0] if videos else None
         if video is None and not num_audio_tracks:
             raise MediaError(f"{path}: contains neither video nor audio (format {container.format.name})")
-        is_still = video is not None and ("image2" in container.format.name or container.format.name.endswith("_pipe"))
-        duration = container.duration / 1e6 if container.duration is not None and not is_still else None
-        rate = float(video.average_rate) if video is not None and video.average_rate and not is_still else None
-    kind: Kind = "image" if is_still else "audio" if video is None else "video"
-    recording = Recording(path, kind, num_audio_tracks, duration, rate)
+        still = video is not None and is_still(container)
+        duration = container.duration / 1e6 if container.duration is not None and not still else None
+        rate = float(video.average_rate) if video is not None and video.average_rate and not still else None
+        video_track = _track_note(videos) if len(videos) > 1 else None
+    kind: Kind = "image" if still else "audio" if video is None else "video"
+    recording = Recording(path, kind, num_audio_tracks, duration, rate, video_track=video_track)
     return recording if transcript is None else with_transcript(recording, Path(transcript))
 
 
@@ -99,34 +117,46 @@ def with_transcript(recording: Recording, path: Path) -> Recording:
     return replace(recording, words=transcript.words, transcript=path, transcript_notes=transcript.notes)
 
 
-def frame_times(path: Path) -> NDArray[np.float64]:
-    """When each frame of a video is shown, by its packets alone: nothing is decoded, so an hour takes a second.
+def _track_note(streams: list[Any]) -> str:
+    chosen, number = streams[0], sorted(stream.index for stream in streams).index(streams[0].index) + 1
+    rate = f", {float(chosen.average_rate):.3g} frames a second" if chosen.average_rate else ""
+    return f"contains {len(streams)} video tracks: number {number} was used ({chosen.width} x {chosen.height}{rate})"
 
-    These are the times of the frames that `VideoReader` gives, except that a frame that can't be decoded is counted as well.
+
+def frame_times(path: Path) -> NDArray[np.float64]:
+    """When each frame of a video is shown.
+
+    These are `VideoReader.times`, from the packets alone, so that an hour takes a second; except that a frame in the middle
+    that can't be decoded is counted as well. Where the first frames can't be decoded, as in a broadcast that was cut, all are
+    decoded to count those that can.
 
     Args:
         path: the video.
 
     Returns:
-        (F,) seconds from the container's start, ascending, one for each frame.
+        (F,) seconds from the container's start, never descending, one for each frame.
 
     Raises:
         MediaError: if it can't be opened or contains no video.
     """
-    times: list[float] = []
     with open_container(path) as container:
         stream = video_stream(container)
         if stream is None:
             raise MediaError(f"{path}: contains no video")
+        whole = starts_whole(container, stream)
+    times = _times_by_packets(path) if whole else VideoReader(path, 1.0).decode_all()
+    if not len(times):
+        raise MediaError(f"{path}: contains no video")
+    return times
+
+
+def _times_by_packets(path: Path) -> NDArray[np.float64]:
+    times = array("d")
+    with open_container(path) as container:
+        stream = video_stream(container)
         clock, usual = video_clock(container, stream), usual_duration(stream)
         for stamp, duration in packet_times(container, stream):
-            time = clock.time(stamp, duration or usual)
-            if not times and time < usual:  # as in VideoReader
-                time = 0.0
-            if not times or time > times[-1]:
-                times.append(time)
-    if not times:
-        raise MediaError(f"{path}: contains no video")
+            placed(times, clock.time(stamp, duration or usual), usual)
     return np.array(times)
 
 
