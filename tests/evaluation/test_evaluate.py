@@ -29,7 +29,7 @@ def test_a_perfect_prediction_has_perfect_scores(store: Store) -> None:
     assert max(found.lag, key=lambda lag: found.lag[lag]["valence"]) == 0
     assert found.num_steps == sum(recording.num_steps - 5 for recording in store.split("dev"))
     of_one_person = evaluate(perfect, store.split("dev"), {"e": "x", "f": "x"}, np.zeros(2))[0]
-    assert of_one_person.num_units == 1 and np.isnan(of_one_person.scores["valence"].ccc_low)  # it says nothing of others
+    assert of_one_person.num_units == 1 and np.isnan(of_one_person.scores["valence"].ccc_low)  # one person has no interval
 
 
 def test_a_late_prediction_is_found_to_be_late(store: Store) -> None:
