@@ -41,7 +41,7 @@ class Fusion:
         file: its ONNX file, or the name of one in the package; a streaming model takes a recording as one long chunk.
 
     Attributes:
-        half_widths: of its intervals.
+        half_widths: half-widths of its intervals.
         streams: whether it is causal, for streams.
     """
 

@@ -32,7 +32,7 @@ BATCH = 64
 class OnnxFaceEncoder:
     """Turns face crops into the output of an ONNX network.
 
-    The network has one float32 input: (N, 3, S, S), or (N, S, S, 3) if its shape says so; N is dynamic or 1. Its output is
+    The network has one float32 input: (N, 3, S, S), or (N, S, S, 3) if that is its shape; N is dynamic or 1. Its output is
     (N, D).
 
     Args:

@@ -14,7 +14,7 @@ NUM_RESAMPLES = 2000
 LEVEL = 0.95
 FEW_UNITS = 10
 """With fewer recordings or subjects, a percentile interval is clearly too narrow."""
-NOTHING = 1e-12
+MIN_SPREAD = 1e-12
 """A smaller spread is a rounding error."""
 
 Pair = tuple[NDArray[np.floating], NDArray[np.floating]]
@@ -49,7 +49,7 @@ def ccc_of_moments(sums: NDArray[np.float64]) -> NDArray[np.float64]:
         mean_x, mean_y = x / count, y / count
         covariance = xy / count - mean_x * mean_y
         spread = xx / count - mean_x**2 + yy / count - mean_y**2 + (mean_x - mean_y) ** 2
-        return np.where(spread > NOTHING, 2 * covariance / spread, np.nan)
+        return np.where(spread > MIN_SPREAD, 2 * covariance / spread, np.nan)
 
 
 def resample_counts(num_units: int, num_resamples: int = NUM_RESAMPLES, seed: int = 0) -> NDArray[np.int64]:

@@ -30,7 +30,7 @@ def recordings_to_evaluate(
     With folds, dev is all recordings in the folds.
 
     Args:
-        store: a store that the runs fit (`Run.check_fits`).
+        store: a store that fits the runs (`Run.check_fits`).
         runs: the runs, which are evaluated on the same recordings.
         split: dev or test.
         unlock_test: needed for test; the evaluation is logged in test-log.jsonl of the store and of each run.
@@ -86,7 +86,7 @@ def evaluate_run(
 
     Args:
         predictor: the run's models.
-        store: a store that the run fits (`Run.check_fits`).
+        store: a store that fits the run (`Run.check_fits`).
         split: dev or test.
         unlock_test: needed for test; see `recordings_to_evaluate`.
         progress: called with the share done, 0..1.
@@ -120,7 +120,7 @@ def compare_runs(
 
     Args:
         predictors: the runs' models.
-        store: a store that the runs fit (`Run.check_fits`).
+        store: a store that fits the runs (`Run.check_fits`).
         split: dev or test.
         unlock_test: needed for test; see `recordings_to_evaluate`.
         progress: called with the share done, 0..1.
@@ -152,7 +152,7 @@ def predict_test(
 
     Args:
         predictor: the run's models.
-        store: a store that the run fits (`Run.check_fits`).
+        store: a store that fits the run (`Run.check_fits`).
         progress: called with the share done, 0..1.
 
     Returns:

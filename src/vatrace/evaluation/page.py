@@ -149,7 +149,7 @@ is to the right of 0, the labels are later than the prediction; if it is to the 
 its RMSE is given instead.</p>
 <h2>Recordings</h2>{recordings}
 <footer>These figures measure how well a model agrees with the people who annotated these recordings, under the instructions
-they had. They don't say what anyone felt, nor how well the model works for other people, cultures, cameras or tasks. Do not
+they had. They don't show what anyone felt, nor how well the model works for other people, cultures, cameras or tasks. Do not
 use the model to make decisions about people.</footer></body></html>
 """
 

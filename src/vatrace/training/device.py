@@ -9,7 +9,7 @@ def check_device(device: str) -> None:
     """Check that PyTorch is installed and can use a device, before any other work.
 
     Args:
-        device: as PyTorch names it, such as "cuda:1".
+        device: the device, as PyTorch names it, such as "cuda:1".
 
     Raises:
         MissingExtraError: if PyTorch or another library for training is missing.

@@ -42,9 +42,9 @@ class TrainConfig:
             `patience` epochs without a better score.
         warmup_epochs: epochs over which the learning rate rises linearly.
         num_epochs: maximum number of epochs.
-        patience: for the plateau schedule, epochs.
-        factor: for the plateau schedule, 0..1.
-        min_learning_rate: for the plateau schedule.
+        patience: epochs without a better score that the plateau schedule tolerates.
+        factor: factor of the plateau schedule, 0..1.
+        min_learning_rate: lowest learning rate of the plateau schedule.
         early_stop: epochs without a better score after which training ends.
         batch_size: windows per step, over all processes.
         win_len: length of a window in steps, in prediction too.

@@ -199,7 +199,7 @@ class Predictor:
         """Valence and arousal (T, 2) of a recording: the mean over the models with that output, NaN if no model has it.
 
         Args:
-            recording: from a store that the run fits (`Run.check_fits`).
+            recording: a recording of a store that fits the run (`Run.check_fits`).
             members: the models to use; all if None.
             change: changes where modalities count as present.
         """
