@@ -1,6 +1,6 @@
 """Intervals of CCC by bootstrap over recordings or subjects, because the steps of one recording are not independent.
 
-CCC depends only on sums, so that of a resample follows from the weighted moments of its units. NumPy only.
+CCC depends only on sums, so the CCC of a resample follows from the weighted moments of its units. NumPy only.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ class TimeAttention(nn.Module):
     Args:
         weighting: "tanh" or "softmax".
         reach: steps back that attention covers, including the current one, and as many ahead if not causal; None for all.
-        causal: whether attention covers past steps only. This needs a reach, which bounds the memory of a stream.
+        causal: whether attention covers only current and past steps. This needs a reach, which bounds the memory of a stream.
         num_heads: number of heads of the softmax.
         num_tokens: tokens per step, which are adjacent in the sequence.
 

@@ -1,7 +1,7 @@
 """A run: models trained from one config on one store, in one folder, and their predictions.
 
     RUN/run.json                    config, seed, the store's schema, and the members
-    RUN/MEMBER/model.safetensors    the best weights, with everything needed to use them; model.json shows it as text
+    RUN/MEMBER/model.safetensors    the best weights, with config and facts needed to use them, which model.json shows
     RUN/MEMBER/state.safetensors    the state after the last epoch, to continue from
     RUN/MEMBER/log.csv, tensorboard/
     RUN/model.onnx                  for `vatrace predict --model`, if the only member has both outputs

@@ -281,7 +281,7 @@ def _intervals(model: Model, recordings: Sequence[StoredRecording], win_len: int
 
 
 class _Log:
-    """Writes the epochs as CSV and for TensorBoard; both start again when a training continues."""
+    """Writes the epochs as CSV and for TensorBoard; both are rewritten when a training continues."""
 
     def __init__(self, folder: Path, outputs: Sequence[str]) -> None:
         from torch.utils.tensorboard import SummaryWriter

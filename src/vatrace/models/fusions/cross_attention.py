@@ -95,7 +95,7 @@ class CrossAttention(_PairwiseAttention):
         dropout: dropout on the gathered values.
         attention_dim: channels of queries, keys and values of a pair, a multiple of num_heads.
         num_heads: number of heads.
-        causal: whether attention covers past steps only.
+        causal: whether attention covers only current and past steps.
         reach: steps within which it attends; None for the whole sequence.
     """
 
@@ -125,7 +125,7 @@ class RecursiveCrossAttention(_PairwiseAttention):
         attention_dim: channels of queries, keys and values of a pair, a multiple of num_heads.
         num_heads: number of heads.
         num_recursions: number of times that attention is applied.
-        causal: whether attention covers past steps only.
+        causal: whether attention covers only current and past steps.
         reach: steps within which it attends; None for the whole sequence.
     """
 

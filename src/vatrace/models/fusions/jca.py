@@ -21,7 +21,7 @@ class JCA(Fusion):
         dims: channels D_m by modality.
         dropout: dropout on the update.
         hidden_dim: channels of H_m.
-        causal: whether attention covers past steps only.
+        causal: whether attention covers only current and past steps.
         reach: steps within which it attends; None for the whole sequence.
     """
 

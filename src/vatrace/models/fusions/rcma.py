@@ -138,7 +138,7 @@ class _RecursiveAttention(Fusion):
             num_recursions: number of recursions; 3 are best in the paper, the authors' code has 2.
             shared_weights: whether all recursions have the same weights.
             joint_dim: channels d of the joint representation.
-            causal: whether attention covers past steps only.
+            causal: whether attention covers only current and past steps.
             reach: for axis "time", steps within which it attends; None for the whole sequence.
         """
         super().__init__()

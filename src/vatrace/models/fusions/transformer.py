@@ -41,7 +41,7 @@ class Transformer(Fusion):
         token_dim: channels of a token, a multiple of num_heads.
         num_layers: number of layers.
         num_heads: number of heads.
-        causal: whether attention covers past steps only.
+        causal: whether attention covers only current and past steps.
         reach: steps within which it attends; None for the whole sequence.
     """
 
