@@ -1,9 +1,9 @@
-"""What the package's own networks cost on one core, beside what they work on top of, measured in turn in the same process.
+"""Time of the package's own networks on one core, compared with the step before them, interleaved in one process.
 
     python benchmarks/encoders.py
 
-A face: the expression network against finding the face's landmarks. Ten seconds of speech: the voice network against Whisper's
-encoder. A sentence of 15 words: the word encoder. Medians of many calls, one thread.
+For a face, the expression network against the landmark network. For ten seconds of speech, the voice network against Whisper's
+encoder. For a sentence of 15 words, the word encoder alone. Medians of many calls, one thread.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ SENTENCE = ["the", "quick", "brown", "fox", "jumps", "over", "the", "lazy", "dog
 
 
 def medians(**calls: Callable[[], object]) -> dict[str, float]:
-    """Milliseconds of each call, the calls taken in turn."""
+    """Median milliseconds of each call, interleaved."""
     found: dict[str, list[float]] = {name: [] for name in calls}
     for turn in range(NUM_CALLS + 5):
         for name, call in calls.items():
@@ -39,24 +39,24 @@ def medians(**calls: Callable[[], object]) -> dict[str, float]:
 
 
 def main() -> None:
-    """Measure and print."""
+    """Measure, and print the table."""
     rng = np.random.default_rng(0)
-    picture = Image.fromarray(rng.integers(0, 256, (360, 640, 3), dtype=np.uint8))
+    image = Image.fromarray(rng.integers(0, 256, (360, 640, 3), dtype=np.uint8))
     crop = rng.integers(0, 256, (1, 48, 48, 3), dtype=np.uint8)
-    sound = rng.normal(0, 0.05, 10 * SAMPLING_RATE).astype(np.float32)
+    audio = rng.normal(0, 0.05, 10 * SAMPLING_RATE).astype(np.float32)
     landmarker, listener = Landmarker(), Listener(find_whisper(), threads=1)
     roi = Roi(320, 180, 200, 0)
     face, voice, words = FerPlusEncoder(), RavdessEncoder(), MiniLMEncoder()
-    frames, _, _ = listener.encode(sound)
+    frames, _, _ = listener.encode(audio)
     rows = {
-        "face": medians(network=lambda: face(crop), beside=lambda: landmarker.landmarks(picture, roi)),
-        "voice, 10 s": medians(network=lambda: voice(frames), beside=lambda: listener.encode(sound)),
+        "face": medians(network=lambda: face(crop), before=lambda: landmarker.landmarks(image, roi)),
+        "voice, 10 s": medians(network=lambda: voice(frames), before=lambda: listener.encode(audio)),
         "words, a sentence of 15": medians(network=lambda: words(SENTENCE)),
     }
-    print(f"{'':<26}{'network':>10}   beside")
+    print(f"{'':<26}{'network':>10}   step before")
     for name, row in rows.items():
-        beside = f"{row['beside']:.1f} ms: {row['network'] / row['beside']:.2f} of it" if "beside" in row else ""
-        print(f"{name:<26}{row['network']:>7.1f} ms   {beside}".rstrip())
+        before = f"{row['before']:.1f} ms, ratio {row['network'] / row['before']:.2f}" if "before" in row else ""
+        print(f"{name:<26}{row['network']:>7.1f} ms   {before}".rstrip())
 
 
 if __name__ == "__main__":

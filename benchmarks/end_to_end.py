@@ -1,9 +1,9 @@
-"""How fast the whole way is, where the time goes, and whether memory stays level.
+"""Speed of the whole pipeline and of its stages, and whether memory stays bounded.
 
-    python benchmarks/end_to_end.py               real-time factor and stages on 60 s, 640 x 360, 25 fps, with sound
-    python benchmarks/end_to_end.py --memory      peak memory on 5 and on 30 minutes, each in its own process
+    python benchmarks/end_to_end.py               real-time factor and stages on 60 s, 640 x 360, 25 fps, with audio
+    python benchmarks/end_to_end.py --memory      peak memory for 5 and for 30 minutes, each in its own process
 
-The clip is made from the demo's face and speech. Times are medians of interleaved repeats, models loaded before.
+The clip is made from the demo's face and speech. Times are medians of interleaved repeats, with the models loaded.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ REPEATS = 3
 
 
 def make_clip(path: Path, duration: int) -> None:
-    """The face on a wide screen, swaying and grainy so that the codec has work to do, and the speech, over and over."""
+    """Write a clip of the face, moving and with grain so that the codec has work to do, and the speech, both repeated."""
     faces = [
         frame.image.resize((440, 360), Image.Resampling.BICUBIC) for frame in VideoReader(packaged_file(*FACE), FRAME_RATE)
     ]
@@ -46,28 +46,28 @@ def make_clip(path: Path, duration: int) -> None:
     speech = np.concatenate(list(AudioReader(packaged_file(*SPEECH), 60)))
     grain = np.random.default_rng(0).normal(0, 4, (8, SIZE[1], SIZE[0], 1))
     with av.open(str(path), "w") as container:
-        pictures = container.add_stream("libx264", rate=FRAME_RATE, options={"preset": "veryfast", "crf": "23"})
-        pictures.width, pictures.height = SIZE
-        pictures.pix_fmt = "yuv420p"
-        voice = container.add_stream("aac", rate=SAMPLING_RATE, layout="mono")
+        video = container.add_stream("libx264", rate=FRAME_RATE, options={"preset": "veryfast", "crf": "23"})
+        video.width, video.height = SIZE
+        video.pix_fmt = "yuv420p"
+        audio = container.add_stream("aac", rate=SAMPLING_RATE, layout="mono")
         for index in range(duration * FRAME_RATE):
             scene = Image.new("RGB", SIZE, (70, 80, 90))
             scene.paste(faces[index % len(faces)], (100 + round(60 * np.sin(index / 40)), 0))
             pixels = np.clip(np.asarray(scene) + grain[index % len(grain)], 0, 255).astype(np.uint8)
             frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
             frame.pts, frame.time_base = index, Fraction(1, FRAME_RATE)
-            container.mux(pictures.encode(frame))
+            container.mux(video.encode(frame))
         for start in range(0, duration * SAMPLING_RATE, 1024):
             block = np.take(speech, range(start, start + 1024), mode="wrap")[None]
-            sound = av.AudioFrame.from_ndarray(block, format="fltp", layout="mono")
-            sound.sample_rate, sound.pts, sound.time_base = SAMPLING_RATE, start, Fraction(1, SAMPLING_RATE)
-            container.mux(voice.encode(sound))
-        container.mux(pictures.encode(None))
-        container.mux(voice.encode(None))
+            part = av.AudioFrame.from_ndarray(block, format="fltp", layout="mono")
+            part.sample_rate, part.pts, part.time_base = SAMPLING_RATE, start, Fraction(1, SAMPLING_RATE)
+            container.mux(audio.encode(part))
+        container.mux(video.encode(None))
+        container.mux(audio.encode(None))
 
 
-def say(text: str) -> None:
-    """Where it is, beside the results."""
+def print_progress(text: str) -> None:
+    """Print progress to stderr, apart from the results."""
     print(text, file=sys.stderr, flush=True)
 
 
@@ -79,7 +79,7 @@ def timed(function: Callable[[], object]) -> float:
 
 
 def decode_all(path: Path) -> None:
-    """The floor: decode every picture and all sound, and do nothing with them."""
+    """The lower limit: decode all frames and audio, and do nothing with them."""
     with av.open(str(path)) as container:
         container.streams.video[0].thread_type = "AUTO"
         for _ in container.decode(video=0, audio=0):
@@ -89,13 +89,13 @@ def decode_all(path: Path) -> None:
 def speed(folder: Path) -> None:
     """Print the table of stages and the real-time factor."""
     clip = folder / "clip.mp4"
-    say(f"making a clip of {DURATION} s")
+    print_progress(f"making a clip of {DURATION} s")
     make_clip(clip, DURATION)
     model = load_model()
     landmarker, face_encoder, listener, words = Landmarker(), FerPlusEncoder(), Listener(find_whisper()), MiniLMEncoder()
     frames = list(VideoReader(clip, model.rate))
-    sound = list(AudioReader(clip, BLOCK_DUR))
-    spoken = [word for window in listener.listen(sound) for word in window.words]
+    audio = list(AudioReader(clip, BLOCK_DUR))
+    spoken = [word for window in listener.listen(audio) for word in window.words]
     crops = np.zeros((1, face_encoder.crop_size, face_encoder.crop_size, 3), np.uint8)
 
     def find_faces() -> None:
@@ -109,46 +109,46 @@ def speed(folder: Path) -> None:
             face_encoder(crops)
 
     stages: dict[str, Callable[[], object]] = {
-        "decoding alone (the floor)": lambda: decode_all(clip),
-        "pictures at the steps": lambda: list(VideoReader(clip, model.rate)),
-        "sound at 16 kHz": lambda: list(AudioReader(clip, BLOCK_DUR)),
-        "faces: find, follow, crop": find_faces,
+        "decoding alone (the lower limit)": lambda: decode_all(clip),
+        "frames at the steps of the grid": lambda: list(VideoReader(clip, model.rate)),
+        "audio at 16 kHz": lambda: list(AudioReader(clip, BLOCK_DUR)),
+        "faces: detect, track, crop": find_faces,
         "faces: encode": encode_faces,
-        "voice: speech and frames": lambda: list(listener.listen(sound, transcribe=False)),
-        "voice and words, one pass": lambda: list(listener.listen(sound)),
+        "voice alone, one pass of Whisper": lambda: list(listener.listen(audio, transcribe=False)),
+        "voice and words, one pass of Whisper": lambda: list(listener.listen(audio)),
         "words: encode": lambda: list(words_on_grid(spoken, words, model.rate)),
-        "fusion": lambda: model.predict(clip, modalities=["words"], transcript=empty(folder)),
-        "the whole, stages in parallel": lambda: model.predict(clip),
+        "fusion": lambda: model.predict(clip, modalities=["words"], transcript=short_transcript(folder)),
+        "total, stages in parallel": lambda: model.predict(clip),
     }
-    say("running each stage once before it is measured")
+    print_progress("running each stage once before it is measured")
     for stage in stages.values():
         stage()
     seconds: dict[str, list[float]] = {name: [] for name in stages}
     for repeat in range(REPEATS):
-        say(f"repeat {repeat + 1} of {REPEATS}")
+        print_progress(f"repeat {repeat + 1} of {REPEATS}")
         for name, stage in stages.items():
             seconds[name].append(timed(stage))
     print(f"{DURATION} s, {SIZE[0]} x {SIZE[1]}, {FRAME_RATE} fps; {os.cpu_count()} cores; median of {REPEATS}\n")
     print(f"{'stage':<36}{'seconds':>9}{'x real time':>13}")
     for name, values in seconds.items():
         print(f"{name:<36}{statistics.median(values):9.2f}{statistics.median(values) / DURATION:13.3f}")
-    print(f"\nreal-time factor: {statistics.median(seconds['the whole, stages in parallel']) / DURATION:.3f}")
+    print(f"\nreal-time factor: {statistics.median(seconds['total, stages in parallel']) / DURATION:.3f}")
 
 
-def empty(folder: Path) -> Path:
-    """A transcript of one word."""
+def short_transcript(folder: Path) -> Path:
+    """Write a transcript of one word."""
     path = folder / "one.srt"
     path.write_text("1\n00:00:00,000 --> 00:00:01,000\nwell\n")
     return path
 
 
 def memory(folder: Path) -> None:
-    """Print the peak of a process that predicts 5 minutes, and of one that predicts 30."""
+    """Print the peak memory of a process that predicts 5 minutes, and of one that predicts 30."""
     code = "import sys, resource, vatrace; vatrace.predict(sys.argv[1]); "
     code += "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)"
     for minutes in (5, 30):
         clip = folder / f"{minutes}.mp4"
-        say(f"making and predicting {minutes} minutes")
+        print_progress(f"making and predicting {minutes} minutes")
         subprocess.run([sys.executable, __file__, "--make", str(clip), str(minutes * 60)], check=True)
         started = time.perf_counter()
         peak = subprocess.run([sys.executable, "-c", code, str(clip)], check=True, capture_output=True, text=True).stdout
@@ -156,7 +156,7 @@ def memory(folder: Path) -> None:
 
 
 def main() -> None:
-    """Run what is asked for."""
+    """Run the benchmark that the arguments choose."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--memory", action="store_true")
     parser.add_argument("--make", nargs=2, metavar=("PATH", "SECONDS"), help="only make a clip")

@@ -1,11 +1,11 @@
-"""Speed of the fusion models: against the released structure, over the number of steps, and against the machine's own limit.
+"""Speed of the fusion models: against the released structure, by the number of steps, and against the machine's own limit.
 
     python benchmarks/fusion.py
 
-The reference is written from a description of the authors' released code (github.com/praveena2j/RJCMA), which is for 300
-steps and one output: two of it are needed for valence and arousal. It and ours have equal widths, the same batch, and take
-turns in one process, so that what else the machine does falls on both. CPU, float32. The last two lines are twice the
-reference's median time over ours.
+The reference is written from a description of the authors' released code (github.com/praveena2j/RJCMA), which takes 300 steps
+and has one output, so valence and arousal need two models. The reference and ours have equal widths and the same batch, and are
+interleaved in one process, so that other load on the machine affects both. CPU, float32. The last two lines are twice the
+reference's median time divided by ours.
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ WIDTHS = {"face": 256, "voice": 128, "words": 128}
 BATCH, STEPS = 12, 300
 LENGTHS = (300, 1000, 3000, 10_000)
 MEMORY = 12 * 2**30
-"""Bytes that a process may ask for: attention over whole sequences would take what there is."""
+"""Limit in bytes for each process: attention over whole sequences would use all memory."""
 
 ATTENTION = {
     torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: lambda q, k, v, *_, **__: sdpa_flop_count(q, k, v),
 }
-"""What the counter doesn't know by itself."""
+"""Operations that the counter doesn't know."""
 
 Step = Callable[[], object]
 
@@ -116,13 +116,13 @@ class Reference(nn.Module):
 
 
 def data(batch: int, steps: int) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """Random features, everything valid, as the reference knows no other."""
+    """Random features, all valid, because the reference has no masks."""
     features = {name: torch.randn(batch, steps, dim) for name, dim in FEATURE_DIMS.items()}
     return features, {name: torch.ones(batch, steps, dtype=torch.bool) for name in FEATURE_DIMS}
 
 
 def ours(fusion: str) -> AffectModel:
-    """A model of the reference's widths."""
+    """A model with the reference's widths."""
     return AffectModel(ModelConfig(feature_dims=FEATURE_DIMS, widths=WIDTHS, fusion=fusion))
 
 
@@ -146,7 +146,7 @@ def steps_of(model: nn.Module, predict: Callable[[], Tensor], num_outputs: int) 
 
 
 def interleaved(steps: dict[str, Step], repeats: int) -> dict[str, float]:
-    """The median time of each in seconds, all taking turns."""
+    """The median seconds of each step, interleaved."""
     for step in steps.values():
         step()
     times: dict[str, list[float]] = {name: [] for name in steps}
@@ -159,7 +159,7 @@ def interleaved(steps: dict[str, Step], repeats: int) -> dict[str, float]:
 
 
 def against_the_reference(console: Console, repeats: int) -> tuple[float, float]:
-    """Print the table of all fusions at 300 steps; give the default's two ratios."""
+    """Print the table of all fusions at 300 steps; return the default's ratios for training and inference."""
     features, valid = data(BATCH, STEPS)
     reference = Reference()
     both = {"released structure (one output)": steps_of(reference, lambda: reference(list(features.values())), 1)}
@@ -182,7 +182,7 @@ def against_the_reference(console: Console, repeats: int) -> tuple[float, float]
 
 
 def floor(console: Console, model: AffectModel, features: dict[str, Tensor], valid: dict[str, Tensor], total: float) -> None:
-    """Print where the default's inference goes, beside the time that its multiplications alone would take."""
+    """Print the time of each part of the default's inference, and the time that its multiplications alone would take."""
     square = torch.randn(2048, 2048)
     x, weight = torch.randn(BATCH, 256, 1, STEPS), torch.randn(256, 256, 1, 5)
     x, weight = (value.contiguous(memory_format=torch.channels_last) for value in (x, weight))
@@ -192,7 +192,7 @@ def floor(console: Console, model: AffectModel, features: dict[str, Tensor], val
         f"\nmeasured rates: matmul {matmul / 1e9:.0f} GFLOP/s (2048^3), convolution {conv / 1e9:.0f} GFLOP/s (256 x 256 x 5)"
     )
     model.eval()
-    with torch.no_grad():  # the counter can't see into the inference mode
+    with torch.no_grad():  # the counter doesn't work in inference mode
         encoded = {name: model.tcn[name](features[name], valid[name]) for name in features}
         fused = model.fusion(encoded, valid)
         parts = {
@@ -216,12 +216,12 @@ def floor(console: Console, model: AffectModel, features: dict[str, Tensor], val
 
 
 def peak_memory() -> float:
-    """The most memory that this process had, in MB (Linux). getrusage would begin with what its parent had."""
+    """This process's peak memory in MB (Linux). getrusage would include its parent's."""
     return int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]) / 1024
 
 
 def one_length(fusion: str, steps: int) -> None:
-    """Print the median time in s of one inference, and the memory that it adds in MB; for a process of its own."""
+    """Print the median time of one inference in s, and its additional memory in MB; run it in a process of its own."""
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     model, (features, valid) = ours(fusion).eval(), data(1, steps)
     with torch.inference_mode():
@@ -236,8 +236,8 @@ def one_length(fusion: str, steps: int) -> None:
 
 
 def growth(console: Console) -> None:
-    """Print how time and memory grow with the number of steps; each in a fresh process, so that its peak is its own."""
-    table = Table(title="one recording: ms and MB of memory added, by the number of steps")
+    """Print how time and memory grow with the number of steps; each runs in a new process, to measure its own peak."""
+    table = Table(title="one recording: ms and additional MB of memory, by the number of steps")
     table.add_column("fusion")
     for steps in LENGTHS:
         table.add_column(f"{steps:,}", justify="right")

@@ -1,10 +1,10 @@
-"""Measures whether the live trace keeps up: a recording is played to it as camera and microphone, in real time.
+"""Measure whether live values keep up with a recording that is played as camera and microphone, in real time.
 
     python benchmarks/live.py
     python benchmarks/live.py --seconds 120 --video talk.mp4
 
-Prints the share of the ten values per second that came, their delay (median and 95th percentile), the frames processed per
-second, and the share of one core that was used. The recording is that of `vatrace demo` unless another is named.
+Prints the share of the ten values per second that were produced, their delay (median and 95th percentile), the frames processed
+per second, and the CPU time as a share of one core. The default recording is that of `vatrace demo`.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ def play(video: Path, seconds: float, streamer: Streamer) -> tuple[list[float], 
 
 
 def main() -> None:
-    """Play, and print."""
+    """Play the recording and print the figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--video", type=Path, help="(default: that of the demo, 30 s)")
+    parser.add_argument("--video", type=Path, help="the recording (default: that of the demo, 30 s)")
     parser.add_argument("--seconds", type=float, default=29.0)
     parser.add_argument("--model", type=Path, help="a streaming model (default: the package's)")
     args = parser.parse_args()
@@ -53,8 +53,8 @@ def main() -> None:
         used = time.process_time() - used
     print(f"values: {len(delays) / (args.seconds * RATE):.1%} of ten per second")
     print(f"delay: median {np.median(delays):.2f} s, 95 % within {np.percentile(delays, 95):.2f} s")
-    print(f"processor time: {used / args.seconds:.2f} of one core (including the decoding of the file)")
-    print("\n".join(notes) or "it kept up")
+    print(f"CPU time: {used / args.seconds:.2f} of one core (including the decoding of the file)")
+    print("\n".join(notes) or "the values kept up")
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""Training from a store against training from memory, its memory by the size of the corpus, and extraction by workers.
+"""Training from a store against training from memory, peak memory by the size of the corpus, and extraction by workers.
 
     python benchmarks/training.py
 
-Speeds are medians of interleaved repeats in one process; peaks of memory are each of a process of its own.
+Speeds are medians of interleaved repeats in one process; each peak of memory is measured in a process of its own.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from vatrace.training.loop import batch_loss, make_optimizer
 
 REPEATS = 7
 NUM_RECORDINGS, STEPS = 20, 3000
-"""Of the smaller store: 5 minutes each at 10 steps a second, 108 MB together."""
+"""The smaller store: 5 minutes per recording at 10 steps a second, 108 MB in all."""
 NUM_VIDEOS = 6
 
 SMALL = """
@@ -48,7 +48,7 @@ hop_len = 300
 
 
 def fill(path: Path, num_recordings: int) -> Store:
-    """A store of random features, every tenth recording in dev."""
+    """Make a store of random features, with every tenth recording in dev."""
     encoders = {name: EncoderInfo(name, name, dim) for name, dim in FEATURE_DIMS.items()}
     store = Store.create(path, Schema(10.0, encoders))
     members = {}
@@ -64,12 +64,12 @@ def fill(path: Path, num_recordings: int) -> Store:
         store.write(Meta(name, 10.0, STEPS), valid, read, np.zeros(0))
         store.write_labels(name, rng.uniform(-1, 1, (STEPS, 2)))
         members[name] = Membership("dev" if index % 10 == 0 else "train")
-    store.write_corpus(members, {"kind": "made"})
+    store.write_corpus(members, {"kind": "random"})
     return store
 
 
 def speed(store: Store, config: RunConfig) -> None:
-    """Windows a second of training steps, from memory and from the store."""
+    """Print the windows per second of training steps, from memory and from the store."""
     options = config.train
     model = AffectModel(config.model).train()
     optimizer = make_optimizer(model, options)
@@ -89,18 +89,18 @@ def speed(store: Store, config: RunConfig) -> None:
         for name, way in ways.items():
             started = time.perf_counter()
             way()
-            if repeat:  # the first warms up
+            if repeat:  # the first repeat is the warm-up
                 times[name].append(time.perf_counter() - started)
     print(
         f"{torch.get_num_threads()} threads, default model, batches of {options.batch_size} windows of {options.win_len} steps"
     )
     for name, taken in times.items():
-        print(f"  {name:16}{options.batch_size / median(taken):8.1f} windows a second")
+        print(f"  {name:16}{options.batch_size / median(taken):8.1f} windows per second")
     print(f"loading ratio: {median(times['in memory']) / median(times['from the store']):.2f}")
 
 
 def peak_memory(*arguments: str) -> float:
-    """MB at most of a process of its own that runs the command line."""
+    """The peak memory in MB of a new process that runs the command line."""
     code = (
         "import sys; from vatrace.cli import main\n"
         "try: main(sys.argv[1:])\n"
@@ -113,7 +113,7 @@ def peak_memory(*arguments: str) -> float:
 
 
 def memory(folder: Path) -> None:
-    """Peak of a training run on a store, and on one of ten times as many recordings."""
+    """Print the peak memory of a training run on a store, and on a store with ten times as many recordings."""
     (folder / "small.toml").write_text(SMALL)
     peaks = []
     for factor in (1, 10):
@@ -125,7 +125,7 @@ def memory(folder: Path) -> None:
 
 
 def extraction(folder: Path) -> None:
-    """Seconds that extraction takes with one worker and with two."""
+    """Print the time of extraction with one worker and with two."""
     videos = folder / "videos"
     videos.mkdir()
     make_demo(videos / "0.mp4")
@@ -142,7 +142,7 @@ def extraction(folder: Path) -> None:
 
 
 def main() -> None:
-    """Print all three."""
+    """Print the figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.parse_args()
     with tempfile.TemporaryDirectory() as name:

@@ -2,8 +2,9 @@
 
     python recipes/banks.py DATA --out BANKS
 
-DATA holds ferplus/, ravdess/ and emobank/. BANKS gets {face,voice,words}-{train,dev,test}.npz. The encoders are the package's
-own, so train those first. Splits: FER+ and EmoBank as given, RAVDESS actors 1-18 train, 19-21 dev, 22-24 test. Three minutes.
+DATA contains ferplus/, ravdess/ and emobank/. The files {face,voice,words}-{train,dev,test}.npz are written to BANKS. The
+encoders are the package's own, so train them first. Splits: FER+ and EmoBank have their own; of RAVDESS, actors 1-18 are train,
+19-21 dev and 22-24 test. About 6 minutes on two CPU cores.
 """
 
 from __future__ import annotations
@@ -30,8 +31,8 @@ from words import load as load_sentences
 
 NUM_VARIANTS = 3
 WORDS_GAIN = 2.0
-"""EmoBank's readers rated sentences within a narrow range (SD 0.17 and 0.13): their labels are stretched by this and clipped
-to -1..1 before they are matched with faces and voices."""
+"""EmoBank's ratings lie within a narrow range (SD 0.17 and 0.13): they are multiplied by this factor and clipped to -1..1
+before sentences are matched with faces and voices."""
 
 
 def bank(labels: list[NDArray[np.float32]], frames: list[NDArray[np.float32]], groups: list[int]) -> Bank:
@@ -41,7 +42,7 @@ def bank(labels: list[NDArray[np.float32]], frames: list[NDArray[np.float32]], g
 
 
 def face_bank(data: Path, split: str) -> Bank:
-    """Each face with its expected valence and arousal, as it is and in augmented variants."""
+    """Each face with its expected valence and arousal: the original and augmented variants."""
     faces = load_faces(data, split)
     generator, encoder = torch.Generator().manual_seed(0), FerPlusEncoder(threads=2)
     variants = []
@@ -52,13 +53,13 @@ def face_bank(data: Path, split: str) -> Bank:
 
 
 def voice_bank(data: Path, split: str) -> Bank:
-    """Each utterance, heard several times among others of its actor, in the studio and elsewhere."""
+    """Each utterance several times, among others of its actor: as recorded in the studio, and augmented."""
     listener, encoder = Listener(find_whisper(), threads=2), RavdessEncoder(threads=2)
     said = utterances(data, split)
     sounds = [speech(listener, utterance.path) for utterance in said]
     labels, frames, groups = [], [], []
     for variant in range(NUM_VARIANTS):
-        rng = np.random.default_rng([variant, 1])  # other talks than those that the voice network learned from
+        rng = np.random.default_rng([variant, 1])  # not the talks that the voice network was trained on
         for heard in hear(listener, sounds, [utterance.actor for utterance in said], variant == 0, rng):
             _, steps = frames_on_grid(0.0, encoder(heard.frames.astype(np.float32)), RATE)
             labels.append(np.array(said[heard.utterance].valence_arousal, np.float32))
@@ -68,7 +69,7 @@ def voice_bank(data: Path, split: str) -> Bank:
 
 
 def words_bank(data: Path, split: str) -> Bank:
-    """Each sentence, a vector a word."""
+    """Each sentence, with one vector per word."""
     encoder = MiniLMEncoder(threads=2)
     texts, targets = load_sentences(data, split)
     kept = [(text.split(), label) for text, label in zip(texts, targets.numpy(), strict=True) if text.split()]

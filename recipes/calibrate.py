@@ -1,8 +1,9 @@
-"""Give a fusion model its intervals, from its errors on composed recordings of the dev banks.
+"""Compute the intervals of a fusion model from its errors on composed recordings of the dev banks.
 
     python recipes/calibrate.py BANKS src/vatrace/weights/fusion.onnx
 
-They are kept in the file. About 3 minutes on two CPU cores. `recipes/evaluate.py` tells how often they hold the truth.
+They are stored in the file. About 3 minutes on two CPU cores. `recipes/evaluate.py` measures how often they contain the true
+value.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ from vatrace.inference.intervals import NOTHING, half_widths, metadata, situatio
 from vatrace.training.export import add_metadata
 
 NUM_RECORDINGS, SEED = 4000, 2
-"""Recordings to calibrate on; the seed is another than those of choosing (0) and of evaluating (1). So many, because
-one recording in thirteen has voice alone, say, and a quantile of fifty recordings is itself off by 2 or 3 %."""
+"""The seed differs from those for model selection (0) and evaluation (1). Many recordings are needed: only one in thirteen,
+for instance, has voice alone, and a quantile estimated from fifty recordings is itself off by 2 or 3 %."""
 
 
 def main() -> None:
@@ -31,13 +32,13 @@ def main() -> None:
     args = parser.parse_args()
     fusion, found = Fusion(args.fusion), []
     banks = load(args.banks, "dev")
-    nobody = fusion(without(next(fixed_recordings(banks, 1, SEED)), ()))
+    unsupported = fusion(without(next(fixed_recordings(banks, 1, SEED)), ()))
     for recording in fixed_recordings(banks, NUM_RECORDINGS, SEED):
         where = situations(recording.valid, RATE, ahead=not fusion.streams)
-        missed = (recording.target - fusion(recording)).astype(np.float64)
-        missed[where == NOTHING] = np.nan  # it is little; as if nobody were seen or heard all the time says more
-        found.append((missed, where))
-        found.append(((recording.target - nobody).astype(np.float64), np.full(STEPS, NOTHING)))
+        errors = (recording.target - fusion(recording)).astype(np.float64)
+        errors[where == NOTHING] = np.nan  # too few steps: estimated below, with no modality present throughout
+        found.append((errors, where))
+        found.append(((recording.target - unsupported).astype(np.float64), np.full(STEPS, NOTHING)))
     widths = half_widths(found)
     for name, (valence, arousal) in sorted(widths.items()):
         print(f"{name:18} valence ± {valence:.3f}   arousal ± {arousal:.3f}")

@@ -1,6 +1,6 @@
 """Valence and arousal of emotion categories, for corpora that are labelled with categories only.
 
-The numbers are a *proxy*: they say where people place the word "anger", not what one angry face or voice was felt to be.
+The numbers are a *proxy*: they are ratings of the word "anger", not of any single angry face or voice.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ CATEGORY_VALENCE_AROUSAL: dict[str, tuple[float, float]] = {
 }
 """(valence, arousal) in -1..1.
 
-The first seven are Russell & Mehrabian 1977 (J. Research in Personality 11, 273-294) as commonly quoted; its row for
+The first seven are from Russell & Mehrabian 1977 (J. Research in Personality 11, 273-294) as commonly quoted; the row for
 surprise is uncertain. The other two are not in that table: they are Warriner et al. 2013's rating of the word minus their
 rating of "neutral", rescaled by (mean - 5) / 4.
 """

@@ -1,10 +1,10 @@
-"""Recordings put together from separate samples of faces, voices and sentences, for want of an open corpus with all three.
+"""Recordings composed of separate samples of faces, voices and sentences, because no open corpus has all three.
 
-A path of valence and arousal is drawn; at each moment a face, a voice and a sentence whose own labels lie near it are put
-there, from different people. Now and then one of the three goes its own way. What raters would say is a mean of the three ways,
-weighed as people weigh face and voice. It teaches and measures the machinery of fusion. It is not a sample of the world.
+A path of valence and arousal is drawn. Faces, utterances and sentences whose labels lie near it are placed along it, from
+different people. Sometimes one modality leaves the path. The target is a mean of the modalities' paths, weighted as people
+weight face and voice. Such recordings train and measure the mechanism of fusion, not the world (docs/composed.md).
 
-Recordings are made as they are needed, the same ones for the same random generator; nothing is stored.
+Recordings are generated when needed and not stored; the same random generator gives the same recordings.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ RATE = 10.0
 """Steps a second."""
 
 NEUTRAL_SHARE = 4.0
-"""How much more often the path rests at neutral than at any one other category: most of real recordings is near it."""
+"""How much more often the path rests at neutral than at any other single category: real recordings are mostly neutral."""
 
 SUBSETS: dict[tuple[str, ...], float] = {
     ("face", "voice", "words"): 0.52,
@@ -33,16 +33,17 @@ SUBSETS: dict[tuple[str, ...], float] = {
     ("face", "words"): 0.08,
     ("voice", "words"): 0.08,
 }
-"""How often a recording has which modalities at all."""
+"""The share of recordings with each set of modalities."""
 
 WEIGHTS: dict[str, tuple[float, float]] = {"face": (0.85, 0.60), "voice": (0.24, 0.39), "words": (0.45, 0.20)}
-"""What face, voice and words count for in what raters say of valence and of arousal.
+"""The weights of face, voice and words in the target, for valence and for arousal.
 
-Face and voice: a regression on how 7,442 clips were rated when seen, when heard, and when both (Cao et al. 2014;
-`recipes/cremad.py`). Those clips' words say nothing: the weights of words are our choice, more for valence than for arousal.
+Face and voice: a regression on the ratings of 7,442 clips with picture only, sound only, and both (Cao et al. 2014;
+`recipes/cremad.py`). The words of these clips are neutral: the weights of words are our choice, larger for valence than for
+arousal.
 """
 FADING = 2.0
-"""Seconds after which what is no longer seen, heard or said counts for 1 / e of what it did."""
+"""Time constant in seconds: how fast the weight of a modality falls after it was last present."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ class Bank:
         labels: (N, 2) valence and arousal, -1..1.
         offsets: (N + 1,) where each sample's frames begin and end.
         frames: (M, D) float16 encoder features: variants of a face, steps of an utterance, or words of a sentence.
-        groups: (N,) who speaks; samples of one recording are of one group. All 0 where it is not known.
+        groups: (N,) the speaker; a recording has samples of one group only. All 0 where the speaker is unknown.
     """
 
     labels: NDArray[np.float32]
@@ -68,13 +69,13 @@ class Bank:
 
 @dataclass(frozen=True)
 class Composition:
-    """How recordings are put together.
+    """How recordings are composed.
 
     Attributes:
-        spread: standard deviation, of valence and of arousal, between where a modality's path is and the label looked for.
-        disagreeing: share of the recordings with two or more modalities in which one of them sometimes goes its own way.
-        rating_lag: seconds that raters take to answer, drawn from this range for each recording.
-        rating_noise: standard deviation of the raters' slow wandering around what they felt.
+        spread: standard deviation of valence and arousal between a modality's path and the labels of its samples.
+        disagreeing: share of the recordings with two or more modalities in which one sometimes leaves the path.
+        rating_lag: the range of the raters' lag in seconds; one value is drawn for each recording.
+        rating_noise: standard deviation of the raters' slow drift.
     """
 
     spread: Mapping[str, tuple[float, float]] = field(default_factory=lambda: dict.fromkeys(MODALITIES, (0.12, 0.12)))
@@ -99,28 +100,28 @@ class Composed:
 
 
 def latent_path(steps: int, rng: np.random.Generator) -> NDArray[np.float64]:
-    """A path (T, 2) of valence and arousal: rests of 1..8 s at points of the circumplex, ways of 0.3..4 s or jumps between.
+    """A path (T, 2) of valence and arousal: rests of 1..8 s at points of the circumplex, moves of 0.3..4 s or jumps between.
 
-    Points are emotion categories at a random strength, jittered; neutral comes as often as half of the others together. One
+    Points are emotion categories at a random strength, with jitter; neutral is as frequent as half of the others together. One
     change in five is a jump.
     """
     categories = np.array(list(CATEGORY_VALENCE_AROUSAL.values()))
     chances = np.array([NEUTRAL_SHARE if name == "neutral" else 1.0 for name in CATEGORY_VALENCE_AROUSAL])
     path: list[NDArray[np.float64]] = []
-    length, here = 0, None
+    length, current = 0, None
     while length < steps:
         point = rng.choice(categories, p=chances / chances.sum()) * rng.uniform(0.2, 1.1) + rng.normal(0, 0.1, 2)
-        way = 0 if rng.random() < 0.2 else round(rng.uniform(0.3, 4) * RATE)
+        move = 0 if rng.random() < 0.2 else round(rng.uniform(0.3, 4) * RATE)
         rest = round(rng.uniform(1, 8) * RATE)
-        ease = (1 - np.cos(np.linspace(0, np.pi, way)))[:, None] / 2
-        here = point if here is None else here
-        path += [here + ease * (point - here), np.repeat(point[None], rest, axis=0)]
-        length, here = length + way + rest, point
+        ease = (1 - np.cos(np.linspace(0, np.pi, move)))[:, None] / 2
+        current = point if current is None else current
+        path += [current + ease * (point - current), np.repeat(point[None], rest, axis=0)]
+        length, current = length + move + rest, point
     return np.clip(np.concatenate(path)[:steps], -1, 1)
 
 
 def _spells(steps: int, rng: np.random.Generator, on: tuple[float, float], off: tuple[float, float]) -> list[range]:
-    """Spells of `on` seconds with gaps of `off` seconds between them, both uniform."""
+    """Spells of `on` seconds, separated by gaps of `off` seconds, both drawn uniformly."""
     spells, position = [], round(rng.uniform(*off) * rng.uniform(0, 1) * RATE)
     while position < steps:
         length = max(1, round(rng.uniform(*on) * RATE))
@@ -132,7 +133,7 @@ def _spells(steps: int, rng: np.random.Generator, on: tuple[float, float], off: 
 def own_paths(
     path: NDArray[np.float64], present: tuple[str, ...], rng: np.random.Generator, disagreeing: float
 ) -> dict[str, NDArray[np.float64]]:
-    """Each modality's path (T, 2): the common one, but that now and then one of several leaves it for 2..10 s."""
+    """Each modality's path (T, 2): the common one, which one of several modalities may leave for 2..10 s at a time."""
     own = {name: path.copy() for name in present}
     if len(present) > 1 and rng.random() < disagreeing:
         elsewhere = latent_path(len(path), rng)
@@ -141,40 +142,40 @@ def own_paths(
     return own
 
 
-def felt(
+def weighted_path(
     path: NDArray[np.float64], own: Mapping[str, NDArray[np.float64]], valid: Mapping[str, NDArray[np.bool_]]
 ) -> NDArray[np.float64]:
-    """What raters say (T, 2): the mean of the modalities' paths, weighed by WEIGHTS and by how lately each was there.
+    """The target (T, 2): the mean of the modalities' paths, weighted by WEIGHTS and by recency.
 
-    Where nothing has been there for long, the common path, which nobody can know.
+    Where no modality has been present for long, it is the common path, which can't be predicted.
     """
     total, weight = 1e-3 * path, np.full_like(path, 1e-3)
-    for name, there in valid.items():
+    for name, present in valid.items():
         if name not in own:
             continue
-        last = np.maximum.accumulate(np.where(there, np.arange(len(path)), -np.inf))
-        lately = np.exp((last - np.arange(len(path))) / (FADING * RATE))[:, None] * WEIGHTS[name]
-        total, weight = total + lately * own[name], weight + lately
+        last = np.maximum.accumulate(np.where(present, np.arange(len(path)), -np.inf))
+        recency = np.exp((last - np.arange(len(path))) / (FADING * RATE))[:, None] * WEIGHTS[name]
+        total, weight = total + recency * own[name], weight + recency
     return total / weight
 
 
 def rated(truth: NDArray[np.float64], rng: np.random.Generator, composition: Composition) -> NDArray[np.float64]:
-    """What a rater notes down (T, 2) while watching: late, and wandering."""
+    """A rater's trace (T, 2) of the target: late, and drifting."""
     lag = round(rng.uniform(*composition.rating_lag) * RATE)
     late = truth[np.maximum(np.arange(len(truth)) - lag, 0)]
     if not composition.rating_noise:
         return late
-    keep = np.exp(-1 / (3 * RATE))  # a wandering that forgets within 3 s
-    wandering = np.zeros_like(late)
+    keep = np.exp(-1 / (3 * RATE))  # the drift has a time constant of 3 s
+    drift = np.zeros_like(late)
     for step, kick in enumerate(rng.normal(0, composition.rating_noise * np.sqrt(1 - keep**2), late.shape)):
-        wandering[step] = keep * wandering[step - 1] + kick
-    return np.clip(late + wandering, -1, 1)
+        drift[step] = keep * drift[step - 1] + kick
+    return np.clip(late + drift, -1, 1)
 
 
 def _near(
     bank: Bank, point: NDArray[np.float64], pool: NDArray[np.int64], rng: np.random.Generator, spread: tuple[float, float]
 ) -> int:
-    """A sample of `pool` whose label is near `point`, but for noise."""
+    """A sample of `pool` whose label is near `point`, apart from noise."""
     candidates = rng.choice(pool, min(len(pool), 100), replace=False)
     wanted = point + rng.normal(0, spread, 2)
     return int(candidates[np.argmin(np.sum((bank.labels[candidates] - wanted) ** 2, axis=1))])
@@ -183,19 +184,19 @@ def _near(
 def compose(
     banks: Mapping[str, Bank], steps: int, rng: np.random.Generator, composition: Composition | None = None
 ) -> Composed:
-    """Put one recording together.
+    """Compose one recording.
 
     Args:
         banks: samples by modality.
         steps: its length T.
         rng: source of all choices.
-        composition: how; the default one if None.
+        composition: how it is composed; the default if None.
     """
-    how = composition or Composition()
+    options = composition or Composition()
     path = latent_path(steps, rng)
     subsets, shares = list(SUBSETS), np.array(list(SUBSETS.values()))
     present = subsets[rng.choice(len(subsets), p=shares / shares.sum())]
-    own = own_paths(path, present, rng, how.disagreeing)
+    own = own_paths(path, present, rng, options.disagreeing)
     features = {name: np.zeros((steps, bank.frames.shape[1]), np.float32) for name, bank in banks.items()}
     valid = {name: np.zeros(steps, bool) for name in banks}
     group = rng.choice(np.unique(banks["voice"].groups))
@@ -207,12 +208,12 @@ def compose(
         features[name][start:stop], valid[name][start:stop] = frames[: stop - start], True
 
     def choose(name: str, step: int) -> NDArray[np.float16]:
-        return banks[name].sample(_near(banks[name], own[name][step], pools[name], rng, how.spread[name]))
+        return banks[name].sample(_near(banks[name], own[name][step], pools[name], rng, options.spread[name]))
 
     if "face" in present:
         for spell in _spells(steps, rng, on=(2, 30), off=(0.2, 6)):
             step = spell.start
-            while step < spell.stop:  # one picture, seen in variants, for a moment
+            while step < spell.stop:  # one face, in random variants
                 length = min(round(rng.uniform(0.2, 2) * RATE), spell.stop - step)
                 variants = choose("face", min(step + length // 2, steps - 1))
                 put("face", step, variants[rng.integers(len(variants), size=max(length, 1))])
@@ -231,5 +232,5 @@ def compose(
                 step += length + int(rng.random() < 0.15)
                 if step >= spell.stop:
                     break
-    target = rated(felt(path, own, valid), rng, how)
+    target = rated(weighted_path(path, own, valid), rng, options)
     return Composed(features, valid, target.astype(np.float32))

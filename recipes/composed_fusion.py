@@ -3,7 +3,7 @@
     python recipes/banks.py DATA --out BANKS
     python recipes/composed_fusion.py BANKS --out src/vatrace/weights/fusion.onnx
 
-The dev banks choose the checkpoint. About 15 minutes on two CPU cores.
+The checkpoint is selected on the dev banks. About 15 minutes on two CPU cores.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ from vatrace.training.loop import Epoch, TrainConfig, fit
 STEPS = 300
 """Length of the dev recordings."""
 EPOCH = 100
-"""Batches between looks at dev."""
+"""Batches between evaluations on dev."""
 NOISE = 0.1
 """Standard deviation of the noise on standardised features in training."""
 NUM_DEV = 96
 RIDGE = 1000.0
-"""Penalty of the regression that tells how much of a sample's label its features tell."""
+"""Penalty of the regression that measures how well features predict labels."""
 
 
 def load(banks: Path, split: str) -> dict[str, Bank]:
@@ -46,7 +46,7 @@ def load(banks: Path, split: str) -> dict[str, Bank]:
 
 
 def collate(recordings: list[Composed], outputs: Sequence[str] = DIMENSIONS) -> Batch:
-    """Put recordings of one length side by side; steps at which nothing is there don't count."""
+    """Make a batch of recordings of equal length; steps without any modality don't count."""
     features = {name: torch.from_numpy(np.stack([r.features[name] for r in recordings])) for name in MODALITIES}
     valid = {name: torch.from_numpy(np.stack([r.valid[name] for r in recordings])) for name in MODALITIES}
     anything = torch.stack(list(valid.values())).any(dim=0)
@@ -64,7 +64,7 @@ def statistics(banks: dict[str, Bank]) -> dict[str, tuple[Tensor, Tensor]]:
 
 
 def pooled_ccc(model: Model, recordings: list[Composed]) -> list[float]:
-    """CCC of each of the model's outputs over all steps at which something is there."""
+    """CCC of each of the model's outputs over all steps with at least one modality."""
     truths, predictions = [], []
     with torch.inference_mode():
         for start in range(0, len(recordings), 24):
@@ -78,16 +78,16 @@ def pooled_ccc(model: Model, recordings: list[Composed]) -> list[float]:
 def fixed_recordings(
     banks: dict[str, Bank], count: int, seed: int, composition: Composition | None = None
 ) -> Iterator[Composed]:
-    """The same recordings for the same seed, one after the other: thousands would fill the memory."""
+    """Yield the same recordings for the same seed, one at a time: thousands wouldn't fit into memory."""
     return (compose(banks, STEPS, np.random.default_rng([seed, index]), composition) for index in range(count))
 
 
 def training_composition(train_banks: dict[str, Bank], dev_banks: dict[str, Bank]) -> Composition:
-    """Recordings in which the encoders are no surer than of people and sentences that they never saw.
+    """The composition of training recordings, in which encoders are no more accurate than on unseen people and sentences.
 
-    The encoders learned from the training samples, so what they say of them is too good: a fusion that learns from it trusts
-    them too much, most of all the words. Labels are therefore drawn as much farther from the path as a ridge regression on a
-    sample's mean features is farther off on dev than on the training samples themselves.
+    The encoders were trained on the training samples and predict them too well: a fusion trained on such recordings trusts
+    them, and above all the words, too much. Labels are therefore drawn farther from the path, by the difference between the
+    errors of a ridge regression on the samples' mean features on dev and on train.
     """
     spread = {}
     for name, (valence, arousal) in Composition().spread.items():
@@ -112,7 +112,7 @@ def _means(bank: Bank) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
 def training_batches(
     banks: dict[str, Bank], composition: Composition, model: AffectModel, config: TrainConfig, seed: int
 ) -> Iterator[Batch]:
-    """New recordings without end, with noise on their features."""
+    """Yield batches of new recordings endlessly, with noise on their features."""
     rng = np.random.default_rng([seed, 1])
     while True:
         recordings = [compose(banks, config.win_len, rng, composition) for _ in range(config.batch_size)]
@@ -124,14 +124,14 @@ def training_batches(
 
 
 def train(config: RunConfig, banks: Path, seed: int, log: Callable[[str], None] = print) -> AffectModel:
-    """Train on composed recordings, logging each epoch; the weights that are best on dev are kept."""
+    """Train on composed recordings, log each epoch, and keep the weights that are best on dev."""
     torch.manual_seed(seed)
     train_banks, dev_banks = load(banks, "train"), load(banks, "dev")
     dims = {name: train_banks[name].frames.shape[1] for name in MODALITIES}
     if not config.model.feature_dims.items() <= dims.items():
-        raise ValueError(f"the banks are of {dims} channels, the model of {config.model.feature_dims}")
+        raise ValueError(f"the banks have {dims} channels, the model {config.model.feature_dims}")
     composition = training_composition(train_banks, dev_banks)
-    log("spread of labels in training: " + " ".join(f"{n} {v:.2f} {a:.2f}" for n, (v, a) in composition.spread.items()))
+    log("spread of the labels in training: " + " ".join(f"{n} {v:.2f} {a:.2f}" for n, (v, a) in composition.spread.items()))
     dev = list(fixed_recordings(dev_banks, NUM_DEV, seed=0))
     model = AffectModel(config.model)
     model.standardise_by(statistics({name: train_banks[name] for name in model.modalities}))
@@ -150,12 +150,12 @@ def train(config: RunConfig, banks: Path, seed: int, log: Callable[[str], None] 
 
 
 def main() -> None:
-    """Train, reporting on dev, and export."""
+    """Train, report on dev, and export."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("banks", type=Path)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--config", default="default", help="a TOML file, or a preset (default: default)")
-    parser.add_argument("--streaming", action="store_true", help="export the form that takes a stream in chunks")
+    parser.add_argument("--streaming", action="store_true", help="export the streaming form, which takes chunks")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     config = read_config(args.config)

@@ -2,9 +2,10 @@
 
     python recipes/cremad.py DATA
 
-DATA holds cremad_ratings/processedResults/tabulatedVotes.csv (Cao et al. 2014, IEEE Trans. Affective Computing 5(4), 377-390):
-votes over six emotions for the same 7,442 clips heard only, seen only, and both. Each vote counts as its category's valence
-and arousal; what both gave is regressed on what voice alone and face alone gave. These weights are in `corpora/composed.py`.
+DATA contains cremad_ratings/processedResults/tabulatedVotes.csv (Cao et al. 2014, IEEE Trans. Affective Computing 5(4),
+377-390): votes over six emotions for the same 7,442 clips with sound only, picture only, and both. Each vote counts as the
+valence and arousal of its category. The values for both are regressed on those for the voice and for the face alone. The
+weights are in `recipes/composed.py`.
 """
 
 from __future__ import annotations
@@ -30,10 +31,10 @@ def main() -> None:
     table = pd.read_csv(args.data / "cremad_ratings" / "processedResults" / "tabulatedVotes.csv", index_col=0)
     votes = table[list(VOTES)].to_numpy(float)
     values = votes / votes.sum(axis=1, keepdims=True) @ np.array([CATEGORY_VALENCE_AROUSAL[name] for name in VOTES.values()])
-    felt = pd.DataFrame(values, columns=["valence", "arousal"])
-    felt["clip"], felt["condition"] = table["fileName"].to_numpy(), (table.index // 100_000).map(CONDITIONS)
+    ratings = pd.DataFrame(values, columns=["valence", "arousal"])
+    ratings["clip"], ratings["condition"] = table["fileName"].to_numpy(), (table.index // 100_000).map(CONDITIONS)
     for output in ("valence", "arousal"):
-        wide = felt.pivot_table(index="clip", columns="condition", values=output).dropna()
+        wide = ratings.pivot_table(index="clip", columns="condition", values=output).dropna()
         design = np.column_stack([wide["face"], wide["voice"], np.ones(len(wide))])
         (face, voice, offset), *_ = np.linalg.lstsq(design, wide["both"].to_numpy(), rcond=None)
         r = np.corrcoef(design @ [face, voice, offset], wide["both"])[0, 1]

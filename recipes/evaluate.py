@@ -4,9 +4,9 @@
     python recipes/evaluate.py BANKS --split dev
     python recipes/evaluate.py BANKS --split test --seeds SEED1.onnx SEED2.onnx
 
-Intervals of 95 % are by bootstrap over recordings. With `--seeds`, models trained with other seeds, the mean and the standard
-deviation of all seeds stand beside. The test split is for the figures in the README and the model card: evaluate on it once,
-when everything is chosen. Composed recordings measure the machinery of fusion, not the world.
+The 95 % intervals are by bootstrap over recordings. `--seeds` takes models trained with other seeds and adds the mean and the
+standard deviation over all seeds. The test split is for the figures in docs/model-card.md: evaluate on it once, after all
+choices have been made. Composed recordings measure the mechanism of fusion, not the world.
 """
 
 from __future__ import annotations
@@ -29,20 +29,20 @@ from vatrace.names import MODALITIES
 from vatrace.weights import onnx_session
 
 NUM_RECORDINGS, SEED = 8 * NUM_DEV, 1
-"""The seed is another than that of choosing (0) and of calibrating (2)."""
+"""The seed differs from those for model selection (0) and calibration (2)."""
 NUM_FOR_INTERVALS = 4000
-"""One recording in thirteen has voice alone, say, and of so many it takes hundreds to tell 88 % from 90 %."""
+"""Only one recording in thirteen, for instance, has voice alone, and it takes hundreds to tell 88 % from 90 %."""
 
 
 class Fusion:
     """A fusion model on features.
 
     Args:
-        file: its ONNX file, or the name of the package's; one that streams takes a recording as one long chunk.
+        file: its ONNX file, or the name of one in the package; a streaming model takes a recording as one long chunk.
 
     Attributes:
-        half_widths: of its intervals.
-        streams: whether it looks back only.
+        half_widths: half-widths of its intervals.
+        streams: whether it is causal, for streams.
     """
 
     def __init__(self, file: str | Path) -> None:
@@ -65,13 +65,13 @@ Recordings = list[Composed]
 
 
 def without(recording: Composed, kept: tuple[str, ...]) -> Composed:
-    """The recording as if only some modalities were there."""
+    """The recording with only some of its modalities."""
     valid = {name: mask & (name in kept) for name, mask in recording.valid.items()}
     return replace(recording, valid=valid)
 
 
 def single_samples(name: str, bank: Bank) -> Recordings:
-    """Each sample by itself as a recording: a face for 3 s, an utterance, a sentence of words of 0.3 s."""
+    """Each sample alone as a recording: a face for 3 s, an utterance, a sentence with 0.3 s per word."""
     found = []
     for index in range(len(bank.labels)):
         frames = bank.sample(index)
@@ -88,9 +88,9 @@ def single_samples(name: str, bank: Bank) -> Recordings:
 
 
 def pair(fusion: Fusion, recording: Composed, whole: bool) -> Pair:
-    """Truth and prediction at the steps where something is there; the mean over them if it is one `whole` sample."""
-    there = np.any(list(recording.valid.values()), axis=0)
-    truth, prediction = recording.target[there], fusion(recording)[there]
+    """Truth and prediction at the steps with at least one modality; their mean if the recording is one `whole` sample."""
+    supported = np.any(list(recording.valid.values()), axis=0)
+    truth, prediction = recording.target[supported], fusion(recording)[supported]
     return (truth[:1], prediction.mean(axis=0, keepdims=True)) if whole else (truth, prediction)
 
 
@@ -112,7 +112,7 @@ def line(label: str, fusions: list[Fusion], recordings: Recordings, whole: bool 
 
 
 def composed_rows(recordings: Recordings) -> Iterator[tuple[str, Recordings]]:
-    """All recordings, those with the same modalities, and those with all three as if only some were there."""
+    """All recordings, those with the same modalities, and those with all three reduced to some of them."""
     yield "all", recordings
     for names in SUBSETS:
         yield (
@@ -121,19 +121,19 @@ def composed_rows(recordings: Recordings) -> Iterator[tuple[str, Recordings]]:
         )
     complete = [r for r in recordings if all(mask.any() for mask in r.valid.values())]
     for kept in [names for names in SUBSETS if len(names) < len(MODALITIES)]:
-        yield f"of all three only {'+'.join(kept)}", [without(recording, kept) for recording in complete]
+        yield f"all three, reduced to {'+'.join(kept)}", [without(recording, kept) for recording in complete]
 
 
 def coverage(banks: dict[str, Bank], fusion: Fusion) -> None:
-    """Print how often intervals hold the truth, over all steps of the recordings that have these modalities at all."""
+    """Print how often intervals contain the true value, over all steps of the recordings with the same modalities."""
     inside: dict[str, list[NDArray[np.bool_]]] = {}
     for recording in fixed_recordings(banks, NUM_FOR_INTERVALS, SEED):
         where = situations(recording.valid, RATE, ahead=not fusion.streams)
         low, high = bounds(fusion(recording).astype(np.float64), where, fusion.half_widths)
-        held = (low <= recording.target) & (recording.target <= high)
+        contained = (low <= recording.target) & (recording.target <= high)
         for name in ("all", "+".join(name for name in MODALITIES if recording.valid[name].any()) or "nothing"):
-            inside.setdefault(name, []).append(held)
-    print(f"\n{'intervals at 90 %, composed':<34}{'n':>6}   held, valence          held, arousal")
+            inside.setdefault(name, []).append(contained)
+    print(f"\n{'true values in 90 % intervals':<34}{'n':>6}   valence                arousal")
     for name, parts in inside.items():
         valence, arousal = np.concatenate(parts).mean(axis=0)
         print(f"{name:<34}{len(parts):>6}   {valence:<22.1%} {arousal:.1%}")
@@ -144,7 +144,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("banks", type=Path)
     parser.add_argument("--split", choices=["dev", "test"], default="dev")
-    parser.add_argument("--fusion", type=Path, help="a model to evaluate in place of the package's")
+    parser.add_argument("--fusion", type=Path, help="the model to evaluate (default: the package's)")
     parser.add_argument("--seeds", type=Path, nargs="+", default=[], help="models trained with other seeds")
     args = parser.parse_args()
     banks = load(args.banks, args.split)
@@ -156,7 +156,7 @@ def main() -> None:
     recordings = list(fixed_recordings(banks, NUM_RECORDINGS, SEED))
     for label, chosen in composed_rows(recordings):
         line(f"composed, {label}", fusions, chosen)
-    for label, share in (("none disagrees", 0.0), ("one disagrees now and then", 1.0)):
+    for label, share in (("none disagrees", 0.0), ("one disagrees at times", 1.0)):
         line(f"composed, {label}", fusions, list(fixed_recordings(banks, NUM_DEV, SEED, Composition(disagreeing=share))))
     if fusions[0].half_widths:
         coverage(banks, fusions[0])

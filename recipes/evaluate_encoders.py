@@ -1,11 +1,11 @@
-"""Evaluate face, voice and word encoders, each by itself, on held-out faces, speakers and sentences.
+"""Evaluate face, voice and word encoders, each alone, on held-out faces, speakers and sentences.
 
     python recipes/evaluate_encoders.py DATA --split dev
     python recipes/evaluate_encoders.py DATA --split test --weights SEED1 SEED2
 
-Intervals of 95 % are by bootstrap over faces, utterances and sentences. With `--weights`, folders of face.onnx, voice.onnx and
-words.onnx of other seeds, the mean and the standard deviation over all seeds, the package's own among them, stand beside. The
-test split is for the figures in the README and the model card: evaluate on it once, when everything is chosen.
+The 95 % intervals are by bootstrap over faces, utterances and sentences. `--weights` takes folders with the face.onnx,
+voice.onnx and words.onnx of other seeds, and adds the mean and the standard deviation over all seeds, including the package's
+own. The test split is for the figures in docs/model-card.md: evaluate on it once, after all choices have been made.
 """
 
 from __future__ import annotations
@@ -40,10 +40,10 @@ class Figure(NamedTuple):
     """A number to report.
 
     Attributes:
-        part: of the software.
-        name: of the measure.
-        truth: (N,) or (N, ...) of each sample.
-        prediction: the same of the prediction.
+        part: what is evaluated, and on what.
+        name: name of the measure.
+        truth: (N,) or (N, ...), one for each sample.
+        prediction: predictions of the same shape.
         measure: (truth, prediction) -> number.
     """
 
@@ -55,12 +55,12 @@ class Figure(NamedTuple):
 
 
 def accuracy(truth: NDArray[np.generic], prediction: NDArray[np.generic]) -> float:
-    """Share of right classes."""
+    """Share of correct classes."""
     return float(np.mean(truth == prediction))
 
 
 def average_recall(truth: NDArray[np.generic], prediction: NDArray[np.generic]) -> float:
-    """Unweighted mean of the classes' recalls."""
+    """Unweighted mean recall over classes."""
     return float(np.mean([np.mean(prediction[truth == label] == label) for label in np.unique(truth)]))
 
 
@@ -84,12 +84,12 @@ def faces(file: Path, data: Path, split: str) -> Iterator[Figure]:
     values = np.concatenate([encoder.valence_arousal(batch) for batch in batches])
     yield from agreement("face, FER+", (found.votes @ TABLE).numpy(), values, CCC=concordance_cc)
     for index, name in enumerate(EXPRESSIONS):
-        of_it = agreed & (truth == index)
-        yield Figure("face, FER+", f"recall of {name}", truth[of_it], predicted[of_it], accuracy)
+        chosen = agreed & (truth == index)
+        yield Figure("face, FER+", f"recall of {name}", truth[chosen], predicted[chosen], accuracy)
 
 
 def voices(file: Path, data: Path, split: str, frames: list[NDArray[np.float32]]) -> Iterator[Figure]:
-    """The voice network on RAVDESS, each utterance by itself."""
+    """The voice network on RAVDESS, each utterance alone."""
     said, encoder = utterances(data, split), RavdessEncoder(file, threads=2)
     truth = np.array([utterance.emotion for utterance in said])
     predicted = np.array([encoder.emotions(heard).mean(axis=0).argmax() for heard in frames])
@@ -100,8 +100,8 @@ def voices(file: Path, data: Path, split: str, frames: list[NDArray[np.float32]]
         yield Figure(f"voice, RAVDESS{part}", "average recall", truth[chosen], predicted[chosen], average_recall)
         yield from agreement(f"voice, RAVDESS{part}", proxy[chosen], values[chosen], CCC=concordance_cc)
     for index, name in enumerate(VOICE_EMOTIONS):
-        of_it = truth == index
-        yield Figure("voice, RAVDESS", f"recall of {name}", truth[of_it], predicted[of_it], accuracy)
+        chosen = truth == index
+        yield Figure("voice, RAVDESS", f"recall of {name}", truth[chosen], predicted[chosen], accuracy)
 
 
 def sentences(file: Path, data: Path, split: str) -> Iterator[Figure]:
@@ -113,7 +113,7 @@ def sentences(file: Path, data: Path, split: str) -> Iterator[Figure]:
 
 
 def interval(figure: Figure) -> tuple[float, float]:
-    """The 95 % percentile interval over resampled samples."""
+    """The 95 % percentile interval over resamples."""
     rng = np.random.default_rng(0)
     values = []
     for _ in range(NUM_RESAMPLES):

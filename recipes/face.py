@@ -2,9 +2,9 @@
 
     python recipes/face.py DATA --out src/vatrace/weights/face.onnx
 
-DATA holds ferplus/ferplus.npz (images, votes, split). The target of each face is its vote distribution without single
-votes, "unknown" and "not a face" (as Barsoum et al. 2016 clean them); the loss is the cross-entropy with it. The dev split
-reports; nothing is chosen by it but the number of epochs, fixed below. About half an hour on two CPU cores.
+DATA contains ferplus/ferplus.npz (images, votes, split). The target of each face is the distribution of its votes without
+single votes, "unknown" and "not a face" (cleaned as in Barsoum et al. 2016); the loss is the cross-entropy with it. Scores on
+dev are printed; only the number of epochs, which is fixed below, was chosen by them. About half an hour on two CPU cores.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ WEIGHT_DECAY = 0.05
 EMA_DECAY = 0.998
 MIN_VOTES = 2
 SMALL_SHARE, COMPRESSED_SHARE = 0.25, 0.25
-"""How many faces are augmented in these ways."""
+"""Shares of the faces that are shrunk, and compressed as JPEG."""
 TABLE = torch.tensor([CATEGORY_VALENCE_AROUSAL[name] for name in EXPRESSIONS])
 
 
@@ -43,8 +43,8 @@ class Faces(NamedTuple):
     Attributes:
         images: (N, 1, 48, 48) in 0..255.
         votes: (N, 8) shares of the votes.
-        agreed: (N,) bool: one expression has more than half of all votes. The published accuracies are over these faces
-            (mode "majority" of Barsoum et al. 2016's code).
+        agreed: (N,) bool, whether one expression has more than half of all votes. The published accuracies are over these faces
+            (mode "majority" in the code of Barsoum et al. 2016).
     """
 
     images: Tensor
@@ -53,7 +53,7 @@ class Faces(NamedTuple):
 
 
 def load(data: Path, split: str) -> Faces:
-    """Faces on which more votes are for expressions than for "unknown" or "not a face"."""
+    """The faces with more votes for expressions than for "unknown" or "not a face"."""
     archive = np.load(data / "ferplus" / "ferplus.npz")
     chosen = archive["split"] == split
     images, votes = archive["images"][chosen], archive["votes"][chosen].astype(np.float32)
@@ -66,7 +66,7 @@ def load(data: Path, split: str) -> Faces:
 
 
 def augment(faces: Tensor, generator: torch.Generator) -> Tensor:
-    """What a video does to a face and FER2013 doesn't show: other crops, light, sharpness, noise, things in front."""
+    """Vary faces as video does and FER2013 doesn't: crop, light, sharpness, size, noise, compression, occlusion."""
     num = len(faces)
 
     def uniform(low: float, high: float, *shape: int) -> Tensor:
@@ -88,7 +88,7 @@ def augment(faces: Tensor, generator: torch.Generator) -> Tensor:
     blurred = F.avg_pool2d(F.pad(faces, (1, 1, 1, 1), mode="replicate"), 3, stride=1)
     amount = uniform(-0.6, 1.0, 1, 1, 1)  # below zero sharpens
     faces = faces + amount * (blurred - faces) * (uniform(0, 1, 1, 1, 1) < 0.5)
-    small = uniform(0, 1) < SMALL_SHARE  # seen from afar
+    small = uniform(0, 1) < SMALL_SHARE  # far from the camera
     if small.any():
         side = int(torch.randint(FACE_SIZE // 2, FACE_SIZE, (), generator=generator))
         shrunk = F.interpolate(faces[small], size=(side, side), mode="area")
@@ -111,7 +111,7 @@ def augment(faces: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def compressed(face: Tensor, quality: int) -> Tensor:
-    """A face (48, 48) after JPEG."""
+    """A face (48, 48) after JPEG compression."""
     file = io.BytesIO()
     Image.fromarray(face.round().byte().numpy()).save(file, "JPEG", quality=quality)
     return torch.from_numpy(np.array(Image.open(file))).float()
@@ -125,7 +125,7 @@ def predict(model: FaceNet, faces: Tensor) -> Tensor:
 
 
 def scores(predicted: Tensor, faces: Faces) -> str:
-    """Accuracy, of agreed labels and of the most voted of all, and CCC of the expected valence and arousal."""
+    """Accuracy on agreed faces and on all faces, and CCC of the expected valence and arousal."""
     truth, prediction = (faces.votes @ TABLE).numpy(), (predicted @ TABLE).numpy()
     right = (predicted.argmax(1) == faces.votes.argmax(1)).float()
     valence, arousal = (concordance_cc(truth[:, k], prediction[:, k]) for k in range(2))
@@ -136,7 +136,7 @@ def scores(predicted: Tensor, faces: Faces) -> str:
 
 
 def train(faces: Faces, dev: Faces, epochs: int, seed: int) -> FaceNet:
-    """Train with AdamW, one cosine of the learning rate, and an average of the weights, which is returned."""
+    """Train with AdamW and a cosine schedule; return the moving average of the weights."""
     torch.manual_seed(seed)
     generator = torch.Generator().manual_seed(seed)
     model = FaceNet()
@@ -172,7 +172,7 @@ def train(faces: Faces, dev: Faces, epochs: int, seed: int) -> FaceNet:
 
 
 class Exported(torch.nn.Module):
-    """FaceNet on a face and on its mirror image: a face and its reflection must give the same."""
+    """FaceNet averaged over a face and its mirror image, so that both give the same result."""
 
     def __init__(self, model: FaceNet) -> None:
         super().__init__()
@@ -204,7 +204,7 @@ def export(model: FaceNet, path: Path) -> None:
 
 
 def main() -> None:
-    """Train, report on dev, export."""
+    """Train, report on dev, and export."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
     parser.add_argument("--out", type=Path, required=True)

@@ -1,9 +1,9 @@
-"""Does the voice network read women and men equally well? Cross-validation over the 21 actors outside the test split.
+"""Is the voice network equally accurate for women and men? Cross-validation over the 21 actors outside the test split.
 
     python recipes/fairness.py DATA --frames FRAMES
 
-FRAMES is what `recipes/voice.py` wrote. Three times the recipe's network is trained on 14 actors and tried on the other 7, as
-they are in the studio. Intervals of 95 % are by bootstrap over actors. About 10 minutes.
+FRAMES is the folder that `recipes/voice.py` fills. The recipe's network is trained three times on 14 actors and tested on the
+other 7, as recorded in the studio. The 95 % intervals are by bootstrap over actors. About 10 minutes on two CPU cores.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ NUM_FOLDS, NUM_RESAMPLES = 3, 1000
 
 
 def main() -> None:
-    """Train, and print a row for women and one for men."""
+    """Train, and print one row for women and one for men."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
     parser.add_argument("--frames", type=Path, required=True)
@@ -30,15 +30,15 @@ def main() -> None:
     for split in ("train", "dev"):
         of_split, found = utterances(args.data, split), all_heard(args.data, split, args.frames)
         moved = [Heard(part.frames, part.utterance + len(said)) for part in found]
-        studio += moved[: len(of_split)]  # the first time, everything is said in the studio
+        studio += moved[: len(of_split)]  # the first variant is as recorded in the studio
         heard += moved
         said += of_split
     predicted = {}
     for fold in range(NUM_FOLDS):
         held_out = {utterance for utterance, what in enumerate(said) if what.actor % (2 * NUM_FOLDS) // 2 == fold}
         model = train(said, [part for part in heard if part.utterance not in held_out], seed=fold)
-        tried = [part for part in studio if part.utterance in held_out]
-        for part, *outputs in zip(tried, *rate(model, tried), strict=True):
+        tested = [part for part in studio if part.utterance in held_out]
+        for part, *outputs in zip(tested, *rate(model, tested), strict=True):
             predicted[part.utterance] = outputs
     rng = np.random.default_rng(0)
     for label, sex in (("women", 0), ("men", 1)):

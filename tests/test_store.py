@@ -89,7 +89,7 @@ def test_what_is_no_store_is_said(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="not a store"):
         Store(tmp_path)
     (tmp_path / "thesis.txt").write_text("mine")
-    with pytest.raises(StoreError, match="already there"):
+    with pytest.raises(StoreError, match="exists, but is not a store"):
         Store.create(tmp_path, SCHEMA)
     store = Store.create(tmp_path / "store", SCHEMA)
     with pytest.raises(StoreError, match="'x'"):

@@ -1,6 +1,6 @@
-"""The errors that users can act on, all of one family, and how other errors are reported.
+"""Errors that users can act on, with a common base class, and reports of other errors.
 
-`ValueError` is for wrong arguments of Python functions. What else is raised, except `OSError`, is a bug in vatrace.
+`ValueError` is for wrong arguments of Python functions. Any other exception, except `OSError`, is a bug in vatrace.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ CPU_TORCH = "pip install torch==2.13.0 --index-url https://download.pytorch.org/
 
 
 class VatraceError(Exception):
-    """Something is wrong with a file, an installation or a command; the message names it and says what to do."""
+    """A problem with a file, an installation or a command; the message names it and says what to do."""
 
 
 class UsageError(VatraceError):
@@ -44,11 +44,11 @@ class RunError(VatraceError):
 
 
 class TrainingError(VatraceError):
-    """Training broke down, for instance because the loss became NaN."""
+    """Training failed, for instance because the loss became NaN."""
 
 
 class CheckpointError(VatraceError):
-    """A file of weights can't be read, or its weights are not those needed."""
+    """A file of weights can't be read, or its weights don't fit."""
 
 
 class ModelError(VatraceError):
@@ -56,7 +56,7 @@ class ModelError(VatraceError):
 
 
 class PluginError(VatraceError):
-    """A class from outside the package can't be imported, or lacks a method that it needs."""
+    """A class from outside the package can't be imported, or lacks a required method."""
 
 
 class MissingWeightsError(VatraceError):
@@ -68,10 +68,10 @@ class MissingExtraError(VatraceError, ImportError):
 
 
 def missing(what: str, extra: str) -> MissingExtraError:
-    """The error for a missing extra.
+    """Make the error for a missing extra.
 
     Args:
-        what: what needs which library, such as "training needs PyTorch".
+        what: the need for a library, such as "training needs PyTorch".
         extra: the extra's name in pyproject.toml.
     """
     hint = f" (without an NVIDIA GPU, first: {CPU_TORCH})" if extra == "train" else ""
@@ -81,11 +81,11 @@ def missing(what: str, extra: str) -> MissingExtraError:
 
 
 def require(what: str, libraries: Iterable[str], extra: str) -> None:
-    """Import libraries of an extra before any work is done that needs them.
+    """Import libraries of an extra before any work that needs them.
 
     Args:
-        what: what needs them, such as "parquet".
-        libraries: their modules.
+        what: the feature that needs them, such as "parquet".
+        libraries: names of their modules.
         extra: the extra's name in pyproject.toml.
 
     Raises:
@@ -95,7 +95,7 @@ def require(what: str, libraries: Iterable[str], extra: str) -> None:
     for library in libraries:
         try:
             import_module(library)
-        except Exception as error:  # whatever a library raises when another one doesn't fit, for instance an old NumPy
+        except Exception as error:  # a library may raise anything if another doesn't fit, for instance an old NumPy
             if isinstance(error, ModuleNotFoundError) and error.name == library:
                 absent.append(library)
                 continue
@@ -108,19 +108,19 @@ def require(what: str, libraries: Iterable[str], extra: str) -> None:
 
 
 def reason(error: BaseException) -> str:
-    """The system's or FFmpeg's message of an error, in lower case, to stand within a sentence."""
+    """The message of the system or of FFmpeg in an error, in lower case, for use within a sentence."""
     return str(getattr(error, "strerror", None) or error).lower()
 
 
 def report_bug(error: BaseException, what: object) -> str:
-    """Keep the traceback of an error that vatrace doesn't expect, for a bug report.
+    """Save the traceback of an unexpected error for a bug report.
 
     Args:
         error: the error.
-        what: what failed, such as a recording's path.
+        what: the work that failed, such as a recording's path.
 
     Returns:
-        One line for the user. It names the file with the traceback; if none can be written, the traceback goes to stderr.
+        One line for the user, which names the file with the traceback. If no file can be written, the traceback goes to stderr.
     """
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":  # the latter is PyTorch's
         return f"{what}: out of memory ({_summary(error)})"
@@ -138,7 +138,7 @@ def report_bug(error: BaseException, what: object) -> str:
 
 
 def _bug_report(error: BaseException) -> str:
-    """The traceback, the versions and the command, without the name of the home folder."""
+    """The versions, the command and the traceback, without the path of the home folder."""
     import traceback
 
     from vatrace import __version__
@@ -150,6 +150,6 @@ def _bug_report(error: BaseException) -> str:
 
 
 def _summary(error: BaseException) -> str:
-    """The kind of an error, and the first line of its message."""
+    """The type of an error, and the first line of its message."""
     lines = str(error).splitlines()
     return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__

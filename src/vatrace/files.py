@@ -15,13 +15,13 @@ from vatrace.errors import VatraceError
 
 @contextmanager
 def written_whole(path: Path) -> Iterator[Path]:
-    """Yield a temporary path in the same folder, which replaces `path` if the block succeeds and is deleted if it fails."""
+    """Yield a temporary path in the same folder. It replaces `path` if the block succeeds, and is deleted if it fails."""
     handle, name = tempfile.mkstemp(prefix=".vatrace-", suffix=path.suffix, dir=path.parent)
     os.close(handle)
     temporary = Path(name)
     try:
         yield temporary
-        temporary.chmod(0o666 & ~_umask())  # mkstemp makes files for the user alone
+        temporary.chmod(0o666 & ~_umask())  # mkstemp makes files that only the user can read
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -40,10 +40,10 @@ def write_json(path: Path, content: Mapping[str, object]) -> None:
 
 
 def read_json(path: Path, error: type[VatraceError]) -> dict[str, Any]:
-    """Read a JSON file of the package's own.
+    """Read a JSON file that the package wrote.
 
     Raises:
-        VatraceError: of the given type, if the file is not a JSON object; the message names it.
+        VatraceError: of the type `error`, if the file is not a JSON object; the message names the file.
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))

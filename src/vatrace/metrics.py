@@ -1,4 +1,4 @@
-"""Agreement between a true and a predicted trace: NumPy only, NaN where a measure is undefined."""
+"""Agreement between a true and a predicted trace. NumPy only; NaN where a measure is undefined."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def concordance_cc(truth: ArrayLike, prediction: ArrayLike) -> float:
         prediction: (N,) values on the same scale.
 
     Returns:
-        The coefficient in -1..1; NaN for no values or when both are the same constant.
+        The coefficient in -1..1; NaN without values, or if both are the same constant.
 
     Raises:
         ValueError: if the two differ in shape.
@@ -31,7 +31,7 @@ def concordance_cc(truth: ArrayLike, prediction: ArrayLike) -> float:
 
 
 def pearson_cc(truth: ArrayLike, prediction: ArrayLike) -> float:
-    """Pearson's correlation coefficient in -1..1; NaN where one of the two is constant or empty.
+    """Pearson's correlation coefficient in -1..1; NaN if one of the two is constant or empty.
 
     Args:
         truth: (N,) values.
@@ -44,7 +44,7 @@ def pearson_cc(truth: ArrayLike, prediction: ArrayLike) -> float:
 
 
 def rmse(truth: ArrayLike, prediction: ArrayLike) -> float:
-    """Root of the mean squared error; NaN for no values.
+    """Root of the mean squared error; NaN without values.
 
     Args:
         truth: (N,) values.
@@ -72,8 +72,8 @@ class ConcordanceParts:
     Attributes:
         correlation: Pearson's r.
         accuracy: 0..1, Lin's C_b.
-        scale: standard deviation of the prediction by that of the truth; below 1 the prediction is too flat.
-        shift: mean of the prediction minus that of the truth, by the root of the product of the standard deviations.
+        scale: standard deviation of the prediction divided by that of the truth; below 1, the prediction is too flat.
+        shift: mean of the prediction minus that of the truth, divided by the root of the product of the standard deviations.
     """
 
     correlation: float
@@ -83,7 +83,7 @@ class ConcordanceParts:
 
 
 def concordance_parts(truth: ArrayLike, prediction: ArrayLike) -> ConcordanceParts:
-    """Split CCC into correlation, scale and shift; all NaN where one of the two is constant or empty.
+    """Split CCC into correlation, scale and shift; all NaN if one of the two is constant or empty.
 
     Args:
         truth: (N,) values.
@@ -99,7 +99,7 @@ def concordance_parts(truth: ArrayLike, prediction: ArrayLike) -> ConcordancePar
 
 
 def _is_constant(values: NDArray[np.float64]) -> bool:
-    """Whether all values are equal. The standard deviation of 0.1, 0.1, 0.1 isn't 0, by rounding."""
+    """Whether all values are equal. Because of rounding, the standard deviation of 0.1, 0.1, 0.1 isn't 0."""
     return bool(values.min() == values.max())
 
 

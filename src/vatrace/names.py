@@ -1,4 +1,4 @@
-"""The names that every part of the package shares: modalities, dimensions, splits and sides; and the rates of traces."""
+"""Names that all parts of the package share (modalities, dimensions, splits, sides), and the rates of traces."""
 
 from __future__ import annotations
 
@@ -9,27 +9,27 @@ from typing import Literal
 Dimension = Literal["valence", "arousal"]
 Split = Literal["train", "dev", "test"]
 Side = Literal["left", "right"]
-"""Which of two people in the picture."""
+"""Which of two people in the frame."""
 
 MODALITIES = ("face", "voice", "words")
-"""What a recording is perceived by. Stores and models may have others, such as `physiology`."""
+"""The modalities of a recording. Stores and models may have others, such as `physiology`."""
 DIMENSIONS: tuple[Dimension, ...] = ("valence", "arousal")
 """The columns of labels and predictions."""
 RESERVED = ("valid", "values", "recursions", "crops", "frame_times")
 """Names in stores and ONNX files that no modality may have."""
 SPLITS: tuple[Split, ...] = ("train", "dev", "test")
 DEFAULT_RATE, MAX_RATE = 10.0, 100.0
-"""Rows of a trace, or grid steps of a store, per second."""
+"""Rows per second of a trace, or steps per second of a store."""
 
 
 def in_order(modalities: Iterable[str]) -> tuple[str, ...]:
-    """The given modalities in the order that stores and models keep: face, voice, words, then others alphabetically."""
+    """The given modalities in the order of stores and models: face, voice, words, then others alphabetically."""
     given = set(modalities)
     return (*(name for name in MODALITIES if name in given), *sorted(given - set(MODALITIES)))
 
 
 def check_modality(name: str) -> None:
-    """Check the name of a modality, which becomes that of a file, a table column and an ONNX input.
+    """Check the name of a modality, which names a file, a table column and an ONNX input.
 
     Raises:
         ValueError: if it is not made of lower-case letters, digits and underscores, or is reserved.

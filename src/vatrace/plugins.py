@@ -1,7 +1,7 @@
 """Classes from outside the package, named `package.module:Class`.
 
-Naming one runs its module's code. Only names that the user gives may be imported: a name that comes out of a model file or a
-run that somebody sent must be given by the user as well.
+Importing a class runs its module's code. Only classes that the user names may be imported: a name in a model file or run that
+somebody sent must be given by the user as well.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from vatrace.errors import PluginError
 
 
 def is_plugin(name: str) -> bool:
-    """Whether a name is that of a class outside the package's own tables."""
+    """Whether a name has the form `package.module:Class`."""
     module, _, attribute = name.partition(":")
     return bool(attribute.isidentifier() and all(part.isidentifier() for part in module.split(".")))
 
@@ -23,17 +23,17 @@ def load_class(name: str, protocol: type) -> type:
 
     Args:
         name: `package.module:Class`.
-        protocol: the protocol or base class whose public methods it must have.
+        protocol: the protocol or base class whose public methods the class must have.
 
     Raises:
-        PluginError: if it can't be imported or lacks a method; the message names all that are missing.
+        PluginError: if the class can't be imported or lacks methods; the message names all that are missing.
     """
     module, _, attribute = name.partition(":")
     try:
         imported = import_module(module)
     except ModuleNotFoundError as error:
         raise PluginError(f"{name}: can't be imported ({error}): install it, or add its folder to PYTHONPATH") from error
-    except Exception as error:  # whatever the module's own code raises
+    except Exception as error:  # the module's code may raise anything
         raise PluginError(f"{name}: can't be imported ({type(error).__name__}: {error})") from error
     found = getattr(imported, attribute, None)
     if not inspect.isclass(found):
@@ -46,7 +46,7 @@ def load_class(name: str, protocol: type) -> type:
 
 
 def members(protocol: type) -> list[str]:
-    """The methods that a protocol asks for, `__call__` included."""
+    """The methods that a protocol requires, including `__call__`."""
     own = [name for base in protocol.__mro__ if base.__module__.startswith("vatrace") for name in vars(base)]
     return sorted(
         name for name in set(own) if callable(getattr(protocol, name, None)) and (name == "__call__" or name[0] != "_")

@@ -1,13 +1,13 @@
-"""Features of a corpus's recordings on disk, with their masks and labels, to train from. docs/store.md has the format in full.
+"""The store: features, masks and labels of a corpus on disk, for training. docs/store.md describes the format in full.
 
     STORE/store.json                  format, rate of the grid, and the encoder of each modality
-    STORE/recordings/NAME/meta.json   what one recording was made from
+    STORE/recordings/NAME/meta.json   facts about one recording
     STORE/recordings/NAME/*.npy       MODALITY (T, D) float16; valid (T, M); frame_times (F,); crops (T, 48, 48, 3)
     STORE/corpus.json                 splits and subjects
-    STORE/labels/NAME.npy             valence and arousal (T, 2), NaN where there is no label
-    STORE/test-log.jsonl              when the test split was unlocked, and why
+    STORE/labels/NAME.npy             valence and arousal (T, 2), NaN where unlabelled
+    STORE/test-log.jsonl              when and why the test split was unlocked
 
-A recording is written into a temporary folder that is then renamed, so a store never contains half a recording. Numpy only.
+A recording is written into a temporary folder that is then renamed, so a store never contains half a recording. NumPy only.
 """
 
 from __future__ import annotations
@@ -32,16 +32,16 @@ from vatrace.names import SPLITS, Split, check_modality, in_order
 
 FORMAT = 1
 CHUNK = 4096
-"""Steps that are written at once."""
+"""Steps written at a time."""
 
 
 @dataclass(frozen=True)
 class EncoderInfo:
-    """What made the features of one modality.
+    """The encoder that made the features of one modality.
 
     Attributes:
-        name: of the encoder, as it was chosen.
-        version: features of different versions must not be mixed; it changes with the encoder's weights.
+        name: name of the encoder, as it was chosen.
+        version: version, which changes with the weights; features of different versions must not be mixed.
         dim: channels D.
     """
 
@@ -52,15 +52,15 @@ class EncoderInfo:
 
 @dataclass(frozen=True)
 class Schema:
-    """What all recordings of a store have in common.
+    """Facts that all recordings of a store have in common.
 
     Attributes:
-        rate: steps a second; None if each recording has one step for each frame of its video.
-        encoders: by modality; any name that `check_modality` accepts is possible.
+        rate: steps per second; None if each recording has one step per video frame.
+        encoders: encoders by modality, which may have any name that `check_modality` accepts.
         crops: whether face crops are stored as well.
 
     Raises:
-        ValueError: if a modality can't be called so.
+        ValueError: if a modality has an impossible name.
     """
 
     rate: float | None
@@ -82,12 +82,12 @@ class Meta:
     """Facts about one recording.
 
     Attributes:
-        name: unique in the store.
-        rate: steps a second.
-        num_steps: T.
-        inputs: fingerprints of the files that it was made from, by their role.
-        words: the words spoken, with times.
-        notes: what the user should know, in plain sentences.
+        name: name, unique in the store.
+        rate: steps per second.
+        num_steps: length T in steps.
+        inputs: fingerprints of the files that it was made from, by role.
+        words: the spoken words, with times.
+        notes: sentences for the user.
     """
 
     name: str
@@ -100,7 +100,7 @@ class Meta:
 
 @dataclass(frozen=True)
 class Membership:
-    """A recording's place in the corpus: its split (None for none), and its subject ("" where unknown)."""
+    """A recording's split (None if it has none) and subject ("" where unknown)."""
 
     split: Split | None
     subject: str = ""
@@ -111,10 +111,10 @@ class StoredRecording:
     """One recording in a store. Each call reads from disk; nothing is kept in memory.
 
     Attributes:
-        folder: contains its arrays.
-        label_file: its labels; None while they are locked because it is in the test split.
-        schema: of its store.
-        meta: facts about it.
+        folder: folder of its arrays.
+        label_file: file of its labels; None while they are locked because the recording is in the test split.
+        schema: schema of the store.
+        meta: facts about the recording.
     """
 
     folder: Path
@@ -152,13 +152,13 @@ class StoredRecording:
         return self._read("crops.npy", start, stop)
 
     def labels(self, start: int = 0, stop: int | None = None) -> NDArray[np.float32]:
-        """Valence and arousal (n, 2) in -1..1, NaN where there is no label.
+        """Valence and arousal (n, 2) in -1..1, NaN where unlabelled.
 
         Raises:
-            StoreError: if they are locked, or were made for features of another length.
+            StoreError: if the labels are locked, or were made for features of another length.
         """
         if self.label_file is None:
-            raise StoreError(f"{self.name}: its labels are locked, because it is in the test split; use Store.unlock_test")
+            raise StoreError(f"{self.name}: its labels are locked because it is in the test split; use Store.unlock_test")
         stop = self.num_steps if stop is None else stop
         if not self.label_file.is_file():
             return np.full((stop - start, 2), np.nan, np.float32)
@@ -171,16 +171,16 @@ class StoredRecording:
 
     @cached_property
     def frame_times(self) -> NDArray[np.float64]:
-        """When each frame of its video is shown, (F,) seconds; empty without video."""
+        """The presentation time of each video frame, (F,) seconds; empty without video."""
         return _load(self.folder / "frame_times.npy", mapped=False)
 
     def _read(self, file: str, start: int, stop: int | None) -> NDArray[Any]:
-        """Rows of a file, copied, so that its pages don't count as this process's memory after the call."""
+        """Read rows of a file as a copy, so that mapped pages don't count as this process's memory after the call."""
         return np.array(_load(self.folder / file)[start : self.num_steps if stop is None else stop])
 
 
 def _load(path: Path, mapped: bool = True) -> NDArray[Any]:
-    """An array, mapped into memory so that only the rows used are read; an empty one can't be mapped."""
+    """Load an array, mapped so that only the rows used are read; an empty array can't be mapped."""
     try:
         return np.load(path, mmap_mode="r" if mapped else None)
     except (ValueError, EOFError) as error:
@@ -188,10 +188,10 @@ def _load(path: Path, mapped: bool = True) -> NDArray[Any]:
 
 
 class Store:
-    """A folder of recordings' features.
+    """A folder with the features of recordings.
 
     Args:
-        path: an existing store; `Store.create` makes one.
+        path: folder of an existing store; `Store.create` makes one.
 
     Raises:
         StoreError: if it is not a store, is damaged, or has another format version.
@@ -213,10 +213,10 @@ class Store:
 
     @classmethod
     def create(cls, path: str | Path, schema: Schema) -> Store:
-        """Make an empty store, or open an existing one of the same schema.
+        """Make an empty store, or open an existing one with the same schema.
 
         Raises:
-            StoreError: if something else is there, or a store of another schema; the message names the difference.
+            StoreError: if the folder contains something else, or a store with another schema; the message names the difference.
         """
         path = Path(path)
         if (path / "store.json").is_file():
@@ -231,7 +231,7 @@ class Store:
                     raise StoreError(f"{path}: has {name} {found}, not {wanted}: give another --store, or delete this one")
             return store
         if path.exists() and (not path.is_dir() or any(path.iterdir())):
-            raise StoreError(f"{path}: already there, and not a store: give another --store")
+            raise StoreError(f"{path}: exists, but is not a store: give another --store")
         path.mkdir(parents=True, exist_ok=True)
         write_json(path / "store.json", {"format": FORMAT, **asdict(schema)})
         return cls(path)
@@ -246,7 +246,7 @@ class Store:
         return (self.path / "recordings" / name / "meta.json").is_file()
 
     def recording(self, name: str) -> StoredRecording:
-        """One recording; if it is in the test split, its labels are locked.
+        """Open a recording; if it is in the test split, its labels are locked.
 
         Raises:
             StoreError: if the store has no such recording, or it is damaged.
@@ -276,10 +276,10 @@ class Store:
 
         Args:
             meta: facts about the recording.
-            valid: (T,) by modality.
-            features: (stop - start, D) by modality of the steps from start to stop.
+            valid: masks (T,) by modality.
+            features: returns the features (stop - start, D) by modality, of the steps from start to stop.
             frame_times: (F,) seconds; empty without video.
-            crops: (stop - start, 48, 48, 3) of the steps from start to stop, if the schema has crops.
+            crops: returns the face crops (stop - start, 48, 48, 3) of these steps, if the schema has crops.
         """
         folder = self.path / "recordings" / meta.name
         temporary = folder.with_name(f".{meta.name}-{os.getpid()}")
@@ -312,12 +312,12 @@ class Store:
             shutil.rmtree(temporary, ignore_errors=True)
 
     def remove_unfinished(self) -> None:
-        """Delete what a killed process left behind. No other process may be writing."""
+        """Delete unfinished recordings of killed processes. No other process may be writing."""
         for folder in self.path.glob("recordings/.*"):
             shutil.rmtree(folder, ignore_errors=True)
 
     def write_labels(self, name: str, labels: NDArray[np.floating]) -> None:
-        """Write the labels (T, 2) of a recording, in -1..1, NaN where there is none."""
+        """Write the labels (T, 2) of a recording, in -1..1, NaN where unlabelled."""
         (self.path / "labels").mkdir(exist_ok=True)
         with written_whole(self.path / "labels" / f"{name}.npy") as temporary:
             np.save(temporary, np.asarray(labels, dtype=np.float32))
@@ -343,7 +343,7 @@ class Store:
         return {name: member for name, member in self._listed().items() if name in stored}
 
     def names_in(self, split: Split) -> list[str]:
-        """The names of a split's recordings, also of test.
+        """The names of a split's recordings, including test.
 
         Raises:
             ValueError: if there is no such split.
@@ -358,28 +358,28 @@ class Store:
         return sorted(name for name, member in self._listed().items() if member.split == split and name not in stored)
 
     def split(self, split: Split, labels: bool = True) -> list[StoredRecording]:
-        """The recordings of a split.
+        """Open the recordings of a split.
 
-        Test is locked, so that nothing that trains or selects models reads its labels by accident: get it with
-        `labels=False`, or unlock it with `unlock_test`.
+        Test is locked, so that training and model selection can't read its labels by accident: open it with `labels=False`, or
+        unlock it with `unlock_test`.
 
         Args:
             split: train, dev, or, without labels, test.
-            labels: False for recordings whose labels can't be read.
+            labels: False to lock the labels.
 
         Raises:
             StoreError: for test with labels.
             ValueError: if there is no such split.
         """
         if labels and split == "test":
-            raise StoreError(f"{self.path}: the test split is locked; Store.unlock_test gives its labels and logs it")
+            raise StoreError(f"{self.path}: the test split is locked; Store.unlock_test unlocks its labels and logs that")
         return [self._open(name, locked=not labels) for name in self.names_in(split)]
 
     def unlock_test(self, why: str) -> list[StoredRecording]:
-        """The recordings of test with their labels. Each call is logged with its time in the store's test-log.jsonl.
+        """Open the recordings of test with their labels. Each call is logged with its time in the store's test-log.jsonl.
 
         Args:
-            why: what evaluates them, such as the run's folder.
+            why: the reason, such as the run's folder.
         """
         log_look(self.path, why)
         return [self._open(name, locked=False) for name in self.names_in("test")]
@@ -389,7 +389,7 @@ class Store:
         return read_json(file, StoreError) if file.is_file() else {"recordings": {}}
 
     def _listed(self) -> dict[str, Membership]:
-        """Split and subject of each recording that the corpus lists, also of those that are not in the store."""
+        """Split and subject of each recording that the corpus lists, whether in the store or not."""
         try:
             return {name: Membership(**member) for name, member in self._corpus()["recordings"].items()}
         except (AttributeError, KeyError, TypeError) as error:
@@ -397,14 +397,14 @@ class Store:
 
 
 def log_look(folder: Path, why: str) -> None:
-    """Log in the test-log.jsonl of a store or run that its test split is being evaluated."""
+    """Log an evaluation on the test split in the test-log.jsonl of a store or run."""
     line = json.dumps({"time": datetime.now(UTC).isoformat(timespec="seconds"), "why": why})
     with (folder / "test-log.jsonl").open("a", encoding="utf-8") as file:
         file.write(line + "\n")
 
 
 def num_looks(folder: Path) -> int:
-    """How often the test split of a store or run has been evaluated."""
+    """The number of evaluations on the test split of a store or run."""
     log = folder / "test-log.jsonl"
     return len(log.read_text(encoding="utf-8").splitlines()) if log.is_file() else 0
 

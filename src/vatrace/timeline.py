@@ -8,21 +8,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 TOLERANCE = 1e-6
-"""Seconds by which two clocks may differ and still mean the same step."""
+"""Seconds by which two times may differ and still belong to the same step."""
 
 
 def num_steps(duration: float, rate: float) -> int:
-    """How many steps start before `duration` seconds; at least one.
+    """The number of steps that start before `duration` seconds; at least one.
 
     Args:
         duration: length of the recording in seconds.
-        rate: steps a second.
+        rate: steps per second.
     """
     return max(1, int(np.ceil((duration - TOLERANCE) * rate)))
 
 
 def step_range(start: float, end: float, rate: float) -> range:
-    """The steps from `start` to `end` seconds; at least the one nearest to the middle between them."""
+    """The steps from `start` to `end` seconds; at least the step nearest to their midpoint."""
     first, stop = (int(np.ceil((moment - TOLERANCE) * rate)) for moment in (start, end))
     if first >= stop:
         first = max(round((start + end) / 2 * rate), 0)
@@ -52,11 +52,11 @@ def frames_on_grid(
     Args:
         start: time of the first frame in seconds.
         frames: (N, D), N >= 1.
-        rate: steps a second.
-        frame_rate: frames a second; Whisper's by default.
+        rate: steps per second.
+        frame_rate: frames per second; by default, Whisper's.
 
     Returns:
-        The first step, and vectors (n, D) for it and the steps that follow.
+        The first step, and vectors (n, D) for it and the following steps.
     """
     index = steps_at(start + np.arange(len(frames)) / frame_rate, rate)
     if rate > frame_rate:
@@ -70,17 +70,17 @@ def frames_on_grid(
 
 
 def resample(values: NDArray[np.floating], rate: float, times: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Interpolate a trace (T,) at `rate` linearly at `times` in seconds; held beyond its ends."""
+    """Interpolate a trace (T,) at `rate` linearly at `times` in seconds; constant beyond its ends."""
     return np.interp(times, np.arange(len(values)) / rate, values)
 
 
 def resample_mask(mask: NDArray[np.bool_], rate: float, times: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """The mask (T,) at `rate`, at the step that is current at each of `times` in seconds."""
+    """The values of a mask (T,) at `rate`, at the step that is current at each of `times` in seconds."""
     return mask[np.clip(steps_at(times, rate), 0, len(mask) - 1)]
 
 
 def windows(length: int, win_len: int, hop_len: int) -> list[tuple[int, int]]:
-    """Overlapping (start, stop) that cover 0..length; the last ends at `length` and is as long as the others where possible.
+    """Overlapping windows (start, stop) that cover 0..length. The last ends at `length`; all have the same length if possible.
 
     Raises:
         ValueError: if the hop is not in 1..win_len.
@@ -94,9 +94,10 @@ def windows(length: int, win_len: int, hop_len: int) -> list[tuple[int, int]]:
 def overlap_add(
     length: int, win_len: int, hop_len: int, apply: Callable[[int, int], NDArray[np.floating]]
 ) -> NDArray[np.float64]:
-    """Run `apply(start, stop)` -> (stop - start, K) on overlapping windows and join them, (length, K).
+    """Run `apply(start, stop)` -> (stop - start, K) on overlapping windows and join the results, (length, K).
 
-    Each value is a mean over the windows that hold it, weighted by a triangle, since a window knows its middle best.
+    Each value is a mean over the windows that contain it, with triangular weights, since windows are most accurate in the
+    middle.
     """
     total: NDArray[np.float64] | None = None
     weight = np.zeros((length, 1))

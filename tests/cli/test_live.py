@@ -55,7 +55,7 @@ def test_a_video_without_sound_is_followed(silent: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--camera", "none", "--microphone", "none"], "there is nothing to follow"),
+        (["--camera", "none", "--microphone", "none"], "choose at least one"),
         (["--camera", "97", "--microphone", "none"], "camera 97: can't be opened"),
         (["--camera", "none", "--microphone", "no-such-device"], "microphone no-such-device: can't be opened"),
         (["--camera", "no.mp4"], "no.mp4: no such file"),

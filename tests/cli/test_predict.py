@@ -189,7 +189,7 @@ def test_a_batch_has_its_transcripts_and_one_table(tmp_path: Path, face_images: 
     options = ["--modalities", "face,words", "--transcript", tmp_path / "srt", "--summary", tmp_path / "new" / "all.csv"]
     result = run("predict", folder, "--out", tmp_path / "out", "--format", "csv,json", *options)
     assert result.status == 1 and "dan.mp4" in result.err
-    assert "warning: " in result.err and "no transcript of ben.mp4, cleo.mp4, dan.mp4" in result.err
+    assert "warning: " in result.err and "no transcript for ben.mp4, cleo.mp4, dan.mp4" in result.err
     columns = (tmp_path / "new" / "all.csv").read_text().partition("\n")[0].split(",")
     assert columns == list(SUMMARY_COLUMNS)
     table = pd.read_csv(tmp_path / "new" / "all.csv").set_index("recording")
@@ -318,7 +318,7 @@ def test_ctrl_c_stops_soon_and_leaves_no_half_file(
     os.killpg(process.pid, signal.SIGINT)
     _, errors = process.communicate(timeout=30)
     assert process.returncode == 130
-    assert errors.splitlines() == ["stopped; what was finished before is kept"]
+    assert errors.splitlines() == ["stopped; finished work is kept"]
     assert list(out.iterdir()) == []
 
 

@@ -15,7 +15,7 @@ def test_a_port_that_is_taken_is_named(server: Server, tmp_path: Path) -> None:
 
 def test_a_folder_in_use_is_named(server: Server) -> None:
     result = run("serve", "--port", 0, "--no-browser", "--folder", server.folder)
-    assert result.status == 1 and "another vatrace serve uses this folder" in result.err
+    assert result.status == 1 and "already used by another vatrace serve" in result.err
 
 
 def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -132,7 +132,7 @@ def test_the_command_reports_like_extract(tmp_path: Path) -> None:
     assert Store(tmp_path / "s").recording("a").labels()[7] == pytest.approx([0.5, 0.07])
     (tmp_path / "f" / "voice" / "a.npy").write_text("torn")
     again = run(*arguments)
-    assert again.status == 1 and "2 of 3 recordings are in" in again.out
+    assert again.status == 1 and "2 of 3 recordings are already in" in again.out
     assert "a.npy: can't be read" in again.out and again.out.endswith("1 failed\n")
     wrong = run(*arguments, "--name", "a,b")
     assert wrong.status == 1 and "--name takes NAME" in wrong.err

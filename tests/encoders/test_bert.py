@@ -14,7 +14,7 @@ WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "the", "play", "##ing", "
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A small BERT at random, in the layout of bert-base-uncased."""
+    """A small random BERT with the layout of bert-base-uncased."""
     from transformers import BertConfig, BertModel
 
     folder = tmp_path_factory.mktemp("bert")
@@ -51,7 +51,7 @@ def test_another_folder_is_refused(tmp_path: Path) -> None:
         BertEncoder(tmp_path)
 
 
-def test_weights_that_are_used_must_be_there(folder: Path, tmp_path: Path) -> None:
+def test_weights_that_are_used_must_be_present(folder: Path, tmp_path: Path) -> None:
     from safetensors.torch import load_file, save_file
 
     shutil.copytree(folder, tmp_path / "bert")

@@ -32,7 +32,7 @@ VERSIONS = {
     "whisper": "whisper-1a5afae06a4d",
     "minilm": "minilm-b55375ef7595",
 }
-"""As they are in models and stores that have been given out."""
+"""As in released models and stores."""
 
 FAULTY = """
 class Nothing:
@@ -58,7 +58,7 @@ function = print
 
 @pytest.fixture(scope="module", autouse=True)
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A folder to import from: the module of the documentation, and one with faulty classes."""
+    """A folder to import from, with the module of the documentation, and one with faulty classes."""
     folder = tmp_path_factory.mktemp("modules")
     (folder / "my_encoders.py").write_text(next(code for code in SAMPLES if "class" in code))
     (folder / "faulty_encoders.py").write_text(FAULTY)
@@ -87,7 +87,7 @@ def test_the_table_agrees_with_the_classes() -> None:
 
 
 @pytest.mark.parametrize("modality", MODALITIES)
-def test_an_encoder_that_was_built_gives_the_width_it_promised(modality: str) -> None:
+def test_a_built_encoder_has_the_width_in_the_table(modality: str) -> None:
     given: dict[str, Any] = {
         "face": np.zeros((2, 48, 48, 3), np.uint8),
         "voice": np.zeros((2, 384), np.float32),
@@ -128,11 +128,11 @@ def test_the_version_of_a_folder_is_that_of_its_files_in_order(tmp_path: Path) -
         ("face=bert:x", "not 'bert:x'"),
         ("face=a-b:C", "not 'a-b:C'"),
         ("face=ir50", "name its weights: face=ir50:FILE"),
-        ("voice=whisper:x", "it has its own weights, give no file"),
+        ("voice=whisper:x", "it has its own weights: give no file"),
         ("face=none,voice=none,words=none", "no encoder is left"),
     ],
 )
-def test_a_wrong_choice_is_answered_with_the_right_ones(text: str, message: str) -> None:
+def test_a_wrong_choice_is_refused_with_the_possible_ones(text: str, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         parse_encoders(text)
 
@@ -143,7 +143,7 @@ def test_a_file_that_does_not_exist_is_named(name: str) -> None:
         parse_encoders(f"face={name}:nowhere.pth")
 
 
-def test_weights_that_a_spec_leaves_out_are_an_error_of_the_caller() -> None:
+def test_missing_weights_in_a_spec_are_an_error_of_the_caller() -> None:
     with pytest.raises(ValueError, match="ir50 has no weights of its own"):
         EncoderSpec("face", "ir50").build(1)
 
@@ -213,7 +213,7 @@ def test_versions_of_outside_classes_follow_their_file_or_else_their_source(fold
         ("words=faulty_encoders:NoArguments", r"must be constructed with \(path, threads\)"),
     ],
 )
-def test_a_class_that_does_not_fit_is_refused_with_what_it_lacks(text: str, message: str) -> None:
+def test_a_class_that_does_not_fit_is_refused_with_its_missing_parts(text: str, message: str) -> None:
     with pytest.raises(PluginError, match=message):
         parse_encoders(text)
 
@@ -229,7 +229,7 @@ def test_an_object_without_its_sizes_is_refused(name: str, message: str) -> None
 def test_a_version_that_names_an_outside_class_imports_nothing(folder: Path) -> None:
     (folder / "trap.py").write_text("raise AssertionError('imported')\n\nclass Face: pass\n")
     assert own_encoder("face", "trap:Face-0123456789ab") is None
-    with pytest.raises(AssertionError, match="imported"):  # it is a trap
+    with pytest.raises(AssertionError, match="imported"):  # importing it fails
         import_module("trap")
 
 

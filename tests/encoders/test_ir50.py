@@ -7,12 +7,11 @@ import torch
 from vatrace.encoders.ir50 import IR50Encoder, load_ir50
 from vatrace.encoders.networks.ir_resnet import IRResNet50
 from vatrace.errors import CheckpointError
-from vatrace.models.backbone import BackboneConfig, EndToEndModel
 
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Weights at random, in the layout in which `res50_ir_0.887.pth` is in use."""
+    """Random weights with the layout of `res50_ir_0.887.pth`."""
     torch.manual_seed(0)
     network = IRResNet50()
     for module in network.modules():
@@ -68,7 +67,7 @@ def test_groups_are_all_layers_once_from_the_top() -> None:
         ([1, 2], r"x\.pth: not weights by name, but list"),
     ],
 )
-def test_other_files_are_refused_with_what_is_wrong(tmp_path: Path, content: object, message: str) -> None:
+def test_other_files_are_refused_with_the_reason(tmp_path: Path, content: object, message: str) -> None:
     path = tmp_path / "x.pth"
     if isinstance(content, bytes):
         path.write_bytes(content)
@@ -84,20 +83,3 @@ def test_a_wrong_shape_is_named(weights: Path, tmp_path: Path) -> None:
     torch.save(content, tmp_path / "arcface.pth")
     with pytest.raises(CheckpointError, match=r"output_layer\.3\.weight has shape \(512, 25088\), not \(512, 12800\)"):
         load_ir50(tmp_path / "arcface.pth")
-
-
-def test_the_groups_are_released_at_their_epochs() -> None:
-    from vatrace.models.affect import AffectModel, ModelConfig
-
-    affect = AffectModel(ModelConfig(feature_dims={"face": 512}, widths={"face": 8}, fusion="concat"))
-    model = EndToEndModel(affect, BackboneConfig("ir50", "x", (2, 4)))
-    sizes = [sum(value.numel() for module in group for value in module.parameters()) for group in model.backbone.groups()]
-    for epochs, expected in ((0, 0), (1, 0), (2, sizes[0]), (3, sizes[0]), (4, sizes[0] + sizes[1]), (99, sizes[0] + sizes[1])):
-        model.release(epochs)
-        assert sum(value.numel() for value in model.backbone.parameters() if value.requires_grad) == expected
-    model.train()
-    assert not any(module.training for module in model.backbone.modules()) and model.affect.training
-    with pytest.raises(ValueError, match=r"feature_dims\.face"):
-        EndToEndModel(
-            AffectModel(ModelConfig(feature_dims={"face": 9}, widths={"face": 8}, fusion="concat")), model.backbone_config
-        )

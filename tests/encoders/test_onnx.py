@@ -22,7 +22,7 @@ def write_net(
     shape: tuple[int | str, ...] = ("n", 3, 20, 20),
     outputs: tuple[str, ...] = ("embedding",),
 ) -> Path:
-    """A convolution and its mean over the image, (N, 5); a second output has the maximum, a third the (N, 5, H, W) maps."""
+    """A convolution averaged over the image, (N, 5); a second output is the maximum, a third the maps (N, 5, H, W)."""
     last = shape[3] == 3
     nodes = [helper.make_node("Transpose", ["image"], ["faces"], perm=[0, 3, 1, 2])] if last else []
     nodes += [
@@ -45,7 +45,7 @@ def write_net(
 
 
 def expected(crops: NDArray[np.uint8], mean: object, scale: object) -> NDArray[np.float64]:
-    """The net written a second time: a convolution's mean is that of each kernel's place, shifted."""
+    """The network written a second time, from the means of shifted images."""
     images = (crops.astype(np.float64) - np.asarray(mean)) * np.asarray(scale)
     side = crops.shape[1] - 2
     means = [[images[:, i : i + side, j : j + side].mean(axis=(1, 2)) for j in range(3)] for i in range(3)]  # (3, 3, N, 3)
@@ -135,7 +135,7 @@ def test_the_version_follows_the_toml_and_the_network(tmp_path: Path) -> None:
         (STATED, ("n", 3, 20, 20), ("maps",), r"output maps has shape \(1, 5, 18, 18\), not \(1, channels\)"),
     ],
 )
-def test_what_is_missing_or_does_not_fit_is_named(
+def test_missing_and_impossible_values_are_named(
     tmp_path: Path, metadata: dict[str, str], shape: tuple[int | str, ...], outputs: tuple[str, ...], message: str
 ) -> None:
     path = write_net(tmp_path / "net.onnx", metadata, shape, outputs)
@@ -148,7 +148,7 @@ def test_what_is_missing_or_does_not_fit_is_named(
     [
         ("model = ", "not a TOML file"),
         ("mean = 1", "the ONNX file is not stated"),
-        ('model = "net.onnx"\nsize = 3', "unknown size; known are model, crop_size, mean, scale, output"),
+        ('model = "net.onnx"\nsize = 3', "unknown name size; known names are model, crop_size, mean, scale, output"),
         ('model = "other.onnx"', r"other\.onnx: can't be opened as an ONNX model"),
     ],
 )
@@ -169,7 +169,7 @@ def test_a_network_with_two_inputs_is_refused(tmp_path: Path) -> None:
         OnnxFaceEncoder(tmp_path / "two.onnx")
 
 
-def test_a_file_that_is_no_network_is_refused(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_network_is_refused(tmp_path: Path) -> None:
     (tmp_path / "net.onnx").write_bytes(b"no network")
     with pytest.raises(CheckpointError, match=r"net\.onnx: can't be opened as an ONNX model"):
         OnnxFaceEncoder(tmp_path / "net.onnx")

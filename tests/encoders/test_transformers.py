@@ -17,14 +17,14 @@ from vatrace.media.recording import open_recording
 from vatrace.timeline import num_steps
 
 HOP, FIELD = 320, 400
-"""Samples from frame to frame, and samples that a frame spans, of wav2vec 2.0 and its kind."""
+"""Samples between frames, and samples that a frame spans, for wav2vec 2.0 and similar networks."""
 KINDS = ("Wav2Vec2", "Hubert", "WavLM")
 WINDOW, CONTEXT = 1000, 100
 """Frames."""
 
 
 def write_folder(folder: Path, kind: str = "Wav2Vec2", local: bool = False, normalize: bool = False, **other: Any) -> Path:
-    """A small network at random in the hub's layout; a `local` one has no attention and no statistics of the whole window."""
+    """A small random network in the hub's layout; a `local` one has neither attention nor statistics over the window."""
     import transformers
 
     torch.manual_seed(0)
@@ -64,7 +64,7 @@ def in_blocks(audio: NDArray[np.float32], sizes: list[int]) -> Iterator[NDArray[
 
 
 def together(encoder: TransformersVoiceEncoder, blocks: Iterator[NDArray[np.float32]], rate: float) -> NDArray[np.float32]:
-    """All vectors, (T, D), after a check that no step is left out or given twice."""
+    """All vectors (T, D), after a check that each step occurs exactly once."""
     parts: list[NDArray[np.float32]] = []
     for step, vectors in encoder.steps(blocks, rate):
         assert step == sum(map(len, parts)) and len(vectors) and vectors.dtype == np.float32
@@ -73,7 +73,7 @@ def together(encoder: TransformersVoiceEncoder, blocks: Iterator[NDArray[np.floa
 
 
 def frames_of(folder: Path, audio: NDArray[np.float32], normalize: bool = False) -> NDArray[np.float32]:
-    """The frames of audio, (N, D), by the network alone."""
+    """The frames (N, D) of audio, from the network alone."""
     from transformers import AutoModel
 
     if normalize:
@@ -83,17 +83,17 @@ def frames_of(folder: Path, audio: NDArray[np.float32], normalize: bool = False)
 
 
 def with_silence(audio: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Audio with as much silence after it as its last frame needs."""
+    """Audio, padded with the silence that its last frame needs."""
     return np.pad(audio, (0, max((-(-len(audio) // HOP) - 1) * HOP + FIELD - len(audio), 0)))
 
 
 def one_pass(folder: Path, audio: NDArray[np.float32], normalize: bool = False) -> NDArray[np.float32]:
-    """The frames of a whole recording, (N, D)."""
+    """The frames (N, D) of a whole recording."""
     return frames_of(folder, with_silence(audio), normalize)
 
 
 def on_grid(frames: NDArray[np.float32], rate: float, steps: int) -> NDArray[np.float32]:
-    """Written a second time, a step at a time: the mean of its frames, or the last one before it."""
+    """Written a second time, step by step: the mean of a step's frames, or the last frame before it."""
     times = np.arange(len(frames)) / 50
     rows = []
     for step in range(steps):
@@ -126,16 +126,16 @@ def test_normalisation_is_done_where_the_folder_states_it(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_seams_between_windows_leave_no_trace(tmp_path: Path, kind: str) -> None:
-    """A network that reaches less far than the context gives the same in windows as in one pass."""
+    """A network that spans less than the context gives the same in windows as in one pass."""
     folder, audio = write_folder(tmp_path, kind, local=True), noise(45)
     found = together(TransformersVoiceEncoder(folder), in_blocks(audio, [60 * SAMPLING_RATE]), 10)
     whole = one_pass(folder, audio)
     np.testing.assert_allclose(found, on_grid(whole, 10, 450), atol=1e-4)
-    assert np.std(whole, axis=0).min() > 0.05  # it would show
+    assert np.std(whole, axis=0).min() > 0.05  # a difference would show
 
 
 def test_a_window_has_two_seconds_of_context_on_either_side(tmp_path: Path) -> None:
-    """With attention a frame depends on its whole window: each window, written a second time."""
+    """With attention, a frame depends on its whole window: each window is written a second time."""
     folder, audio = write_folder(tmp_path, normalize=True), noise(45)
     found = together(TransformersVoiceEncoder(folder), in_blocks(audio, [7 * SAMPLING_RATE]), 50)
     frames, core = [], WINDOW - 2 * CONTEXT
@@ -191,7 +191,7 @@ def test_weights_in_half_precision_are_used_in_single(tmp_path: Path) -> None:
     assert together(TransformersVoiceEncoder(tmp_path), iter([noise(1)]), 10).shape == (10, 24)
 
 
-def test_other_folders_are_refused_with_what_is_wrong(tmp_path: Path) -> None:
+def test_other_folders_are_refused_with_the_reason(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"nowhere: not a wav2vec2-like folder .*: no such folder"):
         TransformersVoiceEncoder(tmp_path / "nowhere")
     (tmp_path / "empty").mkdir()
@@ -207,7 +207,7 @@ def test_other_folders_are_refused_with_what_is_wrong(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"telephone: .* must take audio at 16000 Hz"):
         TransformersVoiceEncoder(telephone)
     slow = write_folder(tmp_path / "slow", add_adapter=True)
-    with pytest.raises(CheckpointError, match=r"slow: .* its frames are not those of its convolutions"):
+    with pytest.raises(CheckpointError, match=r"slow: .* its frames don't match its convolutions"):
         TransformersVoiceEncoder(slow)
 
 

@@ -46,7 +46,7 @@ def noise(seconds: float, seed: int = 0) -> np.ndarray:
 
 
 def test_log_mel_is_its_equation() -> None:
-    """Written again, a frame, a band and a bin at a time."""
+    """Written a second time, with loops over frames, bands and bins."""
     sound = noise(0.05)
     found = log_mel(sound)
     assert found.shape == (1 + (800 - 400) // 160, 64)
@@ -113,5 +113,5 @@ def test_blocks_of_any_size_give_the_same(encoder: VGGishEncoder, sizes: list[in
     np.testing.assert_allclose(together(encoder, in_blocks(sound, sizes), 10), whole, atol=1e-5)
 
 
-def test_no_sound_has_no_steps(encoder: VGGishEncoder) -> None:
+def test_no_audio_has_no_steps(encoder: VGGishEncoder) -> None:
     assert list(encoder.steps(iter([]), 10)) == []

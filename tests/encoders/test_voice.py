@@ -67,7 +67,7 @@ def test_the_packages_voice_network_uses_three_seconds_and_no_more() -> None:
 
 
 @pytest.mark.parametrize("name", ["ravdess", "whisper"])
-def test_a_voice_is_what_the_encoder_makes_of_each_stretch_that_whisper_heard(name: str, talking: Path) -> None:
+def test_the_voice_is_the_encoding_of_each_stretch_of_speech(name: str, talking: Path) -> None:
     perceiver = Perceiver(parse_encoders(f"voice={name}"))
     sound = perceiver.perceive(open_recording(talking), 10.0, {"voice"}, transcribe=False).sound
     encoder = RavdessEncoder() if name == "ravdess" else np.asarray

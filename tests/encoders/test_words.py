@@ -45,7 +45,7 @@ def test_words_without_tokens_and_very_long_sentences_have_vectors(words: MiniLM
     assert words(["supercalifragilisticexpialidocious"] * 200).shape == (200, FEATURE_DIMS["words"])
 
 
-def test_words_on_grid_lie_where_they_are_spoken_each_in_its_sentence(words: MiniLMEncoder) -> None:
+def test_words_on_grid_lie_where_they_are_spoken_encoded_by_sentence(words: MiniLMEncoder) -> None:
     spoken = [Word("Hello", 0.5, 0.9), Word("there.", 0.9, 1.0), Word("Bye.", 3.0, 3.02)]
     placed = list(words_on_grid(spoken, words, 10))
     assert [inside for inside, _ in placed] == [range(5, 9), range(9, 10), range(30, 31)]

@@ -28,8 +28,8 @@ def test_resamples_are_those_of_whole_units() -> None:
         assert row[2] == pytest.approx(row[:2].mean())
 
 
-def test_intervals_hold_the_truth_as_often_as_they_say() -> None:
-    """CCC of recordings drawn anew, again and again, against the value of very many."""
+def test_intervals_contain_the_true_value_as_often_as_stated() -> None:
+    """Intervals from repeated samples of recordings, against the CCC of a very large sample."""
     rng = np.random.default_rng(0)
 
     def draw(count: int) -> list[tuple[np.ndarray, np.ndarray]]:

@@ -29,7 +29,7 @@ def test_a_perfect_prediction_has_perfect_scores(store: Store) -> None:
     assert max(found.lag, key=lambda lag: found.lag[lag]["valence"]) == 0
     assert found.num_steps == sum(recording.num_steps - 5 for recording in store.split("dev"))
     of_one_person = evaluate(perfect, store.split("dev"), {"e": "x", "f": "x"}, np.zeros(2))[0]
-    assert of_one_person.num_units == 1 and np.isnan(of_one_person.scores["valence"].ccc_low)  # it says nothing of others
+    assert of_one_person.num_units == 1 and np.isnan(of_one_person.scores["valence"].ccc_low)  # one person has no interval
 
 
 def test_a_late_prediction_is_found_to_be_late(store: Store) -> None:
@@ -66,7 +66,7 @@ def test_scores_are_those_of_their_equations(store: Store) -> None:
 
 
 @pytest.mark.parametrize("share", [0.25, 0.5, 1.0])
-def test_spells_take_away_the_share_they_say(share: float) -> None:
+def test_spells_remove_the_stated_share(share: float) -> None:
     away = spells(3000, 10.0, share, seed=1)
     assert away.mean() == pytest.approx(share, abs=0.01)
     edges = np.flatnonzero(np.diff(away.astype(int), prepend=0, append=0))
@@ -94,7 +94,7 @@ def test_what_was_planted_is_found_by_ablation(run: Run, store: Store, tmp_path:
     assert again.status == 1 and "already exists" in again.err
 
 
-def test_nothing_labelled_and_one_output_are_no_accident(store: Store, tmp_path: Path) -> None:
+def test_a_split_without_labels_and_a_run_with_one_output(store: Store, tmp_path: Path) -> None:
     unlabelled = make_store(tmp_path / "s", {"a": "dev"})
     unlabelled.remove_labels("a")
     with pytest.raises(StoreError, match="no recording of this split has labels"):

@@ -13,7 +13,7 @@ from vatrace.store import Store
 from vatrace.training.run import Predictor, Run
 
 
-def test_the_test_split_is_locked_and_each_look_is_logged(run: Run, store: Store) -> None:
+def test_the_test_split_is_locked_and_each_evaluation_logged(run: Run, store: Store) -> None:
     locked = run_command("evaluate", run.folder, "--store", store.path, "--split", "test")
     assert locked.status == 1 and "--unlock-test" in locked.err and locked.err.count("\n") == 1
     assert not (store.path / "test-log.jsonl").exists()
@@ -24,18 +24,18 @@ def test_the_test_split_is_locked_and_each_look_is_logged(run: Run, store: Store
         assert json.loads(line)["why"] == str(run.folder)
 
 
-def test_recordings_that_were_learned_from_are_refused(run: Run, tmp_path: Path) -> None:
-    """As when splits.csv was changed after training."""
+def test_training_recordings_are_refused(run: Run, tmp_path: Path) -> None:
+    """For instance after splits.csv was changed."""
     for split, named in (("dev", "a"), ("test", "e")):
         store = make_store(tmp_path / split)
         moved = {name: replace(member, split=split) if name == named else member for name, member in store.members.items()}
         store.write_corpus(moved, {})
         result = run_command("evaluate", run.folder, "--store", store.path, "--split", split, "--unlock-test")
-        assert result.status == 1 and f"was trained with {named}, now in {split}" in result.err
+        assert result.status == 1 and f"was trained on {named}, now in {split}" in result.err
         assert not (store.path / "test-log.jsonl").exists()
 
 
-def test_features_of_another_make_are_refused(run: Run, tmp_path: Path) -> None:
+def test_features_of_another_version_are_refused(run: Run, tmp_path: Path) -> None:
     other = make_store(tmp_path / "s")
     content = json.loads((other.path / "store.json").read_text())
     content["encoders"]["voice"]["version"] = "voice-2"
@@ -44,7 +44,7 @@ def test_features_of_another_make_are_refused(run: Run, tmp_path: Path) -> None:
     assert result.status == 1 and "voice features are voice-2" in result.err
 
 
-def test_the_library_holds_the_lock(run: Run, tmp_path: Path) -> None:
+def test_the_library_locks_the_test_split(run: Run, tmp_path: Path) -> None:
     store = make_store(tmp_path / "s")
     assert [recording.name for recording in recordings_to_evaluate(store, [run])] == ["e", "f"]
     with pytest.raises(UsageError, match="unlock_test=True"):

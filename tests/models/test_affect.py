@@ -22,7 +22,7 @@ def test_standardisation_takes_the_given_statistics_out() -> None:
     torch.testing.assert_close(before, after, rtol=0, atol=1e-5)
 
 
-def test_the_head_counts_steps_at_which_anything_is_there() -> None:
+def test_the_head_counts_steps_with_any_modality() -> None:
     torch.manual_seed(0)
     model = AffectModel(CONFIG).train()
     features = {name: torch.randn(2, 40, dim) for name, dim in CONFIG.feature_dims.items()}
@@ -39,7 +39,7 @@ def test_one_output_for_models_of_valence_or_arousal_alone() -> None:
     assert model(features, {name: torch.ones(1, 5, dtype=torch.bool) for name in features}).shape == (1, 5, 1)
 
 
-def test_the_learned_vector_stands_for_a_missing_modality() -> None:
+def test_the_learned_vector_replaces_a_missing_modality() -> None:
     torch.manual_seed(0)
     model = AffectModel(CONFIG).eval()
     features = {name: torch.randn(1, 20, dim) for name, dim in CONFIG.feature_dims.items()}
@@ -50,7 +50,7 @@ def test_the_learned_vector_stands_for_a_missing_modality() -> None:
         assert not torch.allclose(before, model(features, valid), atol=math.ulp(1.0))
 
 
-def test_a_modality_of_any_name_streams_as_the_whole() -> None:
+def test_a_modality_of_any_name_streams_like_the_whole() -> None:
     torch.manual_seed(0)
     options = {"causal": True, "reach": 9}
     config = ModelConfig(feature_dims={"physiology": 5, "eye_2": 3, "face": 6}, fusion_options=options)
@@ -96,6 +96,6 @@ def test_a_modality_of_any_name_streams_as_the_whole() -> None:
         ({"heads": 3}, "heads"),
     ],
 )
-def test_config_refuses_what_it_does_not_know(wrong: dict[str, Any], message: str) -> None:
+def test_config_refuses_unknown_names_and_impossible_values(wrong: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         ModelConfig(**wrong)

@@ -1,4 +1,4 @@
-"""Training by two processes, as torchrun starts them, against one."""
+"""Training with two processes, started by torchrun, against one."""
 
 import csv
 import os
@@ -11,11 +11,11 @@ import torch
 
 from made_stores import CONFIG, make_store
 
-# no dropout: its masks are drawn by each process for itself
+# no dropout: each process draws its own masks
 SETTINGS = CONFIG.replace("num_epochs = 4", "num_epochs = 3") + "modality_dropout = 0.3\nsquared_error = 0.5\n"
 
 
-# a group that something still holds keeps its threads, which abort a process now and then as Python ends
+# a group that is still referenced keeps its threads, which sometimes abort the process when Python exits
 GROUP_IS_GONE = """
 import gc, weakref
 import torch
@@ -33,7 +33,7 @@ raise SystemExit("the group is still held" if group() else 0)
 """
 
 
-# one step without an optimiser: Adam makes much of differences in rounding, and those are others on each CPU
+# one step without an optimiser: Adam amplifies differences in rounding, which depend on the CPU
 GRADIENTS = """
 import sys
 import torch
@@ -99,24 +99,24 @@ def test_two_processes_learn_as_one_with_the_whole_batch(tmp_path: Path) -> None
         result = train(tmp_path, store.path, out, processes, config)
         assert result.returncode == 0, result.stderr
         assert "Warning" not in result.stderr
-        assert result.stdout.count("model 3/3") == 1  # one process speaks
+        assert result.stdout.count("model 3/3") == 1  # only one process prints
     one, two = curve(tmp_path / "one"), curve(tmp_path / "two")
     assert len(one) == len(two) == 3
     for (_, loss, *scores, rate), (_, other_loss, *other_scores, other_rate) in zip(one, two, strict=True):
         assert rate == other_rate
         assert loss == pytest.approx(other_loss, abs=1e-3)
-        # Adam moves biases before a batch norm, whose true gradient is 0, by rounding errors: dev sees that, the loss does not
+        # rounding errors move biases before a batch norm, whose true gradient is 0: that affects dev, but not the loss
         assert scores == pytest.approx(other_scores, abs=1e-2)
 
 
-def test_nothing_is_left_of_the_group_when_the_training_is_over(tmp_path: Path) -> None:
+def test_the_group_is_released_after_training(tmp_path: Path) -> None:
     script = tmp_path / "script.py"
     script.write_text(GROUP_IS_GONE)
     result = run([str(script)], 2)
     assert result.returncode == 0, result.stderr
 
 
-def test_a_batch_that_is_too_small_to_share_is_said(tmp_path: Path) -> None:
+def test_a_batch_that_is_too_small_to_share_is_refused(tmp_path: Path) -> None:
     store = make_store(tmp_path / "s", {"a": "train", "b": "dev"}, steps=30)
     config = tmp_path / "run.toml"
     config.write_text(SETTINGS)

@@ -1,4 +1,4 @@
-"""What every fusion must keep to, whatever it computes."""
+"""Properties that every fusion must have."""
 
 import inspect
 from dataclasses import replace
@@ -46,7 +46,7 @@ Batch = tuple[dict[str, Tensor], dict[str, Tensor]]
 def build(config: ModelConfig) -> AffectModel:
     torch.manual_seed(0)
     model = AffectModel(config)
-    with torch.no_grad():  # a fresh batch norm is close to the identity, a fresh missing vector is 0: give them something to do
+    with torch.no_grad():  # a new batch norm is close to the identity, and a new missing vector is 0: give them other values
         for value in model.parameters():
             value.add_(0.05 * torch.randn_like(value))
     return model.eval()
@@ -72,7 +72,7 @@ def predict(model: AffectModel, batch: Batch, memory: Memory | None = None) -> T
         return model(*batch, memory)
 
 
-def test_what_decides_where_a_fusion_looks_is_tried_with_more_than_one_value() -> None:
+def test_options_that_decide_what_a_fusion_attends_to_have_several_values() -> None:
     assert set(OPTIONS) <= set(FUSIONS)
     for name, fusion in FUSIONS.items():
         for option, parameter in inspect.signature(fusion).parameters.items():
@@ -98,7 +98,7 @@ def test_padding_changes_nothing_before_it(model: AffectModel) -> None:
 
 
 def test_padding_changes_nothing_in_training(model: AffectModel) -> None:
-    """Batch norm must count valid steps alone: compared without dropout, and by the running statistics too."""
+    """Batch norm must count valid steps only: compared without dropout, and by the running statistics too."""
     config = replace(model.config, dropout=0.0, fusion_dropout=0.0)
     short, long = build(config).train(), build(config).train()
     features, valid = data(3, 40)
@@ -148,8 +148,8 @@ def test_values_at_missing_steps_do_not_matter(model: AffectModel) -> None:
     assert torch.equal(predict(model, (features, valid)), predict(model, (changed, valid)))
 
 
-def test_what_is_missing_reaches_no_other_step(model: AffectModel) -> None:
-    """Beyond the learned vectors: whatever the features are where a modality is missing, no other step may know of them."""
+def test_missing_values_affect_no_other_step(model: AffectModel) -> None:
+    """Apart from the learned vectors, the features at missing steps must not affect any other step."""
     torch.manual_seed(1)
     widths = model.config.widths
     features = {name: torch.randn(2, 40, width) for name, width in widths.items()}
@@ -164,7 +164,7 @@ def test_what_is_missing_reaches_no_other_step(model: AffectModel) -> None:
         with torch.inference_mode():
             before, after = model.fusion(features, masks), model.fusion(changed, masks)
         moved = ((before - after).abs() > 1e-5).any(dim=-1).any(dim=0)
-        if model.config.fusion != "lstm":  # a recurrence remembers the vectors that stand for what is missing
+        if model.config.fusion != "lstm":  # a recurrence remembers the vectors that replace missing steps
             assert not moved[:10].any() and not moved[20:].any()
 
 
@@ -215,7 +215,7 @@ def test_constant_labels_give_no_nan(model: AffectModel) -> None:
 
 
 def learn(config: ModelConfig, num_steps: int) -> tuple[list[float], float]:
-    """Losses, and the CCC at the end, of learning a small set by heart; no more steps than it takes."""
+    """Losses, and the final CCC, of overfitting a small set, with no more steps than needed."""
     torch.manual_seed(0)
     model = AffectModel(config)
     features, valid = data(8, 40)
@@ -256,12 +256,12 @@ def test_a_stream_equals_the_whole(name: str, chunk: int) -> None:
             span = slice(start, start + chunk)
             outputs.append(model(part(features, slice(None), span), part(valid, slice(None), span), memory))
             sizes.add(tuple(tensor.shape for tensor in memory.tensors))
-    assert len(sizes) == 1  # what is kept doesn't grow
+    assert len(sizes) == 1  # the memory doesn't grow
     torch.testing.assert_close(torch.cat(outputs, dim=1), predict(model, (features, valid)), rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", [name for name in VARIANTS if name not in STREAMING])
-def test_what_is_not_causal_refuses_to_stream(name: str) -> None:
+def test_a_fusion_that_is_not_causal_refuses_to_stream(name: str) -> None:
     with pytest.raises(ValueError, match="not causal"):
         build(VARIANTS[name]).new_memory()
     with pytest.raises(ValueError, match="not causal"):
@@ -340,7 +340,7 @@ def test_channel_correlation_is_its_equation() -> None:
 
 
 @pytest.mark.parametrize(("of_others", "seen"), [(True, {"voice", "words"}), (False, {"face", "voice", "words"})])
-def test_the_joint_is_of_the_others_in_rcma_and_of_all_in_rjcma(of_others: bool, seen: set[str]) -> None:
+def test_the_joint_representation_is_of_the_others_in_rcma_and_of_all_in_rjcma(of_others: bool, seen: set[str]) -> None:
     layer = Recursion(
         {"face": 4, "voice": 3, "words": 2}, 5, of_others, lambda dim: ChannelCorrelation(dim, 5, 0.0, causal=False)
     )
@@ -368,7 +368,7 @@ def test_causal_channel_correlation_is_a_running_mean() -> None:
     whole.load_state_dict(causal.state_dict())
     x, joint, valid = torch.randn(1, 7, 4), torch.randn(1, 7, 3), torch.rand(1, 7) < 0.6
     found = causal(x, joint, valid)
-    for t in range(1, 8):  # what is known at step t - 1 is the mean over the steps before t
+    for t in range(1, 8):  # at step t - 1, the mean is over the steps before t
         torch.testing.assert_close(found[:, t - 1], whole(x[:, :t], joint[:, :t], valid[:, :t])[:, -1])
 
 
@@ -386,7 +386,7 @@ def test_jca_is_its_equation() -> None:
     torch.testing.assert_close(found[0], torch.cat(expected, dim=-1))
 
 
-def test_gates_are_a_softmax_over_what_is_there_and_nothing() -> None:
+def test_gates_are_a_softmax_over_the_modalities_present_and_none() -> None:
     torch.manual_seed(0)
     dims = {"face": 4, "voice": 3, "words": 2}
     fusion = FUSIONS["gated"](dims, 0.0, gated_dim=5).eval()
@@ -404,7 +404,7 @@ def test_gates_are_a_softmax_over_what_is_there_and_nothing() -> None:
     torch.testing.assert_close(fusion(features, valid)[0], expected)
 
 
-def test_followers_attend_to_what_is_there() -> None:
+def test_followers_attend_to_the_modalities_present() -> None:
     torch.manual_seed(0)
     dims = {"face": 4, "voice": 3, "words": 2}
     fusion = FUSIONS["leader_follower"](dims, 0.0, leader="voice", attention_dim=5).eval()

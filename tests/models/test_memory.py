@@ -19,7 +19,7 @@ def test_it_gives_back_in_order_what_the_last_call_kept() -> None:
     assert len(memory.tensors) == 2
 
 
-def test_it_goes_on_from_given_tensors() -> None:
+def test_it_continues_from_given_tensors() -> None:
     assert Memory([torch.ones(1)]).take(torch.zeros(1)).item() == 1
 
 

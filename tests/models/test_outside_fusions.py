@@ -23,7 +23,7 @@ def config(fusion: str, **options: Any) -> ModelConfig:
 
 
 @pytest.mark.parametrize("fusion", [MINE, f"{MODULE}:NoBase"])
-def test_it_trains_and_streams_as_any_other(fusion: str) -> None:
+def test_it_trains_and_streams_like_any_other(fusion: str) -> None:
     torch.manual_seed(0)
     model = AffectModel(config(fusion, dim=3))
     features = {name: torch.randn(2, 20, dim) for name, dim in DIMS.items()}
@@ -37,7 +37,7 @@ def test_it_trains_and_streams_as_any_other(fusion: str) -> None:
         torch.testing.assert_close(torch.cat(parts, dim=1), model(features, valid), rtol=0, atol=1e-5)
 
 
-def test_its_options_reach_it_and_others_are_refused() -> None:
+def test_its_options_are_passed_and_others_refused() -> None:
     assert AffectModel(config(MINE, dim=3)).fusion.out_dim == 3
     assert AffectModel(config(MINE)).fusion.out_dim == 7
     with pytest.raises(ValueError, match=r"Mine has no option 'width'; it has dim"):
@@ -52,13 +52,13 @@ def test_its_options_reach_it_and_others_are_refused() -> None:
         ("NoForward", "lacks forward"),
         ("NoWidth", r"lacks out_dim \(int\)"),
         ("NoMemory", r"forward must take \(features, valid, memory=None\)"),
-        ("NoDropout", r"can't be made with \(dims, dropout, \*\*fusion_options\)"),
+        ("NoDropout", r"can't be constructed with \(dims, dropout, \*\*fusion_options\)"),
         ("NoRecursions", "lacks recursions"),
         ("NoModule", r"must derive from vatrace\.models\.fusions\.Fusion or torch\.nn\.Module"),
         ("Absent", f"no such class in {MODULE}"),
     ],
 )
-def test_what_it_lacks_is_named(name: str, message: str) -> None:
+def test_missing_parts_are_named(name: str, message: str) -> None:
     with pytest.raises(PluginError, match=f"{MODULE}:{name}: {message}"):
         config(f"{MODULE}:{name}")
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from composed import FADING, RATE, WEIGHTS, Bank, Composition, compose, felt, latent_path, own_paths, rated
+from composed import FADING, RATE, WEIGHTS, Bank, Composition, compose, latent_path, own_paths, rated, weighted_path
 
 
 def bank(seed: int, length: int, groups: int = 1) -> Bank:
@@ -25,7 +25,7 @@ def test_the_same_seed_gives_the_same_recording() -> None:
     assert not np.array_equal(first.target, other.target)
 
 
-def test_where_all_agree_samples_lie_near_what_raters_say() -> None:
+def test_where_all_agree_samples_lie_near_the_target() -> None:
     agreeing = Composition(spread=NO_SPREAD, disagreeing=0)
     for name in BANKS:
         missed = []
@@ -64,7 +64,7 @@ def test_the_path_rests_moves_and_jumps_within_the_scale() -> None:
     assert 0.4 < np.mean(changes == 0) < 0.9 and (changes > 0.5).any()
 
 
-def test_one_of_several_goes_its_own_way_and_one_alone_never() -> None:
+def test_one_of_several_leaves_the_path_and_one_alone_never() -> None:
     path = latent_path(600, np.random.default_rng(0))
     own = own_paths(path, ("face", "voice"), np.random.default_rng(1), disagreeing=1.0)
     apart = np.stack([(own[name] != path).any(axis=1) for name in own])
@@ -78,7 +78,7 @@ def test_raters_weigh_face_and_voice_as_people_do_and_forget() -> None:
     own = {"face": 0.8 * ones, "voice": -0.5 * ones}
     seen = np.ones(100, bool)
     heard = np.arange(100) < 50
-    found = felt(path, own, {"face": seen, "voice": heard, "words": np.zeros(100, bool)})
+    found = weighted_path(path, own, {"face": seen, "voice": heard, "words": np.zeros(100, bool)})
     together = [
         (face * 0.8 - voice * 0.5) / (face + voice) for face, voice in zip(WEIGHTS["face"], WEIGHTS["voice"], strict=True)
     ]
@@ -87,11 +87,11 @@ def test_raters_weigh_face_and_voice_as_people_do_and_forget() -> None:
     faded = np.array(WEIGHTS["voice"]) / np.e
     face = np.array(WEIGHTS["face"])
     np.testing.assert_allclose(found[49 + after], (face * 0.8 - faded * 0.5) / (face + faded), atol=0.002)
-    nothing = felt(path + 0.3, own, dict.fromkeys(("face", "voice"), np.zeros(100, bool)))
+    nothing = weighted_path(path + 0.3, own, dict.fromkeys(("face", "voice"), np.zeros(100, bool)))
     np.testing.assert_allclose(nothing, 0.3 * ones)
 
 
-def test_raters_are_late_and_wander() -> None:
+def test_raters_are_late_and_drift() -> None:
     truth = latent_path(3000, np.random.default_rng(0)) * 0.3
     late = rated(truth, np.random.default_rng(0), Composition(rating_lag=(2.0, 2.0)))
     np.testing.assert_array_equal(late[20:], truth[:-20])

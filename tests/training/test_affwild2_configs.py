@@ -1,4 +1,4 @@
-"""The recipes for Aff-Wild2, from raw files to a submission, on a small corpus in its layout."""
+"""The recipes for Aff-Wild2, from raw files to a submission, on a small corpus with its layout."""
 
 import re
 from pathlib import Path
@@ -31,7 +31,7 @@ def vatrace(*arguments: object, cwd: Path) -> str:
 
 
 def small(recipe: str, folder: Path, **values: object) -> Path:
-    """The recipe with other numbers, so that it takes seconds."""
+    """The recipe with smaller numbers, so that it takes seconds."""
     text = (RUNS / recipe).read_text()
     for name, value in values.items():
         text, count = re.subn(rf"^{name} = .*$", f"{name} = {value}", text, flags=re.MULTILINE)
@@ -47,7 +47,7 @@ def see_submission(corpus: Path, folder: Path, run: str, store: str) -> None:
     assert [line.split(",")[0] for line in (folder / "predictions.txt").read_text().splitlines()] == wanted
 
 
-def test_as_one_would_do_it_today(corpus: Path, tmp_path: Path) -> None:
+def test_the_recipe_of_today(corpus: Path, tmp_path: Path) -> None:
     assert "0 errors" in vatrace("check", corpus, cwd=tmp_path)
     vatrace("extract", corpus, "--store", "store", cwd=tmp_path)
     config = small("affwild2.toml", tmp_path, num_epochs=2, win_len=20, hop_len=10, batch_size=4)
@@ -59,8 +59,8 @@ def test_as_one_would_do_it_today(corpus: Path, tmp_path: Path) -> None:
     assert (tmp_path / "video1.csv").read_text().startswith("time,valence,arousal")
 
 
-def test_as_the_paper_does_it(corpus: Path, tmp_path: Path) -> None:
-    """Its own networks, with weights at random; the face network is trained along."""
+def test_the_recipe_of_the_paper(corpus: Path, tmp_path: Path) -> None:
+    """The paper's networks with random weights; the face network is trained too."""
     torch.manual_seed(0)
     torch.save(IRResNet50().state_dict(), tmp_path / "res50_ir_0.887.pth")
     torch.save(VGGish().state_dict(), tmp_path / "vggish.pth")

@@ -50,7 +50,7 @@ def test_a_config_that_does_not_fit_is_a_fault_of_the_file(tmp_path: Path, chang
         load_model(path)
 
 
-def test_tensors_alone_are_no_model(tmp_path: Path) -> None:
+def test_tensors_alone_are_not_a_model(tmp_path: Path) -> None:
     save_tensors(tmp_path / "state.safetensors", {"x": torch.zeros(2)}, {})
     with pytest.raises(CheckpointError, match=r"state\.safetensors: not a model"):
         load_model(tmp_path / "state.safetensors")

@@ -75,8 +75,8 @@ def test_the_paper_preset_trains_a_model_for_each_output(output: Literal["valenc
     ("text", "message"),
     [
         ("[model\n", "not TOML"),
-        ("[modle]\n", "modle is unknown; the names here are model, train, backbone"),
-        ('[model]\nfusoin = "rcma"\n', "model.fusoin is unknown; the names here are feature_dims, widths, "),
+        ("[modle]\n", "modle is unknown; known names are model, train, backbone"),
+        ('[model]\nfusoin = "rcma"\n', "model.fusoin is unknown; known names are feature_dims, widths, "),
         ('[model]\nfusion = "rcam"\n', "model: fusion must be one of recursive_cross_attention, .*, not 'rcam'"),
         ("[model.feature_dims]\nvalid = 3\n", "model: 'valid' is reserved: give the modality another name"),
         ("[model.fusion_options]\nreach = true\n", "model: fusion_options.reach must be a valid integer, not True"),
@@ -122,14 +122,14 @@ def test_a_fusion_from_outside_and_a_modality_of_any_name(tmp_path: Path, monkey
         read_config(path)
 
 
-def test_a_backbone_that_fits_is_taken_with_its_weights_beside_the_file(tmp_path: Path) -> None:
+def test_a_backbone_has_its_weights_next_to_the_file(tmp_path: Path) -> None:
     path = tmp_path / "run.toml"
     path.write_text('[backbone]\nnetwork = "ferplus"\nweights = "w.pth"\n')
     backbone = read_config(path).backbone
     assert backbone is not None and backbone.weights == str(tmp_path / "w.pth")
 
 
-def test_a_preset_by_its_path_too_and_what_is_not_text_is_refused(tmp_path: Path) -> None:
+def test_a_preset_is_read_by_its_path_and_other_encodings_are_refused(tmp_path: Path) -> None:
     assert read_config(Path("default")) == read_config("default")
     (tmp_path / "latin.toml").write_bytes("# Gefühl".encode("latin-1"))
     with pytest.raises(ConfigError, match=r"latin\.toml: not TOML"):
@@ -137,5 +137,5 @@ def test_a_preset_by_its_path_too_and_what_is_not_text_is_refused(tmp_path: Path
 
 
 def test_a_missing_file_is_named_with_the_presets() -> None:
-    with pytest.raises(ConfigError, match=r"nothing\.toml: no such file, nor a preset \(default, streaming, paper\)"):
+    with pytest.raises(ConfigError, match=r"nothing\.toml: no such file or preset \(default, streaming, paper\)"):
         read_config("nothing.toml")

@@ -16,7 +16,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     return make_store(tmp_path_factory.mktemp("store") / "s", crops=True)
 
 
-def test_windows_cover_every_label_and_hold_what_the_store_holds(store: Store) -> None:
+def test_windows_cover_every_label_and_match_the_store(store: Store) -> None:
     recordings = store.split("train")
     windows = Windows(recordings, MODALITIES, OUTPUTS, 40, 30)
     covered = {recording.name: np.zeros(recording.num_steps, bool) for recording in recordings}
@@ -74,7 +74,7 @@ def test_a_batch_is_the_same_by_however_many_processes_it_is_read(store: Store) 
         assert all(torch.equal(workers[index].valid[name], batch.valid[name]) for name in MODALITIES)
 
 
-def test_modalities_are_taken_away_as_often_as_said_and_never_all(store: Store) -> None:
+def test_modalities_are_removed_as_often_as_stated_and_never_all(store: Store) -> None:
     windows = Windows(store.split("train"), MODALITIES, OUTPUTS, 40, 20, modality_dropout=0.3, seed=1)
     left = np.array(
         [[windows[epoch, i][1][name].any() for name in MODALITIES] for epoch in range(60) for i in range(len(windows))]
@@ -89,11 +89,11 @@ def test_modalities_are_taken_away_as_often_as_said_and_never_all(store: Store) 
     assert left.any(axis=1).all()
     full = there.all(axis=1)
     gone = 1 - left[full].mean()
-    expected = 0.3 - 0.3**3 / 3  # of three, one is kept where chance would take all
+    expected = 0.3 - 0.3**3 / 3  # of three, one is kept where chance would remove all
     assert gone == pytest.approx(expected, abs=4 * np.sqrt(0.3 * 0.7 / left[full].size))
 
 
-def test_shorter_windows_are_filled_up_with_what_does_not_count() -> None:
+def test_shorter_windows_are_padded_with_steps_that_do_not_count() -> None:
     def sample(steps: int) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray], np.ndarray, np.ndarray]:
         values = np.ones((steps, 3), np.float32)
         return {"face": values}, {"face": np.ones(steps, bool)}, values[:, :2], np.ones(steps, bool)
@@ -111,7 +111,7 @@ def test_statistics_are_of_valid_train_features_only(store: Store) -> None:
         np.testing.assert_allclose(found[name][1], values.std(axis=0), atol=1e-6)
 
 
-def test_crops_are_cut_alike_within_a_window_and_in_the_middle_without_chance() -> None:
+def test_crops_are_cut_alike_within_a_window_and_centred_without_a_generator() -> None:
     crops = np.random.default_rng(0).integers(0, 256, (5, 48, 48, 3)).astype(np.uint8)
     np.testing.assert_array_equal(Crops(40).take(crops), crops[:, 4:44, 4:44])
     np.testing.assert_array_equal(Crops(48).take(crops), crops)
@@ -130,7 +130,7 @@ def test_crops_are_cut_alike_within_a_window_and_in_the_middle_without_chance() 
     assert len(seen) > 120  # of 162
 
 
-def test_windows_have_crops_in_place_of_features_where_asked(store: Store) -> None:
+def test_windows_have_crops_instead_of_features_on_request(store: Store) -> None:
     windows = Windows(store.split("train"), MODALITIES, OUTPUTS, 40, 20, crops=Crops(40))
     batch = next(iter(windows.batches(1, 3)))
     assert batch.features["face"].shape == (3, 40, 40, 40, 3) and batch.features["face"].dtype == torch.uint8

@@ -48,7 +48,7 @@ def test_inputs_and_outputs_of_a_stream(tmp_path: Path) -> None:
     assert outputs == ["values", *(f"next_state_{i}" for i in range(20))]
 
 
-def test_what_is_not_causal_has_no_streaming_file(tmp_path: Path) -> None:
+def test_a_model_that_is_not_causal_has_no_streaming_file(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="not causal"):
         export_onnx(AffectModel(ModelConfig()), tmp_path / "stream.onnx", streaming=True)
     assert list(tmp_path.iterdir()) == []
@@ -75,7 +75,7 @@ def test_a_file_that_differs_from_pytorch_is_not_kept(tmp_path: Path, monkeypatc
                 tensor.raw_data = np.float32([0.5, 0.5]).tobytes()
 
     monkeypatch.setattr(export, "_keep_one_of_each", spoil)
-    with pytest.raises(ModelError, match=r"model\.onnx: not written, ONNX Runtime differs from PyTorch by 0\."):
+    with pytest.raises(ModelError, match=r"model\.onnx: not written, because ONNX Runtime differs from PyTorch by 0\."):
         export_onnx(AffectModel(CAUSAL), tmp_path / "model.onnx", streaming=streaming)
     assert list(tmp_path.iterdir()) == []
 

@@ -24,7 +24,7 @@ def test_folds_are_about_the_same_size_and_the_same_again() -> None:
 
 @pytest.mark.parametrize("num_folds", [1, 4])
 def test_more_folds_than_subjects_are_refused(num_folds: int) -> None:
-    with pytest.raises(RunError, match="at least 2 subjects with labels outside the test split, there are 1"):
+    with pytest.raises(RunError, match="at least 2 subjects with labels outside the test split, but there are 1"):
         make_folds({"a": 1, "b": 1}, {"a": "x", "b": "x"}, 2)
     with pytest.raises(RunError, match=f"3 subjects with labels can be divided into 2 to 3 folds, not {num_folds}"):
         make_folds({"a": 1, "b": 1, "c": 1, "d": 1}, {"a": "x", "b": "x", "c": "", "d": ""}, num_folds)

@@ -34,7 +34,7 @@ def rates(config: TrainConfig, scores: list[float], steps: int = 4) -> list[floa
     return seen
 
 
-def test_warm_up_is_linear_and_goes_on_over_epochs() -> None:
+def test_warm_up_is_linear_across_epochs() -> None:
     seen = rates(TrainConfig(schedule="plateau", warmup_epochs=2, patience=0, learning_rate=1.0), [0.3, 0.2, 0.4, 0.4])
     assert seen[:8] == pytest.approx([i / 8 for i in range(1, 9)])  # a worse score in warm-up lowers nothing
     assert seen[8:] == [1.0] * 8
@@ -88,7 +88,7 @@ def test_it_learns_reports_and_keeps_the_best() -> None:
 
 
 def test_no_score_at_all_is_an_error() -> None:
-    with pytest.raises(TrainingError, match="no score in 2 epochs"):
+    with pytest.raises(TrainingError, match="the score was NaN in all 2 epochs"):
         fit(AffectModel(CONFIG), endless, 5, lambda model: {"valence": math.nan}, TrainConfig(num_epochs=2))
 
 
@@ -122,7 +122,7 @@ def test_the_optimiser_is_the_one_named_and_leaves_frozen_weights(name: Any, kin
 
 
 @pytest.mark.parametrize(("limit", "clipped"), [(1e-3, True), (0.0, False)])
-def test_gradients_are_clipped_to_what_is_said(limit: float, clipped: bool) -> None:
+def test_gradients_are_clipped_to_the_given_norm(limit: float, clipped: bool) -> None:
     model = AffectModel(CONFIG)
     config = TrainConfig(num_epochs=1, max_grad_norm=limit)
     fit(model, endless, 5, lambda model: {"valence": 0.0}, config)

@@ -44,12 +44,12 @@ def test_a_store_of_another_rate_does_not_fit(run: Run, tmp_path: Path) -> None:
     other = make_store(tmp_path / "s")
     content = json.loads((other.path / "store.json").read_text())
     (other.path / "store.json").write_text(json.dumps(content | {"rate": 30.0}))
-    with pytest.raises(RunError, match=r"has 30 steps a second, .* was trained with 10"):
+    with pytest.raises(RunError, match=r"has 30 steps per second, but .* was trained with 10"):
         run.check_fits(Store(other.path))
 
 
 def changed_store(path: Path, **changes: object) -> Store:
-    """A store whose voice encoder differs in something from that of the run."""
+    """A store whose voice encoder differs from the run's."""
     store = make_store(path)
     content = json.loads((path / "store.json").read_text())
     content["encoders"]["voice"] |= changes
@@ -57,7 +57,7 @@ def changed_store(path: Path, **changes: object) -> Store:
     return Store(store.path)
 
 
-def test_features_of_another_make_or_width_do_not_fit(run: Run, store: Store, tmp_path: Path) -> None:
+def test_features_of_another_version_or_width_do_not_fit(run: Run, store: Store, tmp_path: Path) -> None:
     run.check_fits(store)
     with pytest.raises(RunError, match=r"its voice features are voice-2 \(5 channels\), .* voice-1 \(5 channels\)"):
         run.check_fits(changed_store(tmp_path / "version", version="voice-2"))

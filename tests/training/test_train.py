@@ -59,7 +59,7 @@ def weights(run: Run | None) -> list[dict[str, torch.Tensor]]:
 
 
 class StopError(Exception):
-    """Somebody pulls the plug."""
+    """Stands for an interruption."""
 
 
 def stop_after(member: str, epoch: float) -> Report:
@@ -85,7 +85,7 @@ def test_an_interrupted_run_ends_as_one_that_was_not(
     for moment in (0.5, 2.3, 4.9):
         with pytest.raises(StopError):
             train_run(config, store, tmp_path / "parts", SEED_5, report=stop_after("model", moment))
-        with pytest.raises(RunError, match="has not ended"):
+        with pytest.raises(RunError, match="this run is unfinished"):
             Run.open(tmp_path / "parts")
     told: list[Epoch] = []
     report = Report(epoch=lambda member, epoch: told.append(epoch))
@@ -96,7 +96,7 @@ def test_an_interrupted_run_ends_as_one_that_was_not(
     told.clear()
     notes: list[str] = []
     assert train_run(config, store, tmp_path / "parts", SEED_5, report=replace(report, note=notes.append)) == parts
-    assert told == [] and notes == [f"{tmp_path / 'parts'} is finished already: nothing is left to train"]
+    assert told == [] and notes == [f"{tmp_path / 'parts'} is already finished: nothing is left to train"]
     logs = [(tmp_path / name / "model" / "log.csv").read_text() for name in ("whole", "parts")]
     assert logs[0] == logs[1]
     if "schedule" in changes:
@@ -111,7 +111,7 @@ def test_another_seed_gives_another_model_and_the_same_the_same(store: Store, co
     assert not torch.equal(one["output.weight"], other["output.weight"])
 
 
-def test_folds_are_predicted_by_models_that_never_saw_them(tmp_path: Path, config: RunConfig) -> None:
+def test_folds_are_predicted_by_models_not_trained_on_them(tmp_path: Path, config: RunConfig) -> None:
     subjects = {"a": "x", "b": "x"}
     store = make_store(tmp_path / "s", subjects=subjects)
     config = replace(config, train=replace(config.train, num_epochs=2, separate=True))
@@ -142,7 +142,7 @@ def test_folds_are_predicted_by_models_that_never_saw_them(tmp_path: Path, confi
     assert np.isnan(predictor.predict(recording, [run.members[0]])[:, 1]).all()
 
 
-def test_without_splits_folds_are_over_all_recordings_but_those_of_test(tmp_path: Path, config: RunConfig) -> None:
+def test_folds_are_over_all_recordings_except_test(tmp_path: Path, config: RunConfig) -> None:
     store = make_store(tmp_path / "s")
     members = store.members
     store.write_corpus({name: Membership("test" if name == "g" else None) for name in members}, {"kind": "folder"})
@@ -171,11 +171,11 @@ def test_other_labels_make_another_run(config: RunConfig, tmp_path: Path) -> Non
     store = make_store(tmp_path / "s")
     train_run(config, store, tmp_path / "r")
     store.write_labels("a", -store.recording("a").labels())
-    with pytest.raises(RunError, match=r"contains another run \(other data"):
+    with pytest.raises(RunError, match=r"contains another run \(different data"):
         train_run(config, store, tmp_path / "r")
 
 
-def test_what_does_not_fit_is_said_with_what_to_do(store: Store, config: RunConfig, tmp_path: Path) -> None:
+def test_a_store_that_does_not_fit_is_refused_with_advice(store: Store, config: RunConfig, tmp_path: Path) -> None:
     other = replace(config, model=replace(config.model, feature_dims={"face": 6, "voice": 5, "words": 9}))
     with pytest.raises(RunError, match=r"\[model\.feature_dims\]\nface = 6\nvoice = 5\nwords = 4\n\[model\.widths\]\nface = 8"):
         train_run(other, store, tmp_path / "r")
@@ -187,17 +187,17 @@ def test_what_does_not_fit_is_said_with_what_to_do(store: Store, config: RunConf
     assert not (tmp_path / "r").exists()
 
 
-def test_what_is_not_annotated_is_said_with_what_to_do(config: RunConfig, tmp_path: Path) -> None:
+def test_missing_annotations_are_refused_with_advice(config: RunConfig, tmp_path: Path) -> None:
     store = make_store(tmp_path / "s")
     for recording in [*store.split("train"), *store.split("dev")]:
         store.write_labels(recording.name, recording.labels() * [1, np.nan])
     separate = replace(config, train=replace(config.train, separate=True))
-    for wrong, unsaid in ((config, "valence and arousal"), (separate, "arousal")):
-        with pytest.raises(RunError, match=rf'nothing in train is annotated in {unsaid} at once: .* outputs = \["valence"\]'):
+    for wrong, outputs in ((config, "both valence and arousal"), (separate, "arousal")):
+        with pytest.raises(RunError, match=rf'no step in train is annotated in {outputs}: .* outputs = \["valence"\]'):
             train_run(wrong, store, tmp_path / "r")
     for index, recording in enumerate([*store.split("train"), *store.split("dev")]):
         store.write_labels(recording.name, np.where([index % 2 == 0, index % 2 == 1], recording.labels()[:, :1], np.nan))
-    with pytest.raises(RunError, match=r"valence and arousal at once: the config should say separate = true in \[train\]"):
+    with pytest.raises(RunError, match=r"both valence and arousal: the config should have separate = true in \[train\]"):
         train_run(config, store, tmp_path / "r")
     run = train_run(replace(config, model=replace(config.model, outputs=("valence",))), store, tmp_path / "r")
     assert run is not None and len(run.members) == 1
@@ -213,7 +213,7 @@ def test_of_two_models_each_learns_from_what_is_annotated_for_it(config: RunConf
     }
 
 
-def test_a_part_of_the_modalities_and_of_the_outputs_will_do(store: Store, config: RunConfig, tmp_path: Path) -> None:
+def test_a_run_may_use_some_modalities_and_outputs(store: Store, config: RunConfig, tmp_path: Path) -> None:
     face = replace(config.model, feature_dims={"face": 6}, widths={"face": 8}, outputs=("valence",))
     run = train_run(replace(config, model=face), store, tmp_path / "r")
     assert run is not None
@@ -222,7 +222,7 @@ def test_a_part_of_the_modalities_and_of_the_outputs_will_do(store: Store, confi
     assert not (run.folder / "model.onnx").exists()
 
 
-def test_the_exported_model_says_the_same(run: Run, store: Store) -> None:
+def test_the_exported_model_predicts_the_same(run: Run, store: Store) -> None:
     from vatrace.weights import onnx_session
 
     session = onnx_session(run.folder / "model.onnx")
@@ -239,7 +239,7 @@ def test_the_exported_model_says_the_same(run: Run, store: Store) -> None:
     np.testing.assert_allclose(found, expected.numpy(), atol=1e-4)
 
 
-def test_a_model_that_looks_back_only_is_exported_for_live_too(run: Run, store: Store) -> None:
+def test_a_causal_model_is_exported_for_live_too(run: Run, store: Store) -> None:
     from vatrace.weights import onnx_session
 
     session = onnx_session(run.folder / "streaming.onnx")
@@ -271,7 +271,7 @@ def test_a_run_that_was_stopped_before_its_onnx_file_gets_it(
     assert run is not None and (run.folder / "model.onnx").is_file()
 
 
-def test_its_intervals_hold_nine_in_ten_of_dev(config: RunConfig, tmp_path: Path) -> None:
+def test_its_intervals_contain_nine_in_ten_labels_of_dev(config: RunConfig, tmp_path: Path) -> None:
     from vatrace.weights import onnx_session
 
     store = make_store(tmp_path / "s", steps=1500)
@@ -307,7 +307,7 @@ def test_a_loss_that_breaks_down_is_an_error(store: Store, config: RunConfig, tm
         train_run(wild, store, tmp_path / "r")
 
 
-def test_too_little_memory_is_said_in_one_line(
+def test_too_little_memory_is_reported_in_one_line(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def full(*arguments: object, **options: object) -> None:
@@ -319,7 +319,7 @@ def test_too_little_memory_is_said_in_one_line(
     assert ended.value.code == 1 and "error: cpu has too little memory for this: try a smaller" in capsys.readouterr().err
 
 
-def test_killed_hard_it_goes_on(store: Store, tmp_path: Path) -> None:
+def test_a_killed_run_continues(store: Store, tmp_path: Path) -> None:
     (tmp_path / "run.toml").write_text(CONFIG.replace("num_epochs = 4", "num_epochs = 60"))
     command = [sys.executable, "-m", "vatrace.cli", "train", str(tmp_path / "run.toml")]
     command += ["--store", str(store.path), "--out", str(tmp_path / "r")]

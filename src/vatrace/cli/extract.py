@@ -27,12 +27,12 @@ CHECK_EPILOG = """examples:
   vatrace check recordings/
   vatrace check features/
 
-Aff-Wild2 is recognised by the folders that ABAW gives out. Any other corpus is a folder of videos or audio files with
+Aff-Wild2 is recognised by the folders that ABAW distributes. Any other corpus is a folder of videos or audio files with
   annotations.csv                recording,time,valence,arousal[,annotator]
   or annotations/NAME.csv        time,valence,arousal; with several annotators NAME.ANNOTATOR.csv
   splits.csv                     recording,split[,subject], where split is train, dev or test
-Features made elsewhere have MODALITY/NAME.npy, .csv or .parquet instead of videos (see: vatrace import --help).
-Exit status: 0 if there are no errors (there may be warnings), 1 if there are.
+Features from other tools have MODALITY/NAME.npy, .csv or .parquet instead of videos (see: vatrace import --help).
+Exit status: 0 without errors (there may be warnings), 1 with errors.
 """
 
 EXTRACT_EPILOG = """examples:
@@ -53,21 +53,21 @@ def add_parsers(commands: Any) -> None:
     raw = argparse.RawDescriptionHelpFormatter
     check = commands.add_parser(
         "check",
-        help="find errors in a corpus, before hours are spent",
+        help="find errors in a corpus",
         epilog=CHECK_EPILOG,
         formatter_class=raw,
-        description="Compare a corpus's videos, annotations, cropped faces and splits, and report what does not fit.",
+        description="Compare a corpus's videos, annotations, cropped faces and splits, and list the errors.",
     )
-    check.add_argument("corpus", type=Path, metavar="CORPUS", help="its folder")
+    check.add_argument("corpus", type=Path, metavar="CORPUS", help="folder of the corpus")
     add_reader_option(check)
     check.set_defaults(run=run_check)
 
     extract = commands.add_parser(
         "extract",
-        help="a corpus in, features to train from out",
+        help="a corpus in, features for training out",
         epilog=EXTRACT_EPILOG,
         formatter_class=raw,
-        description="Put features of face, voice and words of all recordings, and their labels, on one grid into a store.",
+        description="Write the features and labels of all recordings to a store, on one time grid.",
     )
     extract.add_argument("corpus", type=Path, metavar="VIDEOS", help="folder of the corpus (see: vatrace check --help)")
     extract.add_argument("--store", type=Path, required=True, metavar="STORE", help="folder for the features")
@@ -82,16 +82,16 @@ def add_parsers(commands: Any) -> None:
         type=_rate,
         default=DEFAULT_RATE,
         metavar="HZ",
-        help="steps a second, or `frames` for one a video frame (default: %(default)g)",
+        help="steps per second, or `frames` for one step per video frame (default: %(default)g)",
     )
-    extract.add_argument("--crops", action="store_true", help="store face crops too, to train the face network as well")
-    extract.add_argument("--workers", type=_count, default=1, metavar="N", help="processes (default: %(default)s)")
+    extract.add_argument("--crops", action="store_true", help="also store face crops, to train the face network too")
+    extract.add_argument("--workers", type=_count, default=1, metavar="N", help="number of processes (default: %(default)s)")
     extract.add_argument(
         "--ray",
         nargs="?",
         const=LOCAL_CLUSTER,
         metavar="ADDRESS",
-        help="work on a Ray cluster: a local one, or the one at HOST:PORT",
+        help="use a Ray cluster: a local one, or the one at HOST:PORT",
     )
     add_whisper_option(extract)
     add_label_options(extract)
@@ -106,20 +106,23 @@ def add_reader_option(parser: argparse.ArgumentParser, default: str | None = Non
         default=default,
         metavar="NAME",
         help="layout of the folder: affwild2, folder, features, or package.module:Class, whose code is run "
-        f"(default: {default or 'recognise it'})",
+        f"(default: {default or 'recognised'})",
     )
 
 
 def add_label_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options that say how annotations become labels."""
+    """Add the options for turning annotations into labels."""
     parser.add_argument(
-        "--merge", choices=["mean", "ewe"], default="mean", help="of several annotators: mean, or evaluator weighted"
+        "--merge",
+        choices=["mean", "ewe"],
+        default="mean",
+        help="how several annotators are merged: mean, or evaluator-weighted (default: %(default)s)",
     )
     parser.add_argument(
         "--lag",
         type=_lag,
         metavar="SECONDS",
-        help="how late the labels are, or `auto` to estimate it (default: auto, but 0 for Aff-Wild2)",
+        help="the lag of the labels, or `auto` to estimate it (default: auto; 0 for Aff-Wild2)",
     )
 
 
@@ -137,7 +140,7 @@ def _rate(text: str) -> float | None:
 
 def _count(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"a whole number from 1, not {text!r}")
+        raise argparse.ArgumentTypeError(f"a whole number of at least 1, not {text!r}")
     return int(text)
 
 
@@ -181,9 +184,9 @@ def run_extract(args: argparse.Namespace) -> int:
         raise UsageError(f"{args.corpus}: contains features, not recordings: use vatrace import")
     encoders = parse_encoders(args.encoders)
     if "words" in encoders or ("voice" in encoders and encoders["voice"].on_whisper):
-        find_whisper(args.whisper)  # a missing file should be reported before any worker starts
+        find_whisper(args.whisper)  # report a missing file before any worker starts
     if args.crops and "face" not in encoders:
-        raise UsageError("--crops stores faces, and --encoders face=none leaves them out: choose one")
+        raise UsageError("--crops stores faces, but --encoders face=none leaves them out: choose one")
     threads = max(1, (os.cpu_count() or 1) // args.workers)
     setting = Setting(tuple(encoders.values()), args.whisper, threads, args.crops)
     store = Store.create(args.store, setting.schema(args.rate))
@@ -212,14 +215,14 @@ def _work(tasks: Sequence[Task], args: argparse.Namespace, progress: Progress) -
 
 
 def report_done(corpus: Corpus, num_waiting: int, store: Store) -> None:
-    """Print how many recordings need no work."""
+    """Print how many recordings are already in the store."""
     done = len(corpus.sources) - num_waiting
     if done:
-        print(f"{done} of {len(corpus.sources)} recordings are in {store.path} already", flush=True)
+        print(f"{done} of {len(corpus.sources)} recordings are already in {store.path}", flush=True)
 
 
 def label_and_report(corpus: Corpus, store: Store, outcomes: Sequence[Outcome], args: argparse.Namespace) -> int:
-    """Write the labels that the options of `add_label_options` ask for, print what was done, and return the exit status."""
+    """Write the labels by the options of `add_label_options`, print the results, and return the exit status."""
     from vatrace.corpora.labels import label_store
 
     lag = corpus.lag if args.lag is None else None if args.lag == AUTO else args.lag
@@ -241,7 +244,7 @@ def label_and_report(corpus: Corpus, store: Store, outcomes: Sequence[Outcome], 
 
 
 def _print_outcomes(outcomes: Sequence[Outcome]) -> None:
-    """Failures, and notes on the features."""
+    """Print failures, and notes on the features."""
     failed = [[o.name, "failed", o.error] for o in outcomes if o.error]
     if failed:
         print(table(["recording", "", "why"], failed))
@@ -255,7 +258,7 @@ def _print_outcomes(outcomes: Sequence[Outcome]) -> None:
 
 
 def _print_labelling(labelling: Labelling, lag: float | None) -> None:
-    """How the labels were made, and which are missing."""
+    """Print how the labels were made, and which are missing."""
     rows = [[name, "no labels", reason] for name, reason in labelling.failures.items()]
     rows += [[name, "warning", doubt] for name, doubt in labelling.warnings.items()]
     if rows:
@@ -263,9 +266,9 @@ def _print_labelling(labelling: Labelling, lag: float | None) -> None:
     best = labelling.reaction
     if best is not None and best.clear:
         strength = f"r {best.correlations.max():.2f} on held-out recordings"
-        print(f"the labels are {best.lag:.1f} s late, by correlation with the features ({strength})")
+        print(f"the labels lag by {best.lag:.1f} s, estimated from the features ({strength})")
     elif lag is None and labelling.num_labelled:
-        print("how late the labels are can't be estimated from these recordings; if you know it, give --lag SECONDS")
+        print("the lag of the labels can't be estimated from these recordings; if you know it, give --lag SECONDS")
     named = {name: name or "(no name)" for name in labelling.lags}
     for names, why in (
         (labelling.apart, "share no recording with another annotator, so their lag can't be estimated"),

@@ -1,4 +1,4 @@
-"""The command import: from features made elsewhere to a store of features and labels."""
+"""The command import: from features of other tools to a store of features and labels."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ EPILOG = """examples:
   vatrace import features/ --store store --name voice=opensmile-3.0,physiology=e4-1.2
 
 FEATURES is a folder with
-  MODALITY/NAME.npy                         (rows, channels), at --feature-rate rows a second
+  MODALITY/NAME.npy                         (rows, channels), at --feature-rate rows per second
   MODALITY/NAME.csv, .parquet               columns of numbers, with a column `time` in seconds, or at --feature-rate
   annotations.csv, annotations/, splits.csv as for extract (see: vatrace check --help)
-MODALITY is face, voice, words, or any other name, such as physiology. Missing rows have NaN or empty cells.
+MODALITY is face, voice, words, or any other name, such as physiology. Rows with NaN or empty cells are missing.
 
 It can be stopped at any time: the same command continues, and repeats only what has changed.
 Exit status: 0 if everything is in the store, 1 if a recording failed, 130 for ctrl-C.
@@ -37,14 +37,14 @@ def add_parsers(commands: Any) -> None:
         "import",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        description="Put features that other tools made, and their labels, on one grid into a store.",
+        description="Write features from other tools, and their labels, to a store, on one time grid.",
     )
     parser.add_argument("features", type=Path, metavar="FEATURES", help="folder of the features")
-    parser.add_argument("--store", type=Path, required=True, metavar="STORE", help="folder for the features on the grid")
+    parser.add_argument("--store", type=Path, required=True, metavar="STORE", help="folder of the store")
     parser.add_argument(
-        "--rate", type=positive, default=DEFAULT_RATE, metavar="HZ", help="steps a second of the grid (default: %(default)g)"
+        "--rate", type=positive, default=DEFAULT_RATE, metavar="HZ", help="steps per second of the grid (default: %(default)g)"
     )
-    parser.add_argument("--feature-rate", type=positive, metavar="HZ", help="rows a second of files without a column `time`")
+    parser.add_argument("--feature-rate", type=positive, metavar="HZ", help="rows per second of files without a column `time`")
     parser.add_argument(
         "--name",
         default="",
@@ -68,7 +68,7 @@ def _options(args: argparse.Namespace) -> ImportOptions:
         elif not equals and default == DEFAULT_NAME:
             default = part
         else:
-            raise UsageError(f"--name takes NAME, or MODALITY=NAME and more separated by commas, not {args.name!r}")
+            raise UsageError(f"--name takes NAME, or MODALITY=NAME separated by commas, not {args.name!r}")
     return ImportOptions(args.feature_rate, default, names)
 
 

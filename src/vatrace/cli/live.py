@@ -25,12 +25,12 @@ EPILOG = """examples:
   vatrace live                                  camera 0 and the default microphone, until ctrl-C
   vatrace live --camera 1 --microphone none     the face only
   vatrace live --out session.csv                also saves the values
-  vatrace live --camera talk.mp4                a file, at the pace at which it was recorded
+  vatrace live --camera talk.mp4                plays a file at its own pace
 
-On a terminal it shows the values; into a pipe it writes CSV. Frames and audio are not kept. Voice and words are processed later
-than the face: values wait for the voice, up to 1.5 s, and words count from the moment they are recognised.
-The CSV has the columns of predict, and `late`: face or voice (or both, joined with +) where the machine was still processing it
-when the value had to be given out, or left it out. It then counts as absent.
+In a terminal it shows the values; in a pipe it writes CSV. Frames and audio are not kept. Voice and words are processed later
+than the face: a value waits for the voice for up to 1.5 s, and words count from the moment they are recognised.
+The CSV has the columns of predict, and `late`: face, voice, or face+voice if they were not processed in time and thus count as
+absent.
 """
 BAR = 41
 """Characters from -1 to 1."""
@@ -46,9 +46,9 @@ def add_parsers(commands: Any) -> None:
     )
     add = parser.add_argument
     add("--camera", default="0", metavar="NAME", help="number or name, a video file, or none (default: 0)")
-    add("--microphone", metavar="NAME", help="name, a file, or none (default: that of the system, or of the video file)")
+    add("--microphone", metavar="NAME", help="name, a file, or none (default: the system's, or the audio of the video file)")
     add("--seconds", type=positive, default=math.inf, metavar="S", help="stop after this time")
-    add("--out", type=Path, metavar="FILE", help="a CSV file for the values")
+    add("--out", type=Path, metavar="FILE", help="CSV file for the values")
     add("--overwrite", action="store_true", help="replace the file if it already exists")
     add("--model", type=Path, metavar="PATH", help="a streaming fusion model in ONNX (default: the package's)")
     add_whisper_option(parser)
@@ -56,14 +56,14 @@ def add_parsers(commands: Any) -> None:
 
 
 def run_live(args: argparse.Namespace) -> int:
-    """The live command."""
+    """Run the live command."""
     from vatrace.inference.capture import NONE, Capture, usual_microphone
     from vatrace.inference.feed import Feed
     from vatrace.inference.streamer import Streamer
 
     microphone = args.microphone or usual_microphone(args.camera)
     if args.camera == microphone == NONE:
-        raise UsageError("neither a camera nor a microphone: there is nothing to follow")
+        raise UsageError("no camera and no microphone: choose at least one")
     if args.out is not None:
         refuse_existing([args.out], args.overwrite)
         make_folder(args.out.parent)
@@ -86,11 +86,11 @@ def run_live(args: argparse.Namespace) -> int:
 
 
 class _Rows:
-    """Writes values as CSV at once.
+    """Writes values as CSV immediately.
 
     Attributes:
-        number: of the values.
-        late: for how many of them face and voice were late.
+        number: number of values.
+        late: number of values for which face or voice was late.
     """
 
     def __init__(self, files: Sequence[IO[str]]) -> None:
@@ -121,7 +121,7 @@ class _Rows:
 
 
 def _conclude(rows: _Rows, delays: Sequence[float]) -> None:
-    """Print how long the values took, and which modalities were too often late."""
+    """Print the delay of the values, and which modalities were late too often."""
     from vatrace.inference.feed import MOST_LATE
 
     if delays:
@@ -133,7 +133,7 @@ def _conclude(rows: _Rows, delays: Sequence[float]) -> None:
 
 @contextmanager
 def _screen() -> Iterator[Any]:
-    """Yield a function that shows the latest values: as bars on a terminal; else it warns once if the machine is too slow."""
+    """Yield a function that shows the latest value in a terminal; otherwise it warns once if the machine is too slow."""
     if not sys.stdout.isatty():
         warned = False
 
@@ -158,7 +158,7 @@ def _screen() -> Iterator[Any]:
 
 
 def _lines(value: Value, pace: Pace, delay: float) -> str:
-    """The latest value for the terminal."""
+    """The latest value as text for the terminal."""
     lines = []
     for name, number in (("valence", value.valence), ("arousal", value.arousal)):
         bar = ["·"] * BAR

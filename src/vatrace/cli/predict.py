@@ -37,7 +37,7 @@ PREDICT_EPILOG = """examples:
   vatrace predict videos/ --transcript transcripts/    talk.srt for talk.mp4, and so on
   vatrace predict talk.mp4 --transcript none           speech recognition, even if talk.srt lies beside it
   vatrace predict interview.mp4 --side left            the person on the left, where two are visible
-  vatrace predict podcast.mp3                          audio only: the face is masked
+  vatrace predict podcast.mp3                          audio only
   vatrace predict talk.srt                             words only
   vatrace predict talk.mp4 --format csv,elan,textgrid  also for ELAN and Praat
   vatrace predict talk.mp4 --model run/model.onnx --encoders face=my_package:MyEncoder
@@ -45,11 +45,11 @@ PREDICT_EPILOG = """examples:
 The CSV has the columns time (s), valence, arousal (-1..1), face, voice, words (1 where the modality was present, else 0),
 valence_low, valence_high, arousal_low, arousal_high (90 % intervals), supported (1 where any modality was present, else 0).
 With --explain it also has face_share, voice_share, words_share (how much each modality contributes to the value; their sum
-is 1, and they are empty where none matters) and recursion_1, ... (how far each recursion of the attention moved the point).
+is 1; empty where none contributes) and recursion_1, ... (how far each recursion of the attention moved the point).
 The table of --summary has one row per recording: mean, SD, minimum and maximum of valence and arousal over the supported
 rows, the share of time in which each modality was present, notes, errors, and the version and model.
-Exit status: 0 if all went well, 1 if a recording failed (the others are done), 2 for a wrong command, 70 for a bug in vatrace,
-130 for ctrl-C.
+Exit status: 0 for success, 1 if a recording failed (the others are done), 2 for a wrong command, 70 for a bug in vatrace, 130
+for ctrl-C.
 """
 
 
@@ -59,10 +59,11 @@ def add_parsers(commands: Any) -> None:
     demo = commands.add_parser(
         "demo",
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        description="Make a recording from a real face and real speech that installed packages carry, and predict it.",
+        description="Make a recording from a real face and real speech in installed packages, and predict it.",
         epilog="examples:\n  vatrace demo\n  vatrace demo --out somewhere --overwrite\n",
     )
-    demo.add_argument("--out", type=Path, default=Path("vatrace-demo"), metavar="DIR", help="(default: %(default)s)")
+    where = "where to write (default: %(default)s)"
+    demo.add_argument("--out", type=Path, default=Path("vatrace-demo"), metavar="DIR", help=where)
     demo.add_argument("--overwrite", action="store_true", help="replace results that already exist")
     add_model_options(demo)
     demo.set_defaults(run=run_demo)
@@ -73,7 +74,7 @@ def _add_predict(commands: Any) -> None:
         "predict",
         epilog=PREDICT_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        description="Write the valence/arousal trace of each recording, and a figure of it.",
+        description="Write the trace of valence and arousal of each recording, and a figure of it.",
     )
     add = parser.add_argument
     add(
@@ -136,7 +137,7 @@ def _rate(text: str) -> float:
 
 
 def run_predict(args: argparse.Namespace) -> int:
-    """The predict command."""
+    """Run the predict command."""
     from vatrace.inference.batch import result_names
     from vatrace.output.writers import write_summary
 
@@ -155,7 +156,7 @@ def run_predict(args: argparse.Namespace) -> int:
     try:
         for recording, name, choice, paths in zip(recordings, names, choices, targets, strict=True):
             rows.append({"recording": name} | _row(recording, choice, paths, args, model))
-    finally:  # also of a batch that was stopped
+    finally:  # also if the batch is stopped
         if args.summary is not None and rows:
             with written_whole(args.summary) as temporary:
                 write_summary(rows, temporary)
@@ -166,7 +167,7 @@ def run_predict(args: argparse.Namespace) -> int:
 
 
 def _find(sources: Sequence[Path]) -> tuple[list[Path], bool]:
-    """The recordings, each once, and whether every source has some."""
+    """Find the recordings, each once, and whether every source has at least one."""
     from vatrace.inference.batch import find_recordings
 
     recordings: dict[Path, None] = {}
@@ -193,12 +194,12 @@ def _transcripts(args: argparse.Namespace, recordings: Sequence[Path], model: Mo
     choices = match_transcripts(given, recordings)
     absent = [shown(recording.name) for recording, choice in zip(recordings, choices, strict=True) if choice.path is None]
     if given is not None and absent:
-        warn(f"{given}: no transcript of {passed_over(absent)}: speech recognition is used if they contain audio")
+        warn(f"{given}: no transcript for {passed_over(absent)}: speech recognition is used if they contain audio")
     return choices
 
 
 def _check_summary(path: Path, others: Sequence[Path], overwrite: bool) -> None:
-    """Check that the summary may be written there."""
+    """Check that the summary can be written to a path."""
     if path.resolve() in {other.resolve() for other in others}:
         raise UsageError(f"{path}: is a recording or one of its results: give the summary another name")
     refuse_existing([path], overwrite)
@@ -216,16 +217,16 @@ def _targets(name: str, args: argparse.Namespace) -> dict[str, Path]:
 def _row(
     recording: Path, choice: Choice, targets: Mapping[str, Path], args: argparse.Namespace, model: Model
 ) -> dict[str, object]:
-    """Predict one recording: its row of the summary, or its error, which is printed."""
+    """Predict one recording; return its row of the summary, or its error, which is also printed."""
     from vatrace.output.writers import summary_row
 
     try:
         return summary_row(_process(recording, choice, targets, args, model))
     except (MissingWeightsError, BrokenPipeError):
-        raise  # the other recordings would fail as well
+        raise  # the other recordings would fail too
     except (VatraceError, OSError) as error:
         failure = str(error)
-    except Exception as error:  # the other recordings must not fail because of it
+    except Exception as error:  # other recordings must not fail because of it
         failure = report_bug(error, recording)
     complain(failure)
     return {"error": failure}
@@ -235,7 +236,7 @@ def _process(path: Path, choice: Choice, targets: Mapping[str, Path], args: argp
     """Predict one recording and write its results."""
     for source in (path, choice.path):
         if source and any(target.exists() and source.exists() and target.samefile(source) for target in targets.values()):
-            raise FileExistsError(f"{source}: its own result would replace it, give another folder with --out")
+            raise FileExistsError(f"{source}: its own result would replace it: give another folder with --out")
     refuse_existing(targets.values(), args.overwrite)
     with progress_bars(path.name) as progress:
         recording = choice.open(path)
@@ -261,7 +262,7 @@ def _write(
 
     tabulated = prediction if explain else replace(prediction, explanation=None)
     try:
-        with ExitStack() as files:  # all are written before any takes its place
+        with ExitStack() as files:  # all are written before any is moved into place
             temporaries = {kind: files.enter_context(written_whole(path)) for kind, path in targets.items()}
             for kind, temporary in temporaries.items():
                 if kind == "png":
@@ -286,7 +287,7 @@ def _print_summary(prediction: Prediction, targets: Mapping[str, Path]) -> None:
 
 
 def run_demo(args: argparse.Namespace) -> int:
-    """The demo command."""
+    """Run the demo command."""
     from vatrace.media.demo import make_demo
     from vatrace.media.recording import open_recording
     from vatrace.weights import find_whisper
@@ -294,7 +295,7 @@ def run_demo(args: argparse.Namespace) -> int:
     targets = {kind: args.out / f"demo.{kind}" for kind in ("csv", "png", "html")}
     video = args.out / "demo.mp4"
     refuse_existing([*targets.values(), video], args.overwrite)
-    find_whisper(args.whisper)  # if it is missing, the user should learn so before anything is made
+    find_whisper(args.whisper)  # report a missing file before anything is made
     make_folder(args.out)
     model = load(args)
     with written_whole(video) as temporary:

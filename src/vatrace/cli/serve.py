@@ -23,7 +23,7 @@ EPILOG = """examples:
   vatrace serve --folder results              keeps the results in this folder
 
 The page is available on this machine only, at an address with a token that is new each time. Recordings are deleted when the
-server ends (ctrl-C). Results, each with a small copy of the recording, stay until you delete them in the page.
+server ends (ctrl-C). Results, each with a small copy of the recording, are kept until you delete them on the page.
 """
 
 
@@ -36,21 +36,21 @@ def add_parsers(commands: Any) -> None:
         description="Serve a page on this machine: drop recordings on it, view and annotate their traces, download them.",
     )
     add = parser.add_argument
-    add("--port", type=int, default=8765, help="(default: %(default)d; 0 for any free one)")
+    add("--port", type=int, default=8765, help="(default: %(default)d; 0 for any free port)")
     add("--folder", type=Path, default=_default_folder(), metavar="DIR", help="where results are kept (default: %(default)s)")
-    add("--max-upload", type=positive, default=4.0, metavar="GB", help="largest recording (default: %(default)g)")
+    add("--max-upload", type=positive, default=4.0, metavar="GB", help="size of the largest recording (default: %(default)g)")
     add("--no-browser", action="store_true", help="don't open the page")
     add_model_options(parser)
     parser.set_defaults(run=run_serve)
 
 
 def _default_folder() -> Path:
-    """The user's folder for the data of programs."""
+    """The folder for vatrace's data in the user's data folder."""
     return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "vatrace"
 
 
 def run_serve(args: argparse.Namespace) -> int:
-    """The serve command."""
+    """Run the serve command."""
     require("the page", ["fastapi", "filelock", "pydantic", "uvicorn", "websockets"], "web")
     import uvicorn
 
@@ -80,7 +80,7 @@ def run_serve(args: argparse.Namespace) -> int:
 
 
 def _listen(port: int) -> socket.socket:
-    """A socket that is bound and listens, so that a browser waits until the server answers."""
+    """Open a listening socket, so that a browser waits until the server answers."""
     listener = socket.socket()
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
@@ -98,4 +98,4 @@ def _locked(folder: Path) -> AbstractContextManager[object]:
     try:
         return FileLock(folder / ".lock").acquire(timeout=0)
     except Timeout as error:
-        raise OSError(f"{folder}: another vatrace serve uses this folder; name another one with --folder") from error
+        raise OSError(f"{folder}: already used by another vatrace serve; name another folder with --folder") from error

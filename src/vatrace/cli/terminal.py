@@ -1,4 +1,4 @@
-"""What the commands share: options, progress bars, messages, checks of output paths."""
+"""Options, progress bars, messages and checks of output paths that the commands share."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def refuse_existing(paths: Iterable[Path], overwrite: bool) -> None:
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder and check that files can be written to it, before hours of work.
+    """Make a folder, and check that it is writable, before any long work.
 
     Raises:
         OSError: if they can't.
@@ -52,7 +52,7 @@ def make_folder(folder: Path) -> None:
 def add_whisper_option(parser: argparse.ArgumentParser) -> None:
     """Add the option that names Whisper's weights."""
     parser.add_argument(
-        "--whisper", type=Path, metavar="DIR", help="Whisper tiny.en in CTranslate2 form (default: look for it)"
+        "--whisper", type=Path, metavar="DIR", help="folder of Whisper tiny.en in CTranslate2 format (default: searched for)"
     )
 
 
@@ -63,14 +63,14 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
         "--encoders",
         default="",
         metavar="LIST",
-        help="those that the model was trained with, as for extract: face=NAME or face=NAME:FILE, and so on; naming a class "
+        help="encoders that the model was trained with, as for extract: face=NAME or face=NAME:FILE, and so on; naming a class "
         "(face=package.module:Class) runs its code",
     )
     add_whisper_option(parser)
 
 
 def load(args: argparse.Namespace) -> Model:
-    """The model that the options of `add_model_options` name."""
+    """Load the model that the options of `add_model_options` name."""
     from vatrace.encoders import parse_encoders
     from vatrace.inference.model import load_model
 
@@ -79,7 +79,7 @@ def load(args: argparse.Namespace) -> Model:
 
 @contextmanager
 def progress_bars(name: str) -> Iterator[Progress]:
-    """Yield a function that shows a bar for each stage; without a terminal it does nothing."""
+    """Yield a function that shows a bar for each stage, or does nothing without a terminal."""
     if sys.stderr is None or not sys.stderr.isatty():
         yield lambda stage, share: None
         return
@@ -88,7 +88,7 @@ def progress_bars(name: str) -> Iterator[Progress]:
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
-    both = sys.stdout is not None and sys.stdout.isatty()  # printed lines then go above the bars
+    both = sys.stdout is not None and sys.stdout.isatty()  # printed lines then appear above the bars
     with Progress(*columns, console=Console(stderr=True), transient=True, redirect_stdout=both) as bars:
         stages = {}
 
@@ -101,7 +101,7 @@ def progress_bars(name: str) -> Iterator[Progress]:
 
 
 def complain(error: object) -> None:
-    """Print an error. Whether the command continues is its caller's decision."""
+    """Print an error; the caller decides whether the command continues."""
     print(f"error: {error}", file=sys.stderr, flush=True)
 
 
@@ -111,12 +111,12 @@ def warn(text: object) -> None:
 
 
 def plural(number: int, noun: str) -> str:
-    """`1 recording`, `2 recordings`."""
+    """Format a count, such as `1 recording` or `2 recordings`."""
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table in plain text. All columns except the last are padded."""
+    """Format a table as plain text. All columns except the last are padded."""
     widths = [max(len(row[column]) for row in [header, *rows]) for column in range(len(header) - 1)]
     return "\n".join(
         "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[-1]]).rstrip()

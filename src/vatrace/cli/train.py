@@ -23,9 +23,9 @@ TRAIN_EPILOG = """examples:
   vatrace train run.toml --store store --out run --device cuda --seed 1
   torchrun --nproc-per-node 4 -m vatrace.cli train run.toml --store store --out run --device cuda
 
-RUN.toml is a file, or one of the presets default, streaming, paper (docs/models.md lists its settings). A fusion from outside
-that it names (fusion = "package.module:Class") is imported, which runs its code.
-It can be stopped at any time: the same command continues after the last complete epoch, with the same result.
+RUN.toml is a file, or one of the presets default, streaming and paper (see docs/training.md). If it names a fusion from outside
+(fusion = "package.module:Class"), that class is imported, which runs its code.
+Training can be stopped at any time: the same command continues after the last complete epoch, with the same result.
 """
 
 EVALUATE_EPILOG = """examples:
@@ -33,7 +33,7 @@ EVALUATE_EPILOG = """examples:
   vatrace evaluate run --store store --out report
   vatrace evaluate run --store store --split test --unlock-test
 
-For a run with folds, dev is all recordings except those of test, each predicted by models that did not learn from it.
+For a run with folds, dev is all recordings except those of test, each predicted by models that were not trained on it.
 The test split is for the end, after all choices have been made: each evaluation on it is logged in test-log.jsonl of the store
 and of the run.
 """
@@ -55,20 +55,20 @@ def add_parsers(commands: Any) -> None:  # a list of options
         "train",
         "features in, a trained model out",
         TRAIN_EPILOG,
-        "Train what a TOML file describes, selecting on dev.",
+        "Train the models that a TOML file describes, and select weights on dev.",
     )
     train.add_argument("config", metavar="RUN.toml", help="a file, or a preset")
     _add_store(train)
     train.add_argument("--out", type=Path, required=True, metavar="RUN", help="folder for the run")
     train.add_argument("--folds", type=_folds, default=0, metavar="N", help="cross-validate over all recordings except test")
-    train.add_argument("--seed", type=_seed, default=0, metavar="N", help="(default: %(default)s)")
+    train.add_argument("--seed", type=_seed, default=0, metavar="N", help="seed of all random numbers (default: %(default)s)")
     _add_device(train)
     train.set_defaults(run=run_train)
 
     evaluate = _add_parser(
         commands,
         "evaluate",
-        "how good a run is, and why",
+        "how well a run agrees with labels, and why",
         EVALUATE_EPILOG,
         "Measure a run's agreement with the labels: a table, and with --out also JSON and a page.",
     )
@@ -123,7 +123,7 @@ def _add_store(parser: argparse.ArgumentParser) -> None:
 
 def _add_split(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--split", choices=["dev", "test"], default="dev", help="(default: %(default)s)")
-    parser.add_argument("--unlock-test", action="store_true", help="needed for --split test; it is logged")
+    parser.add_argument("--unlock-test", action="store_true", help="needed for --split test; each use is logged")
 
 
 def _add_device(parser: argparse.ArgumentParser) -> None:
@@ -142,13 +142,13 @@ def _add_plugins(parser: argparse.ArgumentParser) -> None:
 
 def _folds(text: str) -> int:
     if not text.isdecimal() or int(text) < 2:
-        raise argparse.ArgumentTypeError(f"a whole number from 2, not {text!r}")
+        raise argparse.ArgumentTypeError(f"a whole number of at least 2, not {text!r}")
     return int(text)
 
 
 def _seed(text: str) -> int:
     if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"a whole number from 0, not {text!r}")
+        raise argparse.ArgumentTypeError(f"a whole number of at least 0, not {text!r}")
     return int(text)
 
 
@@ -177,7 +177,7 @@ def run_train(args: argparse.Namespace) -> int:
 
 
 def _report(num_epochs: int, progress: Progress) -> Report:
-    """What prints each epoch; under torchrun only the first process prints."""
+    """Functions that print the progress; under torchrun, only the first process prints."""
     from vatrace.training.train import Report
 
     def print_epoch(member: str, epoch: Epoch) -> None:
@@ -234,7 +234,7 @@ def run_evaluate(args: argparse.Namespace) -> int:
 def _facts(what: str, has_folds: bool, evaluation: Evaluation, looks: int) -> list[str]:
     """The sentences at the top of the page."""
     return [
-        f"{what}, each recording predicted by models that did not learn from it." if has_folds else f"{what}.",
+        f"{what}, each recording predicted by models that were not trained on it." if has_folds else f"{what}.",
         f"{plural(evaluation.num_recordings, 'recording')}, {evaluation.num_steps} labelled steps; "
         f"at {evaluation.unsupported:.0%} of these no modality was present.",
         f"The test split of this store has been evaluated {plural(looks, 'time')}."

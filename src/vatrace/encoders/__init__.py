@@ -1,7 +1,7 @@
 """Encoders turn face crops, voice and words into feature vectors.
 
-`ENCODERS` lists the package's own and those for the user's files. A class from outside is named `package.module:Class`;
-docs/encoders.md explains how to write one.
+`ENCODERS` lists the package's own encoders and those for the user's files. A class from outside is named
+`package.module:Class`; docs/encoders.md explains how to write one.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class FaceEncoder(Protocol):
     """Turns aligned face crops into vectors.
 
     Attributes:
-        dim: channels D of its vectors.
+        dim: channels D of the vectors.
         crop_size: side S of the crops in pixels; 48 for the package's own encoder.
     """
 
@@ -78,8 +78,8 @@ class VoiceEncoder(Protocol):
             rate: grid steps a second; step i is at i / rate seconds.
 
         Yields:
-            The first step, and vectors (n, D) float32 for it and the steps that follow. Steps ascend. A step that is left out
-            counts as one without voice.
+            The first step, and vectors (n, D) float32 for it and the following steps, in ascending order. Steps that are left
+            out count as steps without voice.
         """
 
 
@@ -93,7 +93,7 @@ class WordEncoder(Protocol):
     dim: int
 
     def __call__(self, words: Sequence[str], /) -> NDArray[np.float32]:
-        """Encode the words of one sentence, with their punctuation; there is at least one.
+        """Encode the words of one sentence, at least one, with their punctuation.
 
         Returns:
             Vectors (num_words, D) float32.
@@ -102,13 +102,13 @@ class WordEncoder(Protocol):
 
 @dataclass(frozen=True)
 class EncoderEntry:
-    """One line of the table of encoders.
+    """An entry in the table of encoders.
 
     Attributes:
         modality: face, voice or words.
         target: the class, as `package.module:Class`; it is called with (path, threads), and imported when it is needed.
-        dim: channels of its vectors; None if they are known only once it is built.
-        file: name of the package's own weights, for Whisper of the model; None where the user names a file.
+        dim: channels of the vectors; None if known only after it is built.
+        file: name of the package's own weights (for Whisper, of the model); None if the user names a file.
     """
 
     modality: str
@@ -131,7 +131,7 @@ ENCODERS = {
 """All encoders by name. The first of each modality is the package's own, used by default."""
 
 PROTOCOLS: dict[str, type] = {"face": FaceEncoder, "voice": SpeechEncoder, "words": WordEncoder}
-"""What the encoders of each modality must offer; a voice encoder with `steps` must be a `VoiceEncoder` instead."""
+"""The protocol of each modality's encoders; a voice encoder with `steps` must be a `VoiceEncoder` instead."""
 
 
 @dataclass(frozen=True)
@@ -141,7 +141,7 @@ class EncoderSpec:
     Attributes:
         modality: face, voice or words.
         name: one of `ENCODERS`, or `package.module:Class` for a class from outside.
-        path: its weights; None for the package's own, or for a class that needs no file.
+        path: its weights; None for the package's own, or for a class without a file.
     """
 
     modality: str
@@ -149,28 +149,28 @@ class EncoderSpec:
     path: Path | None = None
 
     def build(self, threads: int) -> Any:
-        """Load the encoder: an object with the protocol of its modality.
+        """Load the encoder, an object with the protocol of its modality.
 
         Args:
-            threads: CPU threads it may use.
+            threads: number of CPU threads.
 
         Raises:
             CheckpointError: if its weights can't be read or don't fit.
             MissingExtraError: if it needs a library that is not installed.
-            PluginError: if a class from outside can't be imported or lacks something.
+            PluginError: if a class from outside can't be imported or doesn't fit the protocol.
         """
         encoder = self.find_class()(self.path, threads)
         for name in ("dim", "crop_size") if self.modality == "face" else ("dim",):
             value = getattr(encoder, name, None)
             if not isinstance(value, int) or value < 1:
-                raise PluginError(f"{self.name}: its `{name}` must be a whole number from 1 on, not {value!r}")
+                raise PluginError(f"{self.name}: its `{name}` must be a whole number of at least 1, not {value!r}")
         return encoder
 
     def find_class(self) -> type:
-        """Import its class, and check one from outside against the protocol of its modality.
+        """Import the class; one from outside is checked against the protocol of its modality.
 
         Raises:
-            PluginError: if a class from outside can't be imported or lacks something; the message lists what is missing.
+            PluginError: if a class from outside can't be imported or doesn't fit; the message lists the missing parts.
         """
         target = self._entry.target
         if self.name in ENCODERS:
@@ -189,26 +189,23 @@ class EncoderSpec:
 
     @cached_property
     def dim(self) -> int:
-        """Channels of its vectors; builds the encoder where the table doesn't list them."""
+        """Channels of the vectors; builds the encoder if the table doesn't list them."""
         return self._entry.dim or int(self.build(threads=1).dim)
 
     @property
     def on_whisper(self) -> bool:
-        """Whether it is a voice encoder that takes Whisper's frames rather than audio."""
+        """Whether it is a voice encoder that takes Whisper's frames instead of audio."""
         return self.modality == "voice" and not hasattr(self.find_class(), "steps")
 
     @cached_property
     def version(self) -> str:
-        """Its name and the start of the SHA-256 of what makes its vectors what they are.
-
-        These are its weights; for a class from outside without a file, the source file of the class.
-        """
+        """The name, and the start of the SHA-256 of the weights, or of the source file of a class without weights."""
         if self.name == "whisper":
             return f"whisper-{WHISPER_SHA256[:12]}"
         digest = hashlib.sha256()
         for path in self._files():
             with path.open("rb") as file:
-                hashlib.file_digest(file, lambda: digest)  # in parts: weights may be larger than memory
+                hashlib.file_digest(file, lambda: digest)  # in blocks: weights may be larger than memory
         return f"{self.name}-{digest.hexdigest()[:12]}"
 
     @property
@@ -216,7 +213,7 @@ class EncoderSpec:
         return ENCODERS.get(self.name) or EncoderEntry(self.modality, self.name)
 
     def _files(self) -> list[Path]:
-        """The files that its version is made from."""
+        """The files from which the version is computed."""
         if self.path is None and self._entry.file is not None:
             return [package_file(self._entry.file)]
         found: Any = self.find_class()
@@ -240,11 +237,11 @@ DEFAULT_ENCODERS = {
 }
 """The package's own encoders, by modality."""
 FEATURE_DIMS = {modality: spec.dim for modality, spec in DEFAULT_ENCODERS.items()}
-"""Channels of each modality's features by the package's own encoders."""
+"""Channels of the package's own encoders, by modality."""
 
 
 def own_encoder(modality: str, version: str) -> EncoderSpec | None:
-    """The encoder of this version if it needs no file of the user's, or None. Imports nothing from outside the package."""
+    """The package's own encoder of this version, or None. Nothing from outside the package is imported."""
     names = [name for name, entry in ENCODERS.items() if entry.modality == modality and entry.file is not None]
     return next((spec for name in names if (spec := EncoderSpec(modality, name)).version == version), None)
 
@@ -254,15 +251,15 @@ def parse_encoders(text: str) -> dict[str, EncoderSpec]:
 
     Args:
         text: MODALITY=NAME or MODALITY=NAME:FILE, separated by commas. NAME is one of `ENCODERS`, or `package.module:Class`,
-            which is imported. Modalities that are not named have the package's own; `none` leaves one out.
+            which is imported. Other modalities keep the package's own encoder; `none` leaves one out.
 
     Returns:
         The encoders by modality, in the order of `MODALITIES`.
 
     Raises:
-        UsageError: if a name is unknown, or a file is missing or not wanted; the message lists the choices.
+        UsageError: if a name is unknown, or a file is not named or not allowed; the message lists the choices.
         MissingWeightsError: if a file does not exist.
-        PluginError: if a class from outside can't be imported or lacks something.
+        PluginError: if a class from outside can't be imported or doesn't fit the protocol.
     """
     chosen: dict[str, EncoderSpec | None] = dict(DEFAULT_ENCODERS)
     for part in filter(None, (part.strip() for part in text.split(","))):
@@ -288,7 +285,7 @@ def _parse_encoder(modality: str, choice: str) -> EncoderSpec:
         names = ", ".join(name for name, entry in ENCODERS.items() if entry.modality == modality)
         raise UsageError(f"{modality} has the encoders {names}, package.module:Class and none, not {choice!r}")
     if entry is not None and (entry.file is None) != bool(file):
-        advice = "it has its own weights, give no file" if file else f"name its weights: {modality}={name}:FILE"
+        advice = "it has its own weights: give no file" if file else f"name its weights: {modality}={name}:FILE"
         raise UsageError(f"{modality}={choice}: {advice}")
     if file and not Path(file).exists():
         raise MissingWeightsError(f"{file}: no such file, for {modality}={name}")

@@ -13,14 +13,14 @@ from vatrace.encoders.transformers import load_network
 
 MAX_TOKENS = 512
 NUM_LAYERS = 4
-"""Last layers that are added up."""
+"""Number of last layers that are summed."""
 
 
 class BertEncoder:
-    """The words of a sentence to vectors.
+    """Turns the words of a sentence into vectors.
 
     Args:
-        path: folder as the Hugging Face hub gives it out: config.json, model.safetensors or pytorch_model.bin, vocab.txt.
+        path: folder as on the Hugging Face Hub: config.json, model.safetensors or pytorch_model.bin, vocab.txt.
         threads: CPU threads.
 
     Raises:
@@ -38,7 +38,7 @@ class BertEncoder:
         """The words of one sentence to (num_words, D).
 
         Each vector is the sum of the last four layers, averaged over the word's pieces. Words without pieces, or beyond 512
-        pieces, get the sentence's average.
+        pieces, get the average of the sentence.
         """
         import torch
 

@@ -11,10 +11,10 @@ from vatrace.weights import onnx_session
 
 
 class FerPlusEncoder:
-    """Face crops to embeddings.
+    """Turns face crops into embeddings.
 
     Args:
-        path: ONNX file as `recipes/face.py` makes it; None for the package's own.
+        path: ONNX file made by `recipes/face.py`; None for the package's own.
         threads: CPU threads.
 
     Raises:
@@ -35,7 +35,7 @@ class FerPlusEncoder:
         return self._run("expression", crops)
 
     def valence_arousal(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """The same crops -> (N, 2) valence and arousal in -1..1: the mean over the eight expressions by their probabilities."""
+        """The same crops -> (N, 2) valence and arousal in -1..1: the mean over the expressions, weighted by probability."""
         return self._run("valence_arousal", crops)
 
     def _run(self, output: str, crops: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -20,7 +20,7 @@ def load_ir50(path: Path) -> IRResNet50:
     """Load weights such as `res50_ir_0.887.pth` (MS-Celeb-1M, then FER+) without their classifier.
 
     Raises:
-        CheckpointError: if the file has other weights; the message names the first that are wrong.
+        CheckpointError: if the weights don't fit the network; the message names the first that don't.
     """
     from vatrace.encoders.networks.ir_resnet import IRResNet50
 
@@ -30,14 +30,14 @@ def load_ir50(path: Path) -> IRResNet50:
 
 
 class IR50Encoder:
-    """Face crops to embeddings.
+    """Turns face crops into embeddings.
 
     Args:
         path: file of the weights.
         threads: CPU threads.
 
     Raises:
-        CheckpointError: if the file has other weights.
+        CheckpointError: if the weights don't fit the network.
         MissingExtraError: if PyTorch is not installed.
     """
 

@@ -1,6 +1,6 @@
 """Any ONNX network on an aligned face crop, from the user's file.
 
-Its preparation is stated in the file's metadata, or in a TOML file that names it:
+The preparation of crops is stated in the file's metadata, or in a TOML file that names it:
 
     model = "net.onnx"             # relative to the TOML file
     crop_size = 112                # pixels; may be left out if the network's input states it
@@ -30,9 +30,9 @@ BATCH = 64
 
 
 class OnnxFaceEncoder:
-    """Face crops to the output of an ONNX network.
+    """Turns face crops into the output of an ONNX network.
 
-    The network has one float32 input: (N, 3, S, S), or (N, S, S, 3) if its shape says so; N is dynamic or 1. Its output is
+    The network has one float32 input: (N, 3, S, S), or (N, S, S, 3) if that is its shape; N is dynamic or 1. Its output is
     (N, D).
 
     Args:
@@ -58,7 +58,7 @@ class OnnxFaceEncoder:
 
     @staticmethod
     def weight_files(path: Path) -> list[Path]:
-        """The files that decide its vectors: the TOML file if there is one, and the ONNX file last."""
+        """The files that determine the vectors: the TOML file, if any, and then the ONNX file."""
         return [path, path.parent / _read_toml(path)["model"]] if path.suffix == ".toml" else [path]
 
     def __call__(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -71,7 +71,7 @@ class OnnxFaceEncoder:
         faces = faces if self._channels_last else np.ascontiguousarray(faces.transpose(0, 3, 1, 2))
         try:
             (vectors,) = self._session.run([self._output], {self._input: faces})
-        except Exception as error:  # ONNX Runtime has no public base class for what it raises
+        except Exception as error:  # ONNX Runtime has no public base class for its errors
             raise CheckpointError(f"{self._path}: the network fails on crops of {self.crop_size} pixels ({error})") from error
         if vectors.ndim != 2 or len(vectors) != len(crops):
             raise CheckpointError(
@@ -89,14 +89,14 @@ def _read_toml(path: Path) -> dict[str, Any]:
         raise CheckpointError(f"{path}: not a TOML file ({error})") from error
     unknown = sorted(set(content) - {"model", *KEYS})
     if unknown:
-        raise CheckpointError(f"{path}: unknown {', '.join(unknown)}; known are model, {', '.join(KEYS)}")
+        raise CheckpointError(f"{path}: unknown name {', '.join(unknown)}; known names are model, {', '.join(KEYS)}")
     if not isinstance(content.get("model"), str):
         raise CheckpointError(f'{path}: the ONNX file is not stated: model = "NAME.onnx"')
     return content
 
 
 def _metadata(path: Path, metadata: Mapping[str, str]) -> dict[str, Any]:
-    """What the ONNX file states, of JSON text; the output's name may lack its quotes."""
+    """Read the values in the ONNX metadata, which are JSON; the output's name may lack quotes."""
     known: dict[str, Any] = {}
     for key in (key for key in KEYS if key in metadata):
         try:
@@ -109,7 +109,7 @@ def _metadata(path: Path, metadata: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _channels(path: Path, known: Mapping[str, Any], key: str) -> NDArray[np.float32]:
-    """A value for red, green and blue, (3,)."""
+    """Read a value for red, green and blue, (3,)."""
     try:
         return np.broadcast_to(np.asarray(known[key], dtype=np.float32), (3,))
     except (TypeError, ValueError) as error:
@@ -117,7 +117,7 @@ def _channels(path: Path, known: Mapping[str, Any], key: str) -> NDArray[np.floa
 
 
 def _check_input(path: Path, inputs: list[Any]) -> tuple[str, bool, int, int | None]:
-    """The input's name, whether channels are last, the largest batch, and S if it is static."""
+    """Return the input's name, whether channels are last, the largest batch, and S if it is static."""
     if len(inputs) != 1 or inputs[0].type != "tensor(float)" or len(inputs[0].shape) != 4:
         found = ", ".join(f"{value.name} {value.type} {value.shape}" for value in inputs)
         raise CheckpointError(f"{path}: must have one float32 input (N, 3, S, S), not {found}")

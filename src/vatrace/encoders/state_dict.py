@@ -1,4 +1,4 @@
-"""PyTorch weights from other people's files: read without running code from them, and checked name by name."""
+"""PyTorch weights from other people's files, read without running code from them, and checked name by name."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 PREFIXES = ("module.", "backbone.")
-"""What training code puts before the names."""
+"""Prefixes that training code adds to the names."""
 
 
 def set_torch_threads(threads: int) -> None:
-    """Set the CPU threads of PyTorch, for the whole process.
+    """Set the number of CPU threads of PyTorch, for the whole process.
 
     Raises:
         MissingExtraError: if PyTorch is not installed.
@@ -34,8 +34,8 @@ def read_state_dict(path: Path, network: nn.Module, ignore: Sequence[str] = ()) 
 
     Args:
         path: a file written by torch.save: the weights by name, or a dict with the weights under "state_dict".
-        network: the network that they are for.
-        ignore: starts of names that are left out.
+        network: the network for the weights.
+        ignore: prefixes of names to leave out.
 
     Returns:
         The weights by the network's names.

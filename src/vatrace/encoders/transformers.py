@@ -1,4 +1,4 @@
-"""Networks of the `transformers` library from a local folder: wav2vec 2.0, HuBERT, WavLM and the like on audio."""
+"""Speech networks of the `transformers` library from a local folder: wav2vec 2.0, HuBERT, WavLM and similar."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ WINDOW_DUR, CONTEXT_DUR = 20.0, 2.0
 
 
 def load_network(folder: Path, preprocessor: str, kind: str, unused: tuple[str, ...]) -> tuple[Any, Any]:
-    """Load a network and its preprocessor from a local folder; no code in it is run.
+    """Load a network and its preprocessor from a local folder; no code in the folder is run.
 
     Args:
         folder: config.json, model.safetensors or pytorch_model.bin, and the preprocessor's files.
         preprocessor: class of the preprocessor, such as "AutoTokenizer".
-        kind: what the folder must be, for the message, with its files.
-        unused: starts of names of weights that may be missing, because their outputs are not used.
+        kind: kind of the folder, with its files, for the message.
+        unused: prefixes of weights that may be missing because their outputs are not used.
 
     Returns:
         The preprocessor and the network, float32, in evaluation mode.
@@ -40,7 +40,7 @@ def load_network(folder: Path, preprocessor: str, kind: str, unused: tuple[str, 
         import transformers
     except ImportError as error:
         raise missing("this encoder needs PyTorch and transformers", "train") from error
-    if not folder.is_dir():  # transformers would look for a model of this name in its cache
+    if not folder.is_dir():  # transformers would search its cache for a model of this name
         raise CheckpointError(f"{folder}: not a {kind}: no such folder")
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
@@ -48,7 +48,7 @@ def load_network(folder: Path, preprocessor: str, kind: str, unused: tuple[str, 
     try:
         prepare = getattr(transformers, preprocessor).from_pretrained(folder, **local)
         network, info = transformers.AutoModel.from_pretrained(folder, dtype=torch.float32, output_loading_info=True, **local)
-    except Exception as error:  # transformers has no base class for what it raises
+    except Exception as error:  # transformers has no base class for its errors
         raise CheckpointError(f"{folder}: not a {kind}: {error}") from error
     absent = sorted(name for name in info["missing_keys"] if not name.startswith(unused))
     if absent:
@@ -57,10 +57,10 @@ def load_network(folder: Path, preprocessor: str, kind: str, unused: tuple[str, 
 
 
 class TransformersVoiceEncoder:
-    """Audio to the last hidden states of a self-supervised speech network, averaged over each step of the grid.
+    """Turns audio into the last hidden states of a self-supervised speech network, averaged over each step of the grid.
 
     Args:
-        path: folder as the Hugging Face hub gives it out: config.json, preprocessor_config.json, and model.safetensors or
+        path: folder as on the Hugging Face Hub: config.json, preprocessor_config.json, and model.safetensors or
             pytorch_model.bin.
         threads: CPU threads.
 
@@ -76,29 +76,29 @@ class TransformersVoiceEncoder:
         config = self._network.config
         if not hasattr(config, "conv_kernel") or self._prepare.sampling_rate != SAMPLING_RATE:
             raise CheckpointError(f"{path}: not a {kind}: it must take audio at {SAMPLING_RATE} Hz")
-        self._hop = math.prod(config.conv_stride)  # samples from frame to frame
-        self._field = 1  # samples that a frame of the convolutions spans
+        self._hop = math.prod(config.conv_stride)  # samples between frames
+        self._field = 1  # samples that each frame spans
         for kernel, stride in zip(reversed(config.conv_kernel), reversed(config.conv_stride), strict=True):
             self._field = (self._field - 1) * stride + kernel
         self._context = round(CONTEXT_DUR * SAMPLING_RATE / self._hop)  # frames
         self._core = round((WINDOW_DUR - 2 * CONTEXT_DUR) * SAMPLING_RATE / self._hop)
         found = self._embed(np.zeros(self._num_samples(50), np.float32))
         if len(found) != 50:
-            raise CheckpointError(f"{path}: not a {kind}: its frames are not those of its convolutions")
+            raise CheckpointError(f"{path}: not a {kind}: its frames don't match its convolutions")
         self.dim = found.shape[1]
 
     def steps(self, blocks: Iterable[NDArray[np.float32]], rate: float) -> Iterator[tuple[int, NDArray[np.float32]]]:
-        """Average the frames over each step; above the network's own rate (usually 50 a second) take the current frame.
+        """Average the frames over each step; above the network's own rate (usually 50 a second), take the current frame.
 
         Args:
             blocks: successive parts (N,) of 16 kHz mono audio; the first starts at 0 s.
             rate: grid steps a second.
 
         Yields:
-            The first step, and vectors (n, D) for it and the steps that follow, up to the end of the audio.
+            The first step, and vectors (n, D) for it and the following steps, up to the end of the audio.
         """
         frame_rate = SAMPLING_RATE / self._hop
-        waiting, start = np.zeros((0, self.dim), np.float32), 0  # the frames of the last step, and the number of the first
+        waiting, start = np.zeros((0, self.dim), np.float32), 0  # frames of the last step, and the index of the first
         step, num_samples = 0, 0
         for frames, num_samples in self._frames(blocks):  # noqa: B007 (used below)
             waiting = np.concatenate([waiting, frames])
@@ -113,8 +113,8 @@ class TransformersVoiceEncoder:
             yield step, vectors.repeat(num_steps(num_samples / SAMPLING_RATE, rate) - step, axis=0)
 
     def _frames(self, blocks: Iterable[NDArray[np.float32]]) -> Iterator[tuple[NDArray[np.float32], int]]:
-        """Yield successive frames (n, D) from 0 s on, each with the number of samples read so far."""
-        waiting, before, total = np.zeros(0, np.float32), 0, 0  # `before`: frames of context that `waiting` starts with
+        """Yield successive frames (n, D) from 0 s on, with the number of samples read so far."""
+        waiting, before, total = np.zeros(0, np.float32), 0, 0  # `before`: number of context frames at the start of `waiting`
         for block in blocks:
             waiting, total = np.concatenate([waiting, block]), total + len(block)
             while len(waiting) >= self._num_samples(before + self._core + self._context):

@@ -12,9 +12,9 @@ from vatrace.encoders.state_dict import read_state_dict, set_torch_threads
 from vatrace.media.reading import SAMPLING_RATE
 
 WIN_LEN, HOP_LEN, FFT_LEN = 400, 160, 512
-"""Samples: 25 ms every 10 ms."""
+"""Samples: windows of 25 ms every 10 ms."""
 NUM_MELS, LOW, HIGH = 64, 125.0, 7500.0
-"""Mel bands, and Hz of the lowest and highest edge."""
+"""Number of mel bands, and their lowest and highest edge in Hz."""
 LOG_OFFSET = 0.01
 PATCH_LEN = 96
 """Mel frames of a patch, 0.96 s."""
@@ -22,7 +22,7 @@ BATCH = 64
 
 
 def mel_filters() -> NDArray[np.float64]:
-    """Triangles (257, 64) on the mel scale 1127 ln(1 + f / 700), with the published edges; none over the constant part."""
+    """Triangles (257, 64) on the mel scale 1127 ln(1 + f / 700), with the published edges; 0 for the constant component."""
     edges = np.linspace(_mel(np.array(LOW)), _mel(np.array(HIGH)), NUM_MELS + 2)
     bins = _mel(np.linspace(0, SAMPLING_RATE / 2, FFT_LEN // 2 + 1))[:, None]
     lower, centre, upper = edges[:-2], edges[1:-1], edges[2:]
@@ -36,9 +36,9 @@ def _mel(frequency: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def log_mel(audio: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Audio (N,) at 16 kHz to log-mel frames (1 + (N - 400) // 160, 64).
+    """Compute log-mel frames (1 + (N - 400) // 160, 64) of 16 kHz audio (N,).
 
-    ln(mel + 0.01) of the magnitudes under a periodic Hann window.
+    The values are ln(mel + 0.01) of magnitudes, with a periodic Hann window.
     """
     count = max(1 + (len(audio) - WIN_LEN) // HOP_LEN, 0)
     frames = np.lib.stride_tricks.sliding_window_view(audio, WIN_LEN)[::HOP_LEN][:count] if count else np.zeros((0, WIN_LEN))
@@ -48,14 +48,14 @@ def log_mel(audio: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 class VGGishEncoder:
-    """Audio to embeddings.
+    """Turns audio into embeddings.
 
     Args:
         path: file of the weights, such as `vggish-10086976.pth`.
         threads: CPU threads.
 
     Raises:
-        CheckpointError: if the file has other weights.
+        CheckpointError: if the weights don't fit the network.
         MissingExtraError: if PyTorch is not installed.
     """
 
@@ -70,14 +70,14 @@ class VGGishEncoder:
         self._network.eval()
 
     def steps(self, blocks: Iterable[NDArray[np.float32]], rate: float) -> Iterator[tuple[int, NDArray[np.float32]]]:
-        """Embed a patch around each step of the grid; before and after the audio there is silence.
+        """Embed a patch around each step of the grid; the audio is padded with silence.
 
         Args:
             blocks: successive parts (N,) of 16 kHz mono audio; the first starts at 0 s.
             rate: grid steps a second.
 
         Yields:
-            The first step, and vectors (n, 128) for it and the steps that follow.
+            The first step, and vectors (n, 128) for it and the following steps.
         """
         half = PATCH_LEN * HOP_LEN // 2
         tail = np.zeros(WIN_LEN - HOP_LEN, np.float32)

@@ -11,10 +11,10 @@ from vatrace.weights import onnx_session
 
 
 class RavdessEncoder:
-    """Whisper's frames of a stretch of speech to embeddings, each made from the 3 s around its frame.
+    """Turns Whisper's frames of a stretch of speech into embeddings, each from the 3 s around its frame.
 
     Args:
-        path: ONNX file as `recipes/voice.py` makes it; None for the package's own.
+        path: ONNX file made by `recipes/voice.py`; None for the package's own.
         threads: CPU threads.
 
     Raises:
@@ -44,10 +44,10 @@ class RavdessEncoder:
 
 
 class WhisperFrames:
-    """Whisper's frames unchanged.
+    """Returns Whisper's frames unchanged.
 
     Args:
-        path: not used; None.
+        path: not used.
         threads: not used.
     """
 
@@ -57,5 +57,5 @@ class WhisperFrames:
         pass
 
     def __call__(self, frames: NDArray[np.float32]) -> NDArray[np.float32]:
-        """(N, 384) -> the same."""
+        """(N, 384) -> (N, 384), unchanged."""
         return frames

@@ -20,10 +20,10 @@ MAX_TOKENS = 512
 
 
 class MiniLMEncoder:
-    """Words to vectors.
+    """Turns words into vectors.
 
     Args:
-        path: ONNX file as `recipes/words.py` makes it; None for the package's own.
+        path: ONNX file made by `recipes/words.py`; None for the package's own.
         threads: CPU threads.
 
     Raises:

@@ -1,1 +1,1 @@
-"""How well a run agrees with the labels, and which of several runs is better."""
+"""Agreement of runs with labels, and comparison of runs."""

@@ -19,9 +19,9 @@ class Difference:
     """How much better a run's CCC is than that of the first run.
 
     Attributes:
-        ccc: of the run.
-        difference: to the first run's.
-        low: lower end of its 95 % paired bootstrap interval.
+        ccc: CCC of the run.
+        difference: its CCC minus that of the first run.
+        low: lower end of the 95 % paired bootstrap interval of the difference.
         high: upper end.
         better: share of the resamples in which the run is better.
     """
@@ -36,18 +36,18 @@ class Difference:
 def compare(
     predictions: Sequence[Mapping[str, Pair]], names: Sequence[str], subjects: Mapping[str, str]
 ) -> dict[str, dict[str, Difference]]:
-    """Compare runs with the first of them, by the same resamples of subjects (recordings where they are unknown) for all.
+    """Compare runs with the first, by the same resamples of subjects (or of recordings where subjects are unknown).
 
     Args:
-        predictions: of each run, truth and prediction (T, 2) by recording.
-        names: of the runs, all different.
-        subjects: by recording, "" where unknown.
+        predictions: for each run, truth and prediction (T, 2) by recording.
+        names: names of the runs, all different.
+        subjects: subject by recording; "" where unknown.
 
     Returns:
-        By run and by valence, arousal and their mean; NaN where a run does not have that output.
+        The differences, by run and by valence, arousal and their mean; NaN where a run does not have that output.
 
     Raises:
-        RunError: if they have different recordings, or predict different steps of them.
+        RunError: if the runs have different recordings, or predict different steps of them.
     """
     recordings = list(predictions[0])
     for name, run in zip(names, predictions, strict=True):
@@ -65,7 +65,7 @@ def compare(
     result = {}
     for name, ccc, resampled in zip(names, whole, resamples, strict=True):
         change = resampled - resamples[0]
-        change[:, 2] = change[:, :2].mean(axis=1)  # NaN where one is: the mean of one output can't be compared with that of two
+        change[:, 2] = change[:, :2].mean(axis=1)  # NaN if either is: one output can't be compared with a mean of two
         result[name] = {
             column: Difference(ccc[k], ccc[k] - whole[0][k], *interval(change[:, k]), _share_above(change[:, k]))
             for k, column in enumerate(COLUMNS)
@@ -74,7 +74,7 @@ def compare(
 
 
 def _unlike(first: Mapping[str, Pair], other: Mapping[str, Pair]) -> list[str]:
-    """Recordings of which the runs predict different steps, in an output that both have, as with different folds."""
+    """Recordings of which the runs predict different steps in an output that both have, as with different folds."""
     counts = [
         {name: (~np.isnan(truth + prediction)).sum(axis=0) for name, (truth, prediction) in run.items()}
         for run in (first, other)
@@ -84,7 +84,7 @@ def _unlike(first: Mapping[str, Pair], other: Mapping[str, Pair]) -> list[str]:
 
 
 def _share_above(values: NDArray[np.float64]) -> float:
-    """The share of the defined values that are above 0; NaN without any."""
+    """The share of the defined values that are above 0; NaN if none is defined."""
     defined = values[~np.isnan(values)]
     return float(np.mean(defined > 0)) if len(defined) else float("nan")
 

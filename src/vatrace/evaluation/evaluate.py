@@ -1,4 +1,4 @@
-"""How well predictions agree with labels, how certain that is, and what each modality contributes. Numpy only."""
+"""Agreement of predictions with labels, its uncertainty, and the contribution of each modality. NumPy only."""
 
 from __future__ import annotations
 
@@ -25,18 +25,19 @@ from vatrace.names import DIMENSIONS
 from vatrace.store import StoredRecording
 
 SHARES = (0.25, 0.5, 0.75, 1.0)
-"""Of a modality's steps that are removed."""
+"""Shares of a modality's steps that are removed."""
 SPELL_DUR = 3.0
-"""Seconds for which it is missing at a time."""
+"""Length of each removed stretch, in seconds."""
 MAX_LAG, LAG_STEP = 2.0, 0.2
+"""Lags from -MAX_LAG to MAX_LAG, in seconds."""
 PERSISTENCE = 1.0
-"""Seconds by which the label of the baseline is older."""
+"""The baseline predicts the label of this many seconds before."""
 
 Masks = dict[str, NDArray[np.bool_]]
 Predict = Callable[[StoredRecording, Callable[[Masks], Masks] | None], NDArray[np.float64]]
-"""Predicts a recording, (T, 2), with its masks changed or as they are."""
+"""Predicts a recording (T, 2), with its masks changed by a function, or unchanged if it is None."""
 Variant = Callable[[StoredRecording, int], Callable[[Masks], Masks] | None]
-"""How the masks of a recording are changed, given it and its index."""
+"""Returns a function that changes the masks of a recording, given the recording and its index."""
 
 
 @dataclass(frozen=True)
@@ -44,16 +45,16 @@ class Score:
     """Agreement in one dimension.
 
     Attributes:
-        ccc: over all labelled steps together.
-        ccc_low: lower end of its 95 % bootstrap interval over subjects (recordings where they are not known).
+        ccc: CCC over all labelled steps together.
+        ccc_low: lower end of its 95 % bootstrap interval over subjects (or recordings where subjects are unknown).
         ccc_high: upper end.
         ccc_by_recording: mean over recordings of the CCC within each.
-        pearson: correlation.
+        pearson: Pearson's correlation.
         rmse: root mean squared error.
-        sign_agreement: share of steps with the right sign.
+        sign_agreement: share of steps with the correct sign.
         accuracy: the factor that CCC loses by scale and shift; CCC = pearson * accuracy.
         scale: standard deviation of the prediction divided by that of the label.
-        shift: how far the prediction is too high, in standard deviations.
+        shift: mean of the prediction minus that of the label, in standard deviations.
     """
 
     ccc: float
@@ -73,18 +74,18 @@ class Evaluation:
     """The evaluation of a run on a split.
 
     Attributes:
-        num_recordings: with labels.
-        num_units: subjects, or recordings where they are unknown: the units of the bootstrap.
-        num_steps: labelled.
+        num_recordings: number of recordings with labels.
+        num_units: number of units of the bootstrap: subjects, or recordings where subjects are unknown.
+        num_steps: number of labelled steps.
         unsupported: share of the labelled steps at which no modality was present.
-        scores: by dimension; all NaN for an output that the run does not have.
-        mean_ccc: mean CCC of the run's outputs, with its interval.
-        baselines: CCC by name and dimension, of predictions without a model.
-        ablation: CCC by the modalities that are left and dimension.
-        robustness: CCC by modality, share of it removed, and dimension.
-        lag: CCC by seconds that the labels are moved back, and dimension.
-        recordings: each with its name, number of labels and CCCs, the worst first.
-        agreement: between the annotators, the ceiling; None where there is one annotator.
+        scores: scores by dimension; all NaN for an output that the run does not have.
+        mean_ccc: mean CCC of the run's outputs, with the ends of its interval.
+        baselines: scores of predictions without a model, by name and dimension.
+        ablation: CCC by the modalities used and by dimension.
+        robustness: CCC by modality, removed share, and dimension.
+        lag: CCC by lag of the labels in seconds, and by dimension.
+        recordings: name, number of labels and CCCs of each recording, the worst first.
+        agreement: agreement between the annotators, a ceiling for models; None for a single annotator.
     """
 
     num_recordings: int
@@ -113,11 +114,11 @@ def evaluate(
 
     Args:
         predict: predicts a recording.
-        recordings: of the split; those without labels are left out.
-        subjects: by recording, "" where unknown.
+        recordings: recordings of the split; those without labels are left out.
+        subjects: subject by recording; "" where unknown.
         train_mean: (2,) mean label of train.
-        agreement: between annotators.
-        progress: is called with the share that is done, 0..1.
+        agreement: agreement between annotators.
+        progress: called with the share done, 0..1.
 
     Returns:
         The evaluation, and truth and prediction of each recording by name.
@@ -164,7 +165,7 @@ def _predict_variants(
     modalities: Sequence[str],
     progress: Callable[[float], None],
 ) -> tuple[list[Pair], dict[str, dict[str, float]]]:
-    """Truth and prediction of each recording with nothing removed, and the CCC with modalities removed in several ways."""
+    """Truth and prediction of each recording with all modalities, and the CCC of each variant."""
     variants: dict[str, Variant] = {"": lambda recording, index: None}
     for name in modalities if len(modalities) > 1 else []:
         variants[f"only {name}"] = _only(name)
@@ -178,7 +179,7 @@ def _predict_variants(
             pairs.append((truth, predict(recording, variant(recording, index))))
             progress((done + (index + 1) / len(recordings)) / len(variants))
         pooled[key] = pooled_ccc(pairs)
-        whole = whole or pairs  # of the first variant; the others are not kept
+        whole = whole or pairs  # only those of the first variant are kept
     return whole, pooled
 
 
@@ -214,7 +215,7 @@ def _score(pairs: Sequence[Pair], column: int, resampled: NDArray[np.float64]) -
 def _baselines(
     recordings: Sequence[StoredRecording], truths: Sequence[NDArray[np.float64]], train_mean: NDArray[np.float64]
 ) -> dict[str, dict[str, float]]:
-    """CCC of the label of some time before, and RMSE of constants, whose CCC is 0 by definition."""
+    """CCC of the label PERSISTENCE seconds before, and RMSE of constants, whose CCC is 0 by definition."""
     before = []
     for recording, truth in zip(recordings, truths, strict=True):
         steps = min(round(PERSISTENCE * recording.meta.rate), len(truth))
@@ -236,15 +237,15 @@ def _only(name: str) -> Variant:
 
 
 def _without(name: str, share: float) -> Variant:
-    def of(recording: StoredRecording, index: int) -> Callable[[Masks], Masks]:
-        away = spells(recording.num_steps, recording.meta.rate, share, seed=index)
-        return lambda masks: {other: mask & ~away if other == name else mask for other, mask in masks.items()}
+    def variant(recording: StoredRecording, index: int) -> Callable[[Masks], Masks]:
+        removed = spells(recording.num_steps, recording.meta.rate, share, seed=index)
+        return lambda masks: {other: mask & ~removed if other == name else mask for other, mask in masks.items()}
 
-    return of
+    return variant
 
 
 def spells(steps: int, rate: float, share: float, seed: int) -> NDArray[np.bool_]:
-    """Random spells of SPELL_DUR that together cover a share of all steps, (T,)."""
+    """A mask (T,) of random spells of SPELL_DUR that together cover a share of all steps."""
     length = max(round(SPELL_DUR * rate), 1)
     block = np.arange(steps) // length
     order = np.random.default_rng(seed).permutation(block[-1] + 1)
@@ -260,7 +261,7 @@ def _ablation(names: Sequence[str], pooled: Mapping[str, dict[str, float]]) -> d
 
 
 def _lags(recordings: Sequence[StoredRecording], pairs: Sequence[Pair]) -> dict[float, dict[str, float]]:
-    """CCC of the prediction with later labels, by seconds. All lags use the same steps of the prediction except at the ends."""
+    """CCC of the prediction with labels that are moved earlier, by seconds. Except at the ends, all lags use the same steps."""
     result = {}
     for lag in np.arange(-MAX_LAG, MAX_LAG + LAG_STEP / 2, LAG_STEP).round(2).tolist():
         moved = []
@@ -304,7 +305,7 @@ def text_table(evaluation: Evaluation) -> str:
     if evaluation.agreement:
         others = evaluation.agreement["others"]
         lines.append(
-            f"{'annotators':10}{'  '.join(f'{others[name]:.3f}' for name in DIMENSIONS):>24}  agreement of each with the others"
+            f"{'annotators':10}{'  '.join(f'{others[name]:.3f}' for name in DIMENSIONS):>24}  CCC of each with the others"
         )
     lines += filter(None, [caution(evaluation.num_units)])
     for title, rows in (("baselines", evaluation.baselines), ("contribution, CCC", evaluation.ablation)):

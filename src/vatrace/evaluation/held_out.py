@@ -1,4 +1,4 @@
-"""Runs evaluated, compared and applied on recordings of a store that they did not learn from; the test split stays locked."""
+"""Evaluate, compare and apply runs on recordings that they were not trained on; the test split stays locked."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ if TYPE_CHECKING:
     from vatrace.training.run import Predictor, Run
 
 Progress = Callable[[float], None]
-"""Is called with the share that is done, 0..1."""
+"""Called with the share done, 0..1."""
 
 
 def recordings_to_evaluate(
     store: Store, runs: Sequence[Run], split: Split = "dev", unlock_test: bool = False
 ) -> list[StoredRecording]:
-    """The recordings of a split with their labels, after checking that no run has learned from them.
+    """The recordings of a split with their labels, after checking that no run was trained on them.
 
-    With folds, dev consists of all recordings in the folds.
+    With folds, dev is all recordings in the folds.
 
     Args:
-        store: with features like those that the runs were trained on.
-        runs: all to be evaluated on the same recordings.
+        store: a store that fits the runs (`Run.check_fits`).
+        runs: the runs, which are evaluated on the same recordings.
         split: dev or test.
         unlock_test: needed for test; the evaluation is logged in test-log.jsonl of the store and of each run.
 
     Raises:
-        RunError: if a run does not fit the store, or has learned from one of the recordings.
+        RunError: if a run does not fit the store, or was trained on one of the recordings.
         UsageError: if test is locked, or only some of the runs have folds.
         ValueError: if there is no such split.
     """
@@ -82,14 +82,14 @@ def evaluate_run(
     unlock_test: bool = False,
     progress: Progress = lambda done: None,
 ) -> tuple[Evaluation, dict[str, Pair]]:
-    """Evaluate a run on a split; with folds, each dev recording is predicted by models that did not learn from it.
+    """Evaluate a run on a split; with folds, each dev recording is predicted by models that were not trained on it.
 
     Args:
-        predictor: of the run.
-        store: with features like those that the run was trained on.
+        predictor: the run's models.
+        store: a store that fits the run (`Run.check_fits`).
         split: dev or test.
         unlock_test: needed for test; see `recordings_to_evaluate`.
-        progress: is called with the share that is done, 0..1.
+        progress: called with the share done, 0..1.
 
     Returns:
         The evaluation, and truth and prediction (T, 2) of each recording by name.
@@ -116,17 +116,17 @@ def compare_runs(
     unlock_test: bool = False,
     progress: Progress = lambda done: None,
 ) -> tuple[dict[str, dict[str, Difference]], int]:
-    """Compare runs with the first of them on a split.
+    """Compare runs with the first on a split.
 
     Args:
-        predictors: of the runs.
-        store: with features like those that the runs were trained on.
+        predictors: the runs' models.
+        store: a store that fits the runs (`Run.check_fits`).
         split: dev or test.
         unlock_test: needed for test; see `recordings_to_evaluate`.
-        progress: is called with the share that is done, 0..1.
+        progress: called with the share done, 0..1.
 
     Returns:
-        What `compare` gives, by the runs' folders, and the number of subjects (recordings where they are unknown).
+        The result of `compare`, by the runs' folders, and the number of subjects (or recordings where subjects are unknown).
 
     Raises:
         RunError, UsageError: as `recordings_to_evaluate`, and RunError if the runs don't predict the same steps.
@@ -151,12 +151,12 @@ def predict_test(
     """Predict the test split without its labels.
 
     Args:
-        predictor: of a run.
-        store: with features like those that the run was trained on.
-        progress: is called with the share that is done, 0..1.
+        predictor: the run's models.
+        store: a store that fits the run (`Run.check_fits`).
+        progress: called with the share done, 0..1.
 
     Returns:
-        The recordings, their labels locked, and valence and arousal (T, 2) by name.
+        The recordings, with locked labels, and valence and arousal (T, 2) by name.
 
     Raises:
         RunError: if the run does not fit the store.

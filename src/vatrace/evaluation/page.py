@@ -28,7 +28,7 @@ MAX_POINTS = 3000
 
 
 def agreement_figure(predictions: Mapping[str, Pair]) -> Figure:
-    """Label against prediction for both dimensions; darker means more steps."""
+    """Draw label against prediction for both dimensions; darker means more steps."""
     drawn = _figure(9, 4.2)
     for axes, column, name in zip(drawn.subplots(1, 2), range(2), DIMENSIONS, strict=True):
         x, y = (np.concatenate([pair[i][:, column] for pair in predictions.values()]) for i in range(2))
@@ -42,7 +42,7 @@ def agreement_figure(predictions: Mapping[str, Pair]) -> Figure:
 
 
 def trace_figure(evaluation: Evaluation, predictions: Mapping[str, Pair], rates: Mapping[str, float]) -> Figure:
-    """Label and prediction over time, for the worst, the middle and the best recording."""
+    """Draw label and prediction over time, for the worst, the middle and the best recording."""
     from matplotlib.lines import Line2D
 
     names = [row["name"] for row in evaluation.recordings]
@@ -68,7 +68,7 @@ def trace_figure(evaluation: Evaluation, predictions: Mapping[str, Pair], rates:
 
 
 def dependence_figure(evaluation: Evaluation) -> Figure:
-    """CCC against the share of a modality that is missing, and against the lag."""
+    """Draw CCC against the missing share of each modality, and against the lag."""
     drawn = _figure(10, 3.4)
     for axes, dimension in zip(drawn.subplots(1, 3)[:2], DIMENSIONS, strict=True):
         for name, curve in evaluation.robustness.items():
@@ -89,7 +89,7 @@ def dependence_figure(evaluation: Evaluation) -> Figure:
 
 
 def ablation_figure(evaluation: Evaluation) -> Figure:
-    """CCC with some of the modalities."""
+    """Draw CCC with subsets of the modalities."""
     names = list(evaluation.ablation)
     drawn = _figure(8, 0.9 + 0.36 * len(names))
     axes = drawn.subplots()
@@ -149,7 +149,7 @@ is to the right of 0, the labels are later than the prediction; if it is to the 
 its RMSE is given instead.</p>
 <h2>Recordings</h2>{recordings}
 <footer>These figures measure how well a model agrees with the people who annotated these recordings, under the instructions
-they had. They don't say what anyone felt, nor how well the model works for other people, cultures, cameras or tasks. Do not
+they had. They don't show what anyone felt, nor how well the model works for other people, cultures, cameras or tasks. Do not
 use the model to make decisions about people.</footer></body></html>
 """
 
@@ -168,7 +168,7 @@ def write_page(
         path: the HTML file.
         title: name of what was evaluated.
         facts: sentences for the top of the page.
-        evaluation: the figures to show.
+        evaluation: the scores to show.
         predictions: truth and prediction (T, 2) by recording, -1..1.
         rates: steps per second by recording.
     """
@@ -210,7 +210,7 @@ def write_page(
 
 
 def write_json(path: Path, facts: Mapping[str, Any], evaluation: Evaluation) -> None:
-    """Write the figures as JSON; undefined ones are null."""
+    """Write the scores as JSON; undefined values are null."""
     content = {**facts, **asdict(evaluation)}
     path.write_text(json.dumps(_defined(content), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 

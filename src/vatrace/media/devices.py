@@ -1,4 +1,4 @@
-"""Camera and microphone of this machine through FFmpeg, or a file at the pace at which it was recorded."""
+"""Cameras and microphones through FFmpeg, or files played at their own pace."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from vatrace.media.recording import open_recording
 
 CAMERAS = {"linux": ("v4l2", "/dev/video{}"), "darwin": ("avfoundation", "{}:none"), "win32": ("dshow", "video={}")}
 MICROPHONES = {"linux": ("alsa", "{}"), "darwin": ("avfoundation", "none:{}"), "win32": ("dshow", "audio={}")}
-"""FFmpeg's input devices by system, and the address of a device with a number or name."""
+"""FFmpeg's input formats by system, and the pattern of a device's address, with its number or name."""
 BLOCK_DUR = 0.1
-"""Seconds of a file's audio that are given out together."""
+"""Length of a block of a file's audio, in seconds."""
 
 
 def is_file(name: str) -> bool:
     """Whether a camera or microphone is a file.
 
     Raises:
-        MediaError: if it has the suffix of one and doesn't exist.
+        MediaError: if it has the suffix of a media file and doesn't exist.
     """
     exists = Path(name).is_file()
     if not exists and Path(name).suffix.lower() in MEDIA_SUFFIXES:
@@ -38,15 +38,15 @@ def is_file(name: str) -> bool:
 
 
 def read_camera(camera: str, start: float, stop: Event) -> Iterator[tuple[Image.Image, float]]:
-    """Frames and when they were taken, in seconds after `start`.
+    """Yield frames, and when they were taken, in seconds after `start`.
 
     Args:
-        camera: a number or name of a device, or a video file.
-        start: on `time.monotonic`'s clock.
-        stop: ends the iteration.
+        camera: number or name of a device, or a video file.
+        start: start on the clock of `time.monotonic`.
+        stop: ends the iteration when it is set.
 
     Raises:
-        MediaError: if it can't be opened or read.
+        MediaError: if the device or file can't be opened or read.
     """
     if is_file(camera):
         open_recording(Path(camera))
@@ -63,17 +63,17 @@ def read_camera(camera: str, start: float, stop: Event) -> Iterator[tuple[Image.
 
 
 def read_microphone(microphone: str, start: float, stop: Event) -> Iterator[tuple[NDArray[np.float32], float]]:
-    """Blocks (N,) of 16 kHz mono audio and when they arrived, in seconds after `start`.
+    """Yield blocks (N,) of 16 kHz mono audio, and when they arrived, in seconds after `start`.
 
-    A device's first block is the silence until it was open.
+    The first block of a device is silence, until the device was opened.
 
     Args:
-        microphone: a name of a device, or a file with audio.
-        start: on `time.monotonic`'s clock.
-        stop: ends the iteration.
+        microphone: name of a device, or a file with audio.
+        start: start on the clock of `time.monotonic`.
+        stop: ends the iteration when it is set.
 
     Raises:
-        MediaError: if it can't be opened or read.
+        MediaError: if the device or file can't be opened or read.
     """
     if is_file(microphone):
         if not open_recording(Path(microphone)).has_audio:

@@ -1,4 +1,4 @@
-"""Video and audio files: MP4 that browsers and players take, with H.264 at a steady rate and AAC."""
+"""MP4 files for browsers and players: H.264 at a constant frame rate, and AAC."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from vatrace.media.reading import SAMPLING_RATE, AudioReader, VideoReader
 from vatrace.media.recording import Recording
 
 Block = NDArray[np.float32]
-"""Audio, (N,) 16 kHz mono in -1..1."""
+"""16 kHz mono audio (N,) in -1..1."""
 
 PREVIEW_SIDE, PREVIEW_RATE, PREVIEW_QUALITY = 480, 15, 30
-"""Pixels of the longer side, frames a second and x264's rate factor of a preview: about 1 MB a minute of a talking person."""
+"""A preview's longer side in pixels, frames per second, and x264 rate factor: about 1 MB per minute of a talking person."""
 
 
 def write_video(
     path: Path, images: Iterable[Image.Image] | None, rate: int, audio: Iterable[Block] | None, quality: int = 23
 ) -> None:
-    """Write images and audio, both from 0 s on, as they come: little is held in memory.
+    """Write images and audio, both starting at 0 s, as they arrive; little is kept in memory.
 
     Args:
         path: an MP4 file.
-        images: all of one size, RGB; odd sides lose a pixel. None for audio alone.
-        rate: images a second.
-        audio: blocks; None for a silent video.
+        images: RGB images of the same size; odd sides lose a pixel. None for audio alone.
+        rate: images per second.
+        audio: blocks of audio; None for a video without audio.
         quality: x264's constant rate factor, 0..51; lower is better and larger.
     """
     import av
@@ -56,7 +56,7 @@ def write_video(
             frame = av.VideoFrame.from_image(image.crop((0, 0, video.width, video.height)))
             frame.pts, frame.time_base = index, Fraction(1, rate)
             container.mux(video.encode(frame))
-            while written <= index / rate and (part := next(parts, None)) is not None:  # players want them interleaved
+            while written <= index / rate and (part := next(parts, None)) is not None:  # players need interleaved streams
                 written += part.samples / SAMPLING_RATE
                 container.mux(sound.encode(part))
         for part in parts:
@@ -66,7 +66,7 @@ def write_video(
 
 
 def _audio_frames(audio: Iterable[Block]) -> Iterator[Any]:
-    """Frames of the length that the encoder takes."""
+    """Yield frames of the encoder's length."""
     import av
 
     fifo = av.AudioFifo()
@@ -83,7 +83,7 @@ def _audio_frames(audio: Iterable[Block]) -> Iterator[Any]:
 
 
 def images_at(recording: Recording, rate: int, max_side: int, progress: Callable[[float], None]) -> Iterator[Image.Image]:
-    """The image shown at each step i / rate of a video, black before the first frame; `progress` gets the share done."""
+    """Yield the image shown at each step i / rate of a video, black before the first; `progress` gets the share done."""
     step, size = 0, None
     for frame in VideoReader(recording.path, rate, max_side):
         if size is None:
@@ -103,11 +103,11 @@ def preview_type(recording: Recording) -> str:
 
 
 def write_preview(recording: Recording, path: Path, progress: Callable[[float], None] = lambda share: None) -> None:
-    """Write a small copy that every browser plays, with the timing of the trace: MP4, or JPEG for an image.
+    """Write a small copy for browsers, with the timing of the trace: MP4, or JPEG for an image.
 
     Args:
-        recording: the recording, which is not a transcript.
-        path: the copy.
+        recording: the recording, not a transcript.
+        path: path of the copy.
         progress: called with the share done, 0..1.
 
     Raises:

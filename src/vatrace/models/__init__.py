@@ -1,1 +1,1 @@
-"""The networks, in PyTorch, for training; at use they run from ONNX files."""
+"""The networks in PyTorch, for training; prediction runs their ONNX files."""

@@ -28,19 +28,19 @@ Share = Annotated[float, Field(ge=0, lt=1)]
 
 @dataclass(frozen=True, config={"extra": "forbid"})
 class ModelConfig:
-    """Sizes of the model. Unknown names and impossible values are refused.
+    """The config of a model. Unknown names and impossible values are refused.
 
     Attributes:
-        feature_dims: channels of the encoder's features by modality. The modalities may have any names (`check_modality`).
-        widths: channels after the TCN by modality; 64 each unless given.
-        num_levels: levels of each TCN.
+        feature_dims: channels of the features by modality. Modalities may have any name that `check_modality` accepts.
+        widths: channels after the TCN by modality; 64 each by default.
+        num_levels: number of levels of each TCN.
         kernel_size: steps in each convolution of a TCN.
-        fusion: name in `vatrace.models.fusions.FUSIONS`, or `package.module:Class`, which is imported.
-        fusion_options: arguments of the fusion's class in addition to channels and dropout.
+        fusion: a name in `vatrace.models.fusions.FUSIONS`, or `package.module:Class`, which is imported.
+        fusion_options: keyword arguments of the fusion's class, besides channels and dropout.
         head_dim: hidden channels of the head.
         dropout: dropout in the TCNs.
         fusion_dropout: dropout in the fusion and before the head's last layer.
-        outputs: the predicted dimensions; the paper trains one model for each.
+        outputs: the predicted dimensions; the paper trains a separate model for each.
 
     Raises:
         ValueError: if a name is unknown or a value impossible.
@@ -64,17 +64,17 @@ class ModelConfig:
         for name in self.feature_dims:
             check_modality(name)
             if hasattr(nn.ModuleDict(), name) or hasattr(nn.ParameterDict(), name):
-                raise ValueError(f"modality {name!r} has a name that PyTorch uses for itself: rename it")
+                raise ValueError(f"modality {name!r} has a name that PyTorch uses itself: rename it")
         if not self.widths:
             object.__setattr__(self, "widths", dict.fromkeys(self.feature_dims, 64))
         if set(self.widths) != set(self.feature_dims):
             raise ValueError(
-                f"widths must be for {', '.join(self.feature_dims)}, as feature_dims is, not {', '.join(self.widths)}"
+                f"widths must be for {', '.join(self.feature_dims)}, like feature_dims, not {', '.join(self.widths)}"
             )
         if not self.outputs or len(set(self.outputs)) < len(self.outputs):
             raise ValueError(f"outputs must be valence, arousal, or both, each once, not {list(self.outputs)}")
         self._check_fusion_options()
-        with torch.device("meta"):  # the fusion itself checks which values go together
+        with torch.device("meta"):  # the fusion itself checks its options
             make_fusion(self.fusion, self.widths, self.fusion_dropout, self.fusion_options)
 
     def _check_fusion_options(self) -> None:
@@ -96,7 +96,7 @@ class ModelConfig:
 
 
 def fault_text(fault: ErrorDetails) -> str:
-    """What Pydantic found wrong with a value, to stand after the value's name."""
+    """Describe a fault that Pydantic found, to follow the name of the value."""
     if fault["type"] == "value_error":
         return str(fault["ctx"]["error"])
     if fault["type"] == "missing":
@@ -106,13 +106,13 @@ def fault_text(fault: ErrorDetails) -> str:
 
 
 class AffectModel(nn.Module):
-    """Features of several modalities on one grid to valence and arousal at each step.
+    """Predicts valence and arousal at each step from features of several modalities on one grid.
 
     Where a modality is missing, a learned vector replaces it, and the step counts neither in attention nor in batch norm.
-    Padding at the end of a recording is missing in all modalities, and changes nothing before it.
+    Padding at the end of a recording is missing in all modalities, and doesn't change earlier steps.
 
     Args:
-        config: sizes.
+        config: the config.
     """
 
     def __init__(self, config: ModelConfig) -> None:
@@ -120,7 +120,7 @@ class AffectModel(nn.Module):
         self.config = config
         self.modalities = config.modalities
         dims = config.feature_dims
-        for name in self.modalities:  # standardisation with the statistics of the training data, set by `standardise_by`
+        for name in self.modalities:  # statistics of the training data, set by `standardise_by`
             self.register_buffer(f"{name}_mean", torch.zeros(dims[name]))
             self.register_buffer(f"{name}_scale", torch.ones(dims[name]))
         widths = {name: config.widths[name] for name in self.modalities}
@@ -143,7 +143,7 @@ class AffectModel(nn.Module):
         return self.fusion.causal
 
     def standardise_by(self, statistics: Mapping[str, tuple[Tensor, Tensor]]) -> None:
-        """Set mean and standard deviation (D,) of each modality's valid training features."""
+        """Set the mean and standard deviation (D,) of each modality's valid training features."""
         for name, (mean, deviation) in statistics.items():
             self.get_buffer(f"{name}_mean").copy_(mean)
             self.get_buffer(f"{name}_scale").copy_(1 / deviation.clamp(min=1e-3))
@@ -151,18 +151,18 @@ class AffectModel(nn.Module):
     def forward(self, features: Mapping[str, Tensor], valid: Mapping[str, Tensor], memory: Memory | None = None) -> Tensor:
         """Predict whole recordings or padded batches of them, or with a memory the next steps of a stream.
 
-        In evaluation mode a stream has the same values as the whole, however it is cut.
+        In evaluation mode, a stream gives the same values as the whole recording, however it is cut.
 
         Args:
             features: (B, T, D_m) by modality, T >= 1; the values at missing steps don't matter.
             valid: (B, T) bool by modality.
-            memory: of the stream, from `new_memory`; each call leaves in it what the next one needs.
+            memory: the stream's memory, from `new_memory`; each call updates it for the next one.
 
         Returns:
-            (B, T, K) in -1..1, the K of `config.outputs`.
+            (B, T, K) in -1..1, in the order of `config.outputs`.
 
         Raises:
-            ValueError: if there is a memory and the model is not causal.
+            ValueError: if a memory is given and the model is not causal.
         """
         if memory is not None:
             self._check_causal()
@@ -172,7 +172,7 @@ class AffectModel(nn.Module):
         return values
 
     def new_memory(self) -> Memory:
-        """The memory of a stream that begins.
+        """Make the memory of a new stream.
 
         Raises:
             ValueError: if the model is not causal.
@@ -181,7 +181,7 @@ class AffectModel(nn.Module):
         return Memory()
 
     def recursions(self, features: Mapping[str, Tensor], valid: Mapping[str, Tensor]) -> list[Tensor]:
-        """The predictions from the features after 0, 1, 2, ... recursions, each (B, T, K); the last is that of `forward`."""
+        """The predictions after 0, 1, 2, ... recursions of the fusion, each (B, T, K); the last equals that of `forward`."""
         return [self._head(fused, valid) for fused in self.fusion.recursions(self._encode(features, valid), valid)]
 
     def _check_causal(self) -> None:
@@ -191,7 +191,7 @@ class AffectModel(nn.Module):
     def _encode(
         self, features: Mapping[str, Tensor], valid: Mapping[str, Tensor], memory: Memory | None = None
     ) -> dict[str, Tensor]:
-        """The TCNs' features (B, T, D) by modality, of standardised inputs or, where a modality is missing, its vector."""
+        """The TCNs' features (B, T, D) by modality; the input of missing steps is the modality's learned vector."""
         encoded = {}
         for name in self.modalities:
             x = (features[name] - self.get_buffer(f"{name}_mean")) * self.get_buffer(f"{name}_scale")
@@ -199,6 +199,6 @@ class AffectModel(nn.Module):
         return encoded
 
     def _head(self, fused: Tensor, valid: Mapping[str, Tensor]) -> Tensor:
-        anything = torch.stack([valid[name] for name in self.modalities]).any(dim=0)
-        hidden = nn.functional.leaky_relu(self.norm(self.hidden(fused), anything))
+        supported = torch.stack([valid[name] for name in self.modalities]).any(dim=0)
+        hidden = nn.functional.leaky_relu(self.norm(self.hidden(fused), supported))
         return torch.tanh(self.output(self.dropout(hidden)))

@@ -1,4 +1,4 @@
-"""Attention over time within a reach of steps: in whole sequences by blocks, in a stream with a window of the past.
+"""Attention over time within a reach of steps: in blocks for whole sequences, with a window of past steps for streams.
 
 All fusions that attend to other steps use `TimeAttention`. With a reach, cost and memory grow linearly with the
 number of steps; without one, with its square.
@@ -19,23 +19,22 @@ Weighting = Literal["tanh", "softmax"]
 
 
 class TimeAttention(nn.Module):
-    """Each step's query gathers values from the valid steps within reach.
+    """Each step's query gathers values from the valid steps within reach. There are no parameters.
 
-    "tanh" weighs a value by tanh(q k / √d) / n, n the number of valid steps in reach (Praveen & Alam 2024, arXiv 2403.13659: a
-    correlation, so it may be negative; the division is ours, so that the sum doesn't grow with the steps). "softmax" is
+    "tanh" weights a value by tanh(q k / √d) / n, where n is the number of valid steps in reach (Praveen & Alam 2024, arXiv
+    2403.13659: a correlation, so it may be negative; the division is ours, so that the sum doesn't grow with n). "softmax" is
     scaled dot-product attention (Vaswani et al. 2017, arXiv 1706.03762) with a linear penalty on distance in each head
-    (ALiBi: Press et al. 2022, arXiv 2108.12409) and one more, empty key, so that a step with nothing in reach gathers 0. It
-    has no parameters.
+    (ALiBi: Press et al. 2022, arXiv 2108.12409) and an additional empty key, so that a step with nothing in reach gathers 0.
 
     Args:
         weighting: "tanh" or "softmax".
-        reach: how many steps back a step looks, itself counted, and as many ahead if not causal; None for all.
-        causal: look back only. This needs a reach, which bounds what a stream has to keep.
-        num_heads: heads of the softmax.
-        num_tokens: tokens in each step, side by side in the sequence.
+        reach: steps back that attention covers, including the current one, and as many ahead if not causal; None for all.
+        causal: whether attention covers only current and past steps. This needs a reach, which bounds the memory of a stream.
+        num_heads: number of heads of the softmax.
+        num_tokens: tokens per step, which are adjacent in the sequence.
 
     Raises:
-        ValueError: if causal without a reach, or the reach is not above 0.
+        ValueError: if causal without a reach, or the reach is below 1.
     """
 
     block_bias: Tensor
@@ -45,22 +44,22 @@ class TimeAttention(nn.Module):
         if reach is not None and reach < 1:
             raise ValueError(f"reach must be at least 1 step, not {reach}")
         if causal and reach is None:
-            raise ValueError("causal attention needs a reach (steps), which bounds what a stream has to keep")
+            raise ValueError("causal attention needs a reach (in steps), which bounds the memory of a stream")
         self.weighting, self.reach, self.causal, self.num_tokens = weighting, reach, causal, num_tokens
         self.num_heads = num_heads
-        if reach is not None:  # the same for every block of a sequence; not trained
+        if reach is not None:  # the same for every block of a sequence
             size, num_blocks = reach * num_tokens, 2 if causal else 3
             self.register_buffer("block_bias", self._bias(size, num_blocks * size, size), persistent=False)
 
     def forward(self, query: Tensor, key: Tensor, value: Tensor, valid: Tensor, memory: Memory | None = None) -> Tensor:
-        """Attend in a whole sequence, or with a memory in the next steps of a stream.
+        """Attend within a whole sequence, or with a memory within a stream.
 
         Args:
             query: (B, N, D), N = T x num_tokens.
             key: (B, N, D).
             value: (B, N, V).
-            valid: (B, N) bool, which keys and values are present.
-            memory: keeps the keys, the values and their validity within reach; only for causal attention.
+            valid: (B, N) bool, whether each key and value is present.
+            memory: keeps the keys, values and validity of past steps within reach; only for causal attention.
 
         Returns:
             (B, N, V).
@@ -76,7 +75,7 @@ class TimeAttention(nn.Module):
         return self._attend(query, key, value, valid, self._bias(num_queries, key.shape[1], first, query.device))
 
     def _in_blocks(self, query: Tensor, key: Tensor, value: Tensor, valid: Tensor, size: int) -> Tensor:
-        """Attend from each block of `size` tokens to itself and its neighbours, which have all that is within reach."""
+        """Attend from each block of `size` tokens to itself and its neighbours, which contain all steps within reach."""
         ahead = 0 if self.causal else 1
         batch, length = query.shape[0], query.shape[1]
         blocks = (length + size - 1) // size
@@ -98,9 +97,9 @@ class TimeAttention(nn.Module):
         return attended.reshape(batch, blocks * size, value.shape[-1])[:, :length]
 
     def _bias(self, num_queries: int, num_keys: int, first: int, device: torch.device | None = None) -> Tensor:
-        """How distance in time counts; the first query is at the same step as key number `first`.
+        """The effect of distance in time; the first query is at the same step as key number `first`.
 
-        For "tanh" (Q, K), 1 for keys within reach, 0 for others; for "softmax" (heads, Q, K), what is added to the scores.
+        For "tanh", (Q, K): 1 for keys within reach, 0 for others. For "softmax", (heads, Q, K): the term added to the scores.
         """
         queries, keys = torch.arange(num_queries, device=device) + first, torch.arange(num_keys, device=device)
         if self.num_tokens > 1:
@@ -118,11 +117,11 @@ class TimeAttention(nn.Module):
     def _attend(self, query: Tensor, key: Tensor, value: Tensor, valid: Tensor, bias: Tensor) -> Tensor:
         bias = bias.to(query.dtype)
         if self.weighting == "tanh":
-            there = valid[:, :, None].to(query.dtype)
+            present = valid[:, :, None].to(query.dtype)
             weights = torch.tanh(query @ key.transpose(1, 2) * (1 / math.sqrt(query.shape[-1])))
             if self.reach is None:
-                return weights @ (value * there) / there.sum(dim=1, keepdim=True).clamp(min=1)
-            return (weights * bias) @ (value * there) / (bias @ there).clamp(min=1)
+                return weights @ (value * present) / present.sum(dim=1, keepdim=True).clamp(min=1)
+            return (weights * bias) @ (value * present) / (bias @ present).clamp(min=1)
 
         def heads(x: Tensor) -> Tensor:
             """(B, N, D) -> (B, heads, 1 + N, D / heads), an empty key or value first."""

@@ -16,18 +16,18 @@ from vatrace.encoders.networks.ir_resnet import IRResNet50
 from vatrace.models.affect import AffectModel, ModelConfig
 
 CHUNK = 512
-"""Faces per pass of the network. The activations of a pass are computed again for its gradients, to save memory."""
+"""Faces per pass of the network. To save memory, the activations of a pass are recomputed for its gradients."""
 
 
 @dataclass(frozen=True, config={"extra": "forbid"})
 class BackboneConfig:
-    """A face network that is trained too, released group by group from its top as in the paper.
+    """The config of a face network that is trained too, released group by group from the top, as in the paper.
 
     Attributes:
         network: "ferplus" (`recipes/face.py` trains it) or "ir50" (the paper's).
         weights: the file with its initial weights; relative to the run's TOML file.
-        release_epochs: after this many epochs the first, second, third group of its layers begins to learn; the rest is fixed.
-        learning_rate: factor on the learning rate of the rest.
+        release_epochs: epochs after which the first, second and third group of its layers begin to learn; others stay frozen.
+        learning_rate: factor on the learning rate of the other networks.
     """
 
     network: Literal["ferplus", "ir50"]
@@ -56,18 +56,18 @@ NETWORKS: dict[str, type[GreyFaceNet] | type[IRResNet50]] = {"ferplus": GreyFace
 
 
 def check_backbone(model: ModelConfig, backbone: BackboneConfig) -> None:
-    """Raise ValueError unless the model's face features have as many channels as the network gives."""
+    """Raise ValueError unless the model's face features have the channels of the network."""
     dim = NETWORKS[backbone.network].dim
     if model.feature_dims.get("face") != dim:
         raise ValueError(f"backbone {backbone.network} gives {dim} channels: set model.feature_dims.face to {dim}")
 
 
 class EndToEndModel(nn.Module):
-    """A face network and the model that its embeddings go into.
+    """A face network, and the model that takes its embeddings.
 
     Args:
-        affect: whose face features have the network's channels.
-        config: which network, and when it is released.
+        affect: the model, whose face features must have the channels of the network.
+        config: the config of the face network.
 
     Raises:
         ValueError: if the channels differ.
@@ -83,27 +83,27 @@ class EndToEndModel(nn.Module):
         self.eval()
 
     def release(self, epochs_done: int) -> None:
-        """Let the groups learn whose `release_epochs` have passed."""
+        """Release the groups whose `release_epochs` have passed, so that they learn."""
         self.backbone.requires_grad_(False)
         for group, epoch in zip(self.backbone.groups(), self.backbone_config.release_epochs, strict=False):
             for module in group:
                 module.requires_grad_(epochs_done >= epoch)
 
     def train(self, mode: bool = True) -> EndToEndModel:
-        """Set the mode; the network always stays in evaluation mode, so that its batch norms keep the statistics they have."""
+        """Set the mode; the face network always stays in evaluation mode, so that its batch norms keep their statistics."""
         super().train(mode)
         self.backbone.eval()
         return self
 
     def forward(self, features: Mapping[str, Tensor], valid: Mapping[str, Tensor]) -> Tensor:
-        """Predict as AffectModel does, except that features["face"] are crops (B, T, S, S, 3) uint8."""
+        """Predict like AffectModel, except that features["face"] are crops (B, T, S, S, 3) uint8."""
         crops, present = features["face"], valid["face"]
         faces = crops[present].permute(0, 3, 1, 2)
         parts = [self._encode(part) for part in faces.split(CHUNK)] if len(faces) else []
         embeddings = crops.new_zeros((*present.shape, self.backbone.dim), dtype=torch.float32)
         if parts:
             embeddings = embeddings.index_put((present,), torch.cat(parts).float())
-        elif self.training:  # no face in this batch: a gradient of zero, which other processes wait for
+        elif self.training:  # no face in this batch: other processes still wait for a gradient, which is 0
             embeddings = embeddings + 0 * sum(value.sum() for value in self.backbone.parameters() if value.requires_grad)
         return self.affect({**features, "face": embeddings}, valid)
 

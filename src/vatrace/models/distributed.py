@@ -1,4 +1,4 @@
-"""One training over several processes, as `torchrun` starts them: each has a share of every batch, all the same weights."""
+"""Training with several processes, started by `torchrun`: each has a share of every batch, and all have the same weights."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from torch import Tensor
 
 @contextmanager
 def process_group(device: torch.device) -> Iterator[torch.device]:
-    """Join the processes that torchrun started, if it did; gives the device of this one."""
+    """Join the processes that torchrun started, if any; yield the device of this process."""
     if "RANK" not in os.environ:
         yield device
         return
-    # imported once there is a group, as DistributedDataParallel does, it holds that group for good in its functions' defaults;
-    # the group's threads then outlive it, and now and then abort the process as Python ends
+    # imported before the group exists: DistributedDataParallel would import it later, and its functions' defaults would then
+    # hold the group forever; the group's threads would outlive it, and sometimes abort the process when Python exits
     import torch.distributed.nn
 
     if device.type == "cuda":
@@ -33,17 +33,17 @@ def process_group(device: torch.device) -> Iterator[torch.device]:
 
 
 def num_processes() -> int:
-    """How many processes train together."""
+    """The number of processes that train together."""
     return dist.get_world_size() if dist.is_initialized() else 1
 
 
 def rank() -> int:
-    """Which of them this is, from 0; the first is the one that writes."""
+    """The index of this process, from 0; only the first writes files."""
     return dist.get_rank() if dist.is_initialized() else 0
 
 
 class _Total(torch.autograd.Function):
-    """The sum over all processes; so is its gradient, since each process goes on with the sum."""
+    """The sum over all processes. Its gradient is a sum too, since every process uses the sum."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
@@ -62,7 +62,7 @@ def total(x: Tensor) -> Tensor:
 
 
 def gather(items: list[Any]) -> list[Any]:
-    """The items of all processes, in the order of their ranks, in each process."""
+    """The items of all processes in the order of their ranks, the same in each process."""
     if num_processes() == 1:
         return items
     parts: list[Any] = [None] * num_processes()

@@ -12,14 +12,14 @@ EPSILON = 1e-6
 
 
 def ccc_loss(truth: Tensor, prediction: Tensor, valid: Tensor | None = None) -> Tensor:
-    """1 - CCC (Lin 1989), population moments over valid values, mean over the outputs.
+    """1 - CCC (Lin 1989), with population moments over valid values; mean over the outputs.
 
-    Where several processes train together, the moments are those of all their values.
+    If several processes train together, the moments are over the values of all.
 
     Args:
         truth: (..., K) values in -1..1.
         prediction: (..., K) values in -1..1.
-        valid: (...) bool, False where there is no label; all valid if None.
+        valid: (...) bool, False where a label is missing; all valid if None.
 
     Returns:
         A scalar in 0..2.

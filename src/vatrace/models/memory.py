@@ -1,4 +1,4 @@
-"""What the layers of a model keep of a stream between two calls."""
+"""The memory of a stream: what the layers of a model keep between two calls."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from torch import Tensor
 class Memory:
     """The tensors that the layers of a causal model kept in the last call, in the order in which the layers run.
 
-    Each layer takes as many tensors as it keeps, of the same shapes in every call, so that the size of a memory does not
-    depend on the length of the stream. A memory belongs to one stream; start another one after an error.
+    Each layer takes as many tensors as it keeps, with the same shapes in every call, so the size of a memory does not depend on
+    the length of the stream. A memory belongs to one stream; start a new one after an error.
 
     Args:
-        tensors: what the last call kept, or zeros of these shapes; nothing before the first call.
+        tensors: the tensors that the last call kept, or zeros of these shapes; empty before the first call.
 
     Attributes:
-        tensors: what the last completed call kept.
+        tensors: the tensors that the last completed call kept.
     """
 
     def __init__(self, tensors: Iterable[Tensor] = ()) -> None:
@@ -27,7 +27,7 @@ class Memory:
         self._kept: list[Tensor] = []
 
     def take(self, initial: Tensor) -> Tensor:
-        """The next of the kept tensors, or `initial`, which must be zeros, in the first call."""
+        """Return the next kept tensor, or in the first call `initial`, which must be zeros."""
         if not self.tensors:
             return initial
         self._num_taken += 1
@@ -38,11 +38,11 @@ class Memory:
         self._kept.append(tensor)
 
     def extend(self, x: Tensor, num_steps: int) -> Tensor:
-        """Put the `num_steps` steps of the past before x, and keep the last `num_steps` of the result.
+        """Prepend the last `num_steps` steps to x, and keep the last `num_steps` steps of the result.
 
         Args:
             x: (B, T, D).
-            num_steps: how many steps of the past.
+            num_steps: number of past steps.
 
         Returns:
             (B, num_steps + T, D); steps before the start are 0.
@@ -52,5 +52,5 @@ class Memory:
         return joined
 
     def end_call(self) -> None:
-        """Make what this call kept available to the next one. The model calls this after its last layer."""
+        """Make the tensors kept in this call available to the next. The model calls this after its last layer."""
         self.tensors, self._kept, self._num_taken = self._kept, [], 0

@@ -11,12 +11,12 @@ from vatrace.models.distributed import total
 class MaskedBatchNorm(nn.Module):
     """Batch norm (Ioffe & Szegedy 2015, arXiv 1502.03167) with statistics over valid steps only.
 
-    With all steps valid it is `torch.nn.BatchNorm1d`. A batch with fewer than two valid steps is normalised by the running
-    statistics, which it leaves as they are. Where several processes train together, the statistics are those of all.
+    If all steps are valid, it equals `torch.nn.BatchNorm1d`. A batch with fewer than two valid steps is normalised by the
+    running statistics and doesn't change them. If several processes train together, the statistics are over all of them.
 
     Args:
         dim: channels.
-        momentum: share of the newest batch in the running statistics.
+        momentum: weight of the newest batch in the running statistics.
         epsilon: added to the variance.
     """
 
@@ -46,7 +46,7 @@ class MaskedBatchNorm(nn.Module):
         return torch.addcmul((self.bias - mean * scale).to(x), x, scale.to(x))
 
     def _batch_statistics(self, x: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and variance (C,), in float32 also where mixed precision gives less."""
+        """Mean and variance (C,), always in float32, even with mixed precision."""
         rows, weight = x.reshape(-1, x.shape[-1]).float(), valid.reshape(-1, 1).float()
         count = total(weight.sum())
         steps = count.clamp(min=1)

@@ -13,10 +13,10 @@ from vatrace.models.norm import MaskedBatchNorm
 
 
 class CausalConv(nn.Module):
-    """A weight-normalised dilated convolution over the present and the past, then LeakyReLU and spatial dropout.
+    """A weight-normalised dilated convolution over current and past steps, then LeakyReLU and spatial dropout.
 
-    It is written as a two-dimensional convolution of height 1: (B, T, C) is then the channels-last layout, in which no
-    transposition is copied and which the CPU's kernels do fastest.
+    It is a two-dimensional convolution of height 1, so that (B, T, C) is the channels-last layout, which needs no copies and is
+    fastest on CPUs.
     """
 
     def __init__(self, in_channels: int, out_channels: int, kernel_size: int, dilation: int, dropout: float) -> None:
@@ -35,7 +35,7 @@ class CausalConv(nn.Module):
 
 
 class Level(nn.Module):
-    """Two causal convolutions of one dilation with a shortcut."""
+    """Two causal convolutions with the same dilation, and a shortcut."""
 
     def __init__(self, in_channels: int, out_channels: int, kernel_size: int, dilation: int, dropout: float) -> None:
         super().__init__()

@@ -1,1 +1,1 @@
-"""Training on a store, and what a run leaves on disk."""
+"""Training from a store, and the files of a run."""

@@ -24,7 +24,7 @@ Model = AffectModel | EndToEndModel
 
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
-    """Write tensors and facts (what JSON can hold) into one file, whole or not at all."""
+    """Write tensors and facts (JSON values) into one file, whole or not at all."""
     header = {"vatrace": json.dumps({"format": FORMAT, **facts})}
     with written_whole(path) as temporary:
         save_file({name: value.detach().cpu().contiguous() for name, value in tensors.items()}, temporary, header)
@@ -34,12 +34,12 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Read what `save_tensors` wrote.
 
     Raises:
-        CheckpointError: if it can't be read, or is not of this package or in this format.
+        CheckpointError: if it can't be read, or was not written by this package in this format.
     """
     try:
         with safe_open(path, framework="pt") as file:
             header = (file.metadata() or {}).get("vatrace")
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no dict
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
     except (OSError, SafetensorError) as error:
         raise CheckpointError(f"{path}: can't be read as safetensors ({error})") from error
     facts = json.loads(header) if header else {}
@@ -49,7 +49,7 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 
 def save_model(path: Path, model: Model, facts: Mapping[str, Any]) -> None:
-    """Write a model's weights with its config and `facts`, and the config and facts alone into a JSON file next to it."""
+    """Write a model's weights, config and `facts`, and a JSON file next to it with only the config and facts."""
     backbone = model.backbone_config if isinstance(model, EndToEndModel) else None
     content = {**facts, "model": asdict(model.config), "backbone": None if backbone is None else asdict(backbone)}
     save_tensors(path, model.state_dict(), content)
@@ -62,9 +62,9 @@ def load_model(path: Path, device: torch.device | None = None, plugins: Collecti
 
     Args:
         path: the safetensors file.
-        device: where the model goes; the CPU if None.
-        plugins: classes from outside, `package.module:Class`, that the user trusts. The file may name others, but code is
-            imported only for these.
+        device: the device to put the model on; the CPU if None.
+        plugins: classes from outside, `package.module:Class`, that the user trusts. Others that the file names are not
+            imported.
 
     Returns:
         The model in evaluation mode, and the facts.
@@ -79,7 +79,7 @@ def load_model(path: Path, device: torch.device | None = None, plugins: Collecti
         fusion = str(content["fusion"])
         if is_plugin(fusion) and fusion not in plugins:
             raise PluginError(
-                f"{path}: its fusion is the class {fusion}, whose code is only run on request: add --plugin {fusion} if you "
+                f"{path}: its fusion is the class {fusion}, whose code is run only on request: add --plugin {fusion} if you "
                 "trust it"
             )
         affect = AffectModel(ModelConfig(**content | {"outputs": tuple(content["outputs"])}))

@@ -1,4 +1,4 @@
-"""One TOML file says what a model is and how it is trained."""
+"""The config of a run, a TOML file: what the model is and how it is trained."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
 PRESETS = ("default", "streaming", "paper")
-"""`default` is the package's own model; `streaming` is its causal form; `paper` is arXiv 2403.13659 as printed."""
+"""`default` is the package's own model, `streaming` its causal form, and `paper` arXiv 2403.13659 as printed."""
 
 
 @dataclass(frozen=True, config={"extra": "forbid"})
 class RunConfig:
-    """A run: the tables [model] and [train] of the TOML file, and [backbone] where a face network is trained too."""
+    """The tables [model] and [train] of the TOML file, and [backbone] if a face network is trained too."""
 
     model: ModelConfig = field(default_factory=ModelConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
@@ -39,18 +39,18 @@ class RunConfig:
 def read_config(source: str | Path) -> RunConfig:
     """Read a run's TOML file, or one of PRESETS by its name. Paths in a file are relative to it.
 
-    A fusion from outside that the file names is imported: read only files of the user's own.
+    A fusion from outside that the file names is imported, so read only files that the user trusts.
 
     Raises:
-        ConfigError: if there is no such file, or it is not TOML, or has unknown names or impossible values; the message names
-            each.
+        ConfigError: if there is no such file, or it is not TOML, or it has unknown names or impossible values; the message
+            names each.
     """
     if str(source) in PRESETS:
         content = files(__package__).joinpath("presets", f"{source}.toml").read_bytes()
     elif Path(source).is_file():
         content = Path(source).read_bytes()
     else:
-        raise ConfigError(f"{source}: no such file, nor a preset ({', '.join(PRESETS)})")
+        raise ConfigError(f"{source}: no such file or preset ({', '.join(PRESETS)})")
     try:
         config = TypeAdapter(RunConfig).validate_python(tomllib.loads(content.decode()))
         if config.backbone is not None:
@@ -66,12 +66,12 @@ def read_config(source: str | Path) -> RunConfig:
 
 
 def _located(fault: ErrorDetails) -> str:
-    """One fault with the names of its table and key."""
+    """Describe a fault, with the names of its table and key."""
     place = ".".join(map(str, fault["loc"]))
     if fault["type"] == "unexpected_keyword_argument":
         tables = {"model": ModelConfig, "train": TrainConfig, "backbone": BackboneConfig}
         known = [entry.name for entry in fields(tables.get(str(fault["loc"][0]), RunConfig))]
-        return f"{place} is unknown; the names here are {', '.join(known)}"
+        return f"{place} is unknown; known names are {', '.join(known)}"
     if fault["type"] == "dataclass_type":
         return f"{place} must be a table, not {fault['input']!r}"
     return f"{place}: {fault_text(fault)}" if place else fault_text(fault)

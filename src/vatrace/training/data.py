@@ -1,4 +1,4 @@
-"""Windows of a store's recordings, to train on."""
+"""Training windows from a store's recordings."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from vatrace.store import StoredRecording
 from vatrace.timeline import windows
 
 CHUNK = 4096
-"""Steps that are read at once for statistics."""
+"""Steps read at a time for statistics."""
 Sample = tuple[dict[str, np.ndarray], dict[str, np.ndarray], np.ndarray, np.ndarray]
-"""Features (T, ...) and validity (T,) by modality, target (T, K), and where it is labelled (T,)."""
+"""Features (T, ...) and validity (T,) by modality, target (T, K), and a mask of the labelled steps (T,)."""
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Several recordings or windows.
+    """A batch of recordings or windows.
 
     Attributes:
         features: (B, T, D_m) by modality.
@@ -37,7 +37,7 @@ class Batch:
     labelled: Tensor
 
     def to(self, device: torch.device) -> Batch:
-        """The same on a device."""
+        """Copy the batch to a device."""
         features = {name: x.to(device) for name, x in self.features.items()}
         valid = {name: x.to(device) for name, x in self.valid.items()}
         return Batch(features, valid, self.target.to(device), self.labelled.to(device))
@@ -45,16 +45,16 @@ class Batch:
 
 @dataclass(frozen=True)
 class Crops:
-    """How face crops are cut for a network that is trained with the rest.
+    """How face crops are cut for a face network that is trained too.
 
     Attributes:
-        size: side in pixels, at most 48. In training the place in the crop and mirroring are random, else it is the centre.
+        size: side in pixels, at most 48. In training, position and mirroring are random; otherwise the centre is taken.
     """
 
     size: int
 
     def take(self, crops: np.ndarray, rng: np.random.Generator | None = None) -> np.ndarray:
-        """(n, 48, 48, 3) -> (n, size, size, 3), the same for a whole window; the centre without a generator."""
+        """Cut crops (n, 48, 48, 3) to (n, size, size, 3), all at the same position; at the centre if `rng` is None."""
         room = crops.shape[1] - self.size
         top, left = (room // 2, room // 2) if rng is None else rng.integers(0, room + 1, 2)
         taken = crops[:, top : top + self.size, left : left + self.size]
@@ -84,17 +84,17 @@ class Windows(Dataset[Sample]):
     """Overlapping windows that contain at least one label. A window is read from disk when it is used.
 
     Args:
-        recordings: of train.
-        modalities: of the model.
-        outputs: of the model.
-        win_len: steps of a window.
-        hop_len: steps from one to the next.
-        modality_dropout: probability that a modality is removed from a window; one is always left.
-        seed: all random numbers depend only on this, the epoch and the window.
-        crops: how face crops are cut, instead of features; None for features.
+        recordings: the training recordings.
+        modalities: the model's modalities.
+        outputs: the model's outputs.
+        win_len: length of a window in steps.
+        hop_len: steps from one window to the next.
+        modality_dropout: probability that a modality is removed from a window; one is always kept.
+        seed: all random numbers depend only on the seed, the epoch and the window.
+        crops: how face crops are cut, to be used instead of face features; None for features.
     """
 
-    def __init__(  # eight parameters: each says one thing about the same cut, and the last three have defaults
+    def __init__(  # eight parameters: each describes the windows, and the last three have defaults
         self,
         recordings: Sequence[StoredRecording],
         modalities: Sequence[str],
@@ -145,14 +145,14 @@ class Windows(Dataset[Sample]):
     ) -> Iterator[Batch]:
         """The batches of an epoch, in an order that depends on the seed and the epoch.
 
-        Each window occurs once, except those that don't fill a last batch.
+        Each window occurs at most once; windows that don't fill the last batch are left out.
 
         Args:
-            epoch: its number, from 1.
-            batch_size: of all processes together.
-            rank: index of this process; it gets every `num_processes`-th window of each batch.
-            num_processes: their number.
-            num_workers: processes that read ahead.
+            epoch: number of the epoch, from 1.
+            batch_size: windows per batch, over all processes.
+            rank: index of this process, which gets every `num_processes`-th window of each batch.
+            num_processes: number of processes that train together.
+            num_workers: number of processes that read ahead.
         """
         order = np.random.default_rng([self.seed, epoch]).permutation(len(self)).tolist()
         keys = [
@@ -170,7 +170,7 @@ class Windows(Dataset[Sample]):
 
 
 def collate(samples: Sequence[Sample]) -> Batch:
-    """Make a batch of windows; shorter ones are padded with steps without modalities and labels."""
+    """Make a batch of windows. Shorter windows are padded with steps without modalities and labels."""
     steps = max(len(known) for *_, known in samples)
 
     def stack(arrays: Sequence[np.ndarray]) -> Tensor:
@@ -189,7 +189,7 @@ def collate(samples: Sequence[Sample]) -> Batch:
 
 
 def statistics(recordings: Sequence[StoredRecording], modalities: Sequence[str]) -> dict[str, tuple[Tensor, Tensor]]:
-    """Mean and standard deviation (D,) of the valid features of some recordings, by modality; 0 and 1 without any."""
+    """Mean and standard deviation (D,) of the valid features of the recordings, by modality; 0 and 1 if none are valid."""
     result = {}
     for name in modalities:
         count, sums = 0, np.zeros((2, recordings[0].schema.dims[name]))

@@ -6,10 +6,10 @@ from vatrace.errors import UsageError, require
 
 
 def check_device(device: str) -> None:
-    """Check that PyTorch is installed and can use a device, before any work is done.
+    """Check that PyTorch is installed and can use a device, before any other work.
 
     Args:
-        device: as PyTorch names it, such as "cuda:1".
+        device: the device, as PyTorch names it, such as "cuda:1".
 
     Raises:
         MissingExtraError: if PyTorch or another library for training is missing.
@@ -21,4 +21,4 @@ def check_device(device: str) -> None:
     try:
         torch.zeros(1, device=device)
     except (RuntimeError, AssertionError) as error:
-        raise UsageError(f"device {device}: not on this machine ({str(error).splitlines()[0]})") from error
+        raise UsageError(f"device {device}: not available on this machine ({str(error).splitlines()[0]})") from error

@@ -1,4 +1,4 @@
-"""A trained model as an ONNX file, checked against PyTorch before it is kept."""
+"""Export a trained model to ONNX; the file is kept only if it agrees with PyTorch."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ if TYPE_CHECKING:
 
 OPSET = 17
 TOLERANCE = 1e-4
-"""The largest difference between ONNX Runtime and PyTorch that is let pass."""
+"""The largest difference between ONNX Runtime and PyTorch that is accepted."""
 LENGTHS = (1, 17, 300, 1000)
-"""Steps at which a whole-recording model is compared."""
+"""Numbers of steps for which a whole-recording model is compared."""
 CHUNKS = (1, 7, 64)
-"""Steps a call at which a streaming model is compared."""
+"""Numbers of steps per call for which a streaming model is compared."""
 
 
 class _Whole(nn.Module):
@@ -69,17 +69,17 @@ def export_onnx(
     `model.modalities`. Outputs: `values` (B, T, K), and `recursions` (R + 1, B, T, K), the values after 0, 1, ..., R
     recursions.
 
-    For streaming, further inputs `state_0`, `state_1`, ... are zeros of the given shapes at first, then the outputs
-    `next_state_0`, ... of the call before; there is no `recursions`.
+    A streaming file has further inputs `state_0`, `state_1`, ...: zeros at first, then the outputs `next_state_0`, ... of the
+    previous call. It has no `recursions`.
 
-    The file's metadata holds `config` (JSON), `outputs` (comma-separated) and the given names and values. A fusion from
-    outside the package is named in `config`; running the file doesn't need its code.
+    The file's metadata contains `config` (JSON), `outputs` (comma-separated) and `metadata`. A fusion from outside the package
+    is named in `config`; its code isn't needed to run the file.
 
     Args:
         model: the model; it is not changed.
         path: the file to write; replaced if it exists.
-        streaming: export the model with a memory, for streams.
-        metadata: names and values to keep in the file.
+        streaming: whether to export the model with a memory, for streams.
+        metadata: names and values to store in the file.
 
     Raises:
         ImportError: if onnx is not installed.
@@ -96,10 +96,10 @@ def export_onnx(
     outputs = ["values", *(f"next_state_{i}" for i in range(len(state)))] if streaming else ["values", "recursions"]
     axes = {name: {0: "batch"} if "state" in name else {0: "batch", 1: "steps"} for name in [*inputs, *outputs]}
     axes |= {"recursions": {1: "batch", 2: "steps"}} if not streaming else {}
-    wrapped = (_Stream(model) if streaming else _Whole(model)).eval()  # the exporter puts back the mode that it finds
+    wrapped = (_Stream(model) if streaming else _Whole(model)).eval()  # the exporter restores the mode
     with written_whole(Path(path)) as temporary:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)  # the tracing exporter says that it will go one day
+            warnings.simplefilter("ignore", DeprecationWarning)  # the tracing exporter is deprecated
             warnings.simplefilter("ignore", torch.jit.TracerWarning)  # type: ignore[attr-defined]
             warnings.filterwarnings("ignore", "Constant folding|Exporting a model to ONNX with a batch_size")
             torch.onnx.export(
@@ -119,11 +119,11 @@ def export_onnx(
         onnx.save(proto, temporary)
         difference = _stream_difference(model, temporary) if streaming else _difference(model, temporary)
         if not difference <= TOLERANCE:
-            raise ModelError(f"{path}: not written, ONNX Runtime differs from PyTorch by {difference:.2g}")
+            raise ModelError(f"{path}: not written, because ONNX Runtime differs from PyTorch by {difference:.2g}")
 
 
 def add_metadata(path: Path, metadata: Mapping[str, object]) -> None:
-    """Add names and values to those that an exported file keeps, in place of any of the same names."""
+    """Add names and values to the metadata of an exported file; existing names are replaced."""
     import onnx
 
     proto = onnx.load(path)
@@ -134,7 +134,7 @@ def add_metadata(path: Path, metadata: Mapping[str, object]) -> None:
 
 
 def _keep_one_of_each(proto: ModelProto) -> None:
-    """Keep one copy of weights that several recursions use: the exporter writes one for each use."""
+    """Keep one copy of weights that recursions share: the exporter writes one for each use."""
     from onnx import TensorProto
 
     graph, first, same = proto.graph, dict[bytes, str](), dict[str, str]()
@@ -161,7 +161,7 @@ def _keep_one_of_each(proto: ModelProto) -> None:
 
 
 def _zero_state(model: AffectModel, batch_size: int) -> list[Tensor]:
-    """What a stream's memory holds before its first step."""
+    """The memory of a stream before its first step."""
     memory = model.new_memory()
     with torch.no_grad():
         model(*_by_name(model, _inputs(model, 1, batch_size)), memory)
@@ -169,9 +169,9 @@ def _zero_state(model: AffectModel, batch_size: int) -> list[Tensor]:
 
 
 def _plain_copy(model: AffectModel) -> AffectModel:
-    """The model with its convolutions' weights as they are used, without the norms that they were trained through."""
-    with torch.random.fork_rng():  # the weights that it begins with are of no use, and leave no trace
-        plain = AffectModel(model.config)  # copy.deepcopy would share with the original what is taken off here
+    """A copy of the model with plain convolution weights, without weight normalisation."""
+    with torch.random.fork_rng():  # the initial weights are not used and must not change the random state
+        plain = AffectModel(model.config)  # copy.deepcopy would share the parametrizations that are removed below
     plain.load_state_dict(model.state_dict())
     for module in plain.modules():
         if parametrize.is_parametrized(module, "weight"):
@@ -180,7 +180,7 @@ def _plain_copy(model: AffectModel) -> AffectModel:
 
 
 def _inputs(model: AffectModel, steps: int, batch: int = 2) -> tuple[Tensor, ...]:
-    """Features like those that the model was standardised by, at random, and validity."""
+    """Random features with the mean and scale of the training features, and random validity."""
     generator = torch.Generator().manual_seed(steps)
     features = []
     for name in model.modalities:
@@ -190,7 +190,7 @@ def _inputs(model: AffectModel, steps: int, batch: int = 2) -> tuple[Tensor, ...
 
 
 def _difference(model: AffectModel, path: Path) -> float:
-    """The largest difference over LENGTHS."""
+    """The largest difference between ONNX Runtime and PyTorch over LENGTHS."""
     session = onnx_session(path)
     names = [value.name for value in session.get_inputs()]
     differences = []
@@ -198,13 +198,13 @@ def _difference(model: AffectModel, path: Path) -> float:
         inputs = _inputs(model, steps, batch=1)
         with torch.inference_mode():
             expected = [value.numpy() for value in _Whole(model)(*inputs)]
-        found = session.run(["values", "recursions"], {name: x.numpy() for name, x in zip(names, inputs, strict=True)})
-        differences += [float(np.abs(a - b).max()) for a, b in zip(expected, found, strict=True)]
+        actual = session.run(["values", "recursions"], {name: x.numpy() for name, x in zip(names, inputs, strict=True)})
+        differences += [float(np.abs(a - b).max()) for a, b in zip(expected, actual, strict=True)]
     return max(differences)
 
 
 def _stream_difference(model: AffectModel, path: Path) -> float:
-    """The largest difference between a stream through ONNX Runtime and the whole through PyTorch, over CHUNKS."""
+    """The largest difference over CHUNKS between a stream in ONNX Runtime and the whole sequence in PyTorch."""
     session = onnx_session(path)
     names = [value.name for value in session.get_inputs()]
     inputs = _inputs(model, 200, batch=1)

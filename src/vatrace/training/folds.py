@@ -8,17 +8,17 @@ from vatrace.errors import RunError
 
 
 def make_folds(sizes: Mapping[str, int], subjects: Mapping[str, str], num_folds: int) -> list[list[str]]:
-    """Divide recordings into folds of about the same size: the largest subject first, each into the smallest fold so far.
+    """Divide recordings into folds of similar size. Subjects are added, the largest first, to the smallest fold so far.
 
-    The same recordings always have the same folds, so that runs can be compared.
+    The same recordings always give the same folds, so that runs can be compared.
 
     Args:
-        sizes: labelled steps by recording.
-        subjects: by recording; "" for a subject with a single recording.
-        num_folds: at least 2.
+        sizes: number of labelled steps by recording.
+        subjects: subject by recording; a recording whose subject is "" counts as a subject of its own.
+        num_folds: number of folds, at least 2.
 
     Returns:
-        The names in each fold, ascending.
+        The names of the recordings in each fold, ascending.
 
     Raises:
         RunError: if there are fewer subjects than folds.
@@ -27,7 +27,7 @@ def make_folds(sizes: Mapping[str, int], subjects: Mapping[str, str], num_folds:
     for name in sorted(sizes):
         groups.setdefault((subjects[name], "" if subjects[name] else name), []).append(name)
     if len(groups) < 2:
-        raise RunError(f"folds need at least 2 subjects with labels outside the test split, there are {len(groups)}")
+        raise RunError(f"folds need at least 2 subjects with labels outside the test split, but there are {len(groups)}")
     if not 2 <= num_folds <= len(groups):
         raise RunError(f"{len(groups)} subjects with labels can be divided into 2 to {len(groups)} folds, not {num_folds}")
     folds: list[list[str]] = [[] for _ in range(num_folds)]

@@ -1,4 +1,4 @@
-"""Training: one plain loop over batches, with the optimiser and the learning rate as a config says."""
+"""Training: one plain loop over batches, with the optimiser and learning rate of a config."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from vatrace.training.checkpoint import Model, load_tensors, save_tensors
 from vatrace.training.data import Batch
 
 PLATEAU_STATE = ("best", "num_bad_epochs", "cooldown_counter", "last_epoch")
-"""What changes in ReduceLROnPlateau."""
+"""The state of ReduceLROnPlateau that changes in training."""
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
@@ -36,24 +36,24 @@ class TrainConfig:
 
     Attributes:
         optimizer: "adam" or "adamw".
-        learning_rate: after warm-up.
-        weight_decay: of the optimiser.
-        schedule: "cosine" to 0 over all epochs, or "plateau": times `factor` after more than `patience`
-            epochs without a better score.
-        warmup_epochs: over which the learning rate rises linearly.
-        num_epochs: at most.
-        patience: of the plateau schedule, epochs.
-        factor: of the plateau schedule, 0..1.
-        min_learning_rate: of the plateau schedule.
+        learning_rate: learning rate after warm-up.
+        weight_decay: weight decay of the optimiser.
+        schedule: "cosine" to 0 over all epochs, or "plateau", which multiplies the learning rate by `factor` after more than
+            `patience` epochs without a better score.
+        warmup_epochs: epochs over which the learning rate rises linearly.
+        num_epochs: maximum number of epochs.
+        patience: epochs without a better score that the plateau schedule tolerates.
+        factor: factor of the plateau schedule, 0..1.
+        min_learning_rate: lowest learning rate of the plateau schedule.
         early_stop: epochs without a better score after which training ends.
-        batch_size: recordings or windows a step, of all processes together.
-        win_len: steps of a window, also at prediction.
+        batch_size: windows per step, over all processes.
+        win_len: length of a window in steps, in prediction too.
         hop_len: steps from one training window to the next.
-        modality_dropout: chance that a modality is taken away from a training window; one is always left.
-        squared_error: weight of the mean squared error beside 1 - CCC.
-        max_grad_norm: gradients are clipped to it; 0 for not at all.
-        precision: "bfloat16" for mixed precision on a GPU; the loss is always in float32.
-        separate: whether each output has a model of its own, as in the paper.
+        modality_dropout: probability that a modality is removed from a training window; one is always kept.
+        squared_error: weight of the mean squared error, which is added to 1 - CCC.
+        max_grad_norm: norm to which gradients are clipped; 0 for no clipping.
+        precision: "bfloat16" for mixed precision on a GPU; the loss is always computed in float32.
+        separate: whether each output has its own model, as in the paper.
     """
 
     optimizer: Literal["adam", "adamw"] = "adamw"
@@ -85,10 +85,10 @@ class Epoch:
     """The result of one epoch.
 
     Attributes:
-        number: from 1.
-        loss: mean over its batches.
-        scores: on dev by output, larger is better.
-        learning_rate: at its end.
+        number: number of the epoch, from 1.
+        loss: mean loss over its batches.
+        scores: scores on dev by output; larger is better.
+        learning_rate: learning rate at its end.
     """
 
     number: int
@@ -98,16 +98,16 @@ class Epoch:
 
     @property
     def score(self) -> float:
-        """The mean of the scores, by which weights are chosen."""
+        """The mean of the scores, by which weights are selected."""
         return sum(self.scores.values()) / len(self.scores)
 
 
 class LearningRate:
-    """Sets the learning rate: linear warm-up, then the schedule. Warm-up and cosine go by the share of an epoch that is done.
+    """Sets the learning rate: linear warm-up, then the schedule. Warm-up and cosine change it at every step.
 
     Args:
-        optimizer: whose learning rate.
-        config: the schedule.
+        optimizer: the optimiser whose learning rate is set.
+        config: the config with the schedule.
     """
 
     def __init__(self, optimizer: torch.optim.Optimizer, config: TrainConfig) -> None:
@@ -120,11 +120,15 @@ class LearningRate:
 
     @property
     def value(self) -> float:
-        """The learning rate as it is."""
+        """The current learning rate."""
         return float(self.optimizer.param_groups[0]["lr"])
 
     def before_step(self, epochs: float) -> None:
-        """Set it for the training step that ends after this many epochs."""
+        """Set the learning rate for a training step.
+
+        Args:
+            epochs: epochs completed at the end of this step, such as 1.5.
+        """
         config = self.config
         if epochs <= config.warmup_epochs:
             factor = epochs / config.warmup_epochs
@@ -138,13 +142,13 @@ class LearningRate:
             group["lr"] = factor * group["initial_lr"]
 
     def after_epoch(self, number: int, score: float) -> None:
-        """Tell it how an epoch (from 1) went."""
+        """Update the plateau schedule with the score of an epoch, numbered from 1."""
         if self.config.schedule == "plateau" and number >= self.config.warmup_epochs:
             self.plateau.step(score)
 
 
 def make_optimizer(model: Model, config: TrainConfig) -> torch.optim.Optimizer:
-    """Adam or AdamW. Weights that don't learn (yet) have no gradient, and are left as they are."""
+    """Make Adam or AdamW for a model. Frozen weights have no gradient, and stay as they are."""
     kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[config.optimizer]
     if not isinstance(model, EndToEndModel):
         return kind(model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
@@ -157,12 +161,12 @@ def make_optimizer(model: Model, config: TrainConfig) -> torch.optim.Optimizer:
 
 
 def batch_loss(prediction: Tensor, batch: Batch, squared_error: float) -> Tensor:
-    """1 - CCC over labelled steps, mean over outputs, and `squared_error` times the mean squared error.
+    """1 - CCC over labelled steps, mean over outputs, plus `squared_error` times the mean squared error.
 
     Args:
         prediction: (B, T, K).
-        batch: with the targets.
-        squared_error: weight.
+        batch: the batch with the targets.
+        squared_error: weight of the mean squared error.
     """
     loss = ccc_loss(batch.target, prediction, batch.labelled)
     if squared_error:
@@ -174,12 +178,12 @@ def batch_loss(prediction: Tensor, batch: Batch, squared_error: float) -> Tensor
 
 @plain_dataclass
 class Progress:
-    """How far a training is.
+    """How far a training has come.
 
     Attributes:
         history: the completed epochs.
-        best_epoch: number of the one with the best score; 0 before the first.
-        best_weights: of that epoch.
+        best_epoch: number of the epoch with the best score; 0 before the first.
+        best_weights: weights of that epoch.
     """
 
     history: list[Epoch] = field(default_factory=list)
@@ -192,7 +196,7 @@ class Progress:
         return done >= config.num_epochs or done - self.best_epoch >= config.early_stop
 
 
-def fit(  # nine parameters: what is trained, on what and how; then what everybody but a run leaves at its default
+def fit(  # nine parameters: the model, its data and its training; only runs set the last three
     model: Model,
     batches: Callable[[int], Iterable[Batch]],
     batches_per_epoch: int,
@@ -210,18 +214,18 @@ def fit(  # nine parameters: what is trained, on what and how; then what everybo
     like one that was never interrupted.
 
     Args:
-        model: is trained in place, on its device; at the end it is in evaluation mode and has its best weights.
-        batches: gives the training batches of an epoch by its number, from 1.
-        batches_per_epoch: their number.
-        evaluate: gives the scores of a model on dev by output, larger is better; the model is in evaluation mode.
-        config: of the training.
-        on_epoch: is called with each epoch.
-        seed: of dropout.
-        state_file: the state is written there after each epoch, and read from there at the start if it exists.
-        on_batch: is called after each batch with the number of epochs that are done.
+        model: the model, trained in place on its device; at the end it is in evaluation mode and has its best weights.
+        batches: returns the training batches of an epoch, by its number from 1.
+        batches_per_epoch: number of batches in an epoch.
+        evaluate: returns the scores of a model on dev by output; larger is better. The model is in evaluation mode.
+        config: the config of the training.
+        on_epoch: called with each epoch.
+        seed: seed of dropout.
+        state_file: file to which the state is written after each epoch, and from which it is read at the start if it exists.
+        on_batch: called after each batch with the number of epochs done, such as 1.5.
 
     Raises:
-        TrainingError: if the loss of a batch, or every score, was not a number.
+        TrainingError: if the loss of a batch is not finite, or no score was a number.
     """
     device = next(model.parameters()).device
     optimizer = make_optimizer(model, config)
@@ -257,14 +261,14 @@ def fit(  # nine parameters: what is trained, on what and how; then what everybo
             save_state(state_file, model, optimizer, rate, progress)
         on_epoch(epoch)
     if not progress.best_weights:
-        raise TrainingError(f"no score in {len(progress.history)} epochs was a number: no model was trained")
+        raise TrainingError(f"no model was trained: the score was NaN in all {len(progress.history)} epochs")
     model.load_state_dict(progress.best_weights)
     model.eval()
     return progress
 
 
 def _train_step(model: nn.Module, batch: Batch, optimizer: torch.optim.Optimizer, config: TrainConfig) -> float:
-    """One step of the optimiser; the loss, with which no step is done if it isn't finite."""
+    """Do one step of the optimiser, unless the loss isn't finite; return the loss."""
     device = batch.target.device
     with torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bfloat16"):
         prediction = model(batch.features, batch.valid)
@@ -280,7 +284,7 @@ def _train_step(model: nn.Module, batch: Batch, optimizer: torch.optim.Optimizer
 
 
 def save_state(path: Path, model: Model, optimizer: torch.optim.Optimizer, rate: LearningRate, progress: Progress) -> None:
-    """Write everything that a training needs to continue."""
+    """Write everything that is needed to continue a training."""
     state = optimizer.state_dict()
     tensors = {f"model/{name}": value for name, value in model.state_dict().items()}
     tensors |= {f"best/{name}": value for name, value in progress.best_weights.items()}
@@ -295,7 +299,7 @@ def save_state(path: Path, model: Model, optimizer: torch.optim.Optimizer, rate:
 
 
 def load_state(path: Path, model: Model, optimizer: torch.optim.Optimizer, rate: LearningRate) -> Progress:
-    """Read a file from `save_state` into the model, its optimiser and its learning rate.
+    """Restore the model, its optimiser and its learning rate from a file of `save_state`.
 
     Raises:
         CheckpointError: if it can't be read or does not fit the model.
@@ -317,4 +321,4 @@ def load_state(path: Path, model: Model, optimizer: torch.optim.Optimizer, rate:
         best = {name: value.to(device) for name, value in parts["best"].items()}
         return Progress([Epoch(**epoch) for epoch in facts["history"]], facts["best_epoch"], best)
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise CheckpointError(f"{path}: does not fit this run ({error}); delete it to train this model again") from error
+        raise CheckpointError(f"{path}: does not fit this run ({error}): delete it to train this model again") from error

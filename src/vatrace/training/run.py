@@ -1,12 +1,12 @@
 """A run: models trained from one config on one store, in one folder, and their predictions.
 
     RUN/run.json                    config, seed, the store's schema, and the members
-    RUN/MEMBER/model.safetensors    the best weights, with all that is needed to use them; model.json to read
-    RUN/MEMBER/state.safetensors    to continue after the last epoch
+    RUN/MEMBER/model.safetensors    the best weights, with config and facts needed to use them, which model.json shows
+    RUN/MEMBER/state.safetensors    the state after the last epoch, to continue from
     RUN/MEMBER/log.csv, tensorboard/
-    RUN/model.onnx                  for `vatrace predict --model`, where there is one member with both outputs
+    RUN/model.onnx                  for `vatrace predict --model`, if the only member has both outputs
 
-A member is one model: there is one, or one for each fold, for each output, or for each of both.
+A member is one model. A run has one, or one for each fold, each output, or each fold and output.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from vatrace.training.data import Crops, read_inputs
 FORMAT = 1
 Masks = dict[str, NDArray[np.bool_]]
 ChangeMasks = Callable[[Masks], Mapping[str, NDArray[np.bool_]]]
-"""Alters where each modality is present, (T,) by modality."""
+"""Changes where each modality counts as present, (T,) by modality."""
 
 
 @dataclass(frozen=True)
@@ -43,10 +43,10 @@ class Member:
     """One model of a run.
 
     Attributes:
-        folder: of its files.
-        outputs: one or both of valence and arousal.
+        folder: folder of its files.
+        outputs: valence, arousal, or both.
         dev: names of the recordings that its weights were selected on.
-        train: names of the recordings that it learned from.
+        train: names of the recordings that it was trained on.
     """
 
     folder: Path
@@ -65,11 +65,11 @@ class Run:
     """A finished run.
 
     Attributes:
-        folder: of the run.
+        folder: folder of the run.
         members: its models.
-        has_folds: whether the members of one output have different dev recordings.
-        win_len: steps of a window in prediction.
-        content: of run.json.
+        has_folds: whether its models were trained on folds, so that they have different dev recordings.
+        win_len: length of a window in steps, in prediction.
+        content: content of run.json.
     """
 
     folder: Path
@@ -83,7 +83,7 @@ class Run:
         """Open a run.
 
         Raises:
-            RunError: if the folder is not a run, is damaged, or has not ended.
+            RunError: if the folder is not a run, or the run is damaged or unfinished.
         """
         folder = Path(folder)
         content = read_run_file(folder)
@@ -96,51 +96,51 @@ class Run:
         except (KeyError, TypeError) as error:
             raise RunError(f"{folder / 'run.json'}: damaged ({error!r}); train again into another folder") from error
         if not finished:
-            raise RunError(f"{folder}: this run has not ended; continue it with the same vatrace train")
+            raise RunError(f"{folder}: this run is unfinished; continue it with the same vatrace train command")
         return run
 
     def check_fits(self, store: Store) -> None:
-        """Raise RunError if a store's features are not like those that the run was trained on."""
+        """Raise RunError if a store's features differ in kind from those that the run was trained on."""
         trained, stored = self.content["schema"]["encoders"], store.schema.encoders
         rate = self.content["schema"]["rate"]
         if rate != store.schema.rate:
-            rates = [f"{value:g} steps a second" if value else "a step a frame" for value in (store.schema.rate, rate)]
-            raise RunError(f"{store.path}: has {rates[0]}, {self.folder} was trained with {rates[1]}")
+            rates = [f"{value:g} steps per second" if value else "one step per frame" for value in (store.schema.rate, rate)]
+            raise RunError(f"{store.path}: has {rates[0]}, but {self.folder} was trained with {rates[1]}")
         for name in self.content["config"]["model"]["feature_dims"]:
             wanted, found = EncoderInfo(**trained[name]), stored.get(name)
             if found is None or (found.version, found.dim) != (wanted.version, wanted.dim):
                 described = "none" if found is None else f"{found.version} ({found.dim} channels)"
                 raise RunError(
-                    f"{store.path}: its {name} features are {described}, those that {self.folder} was trained on are "
+                    f"{store.path}: its {name} features are {described}, but {self.folder} was trained on "
                     f"{wanted.version} ({wanted.dim} channels)"
                 )
 
     def check_held_out(self, names: Sequence[str], split: str) -> None:
-        """Raise RunError if the run has learned from recordings that are now in dev or test, as when splits were changed.
+        """Raise RunError if the run was trained on recordings that are now in dev or test, as after a change of splits.
 
-        Those of test must not even have selected weights. In a run with folds, each dev recording has models that did not
-        learn from it.
+        Test recordings must not have been used to select weights either. In a run with folds, every dev recording has models
+        that were not trained on it.
         """
         learned = set() if self.has_folds else {name for member in self.members for name in member.train}
         if split == "test":
             learned = {name for member in self.members for name in (*member.train, *member.dev)}
         known = sorted(learned & set(names))
         if known:
-            raise RunError(f"{self.folder}: was trained with {', '.join(known[:5])}, now in {split}: train again")
+            raise RunError(f"{self.folder}: was trained on {', '.join(known[:5])}, now in {split}: train again")
 
 
 def read_run_file(folder: Path) -> dict[str, Any] | None:
     """The content of run.json; None if there is none.
 
     Raises:
-        RunError: if it is damaged or of another version.
+        RunError: if it is damaged, or was written by another version of vatrace.
     """
     file = folder / "run.json"
     if not file.is_file():
         return None
     content = read_json(file, RunError)
     if content.get("format") != FORMAT:
-        raise RunError(f"{file}: of another version of vatrace")
+        raise RunError(f"{file}: written by another version of vatrace: train again into another folder")
     return content
 
 
@@ -152,7 +152,7 @@ def read_members(folder: Path, content: Mapping[str, Any]) -> tuple[Member, ...]
 
 
 def crops_of(model: Model) -> Crops | None:
-    """How a model takes face crops; None if it takes features."""
+    """How face crops are cut for a model; None if it takes features."""
     return Crops(model.backbone.size) if isinstance(model, EndToEndModel) else None
 
 
@@ -168,9 +168,9 @@ def predict_recording(
     def apply(start: int, stop: int) -> NDArray[np.floating]:
         features, _ = read_inputs(recording, model.modalities, start, stop, crops)
         inputs = {name: torch.from_numpy(values)[None].to(device) for name, values in features.items()}
-        there = {name: torch.from_numpy(np.asarray(valid[name][start:stop]))[None].to(device) for name in inputs}
+        present = {name: torch.from_numpy(np.asarray(valid[name][start:stop]))[None].to(device) for name in inputs}
         with torch.inference_mode():
-            return model(inputs, there)[0].float().cpu().numpy()
+            return model(inputs, present)[0].float().cpu().numpy()
 
     return overlap_add(recording.num_steps, win_len, max(win_len // 2, 1), apply)
 
@@ -179,8 +179,8 @@ class Predictor:
     """All models of a run, loaded once.
 
     Args:
-        run: that they belong to.
-        device: that they run on, as PyTorch names it.
+        run: the run.
+        device: the device to run on, as PyTorch names it.
         plugins: classes from outside that the run's models may import (see `load_model`).
 
     Raises:
@@ -196,12 +196,12 @@ class Predictor:
     def predict(
         self, recording: StoredRecording, members: Sequence[Member] | None = None, change: ChangeMasks | None = None
     ) -> NDArray[np.float64]:
-        """Valence and arousal (T, 2) of a recording: the mean of the models with that output, NaN where there is none.
+        """Valence and arousal (T, 2) of a recording: the mean over the models with that output, NaN if no model has it.
 
         Args:
-            recording: of a store with features like those that the run was trained on.
+            recording: a recording of a store that fits the run (`Run.check_fits`).
             members: the models to use; all if None.
-            change: alters where modalities count as present.
+            change: changes where modalities count as present.
         """
         sums, counts = np.zeros((recording.num_steps, 2)), np.zeros(2)
         for member in self.run.members if members is None else members:
@@ -214,7 +214,7 @@ class Predictor:
     def predict_held_out(
         self, recording: StoredRecording, split: Split, change: ChangeMasks | None = None
     ) -> NDArray[np.float64]:
-        """The same, but for dev of a run with folds only by the models that did not learn from the recording."""
+        """As `predict`; but if the run has folds, dev recordings are predicted only by models that weren't trained on them."""
         if not self.run.has_folds or split != "dev":
             return self.predict(recording, change=change)
         held_out = [member for member in self.run.members if recording.name in member.dev]
@@ -222,7 +222,7 @@ class Predictor:
 
 
 def run_content(config: Any, store: Store, seed: int, folds: int, members: Sequence[Member]) -> dict[str, Any]:
-    """The content of run.json when a run begins; `data` changes with the labels and with the files of the features."""
+    """The content of run.json when a run begins. `data` is a digest of the labels and of the features' input files."""
     data, sums, counts = hashlib.sha256(), np.zeros(2), np.zeros(2)
     learned = {name for member in members for name in member.train}
     for name in sorted(learned | {name for member in members for name in member.dev}):
@@ -244,4 +244,4 @@ def run_content(config: Any, store: Store, seed: int, folds: int, members: Seque
         "train_mean": (sums / np.maximum(counts, 1)).tolist(),
         "members": listed,
     }
-    return dict(json.loads(json.dumps(content)))  # as it is read again
+    return dict(json.loads(json.dumps(content)))  # as it will be when read from the file

@@ -39,9 +39,9 @@ class Report:
     """Functions that are called while a run is trained.
 
     Attributes:
-        epoch: with the member's name and each epoch, including those before an interruption.
-        step: after each batch, with the member's name and how many epochs are done.
-        note: with anything else the user should know.
+        epoch: called with the member's name and each epoch, including those before an interruption.
+        step: called after each batch, with the member's name and the number of epochs done.
+        note: called with anything else that the user should know.
     """
 
     epoch: Callable[[str, Epoch], None] = lambda member, epoch: None
@@ -55,9 +55,9 @@ class RunOptions:
 
     Attributes:
         folds: number of folds over all labelled recordings that are not in test; 0 to train on train and select on dev.
-        seed: of weights, order and dropout.
-        device: as PyTorch names it.
-        num_workers: processes that read windows ahead.
+        seed: seed of weights, order and dropout.
+        device: the device, as PyTorch names it.
+        num_workers: number of processes that read windows ahead.
     """
 
     folds: int = 0
@@ -81,18 +81,18 @@ def train_run(
 ) -> Run | None:
     """Train the models of a config; after an interruption, the same call continues.
 
-    Under torchrun all processes train together; only the first writes, and only it returns the run.
+    Under torchrun, all processes train together; only the first writes files and returns the run.
 
     Args:
-        config: of the models and their training.
-        store: with features and labels.
+        config: the config of the models and their training.
+        store: the store with features and labels.
         out: the run's folder.
-        options: how and where.
-        report: functions to be called meanwhile.
+        options: how and where to train.
+        report: functions to call during training.
 
     Raises:
         RunError: if the folder contains another run, or the store does not fit the config.
-        TrainingError: if training breaks down.
+        TrainingError: if the loss is not finite, or no score is a number.
     """
     with process_group(torch.device(options.device)) as place:
         _check_fits(config, store)
@@ -101,9 +101,9 @@ def train_run(
         existing = read_run_file(out)
         if existing is not None and existing | {"finished": False} != content:
             differing = ", ".join(key for key in content if key != "finished" and existing.get(key) != content[key])
-            raise RunError(f"{out}: contains another run (other {differing}): give another --out, or delete it")
+            raise RunError(f"{out}: contains another run (different {differing}): give another --out, or delete it")
         if existing is not None and existing["finished"] and all(one.member.weights.is_file() for one in planned):
-            report.note(f"{out} is finished already: nothing is left to train")
+            report.note(f"{out} is already finished: nothing is left to train")
             return Run.open(out) if rank() == 0 else None
         if rank() == 0:
             out.mkdir(parents=True, exist_ok=True)
@@ -124,13 +124,13 @@ def _check_fits(config: RunConfig, store: Store) -> None:
     if any(dims.get(name) != dim for name, dim in wanted.items() if not (name == "face" and config.backbone)):
         tables = ["[model.feature_dims]", *(f"{name} = {dim}" for name, dim in dims.items())]
         tables += ["[model.widths]", *(f"{name} = {config.model.widths.get(name, 64)}" for name in dims)]
-        raise RunError("\n".join([f"{store.path}: its features don't fit the config, which should say:", *tables]))
+        raise RunError("\n".join([f"{store.path}: its features don't fit the config, which should have:", *tables]))
     if config.backbone and not store.schema.crops:
         raise RunError(f"{store.path}: [backbone] needs face crops: extract into another store with --crops")
 
 
 def _plan(config: RunConfig, store: Store, out: Path, options: RunOptions) -> list[_Planned]:
-    """All models of the run."""
+    """Plan all models of the run."""
     models: list[tuple[Output, ...]] = [config.model.outputs]
     if config.train.separate:
         models = [(output,) for output in config.model.outputs]
@@ -169,16 +169,17 @@ def _num_labelled(recording: StoredRecording, outputs: Sequence[str]) -> int:
 
 
 def _what_is_missing(split: str, outputs: Sequence[Output], recordings: Sequence[StoredRecording]) -> str:
-    """Why a split has no labels for these outputs, and what to do."""
+    """Explain why a split has no labels for these outputs, and what to do."""
     others = [name for name in DIMENSIONS if any(_num_labelled(recording, [name]) for recording in recordings)]
     if others:
         advice = "separate = true in [train]" if set(outputs) <= set(others) else f"outputs = {json.dumps(others)} in [model]"
-        return f"nothing in {split} is annotated in {' and '.join(outputs)} at once: the config should say {advice}"
+        wanted = f"both {' and '.join(outputs)}" if len(outputs) > 1 else outputs[0]
+        return f"no step in {split} is annotated in {wanted}: the config should have {advice}"
     return f"no recording with labels in {split}: name the splits in splits.csv and extract again, or use --folds"
 
 
 def _facts(config: RunConfig, train: Sequence[StoredRecording]) -> dict[str, Any]:
-    """What is needed to use a model besides its weights."""
+    """The facts that are needed, besides the weights, to use a model."""
     schema = train[0].schema
     return {
         "rate": schema.rate or float(np.median([recording.meta.rate for recording in train])),
@@ -244,7 +245,7 @@ def _backbone_weights(config: BackboneConfig) -> Mapping[str, torch.Tensor]:
 
 
 def _export(model: AffectModel, facts: dict[str, Any], dev: Sequence[StoredRecording], out: Path, report: Report) -> None:
-    """Write model.onnx for predict, and if the model is causal, streaming.onnx for live."""
+    """Write model.onnx for predict, and streaming.onnx for live if the model is causal."""
     from vatrace.training.export import export_onnx
 
     facts = facts | {"encoders": json.dumps(facts["encoders"])}  # ONNX metadata is text
@@ -258,7 +259,7 @@ def _export(model: AffectModel, facts: dict[str, Any], dev: Sequence[StoredRecor
 
 
 def dev_scores(model: Model, recordings: Sequence[StoredRecording], outputs: Sequence[str], win_len: int) -> dict[str, float]:
-    """CCC by output over all labelled steps of the recordings together. Several processes share the work."""
+    """CCC by output over all labelled steps of the recordings. Several processes share the work."""
     columns = [DIMENSIONS.index(name) for name in outputs]
     pairs = []
     for recording in recordings[rank() :: num_processes()]:
@@ -271,16 +272,16 @@ def dev_scores(model: Model, recordings: Sequence[StoredRecording], outputs: Seq
 
 
 def _intervals(model: Model, recordings: Sequence[StoredRecording], win_len: int, ahead: bool) -> dict[str, object]:
-    """Half-widths from the errors on dev, by situation. Dev selected the weights: other errors are slightly larger."""
+    """Half-widths by situation, from the errors on dev, which are slightly small because dev selected the weights."""
     found = []
     for recording in recordings:
-        missed = recording.labels() - predict_recording(model, recording, win_len)
-        found.append((missed, situations(recording.valid(), recording.meta.rate, ahead)))
+        errors = recording.labels() - predict_recording(model, recording, win_len)
+        found.append((errors, situations(recording.valid(), recording.meta.rate, ahead)))
     return metadata(half_widths(found))
 
 
 class _Log:
-    """The epochs as CSV and for TensorBoard; both are written again when a training continues."""
+    """Writes the epochs as CSV and for TensorBoard; both are rewritten when a training continues."""
 
     def __init__(self, folder: Path, outputs: Sequence[str]) -> None:
         from torch.utils.tensorboard import SummaryWriter

@@ -1,1 +1,1 @@
-"""The networks of the encoders in PyTorch: for training them, and for weights that users bring."""
+"""The encoders' networks in PyTorch, for training, and for users' own weights."""

@@ -38,11 +38,11 @@ class ResidualBlock(nn.Module):
 
 
 class FaceNet(nn.Module):
-    """Grey face crops to an embedding and eight expression logits.
+    """Turns grey face crops into an embedding and eight expression logits.
 
     Args:
         widths: channels at 24 x 24, 12 x 12 and 6 x 6.
-        embedding_dim: size of the embedding that goes on to the fusion.
+        embedding_dim: size of the embedding, the input of the fusion.
         dropout: dropout on the embedding before the classifier.
     """
 

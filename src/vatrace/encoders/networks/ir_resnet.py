@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 STAGES = ((64, 3, 1), (128, 4, 2), (256, 14, 2), (512, 3, 2))
-"""Channels, units and stride of the four stages. ArcFace's own first stride is 2; it is 1 for crops as small as these."""
+"""Channels, units and stride of the four stages. In ArcFace, the first stride is 2; it is 1 for these small crops."""
 
 
 class Unit(nn.Module):
@@ -31,9 +31,9 @@ class Unit(nn.Module):
 
 
 class IRResNet50(nn.Module):
-    """Colour face crops to embeddings.
+    """Turns colour face crops into embeddings.
 
-    Names and shapes of its weights are those of the `res50_ir` files that are in use (MS-Celeb-1M, then FER+).
+    The names and shapes of its weights are those of the `res50_ir` files in use (MS-Celeb-1M, then FER+).
     """
 
     size, dim = 40, 512

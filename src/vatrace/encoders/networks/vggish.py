@@ -9,7 +9,7 @@ STAGES: tuple[tuple[int, ...], ...] = ((64,), (128,), (256, 256), (512, 512))
 
 
 class VGGish(nn.Module):
-    """Log-mel patches to embeddings; names and shapes of its weights are those of the public PyTorch conversion."""
+    """Turns log-mel patches into embeddings. Names and shapes of its weights are those of the public PyTorch conversion."""
 
     dim = 128
 
@@ -34,8 +34,8 @@ class VGGish(nn.Module):
     def forward(self, patches: Tensor) -> Tensor:
         """(B, 96, 64) log-mel -> (B, 128).
 
-        This is the last layer as such, as the paper's authors take it; the published network cuts off what is negative, then
-        rotates and quantises.
+        This is the output of the last layer, as the paper's authors use it; the published network applies a ReLU, then rotates
+        and quantises.
         """
         maps = self.features(patches[:, None])  # (B, 512, 6, 4)
         return self.embeddings(maps.permute(0, 2, 3, 1).flatten(1))  # TensorFlow's order: channels last

@@ -10,19 +10,19 @@ VOICE_EMOTIONS = ("neutral", "calm", "happiness", "sadness", "anger", "fear", "d
 """RAVDESS's eight emotions, in the order of its file names and of the network's outputs."""
 
 MAX_LOGIT = 4.0
-"""Bound of the attention's logits: one frame weighs at most e^8 times another, so that sums over windows stay exact."""
+"""Bound of the attention's logits: a frame has at most e^8 times the weight of another, so that sums over windows are exact."""
 
 
 class AttentiveStatistics(nn.Module):
-    """Mean and standard deviation of the frames around each frame, weighed by what they say (Okabe et al. 2018).
+    """Weighted mean and standard deviation of the frames around each frame (Okabe et al. 2018).
 
-    The weights are a softmax over the window of `reach` frames before and after. As they are one frame's own, the sums over all
-    windows are moving averages: the cost is that of two poolings.
+    The weights are a softmax over the window of `reach` frames before and after. Since each logit depends on one frame only,
+    the sums over all windows are moving averages.
 
     Args:
         channels: D, a multiple of `heads`.
-        heads: groups of channels with weights of their own.
-        reach: frames before and after.
+        heads: number of groups of channels, each with its own weights.
+        reach: number of frames before and after.
     """
 
     def __init__(self, channels: int, heads: int, reach: int) -> None:
@@ -31,7 +31,7 @@ class AttentiveStatistics(nn.Module):
         self.score = nn.Sequential(nn.Linear(channels, 64), nn.Tanh(), nn.Linear(64, heads))
 
     def forward(self, frames: Tensor, valid: Tensor, whole: bool = False) -> Tensor:
-        """Frames (B, N, D) and where they are real (B, N) bool -> (B, N, 2 D), or (B, 1, 2 D) of all frames as a `whole`."""
+        """Frames (B, N, D) and their validity (B, N) bool -> (B, N, 2 D); if `whole`, (B, 1, 2 D) over all frames."""
         weight = torch.exp(MAX_LOGIT * torch.tanh(self.score(frames))) * valid[:, :, None].to(frames.dtype)
         weight = weight.repeat_interleave(frames.shape[-1] // self.heads, dim=-1)  # (B, N, D)
         total = self._mean(weight, whole).clamp_min(1e-6)
@@ -47,15 +47,15 @@ class AttentiveStatistics(nn.Module):
 
 
 class VoiceNet(nn.Module):
-    """Whisper frames to an embedding, eight emotion logits, and valence and arousal, at each frame.
+    """Turns Whisper's frames into an embedding, eight emotion logits, and valence and arousal, at each frame.
 
     Args:
-        in_channels: of the frames.
-        channels: inside.
-        embedding_dim: size of the embedding that goes on to the fusion.
-        heads: of the attention.
-        reach: frames before and after that are pooled; 75 are 1.5 s.
-        dropout: on frames and on the embedding before the outputs.
+        in_channels: channels of the frames.
+        channels: hidden channels.
+        embedding_dim: size of the embedding, the input of the fusion.
+        heads: number of heads of the attention.
+        reach: number of frames before and after that are pooled; 75 are 1.5 s.
+        dropout: dropout on frames, and on the embedding before the outputs.
     """
 
     mean: Tensor
@@ -89,8 +89,8 @@ class VoiceNet(nn.Module):
             whole: whether all frames are pooled together, for training on stretches no longer than the window.
 
         Returns:
-            At each frame, of what is around it (or at a single one, of the whole): the embedding (B, N, embedding_dim), emotion
-            logits (B, N, 8), and valence and arousal (B, N, 2) in -1..1.
+            The embedding (B, N, embedding_dim), emotion logits (B, N, 8), and valence and arousal (B, N, 2) in -1..1 at each
+            frame, from the frames around it; if `whole`, N is 1.
         """
         embedding = self.embed(self.pool(self.project((frames - self.mean) / self.scale), valid, whole))
         dropped = self.dropout(embedding)

@@ -1,4 +1,4 @@
-"""How the modalities are joined: all fusions by name, to be compared on equal terms, and those from outside the package."""
+"""Fusions, which join the modalities: those of the package by name, and classes from outside."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ FUSIONS: dict[str, type[Fusion]] = {
     "transformer": Transformer,
     "gated": Gated,
 }
-"""Each is made with the channels by modality, a dropout share, and options of its own."""
+"""All fusions by name. Each is constructed with the channels by modality, a dropout probability, and its own options."""
 
 __all__ = ["FUSIONS", "Fusion", "fusion_class", "make_fusion"]
 
 
 def fusion_class(name: str) -> type[Fusion]:
-    """The class of a fusion.
+    """Find the class of a fusion.
 
     Args:
-        name: in FUSIONS, or `package.module:Class`, which is imported: whatever comes out of a file that somebody sent must
-            not get here unless the user named it too.
+        name: a name in FUSIONS, or `package.module:Class`, which is imported: a name that comes from a file must not be given
+            unless the user named the class too.
 
     Raises:
         ValueError: if the name is neither.
@@ -70,22 +70,22 @@ def make_fusion(name: str, dims: Mapping[str, int], dropout: float, options: Map
     Args:
         name: as in `fusion_class`.
         dims: channels D_m by modality.
-        dropout: dropout share.
-        options: arguments of the class by name.
+        dropout: dropout probability.
+        options: keyword arguments of the class.
 
     Raises:
-        ValueError: if an option can't be.
-        PluginError: if a class from outside can't be made, or lacks what a `Fusion` must have.
+        ValueError: if an option is impossible.
+        PluginError: if a class from outside can't be constructed, or lacks what a `Fusion` must have.
     """
     found = fusion_class(name)
     if name in FUSIONS:
         return found(dict(dims), dropout, **options)
     try:
         fusion = found(dict(dims), dropout, **options)
-    except ValueError:  # its own complaint about its options
+    except ValueError:  # the class refuses its options
         raise
     except Exception as error:
-        raise PluginError(f"{name}: can't be made with (dims, dropout, **fusion_options): {error}") from error
+        raise PluginError(f"{name}: can't be constructed with (dims, dropout, **fusion_options): {error}") from error
     for attribute, kind in (("out_dim", int), ("causal", bool)):
         if not isinstance(getattr(fusion, attribute, None), kind):
             raise PluginError(f"{name}: lacks {attribute} ({kind.__name__}), which a Fusion must have")

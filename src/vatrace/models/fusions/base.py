@@ -16,16 +16,16 @@ Validity = Mapping[str, Tensor]
 
 
 def side_by_side(features: Features, valid: Validity, names: Iterable[str]) -> Tensor:
-    """Join modalities (B, T, sum of D_m) for others to attend to, with 0 where a modality is missing."""
+    """Concatenate modalities, (B, T, sum of D_m), with 0 where one is missing, to be attended to."""
     return torch.cat([features[name] * valid[name][:, :, None].to(features[name].dtype) for name in names], dim=-1)
 
 
 class Fusion(nn.Module):
-    """Joins the features of all modalities, step by step or looking at other steps too.
+    """Joins the features of all modalities, at each step alone or across steps.
 
-    A fusion is made with the channels D_m by modality, a dropout share, and options of its own by keyword. It overrides
-    `forward`, or `recursions` where it has several stages. One from outside the package may derive from this class or be
-    another `torch.nn.Module` with the same attributes and methods.
+    A fusion is constructed with the channels D_m by modality, a dropout probability, and its own options as keywords. It
+    overrides `forward`, or `recursions` where it has several stages. One from outside the package may derive from this class or
+    be another `torch.nn.Module` with the same attributes and methods.
 
     Attributes:
         out_dim: channels of the fused features.
@@ -41,7 +41,7 @@ class Fusion(nn.Module):
         Args:
             features: (B, T, D_m) by modality, of every modality.
             valid: (B, T) bool by modality.
-            memory: what the last call kept of the steps before; None for whole sequences.
+            memory: the memory of a stream; None for whole sequences.
 
         Returns:
             (B, T, out_dim).
@@ -49,5 +49,5 @@ class Fusion(nn.Module):
         return self.recursions(features, valid, memory)[-1]
 
     def recursions(self, features: Features, valid: Validity, memory: Memory | None = None) -> list[Tensor]:
-        """The fused features after 0, 1, 2, ... recursions, each (B, T, out_dim); a single one for a fusion without any."""
+        """The fused features after 0, 1, 2, ... recursions, each (B, T, out_dim); only one for a fusion without recursions."""
         return [self(features, valid, memory)]

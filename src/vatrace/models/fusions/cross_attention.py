@@ -22,12 +22,12 @@ class _Pair(nn.Module):
         self.update = nn.Linear(attention_dim, dim)
 
     def forward(self, x: Tensor, source: Tensor, valid: Tensor, memory: Memory | None = None) -> Tensor:
-        """X (B, T, D), source (B, T, D_s), its validity (B, T) -> what x gathers, (B, T, D)."""
+        """X (B, T, D), source (B, T, D_s), its validity (B, T) -> the values that x gathers, (B, T, D)."""
         return self.update(self.attention(self.query(x), self.key(source), self.value(source), valid, memory))
 
 
 class _PairwiseAttention(Fusion):
-    """The common part of the two fusions: every modality gathers from every other one, num_recursions times."""
+    """Base of the two fusions: every modality gathers from every other, num_recursions times."""
 
     def __init__(
         self,
@@ -77,7 +77,7 @@ class _PairwiseAttention(Fusion):
         return results
 
     def recursions(self, features: Features, valid: Validity, memory: Memory | None = None) -> list[Tensor]:
-        """The features side by side after 0, 1, ..., num_recursions recursions, each (B, T, out_dim)."""
+        """The concatenated features after 0, 1, ..., num_recursions recursions, each (B, T, out_dim)."""
         results = [self._join(features)]
         for _ in range(self.num_recursions):
             features = self._pass(features, valid, memory)
@@ -86,7 +86,7 @@ class _PairwiseAttention(Fusion):
 
 
 class CrossAttention(_PairwiseAttention):
-    """Each modality attends once to each other one with a softmax, as in MulT (Tsai et al. 2019, arXiv 1906.00295).
+    """Each modality attends once to each other modality with a softmax, as in MulT (Tsai et al. 2019, arXiv 1906.00295).
 
     Pre-norm, one layer, without MulT's convolutions and self-attention, which the TCNs replace.
 
@@ -94,9 +94,9 @@ class CrossAttention(_PairwiseAttention):
         dims: channels D_m by modality.
         dropout: dropout on the gathered values.
         attention_dim: channels of queries, keys and values of a pair, a multiple of num_heads.
-        num_heads: heads.
-        causal: look back only.
-        reach: steps within which it looks; None for the whole sequence.
+        num_heads: number of heads.
+        causal: whether attention covers only current and past steps.
+        reach: steps within which it attends; None for the whole sequence.
     """
 
     def __init__(
@@ -116,17 +116,17 @@ class RecursiveCrossAttention(_PairwiseAttention):
     """This project's default: recursive cross-modal attention with a softmax and a penalty on distance in time.
 
     As in RCMA, each modality attends to the others, and attention is applied again to its own result with the same weights.
-    Instead of tanh correlations of all steps with all, it has a softmax over the valid steps within a few seconds (see
-    `TimeAttention`), so that cost and memory grow linearly with the steps.
+    Instead of tanh correlations between all steps, it has a softmax over the valid steps within reach (see `TimeAttention`), so
+    that time and memory grow linearly with the number of steps.
 
     Args:
         dims: channels D_m by modality.
         dropout: dropout on the gathered values.
         attention_dim: channels of queries, keys and values of a pair, a multiple of num_heads.
-        num_heads: heads.
-        num_recursions: how often attention is applied to its own result.
-        causal: look back only.
-        reach: steps within which it looks; None for the whole sequence.
+        num_heads: number of heads.
+        num_recursions: number of times that attention is applied.
+        causal: whether attention covers only current and past steps.
+        reach: steps within which it attends; None for the whole sequence.
     """
 
     def __init__(

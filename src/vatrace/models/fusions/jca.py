@@ -13,16 +13,16 @@ from vatrace.models.memory import Memory
 class JCA(Fusion):
     """Joint cross-attention, one pass (Praveen et al. 2022, arXiv 2203.14779), here for any number of modalities and steps.
 
-    With J = all features side by side: C_m = tanh(X_m W_jm Jᵀ / √d), H_m = ReLU(X_m W_m + C_m X_m W_cm), X_m <- X_m + H_m
-    W_hm. As in `rcma`, what the paper mixes along a fixed number of steps is mixed along channels, and C_m X_m is a mean over
-    valid steps.
+    With J, the concatenation of all features: C_m = tanh(X_m W_jm Jᵀ / √d), H_m = ReLU(X_m W_m + C_m X_m W_cm), X_m <- X_m +
+    H_m W_hm. As in `rcma`, the maps that the paper applies along a fixed number of steps are applied along channels, and C_m
+    X_m is a mean over valid steps.
 
     Args:
         dims: channels D_m by modality.
         dropout: dropout on the update.
         hidden_dim: channels of H_m.
-        causal: look back only.
-        reach: steps within which it looks; None for the whole sequence.
+        causal: whether attention covers only current and past steps.
+        reach: steps within which it attends; None for the whole sequence.
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class JCA(Fusion):
         self.dropout = nn.Dropout(dropout)
 
     def recursions(self, features: Features, valid: Validity, memory: Memory | None = None) -> list[Tensor]:
-        """The features side by side before and after, each (B, T, out_dim)."""
+        """The concatenated features before and after attention, each (B, T, out_dim)."""
         joint, results = side_by_side(features, valid, self.dims), []
         for name in self.dims:
             x = features[name]

@@ -10,7 +10,7 @@ from vatrace.models.memory import Memory
 
 
 class LSTM(Fusion):
-    """A long short-term memory over the features side by side (Hochreiter & Schmidhuber 1997, Neural Computation 9(8)).
+    """A long short-term memory over the concatenated features (Hochreiter & Schmidhuber 1997, Neural Computation 9(8)).
 
     It represents the recurrent fusions that arXiv 2403.13659 cites as earlier work (for instance Nicolaou et al. 2011, IEEE
     Transactions on Affective Computing 2(2)).

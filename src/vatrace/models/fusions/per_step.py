@@ -1,4 +1,4 @@
-"""Fusions that look at one step at a time. The features know of earlier steps through the TCNs."""
+"""Fusions of each step alone. The features depend on earlier steps through the TCNs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from vatrace.models.memory import Memory
 
 
 class Concat(Fusion):
-    """Concatenated features: the baseline of all other fusions. With one modality it is the single-modality model."""
+    """Concatenated features, the baseline for all other fusions. With one modality it is the single-modality model."""
 
     def __init__(self, dims: dict[str, int], dropout: float) -> None:
         super().__init__()
@@ -28,8 +28,8 @@ class Concat(Fusion):
 class Gated(Fusion):
     """A weighted mean of the modalities, with weights that a gate computes at each step.
 
-    As the gated multimodal unit (Arevalo et al. 2017, arXiv 1702.01992), with a softmax over the modalities that are present
-    and over one more choice, none of them. h_m = tanh(W_m x_m), g = softmax of a linear map of all x, sum of g_m h_m.
+    Like the gated multimodal unit (Arevalo et al. 2017, arXiv 1702.01992), with a softmax over the modalities present and the
+    choice "none". With h_m = tanh(W_m x_m) and g = the softmax of a linear map of all x, the result is the sum of g_m h_m.
     """
 
     def __init__(self, dims: dict[str, int], dropout: float, *, gated_dim: int = 128) -> None:
@@ -40,7 +40,7 @@ class Gated(Fusion):
         self.dropout = nn.Dropout(dropout)
 
     def gates(self, features: Features, valid: Validity) -> Tensor:
-        """The weight of each modality, (B, T, M), 0..1; they sum to 1 minus the weight of none."""
+        """The weight of each modality, (B, T, M), 0..1; they sum to 1 minus the weight of "none"."""
         logits = self.gate(torch.cat([features[name] for name in self.names], dim=-1))
         present = torch.stack([valid[name] for name in self.names], dim=-1)
         return torch.softmax(F.pad(torch.where(present, logits, -math.inf), (0, 1)), dim=-1)[..., :-1]
@@ -55,8 +55,8 @@ class Gated(Fusion):
 class LeaderFollower(Fusion):
     """Leader-follower attention (LFAN: Zhang et al. 2021, arXiv 2107.01175, and the authors' later challenge entries).
 
-    At each step each modality attends to all that are present (softmax over modalities). What it gathers is added to its own
-    value, normalised, and concatenated with the features of the leader.
+    At each step, each modality attends to all modalities present (softmax over modalities). The gathered values are added to
+    its own value, normalised, and concatenated with the features of the leader.
     """
 
     def __init__(self, dims: dict[str, int], dropout: float, *, leader: str | None = None, attention_dim: int = 32) -> None:
@@ -79,6 +79,6 @@ class LeaderFollower(Fusion):
         )
         present = torch.stack([valid[name] for name in self.names], dim=-1)[:, :, None, :]
         scores = (query @ key.transpose(2, 3) / math.sqrt(key.shape[-1])).masked_fill(~present, -math.inf)
-        weights = torch.softmax(F.pad(scores, (0, 1)), dim=-1)[..., :-1]  # the padded one is for steps with no modality
+        weights = torch.softmax(F.pad(scores, (0, 1)), dim=-1)[..., :-1]  # the padding is for steps without any modality
         followers = self.norm(value + weights @ value).flatten(2)
         return self.dropout(torch.cat([features[self.leader], followers], dim=-1))

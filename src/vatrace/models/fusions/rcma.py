@@ -41,8 +41,8 @@ class ChannelCorrelation(nn.Module):
 
     With X (T, D) and J (T, d): A = tanh(mean over t of (x_t W)ᵀ j_t), D x d; H = ReLU(tanh(X V A)); X <- X +
     Dropout(ReLU(FC(H))). The authors' code has a learned mixture along exactly 300 steps and a factor 1/√d instead of W and
-    the mean; the rest is the same. If causal, the mean is over the steps so far. There is then a correlation for each step,
-    so that a whole sequence needs memory for T x D x d values (a stream only for D x d).
+    the mean; the rest is the same. If causal, the mean is over the steps so far. Each step then has its own
+    correlation, so a whole sequence needs memory for T x D x d values (a stream only for D x d).
     """
 
     def __init__(self, dim: int, joint_dim: int, dropout: float, causal: bool) -> None:
@@ -66,7 +66,7 @@ class ChannelCorrelation(nn.Module):
         return x + self.dropout(torch.relu(self.update(torch.relu(torch.tanh(attended)))))
 
     def _so_far(self, correlated: Tensor, joint: Tensor, present: Tensor, memory: Memory) -> tuple[Tensor, Tensor]:
-        """At each step, the sum of the products up to it (B, T, D, d), and how many valid steps they are of (B, T)."""
+        """At each step, the sum of the products so far (B, T, D, d), and the number of valid steps so far (B, T)."""
         products = correlated[:, :, :, None] * joint[:, :, None, :]
         totals = memory.take(torch.zeros_like(products[:, 0]))[:, None] + products.cumsum(dim=1)
         counts = memory.take(torch.zeros_like(present[:, :1])) + present.cumsum(dim=1)
@@ -100,7 +100,7 @@ class Recursion(nn.Module):
         }
 
     def _present(self, valid: Validity) -> dict[str, Tensor]:
-        """Where both sides of a correlation are present: the modality, and at least one that its joint is made of."""
+        """Where both sides of a correlation are present: the modality, and one or more of its joint representation."""
         if not self.of_others:
             return dict(valid)
         others = {name: [valid[other] for other in self.attend if other != name] for name in self.attend}
@@ -113,7 +113,7 @@ class Recursion(nn.Module):
 
 
 class _RecursiveAttention(Fusion):
-    """What RCMA and RJCMA share; `of_others` tells them apart."""
+    """Base of RCMA and RJCMA, which differ in `of_others`."""
 
     of_others: bool
 
@@ -129,23 +129,23 @@ class _RecursiveAttention(Fusion):
         causal: bool = False,
         reach: int | None = None,
     ) -> None:
-        """Set up.
+        """Construct the fusion.
 
         Args:
             dims: channels D_m by modality.
             dropout: dropout on each update.
-            axis: what is correlated: "time" as printed, "channel" as in the authors' code.
-            num_recursions: how often attention is applied to its own result; the best in print is 3, the authors' code has 2.
+            axis: the axis of the correlation: "time" as printed, "channel" as in the authors' code.
+            num_recursions: number of recursions; 3 are best in the paper, the authors' code has 2.
             shared_weights: whether all recursions have the same weights.
             joint_dim: channels d of the joint representation.
-            causal: look back only.
-            reach: for axis "time": steps within which it looks; None for the whole sequence.
+            causal: whether attention covers only current and past steps.
+            reach: for axis "time", steps within which it attends; None for the whole sequence.
         """
         super().__init__()
         if axis not in {"time", "channel"}:
             raise ValueError(f"axis must be time or channel, not {axis!r}")
         if axis == "channel" and reach is not None:
-            raise ValueError("reach is for axis = time: along channels, the correlation is of the whole sequence so far")
+            raise ValueError("reach is for axis = time: the channel correlation covers the whole sequence")
         if num_recursions < 1:
             raise ValueError(f"num_recursions must be at least 1, not {num_recursions}")
         if self.of_others and len(dims) < 2:
@@ -163,7 +163,7 @@ class _RecursiveAttention(Fusion):
         )
 
     def recursions(self, features: Features, valid: Validity, memory: Memory | None = None) -> list[Tensor]:
-        """The features side by side after 0, 1, ..., num_recursions recursions, each (B, T, out_dim)."""
+        """The concatenated features after 0, 1, ..., num_recursions recursions, each (B, T, out_dim)."""
         joined = [torch.cat([features[name] for name in self.names], dim=-1)]
         for index in range(self.num_recursions):
             features = self.layers[index % len(self.layers)](features, valid, memory)
@@ -172,12 +172,12 @@ class _RecursiveAttention(Fusion):
 
 
 class RCMA(_RecursiveAttention):
-    """Recursive cross-modal attention, arXiv 2403.13659 version 1: each modality attends to the joint of all *others*."""
+    """Recursive cross-modal attention, arXiv 2403.13659 version 1: each modality attends to a joint of the *others*."""
 
     of_others = True
 
 
 class RJCMA(_RecursiveAttention):
-    """Recursive joint cross-modal attention, arXiv 2403.13659 later versions: each attends to the joint of *all*."""
+    """Recursive joint cross-modal attention, arXiv 2403.13659 later versions: each modality attends to a joint of *all*."""
 
     of_others = False

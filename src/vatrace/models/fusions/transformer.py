@@ -30,19 +30,19 @@ class _Layer(nn.Module):
 
 
 class Transformer(Fusion):
-    """Self-attention of one token a modality and step to all others (Vaswani et al. 2017, arXiv 1706.03762).
+    """Self-attention between tokens, one for each modality and step (Vaswani et al. 2017, arXiv 1706.03762).
 
-    Each modality has a projection of its own, whose bias marks its tokens. A penalty on distance (`TimeAttention`) replaces
+    Each modality has its own projection, whose bias marks its tokens. A penalty on distance (`TimeAttention`) replaces
     positional encoding.
 
     Args:
         dims: channels D_m by modality.
         dropout: dropout on each update.
         token_dim: channels of a token, a multiple of num_heads.
-        num_layers: layers.
-        num_heads: heads.
-        causal: look back only.
-        reach: steps within which it looks; None for the whole sequence.
+        num_layers: number of layers.
+        num_heads: number of heads.
+        causal: whether attention covers only current and past steps.
+        reach: steps within which it attends; None for the whole sequence.
     """
 
     def __init__(
@@ -73,6 +73,6 @@ class Transformer(Fusion):
         """Features (B, T, D_m) and validity (B, T) by modality -> (B, T, M x token_dim)."""
         tokens = torch.stack([self.project[name](features[name]) for name in self.names], dim=2).flatten(1, 2)
         mask = torch.stack([valid[name] for name in self.names], dim=2).flatten(1, 2)
-        for layer in self.layers:  # (B, T x M, token_dim), the tokens of one step side by side
+        for layer in self.layers:  # (B, T x M, token_dim); the tokens of one step are adjacent
             tokens = layer(tokens, mask, memory)
         return self.norm(tokens).unflatten(1, (-1, len(self.names))).flatten(2)
