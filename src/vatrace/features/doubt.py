@@ -23,8 +23,8 @@ MAX_COMPRESSION_RATIO = 2.4
 MIN_STOCK_PROBABILITY = 0.8
 """Mean probability from which a stock phrase is believed."""
 STOCK_PHRASES = re.compile(
-    r"thank(s| you)( (so|very) much)? for (watching|listening|viewing)|(please )?(like and )?subscribe( to)?|see you (in the )?next"
-    r"( video| time)|subtitles by|^thank you( (so|very) much)?$|^bye(-bye| bye)?$",
+    r"thank(s| you)( (so|very) much)? for (watching|listening|viewing)|\bsubscribe\b|see you (in the )?next (video|time)|"
+    r"subtitles by|^thank you( (so|very) much)?$|^bye(-bye| bye)?$",
     re.IGNORECASE,
 )
 """What Whisper writes for noise, music and other languages: its training data are captioned videos."""

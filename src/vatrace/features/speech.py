@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -126,12 +127,15 @@ class Listener:
     def listen(self, blocks: Iterable[NDArray[np.float32]], transcribe: bool = True) -> Iterator[SpeechWindow]:
         """Find speech in successive blocks (N,) of 16 kHz audio, the first at 0 s; transcribe it if asked to."""
         waiting, offset = np.zeros(0, dtype=np.float32), 0.0
-        for block in blocks:
+        for block, following in pairwise(chain(blocks, [None])):
+            assert block is not None
             audio = np.concatenate([waiting, block])
             duration = len(audio) / SAMPLING_RATE
             groups = pack(self.speech_spans(audio), MAX_WINDOW_DUR)
             resume = duration
-            if groups and duration - groups[-1][0][0] < MAX_WINDOW_DUR:  # the next block may continue it
+            if following is None:
+                pass
+            elif groups and duration - groups[-1][0][0] < MAX_WINDOW_DUR:  # the next block may continue it
                 resume = groups.pop()[0][0]
             elif groups and len(groups[-1]) > 1 and duration - groups[-1][-1][1] < LEAD_DUR:  # it may be cut off
                 resume = groups[-1].pop()[0]
@@ -139,7 +143,6 @@ class Listener:
             done = groups[-1][-1][1] if groups else 0.0
             cut = round(max(done, resume - LEAD_DUR) * SAMPLING_RATE)
             waiting, offset = audio[cut:], offset + cut / SAMPLING_RATE
-        yield from self._hear(waiting, offset, pack(self.speech_spans(waiting), MAX_WINDOW_DUR), transcribe)
 
     def speech_spans(self, audio: NDArray[np.float32]) -> Spans:
         """The spans of speech in audio (N,), by Silero's voice activity detection: (start, end) in seconds."""
