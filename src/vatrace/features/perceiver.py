@@ -70,6 +70,7 @@ class Sound:
         covered: the steps at which they are known.
         spans: (start, end) in seconds of what counts as voice.
         words: what was said.
+        num_doubtful: how many recognised words were left out, since they may never have been said.
         end: when the audio ends, in seconds.
         notes: what the user should know.
     """
@@ -78,6 +79,7 @@ class Sound:
     covered: list[range] = field(default_factory=list)
     spans: list[tuple[float, float]] = field(default_factory=list)
     words: list[Word] = field(default_factory=list)
+    num_doubtful: int = 0
     end: float = 0.0
     notes: list[str] = field(default_factory=list)
 
@@ -352,10 +354,12 @@ class Perceiver:
         sound.end = reader.end
         sound.notes += task.mix.notes
         if reader.num_silenced:
-            sound.notes.append(
-                f"{reader.num_silenced} audio samples from {reader.silenced_from:.1f} s on aren't numbers or too large to be sound: "
-                "they were taken for silence"
-            )
+            samples = "1 audio sample was" if reader.num_silenced == 1 else f"{reader.num_silenced} audio samples were"
+            where = f"{'at' if reader.num_silenced == 1 else 'from'} {reader.silenced_from:.1f} s"
+            sound.notes.append(f"{samples} no number, or too large for sound, and taken for silence ({where})")
+        if sound.num_doubtful:
+            total = len(sound.words) + sound.num_doubtful
+            sound.notes.append(f"{sound.num_doubtful} of {total} words were doubtful and left out (is it English?)")
         if reader.damage:
             sound.notes.append(f"some audio is damaged and was left out ({reader.damage})")
         task.progress("voice and words", 1.0)
@@ -370,6 +374,7 @@ class Perceiver:
             if task.stop.is_set():
                 break
             sound.words += window.words
+            sound.num_doubtful += window.num_doubtful
             if wants_voice:
                 encoder: Any = self._voice_encoder
                 start, frames = frames_on_grid(window.start, encoder(window.frames), task.rate)

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import zlib
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from itertools import chain, pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vatrace.encoders import ENCODERS
 from vatrace.errors import MissingWeightsError
+from vatrace.features.doubt import Decoded, Guess, Text, without_doubtful
+from vatrace.features.pauses import PAUSE, Cut, cut_pauses, pieces_of
 from vatrace.media.reading import SAMPLING_RATE
 from vatrace.media.transcripts import Word
-from vatrace.media.voice_activity import Spans, speech_spans
+from vatrace.media.voice_activity import Span, Spans, speech_spans
 
 FRAME_RATE = 50
 """Encoder frames a second."""
@@ -27,9 +29,24 @@ LEAD_DUR = 0.5
 """Seconds kept before a stretch that continues in the next block."""
 
 BEAM_SIZE = 5
-MAX_COMPRESSION_RATIO, MIN_LOG_PROBABILITY, MAX_NO_SPEECH = 2.4, -1.0, 0.6
-"""Whisper's own thresholds (Radford et al. 2022, arXiv 2212.04356, §4.5): text that loops, or is uncertain where no speech
-is heard, is discarded."""
+MIN_SPOKEN_SHARE = 0.3
+"""Share of a piece of speech that words must cover; otherwise it is decoded once more, alone."""
+
+Audio = NDArray[np.float32]
+
+
+class Encoding(NamedTuple):
+    """What Whisper's encoder makes of at most 30 s.
+
+    Attributes:
+        frames: (N, 384), 50 a second.
+        output: all of it, for the decoder.
+        num_mels: mel frames that contain audio.
+    """
+
+    frames: NDArray[np.float32]
+    output: Any
+    num_mels: int
 
 
 @dataclass(frozen=True)
@@ -41,12 +58,14 @@ class SpeechWindow:
         frames: (N, 384) encoder frames, 50 a second.
         spans: (start, end) in seconds of speech within it.
         words: what is said; empty if no transcription was asked for, or nothing was understood.
+        num_doubtful: words that were recognised, but too doubtfully to be kept.
     """
 
     start: float
     frames: NDArray[np.float32]
     spans: Spans
     words: list[Word]
+    num_doubtful: int = 0
 
 
 def pack(spans: Spans, max_dur: float) -> list[Spans]:
@@ -58,6 +77,25 @@ def pack(spans: Spans, max_dur: float) -> list[Spans]:
         else:
             groups.append([span])
     return groups
+
+
+def batches(pieces: Spans, max_dur: float) -> list[Spans]:
+    """Group successive pieces of speech that are decoded together: with short pauses, at most `max_dur` seconds."""
+    groups: list[Spans] = []
+    total = 0.0
+    for piece in pieces:
+        dur = piece[1] - piece[0] + PAUSE
+        if groups and total + dur <= max_dur:
+            groups[-1].append(piece)
+        else:
+            groups.append([piece])
+            total = 0.0
+        total += dur
+    return groups
+
+
+def _excerpt(audio: Audio, span: Span) -> Audio:
+    return audio[round(span[0] * SAMPLING_RATE) : round(span[1] * SAMPLING_RATE)]
 
 
 class Listener:
@@ -89,57 +127,88 @@ class Listener:
     def listen(self, blocks: Iterable[NDArray[np.float32]], transcribe: bool = True) -> Iterator[SpeechWindow]:
         """Find speech in successive blocks (N,) of 16 kHz audio, the first at 0 s; transcribe it if asked to."""
         waiting, offset = np.zeros(0, dtype=np.float32), 0.0
-        for block in blocks:
+        for block, following in pairwise(chain(blocks, [None])):
+            assert block is not None
             audio = np.concatenate([waiting, block])
             duration = len(audio) / SAMPLING_RATE
             groups = pack(self.speech_spans(audio), MAX_WINDOW_DUR)
             resume = duration
-            if groups and duration - groups[-1][0][0] < MAX_WINDOW_DUR:  # the next block may continue it
+            if following is None:
+                pass
+            elif groups and duration - groups[-1][0][0] < MAX_WINDOW_DUR:  # the next block may continue it
                 resume = groups.pop()[0][0]
             elif groups and len(groups[-1]) > 1 and duration - groups[-1][-1][1] < LEAD_DUR:  # it may be cut off
                 resume = groups[-1].pop()[0]
-            yield from (self._hear(audio, offset, group, transcribe) for group in groups)
+            yield from self._hear(audio, offset, groups, transcribe)
             done = groups[-1][-1][1] if groups else 0.0
             cut = round(max(done, resume - LEAD_DUR) * SAMPLING_RATE)
             waiting, offset = audio[cut:], offset + cut / SAMPLING_RATE
-        yield from (
-            self._hear(waiting, offset, group, transcribe) for group in pack(self.speech_spans(waiting), MAX_WINDOW_DUR)
-        )
 
     def speech_spans(self, audio: NDArray[np.float32]) -> Spans:
         """The spans of speech in audio (N,), by Silero's voice activity detection: (start, end) in seconds."""
         return speech_spans(audio)
 
-    def _hear(self, audio: NDArray[np.float32], offset: float, spans: Spans, transcribe: bool) -> SpeechWindow:
-        start, end = spans[0][0], spans[-1][1]
-        frames, encoded, num_mels = self.encode(audio[round(start * SAMPLING_RATE) : round(end * SAMPLING_RATE)])
-        start += offset
-        words = self.words(encoded, num_mels, start) if transcribe else []
-        return SpeechWindow(start, frames, [(a + offset, b + offset) for a, b in spans], words)
+    def _hear(self, audio: Audio, offset: float, groups: list[Spans], transcribe: bool) -> Iterator[SpeechWindow]:
+        """The windows of groups of spans, in seconds of audio (N,), which itself starts at `offset` seconds."""
+        encodings = [self.encode(_excerpt(audio, (group[0][0], group[-1][1]))) for group in groups]
+        whole: dict[Span, Encoding] = {}  # pieces of speech that need no second pass of the encoder
+        of_group = [pieces_of(group) for group in groups]
+        for pieces, encoding in zip(of_group, encodings, strict=True):
+            if len(pieces) == 1:
+                whole[pieces[0]] = encoding
+        texts: dict[Span, Text] = {}
+        if transcribe:
+            for batch in batches([piece for pieces in of_group for piece in pieces], MAX_WINDOW_DUR):
+                texts |= self._texts(audio, batch, whole)
+        for group, pieces, encoding in zip(groups, of_group, encodings, strict=True):
+            said = [texts[piece] for piece in pieces] if transcribe else []
+            words = [replace(word, start=word.start + offset, end=word.end + offset) for text in said for word in text.words]
+            spans = [(start + offset, end + offset) for start, end in group]
+            yield SpeechWindow(spans[0][0], encoding.frames, spans, words, sum(text.num_doubtful for text in said))
 
-    def encode(self, audio: NDArray[np.float32]) -> tuple[NDArray[np.float32], Any, int]:
-        """Encode at most 30 s.
+    def _texts(self, audio: Audio, pieces: Spans, whole: Mapping[Span, Encoding]) -> dict[Span, Text]:
+        """What is said in each of several pieces, which are decoded together: context helps with short ones."""
+        if len(pieces) == 1:
+            return {pieces[0]: self.text(whole.get(pieces[0]) or self.encode(_excerpt(audio, pieces[0])), pieces[0])}
+        cut = cut_pauses(audio, pieces)
+        decoded = self._decode(self.encode(cut.audio))
+        found, crossed = cut.restored(decoded.guesses), cut.crossed(decoded.guesses)
+        texts: dict[Span, Text] = {}
+        for index, (piece, guesses) in enumerate(zip(pieces, found, strict=True)):
+            spoken = sum(guess.word.end - guess.word.start for guess in guesses)
+            if index in crossed or spoken < MIN_SPOKEN_SHARE * (piece[1] - piece[0]):
+                texts |= self._texts(audio, [piece], whole)
+            else:
+                texts[piece] = without_doubtful(replace(decoded, guesses=guesses))
+        return texts
 
-        Args:
-            audio: (N,) 16 kHz.
-
-        Returns:
-            Frames (N / 320, 384); the encoder's whole output, for decoding; and the number of mel frames that contain audio.
-        """
+    def encode(self, audio: Audio) -> Encoding:
+        """Encode audio (N,) of 16 kHz, of at most 30 s."""
         from faster_whisper.audio import pad_or_trim
 
         mels = self._whisper.feature_extractor(audio)[..., :-1]
         encoded = self._whisper.encode(pad_or_trim(mels))
         num_frames = -(-len(audio) * FRAME_RATE // SAMPLING_RATE)
-        return np.array(encoded)[0, :num_frames].astype(np.float32), encoded, mels.shape[-1]
+        return Encoding(np.array(encoded)[0, :num_frames].astype(np.float32), encoded, mels.shape[-1])
 
-    def words(self, encoded: Any, num_mels: int, start: float) -> list[Word]:
-        """The words in a stretch of audio that begins at `start` seconds, from what `encode` returned for it."""
+    def text(self, encoding: Encoding, piece: Span) -> Text:
+        """What is said in one piece of audio, without what is doubtful.
+
+        Args:
+            encoding: of the piece.
+            piece: when it starts and ends in seconds, as the words' times will, which stay within it.
+        """
+        decoded = self._decode(encoding)
+        (guesses,) = Cut(np.zeros(0, np.float32), [piece]).restored(decoded.guesses)
+        return without_doubtful(replace(decoded, guesses=guesses))
+
+    def _decode(self, encoding: Encoding) -> Decoded:
+        """All that Whisper recognises, with times from the start of the audio."""
         from faster_whisper.transcribe import merge_punctuations
 
         prompt = self._whisper.get_prompt(self._tokenizer, [], without_timestamps=True)
         (result,) = self._whisper.model.generate(
-            encoded,
+            encoding.output,
             [prompt],
             beam_size=BEAM_SIZE,
             max_length=self._whisper.max_length,
@@ -149,15 +218,13 @@ class Listener:
             return_no_speech_prob=True,
         )
         tokens = result.sequences_ids[0]
-        text = self._tokenizer.decode(tokens).strip().encode()
-        looping = len(text) / max(len(zlib.compress(text)), 1) > MAX_COMPRESSION_RATIO
-        unheard = result.no_speech_prob > MAX_NO_SPEECH and result.scores[0] < MIN_LOG_PROBABILITY
-        if not text or looping or unheard:
-            return []
-        (alignment,) = self._whisper.find_alignment(self._tokenizer, [tokens], encoded, num_mels)
+        if not tokens:
+            return Decoded([], 0.0, 1.0)
+        (alignment,) = self._whisper.find_alignment(self._tokenizer, [tokens], encoding.output, encoding.num_mels)
         merge_punctuations(alignment, "\"'“¿([{-", "\"'.。,，!！?？:：”)]}、")
-        return [
-            Word(word["word"].strip(), start + float(word["start"]), start + float(word["end"]))
+        guesses = [
+            Guess(Word(word["word"].strip(), float(word["start"]), float(word["end"])), float(word["probability"]))
             for word in alignment
             if word["word"].strip()
         ]
+        return Decoded(guesses, float(result.scores[0]), float(result.no_speech_prob))

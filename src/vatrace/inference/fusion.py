@@ -89,19 +89,31 @@ class FusionModel:
 
         Returns:
             (R + 1, n, 2) valence and arousal after 0, 1, ..., R recursions; the last is the model's answer.
+
+        Raises:
+            ModelError: if they aren't numbers.
         """
         (recursions,) = self._session.run(["recursions"], self._inputs(features, valid))
-        return np.asarray(recursions, np.float64)[:, 0]
+        return self._finite(np.asarray(recursions, np.float64)[:, 0])
 
     def step(self, features: Vectors, valid: Masks) -> NDArray[np.float64]:
         """Predict the next n steps of the one stream that this model follows; the arguments are as in `run`.
 
         Returns:
             (n, 2) valence and arousal.
+
+        Raises:
+            ModelError: if they aren't numbers; the stream can go on.
         """
         values, *state = self._session.run(None, self._inputs(features, valid) | self._state)
+        found = self._finite(np.asarray(values, np.float64)[0])
         self._state = dict(zip(self._state, state, strict=True))
-        return np.asarray(values, np.float64)[0]
+        return found
+
+    def _finite(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        if not np.isfinite(values).all():
+            raise ModelError(f"{self.name}: gives values that are not numbers; train or export the model again")
+        return values
 
     def _inputs(self, features: Vectors, valid: Masks) -> dict[str, NDArray[np.generic]]:
         steps = len(next(iter(valid.values())))

@@ -104,7 +104,8 @@ class Model:
             notes.append(NOBODY)
         if not self._fusion.half_widths:
             notes.append("no intervals: this model was not calibrated")
-        return replace(prediction, notes=notes, made_by=self._made_by(recording, usable, side if "face" in usable else None))
+        made_by = self._made_by(recording, usable, side if "face" in usable else None)
+        return replace(prediction, notes=notes, made_by=made_by, words_left_out=perceived.sound.num_doubtful)
 
     def _usable(self, recording: Recording, modalities: Collection[str]) -> set[str]:
         """The modalities that are wanted, and that the recording and the model can have."""

@@ -32,6 +32,7 @@ class Prediction:
         arousal: (T,) calm -1 .. excited 1.
         presence: (T,) bool by modality: whether face, voice and words were present.
         words: what was said, with times.
+        words_left_out: how many recognised words were left out, since they may never have been said.
         notes: what the user should know about this recording, in plain sentences.
         explanation: what the values are based on, if it was asked for.
         bounds: lower and upper ends (T, 2) of 90 % intervals for valence and arousal; None if the model wasn't calibrated.
@@ -49,6 +50,7 @@ class Prediction:
     explanation: Explanation | None = None
     bounds: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None
     made_by: dict[str, str] = field(default_factory=dict)
+    words_left_out: int = 0
 
     @property
     def supported(self) -> NDArray[np.bool_]:

@@ -267,8 +267,8 @@ class _Ears:
         heard = self._audio[round((start - origin) * SAMPLING_RATE) :]
         if len(heard) < SAMPLING_RATE // FRAME_RATE:
             return []
-        frames, encoded, num_mels = listener.encode(heard)
-        first, vectors = frames_on_grid(start, self._voice_encoder(frames), RATE)
+        encoding = listener.encode(heard)
+        first, vectors = frames_on_grid(start, self._voice_encoder(encoding.frames), RATE)
         for step, vector in enumerate(vectors, first):
             inside = any(a - TOLERANCE <= step / RATE < b for a, b in spans)
             if inside and before - TOLERANCE <= step / RATE:
@@ -278,7 +278,7 @@ class _Ears:
         if not ended and end - start < MAX_TALK_DUR:
             return []
         self._talk_start = None if ended else end
-        words = listener.words(encoded, num_mels, start) if self._transcribe else []
+        words = listener.text(encoding, (start, start + len(heard) / SAMPLING_RATE)).words if self._transcribe else []
         if words:
             for word, vector in zip(words, self._word_encoder([word.text for word in words]), strict=True):
                 self._vectors.extend([vector] * max(1, round((word.end - word.start) * RATE)))

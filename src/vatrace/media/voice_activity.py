@@ -11,8 +11,9 @@ MAX_SPEECH_DUR = 27.0
 """Seconds of the longest span; longer speech is split. Whisper takes 30."""
 VAD = {"min_silence_duration_ms": 500, "speech_pad_ms": 200, "max_speech_duration_s": MAX_SPEECH_DUR}
 
-Spans = list[tuple[float, float]]
-"""Starts and ends in seconds."""
+Span = tuple[float, float]
+"""Start and end in seconds."""
+Spans = list[Span]
 
 
 def speech_spans(audio: NDArray[np.float32]) -> Spans:

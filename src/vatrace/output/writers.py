@@ -37,7 +37,8 @@ def write_json(prediction: Prediction, path: Path) -> None:
     table = prediction.to_pandas().round(4)
     columns = {str(name): [None if np.isnan(x) else x for x in column.tolist()] for name, column in table.items()}
     words = [_word(word) for word in prediction.words]
-    about = {"transcript": words, "notes": prediction.notes, "made_by": prediction.made_by}
+    about = {"transcript": words, "words_left_out": prediction.words_left_out}
+    about |= {"notes": prediction.notes, "made_by": prediction.made_by}
     content = {"source": shown(prediction.source.name), "rate": prediction.rate, **columns, **about}
     path.write_text(json.dumps(content, ensure_ascii=False) + "\n", encoding="utf-8")
 
@@ -71,10 +72,11 @@ def read_json(path: Path) -> Prediction:
         explanation=explanation,
         bounds=(bounds[0], bounds[1]) if bounds else None,
         made_by=content.get("made_by", {}),
+        words_left_out=content.get("words_left_out", 0),
     )
 
 
-NOT_COLUMNS = frozenset({"source", "rate", "transcript", "notes", "made_by"})
+NOT_COLUMNS = frozenset({"source", "rate", "transcript", "words_left_out", "notes", "made_by"})
 """The keys that `write_json` writes in addition to the columns."""
 
 
@@ -82,13 +84,15 @@ def summary_row(prediction: Prediction) -> dict[str, object]:
     """One recording as a row of a table of many.
 
     It has the duration in seconds; mean, SD, minimum and maximum of valence and arousal over the supported rows; the share of
-    the time (0..1) in which each modality was present and the values are supported; the notes; and `made_by`.
+    the time (0..1) in which each modality was present and the values are supported; the number of doubtful words that were left
+    out; the notes; and `made_by`.
     """
     row: dict[str, object] = {"duration": round(prediction.duration, 3)}
     for dimension, values in prediction.statistics().round(4).iterrows():
         row |= {f"{dimension}_{name.lower()}": value for name, value in values.items()}
     masks = prediction.presence | {"supported": prediction.supported}
     row |= {name: round(float(mask.mean()), 4) for name, mask in masks.items()}
+    row["words_left_out"] = prediction.words_left_out
     return row | {"notes": "; ".join(prediction.notes)} | prediction.made_by
 
 
@@ -98,6 +102,7 @@ SUMMARY_COLUMNS = (
     *(f"{dimension}_{statistic}" for dimension in ("valence", "arousal") for statistic in ("mean", "sd", "min", "max")),
     *MODALITIES,
     "supported",
+    "words_left_out",
     "notes",
     "error",
     *("vatrace", "model", "modalities", "transcript", "side"),
