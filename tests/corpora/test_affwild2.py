@@ -200,7 +200,12 @@ def test_two_releases_of_the_annotations_are_an_error_of_that_recording(tmp_path
 def test_bad_files_cost_only_their_recording(tmp_path: Path) -> None:
     folder = tmp_path / "VA_Set/Train_Set"
     write_rows(folder / "good.txt")
-    for name, content in (("empty", b""), ("header", b"valence,arousal\n"), ("latin", b"valence,arousal\n\xe9,0\n"), ("other", b"x\n")):
+    for name, content in (
+        ("empty", b""),
+        ("header", b"valence,arousal\n"),
+        ("latin", b"valence,arousal\n\xe9,0\n"),
+        ("other", b"x\n"),
+    ):
         (folder / f"{name}.txt").write_bytes(content)
     (folder / "link.txt").symlink_to("nowhere.txt")
     (folder / "folder.txt").mkdir()

@@ -22,7 +22,8 @@ from vatrace.corpora.annotations import FORMATS, SPREADSHEETS, is_annotations, i
 from vatrace.corpora.corpus import Annotation, Corpus, Finding, MediaTimes, Notes, Source
 from vatrace.corpora.label_notes import label_notes
 from vatrace.errors import CorpusError, reason
-from vatrace.media.files import Beside, is_media, is_result, key, passed_over, shown, transcript_beside, walk
+from vatrace.files import shown
+from vatrace.media.files import Beside, is_media, is_result, key, passed_over, transcript_beside, walk
 from vatrace.media.transcripts import is_transcript
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from vatrace.files import shown
 from vatrace.media.transcripts import TRANSCRIPT_SUFFIXES, is_transcript
 
 
@@ -60,11 +61,6 @@ QUALIFIERS = frozenset(_listed("sdh cc hi auto asr default full orig original fo
 """What else such names say: for the hard of hearing (`sdh`, `cc`, `hi`), automatic, for foreign passages alone (`forced`)."""
 MADE_BY = "NOTE vatrace"
 """How the subtitles begin that vatrace writes: these are results, not transcripts."""
-
-
-def shown(name: str | Path) -> str:
-    """A name for texts and tables: bytes that aren't UTF-8 become replacement characters."""
-    return os.fsencode(name).decode("utf-8", "replace")
 
 
 def key(name: str) -> str:
