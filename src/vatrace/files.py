@@ -39,9 +39,9 @@ def _umask() -> int:
 
 
 def write_json(path: Path, content: Mapping[str, object]) -> None:
-    """Write a mapping as indented JSON in UTF-8, whole or not at all."""
+    """Write a mapping as indented JSON in UTF-8, whole or not at all. Names that aren't UTF-8 get replacement characters."""
     with written_whole(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        temporary.write_text(shown(json.dumps(content, indent=1, ensure_ascii=False)) + "\n", encoding="utf-8")
 
 
 def read_json(path: Path, error: type[VatraceError]) -> dict[str, Any]:

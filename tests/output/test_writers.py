@@ -12,7 +12,7 @@ import pytest
 
 from vatrace.inference.explain import Explanation
 from vatrace.inference.prediction import Prediction
-from vatrace.media.files import transcript_beside
+from vatrace.media.folders import transcript_beside
 from vatrace.media.transcripts import Word
 from vatrace.output.writers import (
     read_json,

@@ -111,8 +111,8 @@ def test_captions_with_impossible_times(media: Path) -> None:
     assert notes == [
         "given.srt: 1 caption ends before it starts: mended",
         "given.srt: 1 caption starts before 0 s: cut there; are all times right?",
-        "given.srt: the captions go on to 9.0 s, the recording ends at 4.0 s; 2 of 7 words are left out: is it this recording's "
-        "transcript?",
+        "given.srt: the captions go on to 9.0 s, the recording ends at 4.0 s; 2 of 7 words are left out: "
+        "is it this recording's transcript?",
     ]
 
 

@@ -179,7 +179,7 @@ def run_extract(args: argparse.Namespace) -> int:
     from vatrace.weights import find_whisper
 
     corpus = open_corpus(args.corpus, args.reader)
-    num_errors = _print_findings(corpus)
+    num_errors = report_findings(corpus)
     if all(source.features for source in corpus.sources):
         raise UsageError(f"{args.corpus}: contains features, not recordings: use vatrace import")
     encoders = parse_encoders(args.encoders)
@@ -201,7 +201,7 @@ def run_extract(args: argparse.Namespace) -> int:
     return max(label_and_report(corpus, store, outcomes, args), int(num_errors > 0))
 
 
-def _print_findings(corpus: Corpus) -> int:
+def report_findings(corpus: Corpus) -> int:
     """Print what is wrong with files of the whole corpus, and return the number of errors; the rest of it is extracted."""
     for finding in corpus.findings:
         what = f"{finding.recording}: {finding.what}" if finding.recording else finding.what

@@ -12,7 +12,7 @@ from vatrace.corpora.corpus import Corpus, Reader
 from vatrace.corpora.feature_files import open_features
 from vatrace.corpora.folder import open_folder
 from vatrace.errors import CorpusError, PluginError, UsageError
-from vatrace.media.files import key
+from vatrace.media.folders import key
 from vatrace.plugins import is_plugin, load_class
 
 READERS: dict[str, Reader] = {"affwild2": open_affwild2, "folder": open_folder, "features": open_features}

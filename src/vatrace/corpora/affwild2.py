@@ -42,7 +42,7 @@ from vatrace.corpora.scales import Scale, scale_of
 from vatrace.corpora.tables import read_table
 from vatrace.errors import CorpusError, reason
 from vatrace.features.crops import numbered_images
-from vatrace.media.files import VIDEO_SUFFIXES, is_junk, key
+from vatrace.media.folders import VIDEO_SUFFIXES, is_junk, key
 from vatrace.names import Side, Split
 
 SPLIT_FOLDERS: dict[str, Split] = {

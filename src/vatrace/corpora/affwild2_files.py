@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vatrace.errors import CorpusError
-from vatrace.media.files import key
+from vatrace.media.folders import key
 
 NOT_ANNOTATED = -5.0
 LOCATION = re.compile(r"([^/\\,]+)[/\\](\d+)\.\w+$")

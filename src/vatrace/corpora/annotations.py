@@ -27,7 +27,7 @@ from vatrace.corpora.scales import Scale, scale_of
 from vatrace.corpora.tables import number, read_table
 from vatrace.errors import CorpusError, reason
 from vatrace.files import shown
-from vatrace.media.files import in_folder, key, passed_over, walk
+from vatrace.media.folders import in_folder, key, passed_over, walk
 from vatrace.names import Split
 
 SPLIT_NAMES: dict[str, Split] = {

@@ -16,7 +16,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from vatrace.errors import CorpusError, require
-from vatrace.media.files import key
+from vatrace.media.folders import key
 from vatrace.names import DIMENSIONS
 
 STEP_MS = 100

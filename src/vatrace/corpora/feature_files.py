@@ -24,7 +24,7 @@ from vatrace.corpora.corpus import MISMATCH, Annotation, Corpus, MediaTimes, Not
 from vatrace.corpora.label_notes import MOST_MISSING, label_notes
 from vatrace.corpora.tables import column_names, number, read_table
 from vatrace.errors import CorpusError, missing, reason
-from vatrace.media.files import in_folder, key
+from vatrace.media.folders import in_folder, key
 from vatrace.names import check_modality, in_order
 
 SUFFIXES = (".npy", ".csv", ".parquet")

@@ -23,7 +23,7 @@ from vatrace.corpora.corpus import Annotation, Corpus, Finding, MediaTimes, Note
 from vatrace.corpora.label_notes import label_notes
 from vatrace.errors import CorpusError, reason
 from vatrace.files import shown
-from vatrace.media.files import Beside, is_media, is_result, key, passed_over, transcript_beside, walk
+from vatrace.media.folders import Beside, is_media, is_result, key, passed_over, transcript_beside, walk
 from vatrace.media.transcripts import is_transcript
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from vatrace.errors import MediaError, UsageError
 from vatrace.files import shown
-from vatrace.media.files import Beside, in_folder, is_junk, is_media, is_result, passed_over, transcript_beside
+from vatrace.media.folders import Beside, in_folder, is_junk, is_media, is_result, passed_over, transcript_beside
 from vatrace.media.recording import Recording, open_recording, with_transcript
 from vatrace.media.transcripts import is_transcript
 

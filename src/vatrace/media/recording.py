@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from vatrace.errors import MediaError
 from vatrace.media.container import Clock, open_container, packet_times, start_time, usual_duration, video_clock, video_stream
-from vatrace.media.files import missing_content
+from vatrace.media.folders import missing_content
 from vatrace.media.transcripts import Word, is_transcript, read_transcript
 
 Kind = Literal["video", "audio", "image", "transcript"]

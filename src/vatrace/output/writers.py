@@ -12,7 +12,7 @@ import numpy as np
 from vatrace.files import shown
 from vatrace.inference.explain import Explanation
 from vatrace.inference.prediction import Prediction
-from vatrace.media.files import MADE_BY
+from vatrace.media.folders import MADE_BY
 from vatrace.media.transcripts import Word, sentences
 from vatrace.names import MODALITIES
 
