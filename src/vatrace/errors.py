@@ -101,7 +101,7 @@ def require(what: str, libraries: Iterable[str], extra: str) -> None:
                 continue
             raise MissingExtraError(
                 f"{what} needs {library}, which is installed but can't be imported ({_summary(error)}): "
-                f"pip install --upgrade '.[{extra}]' in a checkout of vatrace"
+                f"pip install --upgrade --upgrade-strategy eager '.[{extra}]' in a checkout of vatrace"
             ) from error
     if absent:
         raise missing(f"{what} needs {', '.join(absent)}", extra)

@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all."""
+"""Files that are written whole or not at all, and names of files in texts."""
 
 from __future__ import annotations
 
@@ -11,6 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from vatrace.errors import VatraceError
+
+
+def shown(name: str | Path) -> str:
+    """A name for texts and tables: bytes that aren't UTF-8 become replacement characters."""
+    return os.fsencode(name).decode("utf-8", "replace")
 
 
 @contextmanager
@@ -34,9 +39,9 @@ def _umask() -> int:
 
 
 def write_json(path: Path, content: Mapping[str, object]) -> None:
-    """Write a mapping as indented JSON in UTF-8, whole or not at all."""
+    """Write a mapping as indented JSON in UTF-8, whole or not at all. Names that aren't UTF-8 get replacement characters."""
     with written_whole(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        temporary.write_text(shown(json.dumps(content, indent=1, ensure_ascii=False)) + "\n", encoding="utf-8")
 
 
 def read_json(path: Path, error: type[VatraceError]) -> dict[str, Any]:

@@ -303,7 +303,7 @@ class Store:
                 for start in range(0, steps, CHUNK):
                     stop = min(start + CHUNK, steps)
                     images[start:stop] = crops(start, stop)
-            content = asdict(meta) | {"words": [[word.text, word.start, word.end] for word in meta.words]}
+            content = asdict(meta) | {"words": [[word.text, word.start, word.end, word.speaker] for word in meta.words]}
             write_json(temporary / "meta.json", content)
             self.remove_labels(meta.name)  # they belong to the old features
             shutil.rmtree(folder, ignore_errors=True)

@@ -53,10 +53,11 @@ def test_a_batch_goes_on_past_bad_files_and_says_so(tmp_path: Path, face_images:
     (folder / "a.mp4").write_text("not a film")
     (folder / "b.mp4").touch()
     write_movie(folder / "c.mp4", face_images[:30])
-    (folder / "notes.txt").write_text("not a recording, not looked at")
+    (folder / "notes.txt").write_text("not a recording")
     result = run("predict", folder, tmp_path / "none.mp4", "--out", tmp_path / "out", "--modalities", "face")
     assert result.status == 1
-    errors = result.err.splitlines()
+    warning, *errors = result.err.splitlines()
+    assert warning == f"warning: {folder}: passed over, since neither video nor audio: notes.txt"
     assert len(errors) == 3 and all(line.startswith("error: ") for line in errors)
     assert "a.mp4" in errors[0] and "b.mp4" in errors[1] and "none.mp4" in errors[2]
     assert "1 of 4 recordings done" in result.out
@@ -239,7 +240,7 @@ def test_transcripts_that_could_be_of_several_recordings_are_refused(tmp_path: P
     assert result.status == 1 and "talk.srt: 2 recordings are called talk: predict them one by one" in result.err
     (tmp_path / "talk.vtt").write_text("WEBVTT\n\n00:00.000 --> 00:01.000\nbye\n")
     result = run("predict", tmp_path / "P01" / "talk.jpg", *options)
-    assert result.status == 1 and "both talk.srt and talk.vtt are transcripts of talk: keep one" in result.err
+    assert result.status == 0 and "note: not used: talk.vtt (one transcript is enough" in result.out
 
 
 def test_hidden_files_and_folders_in_a_folder_are_left_alone(tmp_path: Path, face_images: list[Image.Image]) -> None:
@@ -248,7 +249,8 @@ def test_hidden_files_and_folders_in_a_folder_are_left_alone(tmp_path: Path, fac
     (folder / "._a.mp4").write_bytes(b"resource fork")
     write_movie(folder / "a.mp4", face_images[:10])
     result = run("predict", folder, "--out", tmp_path / "out", "--modalities", "face")
-    assert (result.status, result.err) == (0, "")
+    assert result.status == 0
+    assert result.err == f"warning: {folder}: passed over, since neither video nor audio: sub.ts/\n"
     result = run("predict", folder, tmp_path / "out", "--out", tmp_path / "more", "--modalities", "face")
     assert result.status == 1 and "no video or audio files" in result.err and (tmp_path / "more" / "a.csv").exists()
 

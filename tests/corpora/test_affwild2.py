@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from layouts import Planted, brightness, loudness, make_affwild2
-from vatrace.corpora import affwild2, open_corpus
+from vatrace.corpora import affwild2_files, open_corpus
 from vatrace.corpora.corpus import Corpus, Source
 from vatrace.errors import CorpusError
 from vatrace.features.crops import numbered_images
@@ -186,11 +186,42 @@ def test_a_recording_in_two_splits_is_given_to_none(tmp_path: Path) -> None:
     assert {source.name: source.split for source in open_corpus(tmp_path).sources} == {"a": None, "b": None, "c": "train"}
 
 
-def test_two_releases_of_the_annotations_are_refused(tmp_path: Path) -> None:
+def test_two_releases_of_the_annotations_are_an_error_of_that_recording(tmp_path: Path) -> None:
     write_rows(tmp_path / "3rd/VA_Estimation_Challenge/Train_Set/a.txt")
     write_rows(tmp_path / "6th/VA_Estimation_Challenge/Train_Set/a.txt")
+    write_rows(tmp_path / "6th/VA_Estimation_Challenge/Train_Set/b.txt")
+    corpus = open_corpus(tmp_path)
+    a, b = corpus.sources
     with pytest.raises(CorpusError, match="keep one release"):
-        open_corpus(tmp_path)
+        corpus.annotations(a, np.arange(5) / 25)
+    assert len(corpus.annotations(b, np.arange(5) / 25)) == 1
+
+
+def test_bad_files_cost_only_their_recording(tmp_path: Path) -> None:
+    folder = tmp_path / "VA_Set/Train_Set"
+    write_rows(folder / "good.txt")
+    for name, content in (
+        ("empty", b""),
+        ("header", b"valence,arousal\n"),
+        ("latin", b"valence,arousal\n\xe9,0\n"),
+        ("other", b"x\n"),
+    ):
+        (folder / f"{name}.txt").write_bytes(content)
+    (folder / "link.txt").symlink_to("nowhere.txt")
+    (folder / "folder.txt").mkdir()
+    (folder / "self").symlink_to("self")
+    (tmp_path / "subjects.csv").write_bytes("recording,subject\ngood,Jos\u00e9\n".encode("latin-1"))
+    (tmp_path / "va_test_set_release.txt").write_bytes(b"")
+    corpus = open_corpus(tmp_path)
+    assert [source.name for source in corpus.sources] == ["empty", "good", "header", "latin", "link", "other"]
+    for source in corpus.sources:
+        if source.name == "good":
+            assert len(corpus.annotations(source, np.arange(5) / 25)) == 1
+        elif source.name != "header":
+            with pytest.raises(CorpusError, match=source.name):
+                corpus.annotations(source, np.arange(5) / 25)
+    errors = [finding.what for finding in corpus.findings if finding.severity == "error"]
+    assert len(errors) == 2 and "this list isn't used" in errors[0] and "none of its subjects is used" in errors[1]
 
 
 def test_subjects_can_be_given(tmp_path: Path) -> None:
@@ -224,7 +255,7 @@ def test_rows_keep_their_places(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     path.write_bytes(b"\xef\xbb\xbfValence, Arousal\r\n0.5,-0.25\r\n-5,-5\r\n-5.0,1\r\n-1,0\r\n\r\n")
     expected = [[0.5, -0.25], [np.nan, np.nan], [np.nan, 1], [-1, 0]]
-    np.testing.assert_array_equal(affwild2.read_rows(path), expected)
+    np.testing.assert_array_equal(affwild2_files.read_rows(path), expected)
 
 
 @pytest.mark.parametrize(
@@ -245,22 +276,22 @@ def test_rows_that_are_not_two_numbers_in_range_are_refused_by_line(tmp_path: Pa
     path = tmp_path / "a.txt"
     path.write_text(content)
     with pytest.raises(CorpusError, match=message) as error:
-        affwild2.read_rows(path)
+        affwild2_files.read_rows(path)
     assert str(path) in str(error.value)
 
 
 def test_a_listing_is_names_or_frames_in_order(made: Made, tmp_path: Path) -> None:
     root, planted = made
-    listing = affwild2.read_listing(root / "prediction_files_format/CVPR_6th_ABAW_VA_test_set_sample.txt")
+    listing = affwild2_files.read_listing(root / "prediction_files_format/CVPR_6th_ABAW_VA_test_set_sample.txt")
     assert listing.names == ("video7",)
     np.testing.assert_array_equal(listing.picture, np.arange(planted["video7"].num_frames) + 1)
     path = tmp_path / "sample.txt"
     path.write_text("image_location,valence,arousal\nb_left/00002.jpg,,\na/00010.jpg,,\nb_left/00001.jpg,,\n")
-    listing = affwild2.read_listing(path)
+    listing = affwild2_files.read_listing(path)
     asked = [(listing.names[place], number) for place, number in zip(listing.recording, listing.picture, strict=True)]
     assert asked == [("b_left", 2), ("a", 10), ("b_left", 1)]
     path.write_text("b_left\n\na\n")
-    listing = affwild2.read_listing(path)
+    listing = affwild2_files.read_listing(path)
     assert listing.names == ("b_left", "a") and len(listing.picture) == 0
 
 
@@ -276,4 +307,4 @@ def test_what_is_no_listing_is_refused(tmp_path: Path, content: str, message: st
     path = tmp_path / "list.txt"
     path.write_text(content)
     with pytest.raises(CorpusError, match=message):
-        affwild2.read_listing(path)
+        affwild2_files.read_listing(path)

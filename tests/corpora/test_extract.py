@@ -404,3 +404,39 @@ def test_the_planted_lags_of_annotators_are_taken_out(tmp_path: Path) -> None:
         assert np.abs(found[middle] - truth[middle]).max() < most
     assert store.corpus_facts["agreement"]["others"]["valence"] > 0.95
     assert replace(FACES, crops=False).schema(10.0) != store.schema
+
+
+def test_a_transcript_that_cant_be_used_is_noted_and_speech_is_recognised(tmp_path: Path, talking: Path) -> None:
+    root = tmp_path / "corpus"
+    root.mkdir()
+    srt = "1\n{start},000 --> {end},000\nI [sighs] love it\n"
+    for name, content in (
+        ("good", srt.format(start="00:00:01", end="00:00:02")),
+        ("late", srt.format(start="01:00:01", end="01:00:02")),
+        ("bad", "no captions"),
+    ):
+        shutil.copy(talking, root / f"{name}.mp4")
+        (root / f"{name}.srt").write_text(content)
+    result = run("extract", root, "--store", tmp_path / "store", "--encoders", "face=none,voice=none")
+    assert result.status == 0
+    store = Store(tmp_path / "store")
+    assert [word.text for word in store.recording("good").meta.words] == ["I", "love", "it"]
+    assert store.recording("good").meta.notes == ["good.srt: 1 description of a sound, which nobody says: left out"]
+    for name, why in (("late", "the captions start at 3601.0 s, the recording ends at 4.0 s"), ("bad", "contains no captions")):
+        assert len(store.recording(name).meta.words) > 3
+        (note,) = store.recording(name).meta.notes
+        assert why in note and note.endswith("not used; its speech is recognised instead")
+    check = run("check", root)
+    assert check.status == 1 and check.out.count("its speech is recognised instead") == 2
+
+
+def test_one_bad_label_file_costs_only_its_recording(tmp_path: Path) -> None:
+    make_folder_corpus(tmp_path, duration=2)
+    (tmp_path / "annotations" / "anna" / "p1.csv").write_bytes(b"\xff\xfe\x00")
+    (tmp_path / "splits.csv").write_text("recording,split\np1,somewhere\np2,train\n")
+    store = tmp_path / "store"
+    result = run("extract", tmp_path, "--store", store, "--encoders", "voice=none,words=none", "--lag", "0")
+    assert result.status == 1
+    assert "line 2: 'somewhere' is no split" in result.err and "p1.csv" in result.out
+    assert f"{store}: 5 recordings, 4 with labels; 0 failed" in result.out
+    assert run("check", tmp_path).status == 1

@@ -1,3 +1,6 @@
+import os
+import re
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +24,10 @@ def names(corpus: Corpus) -> list[str]:
 
 def source_of(corpus: Corpus, name: str) -> Source:
     return next(source for source in corpus.sources if source.name == name)
+
+
+def errors(corpus: Corpus, name: str) -> list[str]:
+    return [finding.what for finding in corpus.findings if (finding.severity, finding.recording) == ("error", name)]
 
 
 def touch(path: Path) -> Path:
@@ -92,9 +99,12 @@ def test_recordings_of_the_same_stem_are_told_by_file_name_or_path(tmp_path: Pat
     for name, value in (("s1__cam", 0.1), ("s2__cam", 0.2)):
         (annotation,) = corpus.annotations(source_of(corpus, name), NO_TIMES)
         assert annotation.annotator == "" and annotation.values[0, 0] == value
-    write(tmp_path / "splits.csv", "recording,split\ncam,train\n")
-    with pytest.raises(CorpusError, match="line 2: 'cam' could be any of s1__cam, s2__cam"):
-        open_corpus(tmp_path)
+    write(tmp_path / "splits.csv", "recording,split\ncam,train\nx.mp4,dev\n")
+    corpus = open_corpus(tmp_path)
+    assert errors(corpus, "") == [
+        f"{tmp_path / 'splits.csv'}: line 2: 'cam' could be any of s1__cam, s2__cam; write one of these"
+    ]
+    assert source_of(corpus, "x.mp4").split == "dev"
 
 
 def test_annotators_are_read_from_endings_or_folders(tmp_path: Path) -> None:
@@ -164,38 +174,166 @@ def test_a_bad_row_of_a_long_table_costs_only_its_recording(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
-    ("name", "text", "message"),
+    ("name", "text", "recording", "message"),
     [
-        ("splits.csv", "recording,split\na,evaluation\n", "line 2: 'evaluation' is no split; use train, dev or test"),
-        ("splits.csv", "recording\na\n", "no column 'split'"),
-        ("annotations.csv", "time,valence,arousal\n0,0,0\n", "no column 'recording'"),
+        ("splits.csv", b"recording,split\na,evaluation\nb,dev\n", "a", "line 2: 'evaluation' is no split, so it is in none"),
+        ("splits.csv", b"recording\na\n", "", "no column 'split'"),
+        ("splits.csv", "recording,split\nä,train\n".encode("latin-1"), "", "not UTF-8"),
+        ("splits.csv", None, "", "splits.csv: a folder, not a table"),
+        ("splits.csv", b"", "", "no column 'recording'"),
+        ("annotations.csv", b"time,valence,arousal\n0,0,0\n", "", "no column 'recording'"),
+        ("annotations.csv", "recording,time,valence,arousal\nä,0,0,0\n".encode("latin-1"), "", "not UTF-8"),
+        ("annotations.csv", b"", "", "no column 'recording'"),
+        ("annotations.csv", b"recording,time,valence,arousal\na,0,5,0,3,0,1\n", "", "line 2: 7 cells, but 4 columns"),
+        ("annotations.csv", None, "", "annotations.csv: a folder, not a table"),
+        ("annotations.csv", "nowhere.csv", "", "annotations.csv: no such file"),
+        ("annotations.xlsx", b"PK", "", "annotations.xlsx: not used: save it as annotations.csv"),
     ],
 )
-def test_a_table_of_the_whole_corpus_that_cant_be_read_is_refused(tmp_path: Path, name: str, text: str, message: str) -> None:
+def test_a_table_of_the_whole_corpus_that_cant_be_read_ends_nothing(
+    tmp_path: Path, name: str, text: bytes | str | None, recording: str, message: str
+) -> None:
     touch(tmp_path / "a.mp4")
-    write(tmp_path / name, text)
-    with pytest.raises(CorpusError, match=message):
-        open_corpus(tmp_path)
+    touch(tmp_path / "b.mp4")
+    if text is None:
+        (tmp_path / name).mkdir()
+    elif isinstance(text, str):
+        (tmp_path / name).symlink_to(text)
+    else:
+        (tmp_path / name).write_bytes(text)
+    corpus = open_corpus(tmp_path)
+    assert names(corpus) == ["a", "b"]
+    (what,) = errors(corpus, recording)
+    assert message in what
+    assert all(corpus.annotations(source, NO_TIMES) == [] for source in corpus.sources)
 
 
-def test_a_table_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
+BAD_FILES = {
+    "empty": b"",
+    "header": b"time,valence,arousal\n",
+    "latin": "time,valence,arousal,Ärger\n0,0,0,0\n".encode("latin-1"),
+    "binary": bytes(range(256)) * 10,
+    "folder": None,
+    "link": "nowhere.csv",
+}
+
+
+def test_a_bad_annotation_file_costs_only_its_recording(tmp_path: Path) -> None:
+    header = "time,valence,arousal\n0,0.5,0.5\n"
+    for name in ("good", *BAD_FILES):
+        touch(tmp_path / f"{name}.mp4")
+    write(tmp_path / "annotations/good.csv", header)
+    for name, content in BAD_FILES.items():
+        path = tmp_path / f"annotations/{name}.csv"
+        if content is None:
+            write(path / "inside.csv", header)
+        elif isinstance(content, str):
+            path.symlink_to(content)
+        else:
+            path.write_bytes(content)
+    corpus = open_corpus(tmp_path)
+    assert len(corpus.annotations(source_of(corpus, "good"), NO_TIMES)) == 1
+    for name in BAD_FILES:
+        if name != "folder":
+            with pytest.raises(CorpusError, match=rf"{name}\.csv"):
+                corpus.annotations(source_of(corpus, name), NO_TIMES)
+
+
+def test_two_places_for_one_annotation_are_an_error_of_that_recording(tmp_path: Path) -> None:
     touch(tmp_path / "a.mp4")
-    (tmp_path / "splits.csv").write_bytes("recording,split\nä,train\n".encode("latin-1"))
-    with pytest.raises(CorpusError, match="not UTF-8"):
-        open_corpus(tmp_path)
-
-
-def test_two_places_for_one_annotation_are_refused(tmp_path: Path) -> None:
-    touch(tmp_path / "a.mp4")
+    touch(tmp_path / "b.mp4")
     header = "time,valence,arousal\n0,0,0\n"
     write(tmp_path / "annotations/a.ann.csv", header)
     write(tmp_path / "annotations/ann/a.csv", header)
+    write(tmp_path / "annotations/b.csv", header)
+    corpus = open_corpus(tmp_path)
     with pytest.raises(CorpusError, match="same recording and annotator"):
-        open_corpus(tmp_path)
+        corpus.annotations(source_of(corpus, "a"), NO_TIMES)
+    assert len(corpus.annotations(source_of(corpus, "b"), NO_TIMES)) == 1
     (tmp_path / "annotations/ann/a.csv").unlink()
     write(tmp_path / "annotations.csv", "recording,time,valence,arousal\na,0,0,0\n")
+    corpus = open_corpus(tmp_path)
     with pytest.raises(CorpusError, match="keep one of them"):
-        open_corpus(tmp_path)
+        corpus.annotations(source_of(corpus, "a"), NO_TIMES)
+    assert len(corpus.annotations(source_of(corpus, "b"), NO_TIMES)) == 1
+
+
+@pytest.mark.parametrize("folder", ["annotations", "Annotations", "ANNOTATIONS"])
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.csv", b"time,valence,arousal\n0,0.5,-1\n"),
+        ("a.tsv", b"time\tvalence\tarousal\n0\t0.5\t-1\n"),
+        ("a.txt", b"time,valence,arousal\n0,0.5,-1\n"),
+        ("a.TXT", b"time  valence arousal\n 0  0.5  -1\n"),
+        ("a.txt", "time\tvalence\tarousal\r\n0\t0,5\t-1\r\n".encode("utf-16")),  # as Excel's "Unicode text"
+    ],
+)
+def test_tables_with_other_endings_are_read(tmp_path: Path, folder: str, name: str, content: bytes) -> None:
+    touch(tmp_path / "a.mp4")
+    (tmp_path / folder).mkdir()
+    (tmp_path / folder / name).write_bytes(content)
+    corpus = open_corpus(tmp_path)
+    (annotation,) = corpus.annotations(corpus.sources[0], NO_TIMES)
+    np.testing.assert_array_equal(annotation.values, [[0.5, -1]])
+    assert corpus.findings == ()
+
+
+def test_what_is_not_read_is_named(tmp_path: Path) -> None:
+    for name in ("a.mp4", "b.mp4", "b.csv", "labels/a.csv", "notes.docx", "a.en.srt", "a.de.srt", "c.srt"):
+        touch(tmp_path / name)
+    for name in ("a.xlsx", "readme.txt", "b.json"):
+        touch(tmp_path / "annotations" / name)
+    corpus = open_corpus(tmp_path)
+    what = {finding.what: finding.severity for finding in corpus.findings}
+    assert [text.split(";")[0].split(": ", 1)[1] for text, severity in what.items() if severity == "warning"] == [
+        "c.srt",
+        "b.csv, labels/a.csv",
+        "not read: readme.txt",
+    ]
+    assert [text for text, severity in what.items() if severity == "info"] == [
+        "passed over, since neither video nor audio: notes.docx"
+    ]
+    for name, message in (
+        ("a", r"a\.xlsx: not read; save it as CSV"),
+        ("b", r"b\.json: not read; annotations are CSV or ELAN"),
+    ):
+        with pytest.raises(CorpusError, match=message):
+            corpus.annotations(source_of(corpus, name), NO_TIMES)
+    assert source_of(corpus, "a").transcript == tmp_path / "a.en.srt"
+
+
+def test_names_that_look_the_same_are_the_same(tmp_path: Path) -> None:
+    touch(tmp_path / "Mu\u0308ller.mp4")
+    write(tmp_path / "annotations/M\u00fcller.csv", "time,valence,arousal\n0,0.5,0.5\n")
+    write(tmp_path / "splits.csv", "recording,split\nM\u00fcller,dev\n")
+    corpus = open_corpus(tmp_path)
+    (source,) = corpus.sources
+    assert (source.name, source.split, len(corpus.annotations(source, NO_TIMES))) == ("M\u00fcller", "dev", 1)
+
+
+def test_names_that_are_not_utf8_have_replacement_characters(tmp_path: Path) -> None:
+    touch(tmp_path / os.fsdecode(b"caf\xe9.mp4"))
+    assert names(open_corpus(tmp_path)) == ["caf\ufffd"]
+
+
+def test_linked_folders_are_followed_once(tmp_path: Path) -> None:
+    touch(tmp_path / "elsewhere/a.mp4")
+    root = tmp_path / "corpus"
+    root.mkdir()
+    (root / "videos").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere/loop").symlink_to(root)
+    (root / "self").symlink_to("self")
+    assert names(open_corpus(root)) == ["a"]
+
+
+def test_recordings_that_cant_be_told_apart_are_left_out_but_for_the_first(tmp_path: Path) -> None:
+    touch(tmp_path / "Mu\u0308ller.mp4")
+    touch(tmp_path / "M\u00fcller.mp4")
+    touch(tmp_path / "b.mp4")
+    corpus = open_corpus(tmp_path)
+    assert len(corpus.sources) == 2 and source_of(corpus, "b").media is not None
+    assert len(errors(corpus, "")) == 1 and "can't be told from" in errors(corpus, "")[0]
 
 
 def test_split_names_are_taken_kindly(tmp_path: Path) -> None:
@@ -241,9 +379,58 @@ def test_elan_documents_are_annotations_too(tmp_path: Path) -> None:
 def test_what_reads_elan_documents_is_missed_before_any_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     touch(tmp_path / "a.mp4")
     touch(tmp_path / "annotations" / "a.eaf")
-    monkeypatch.setattr("vatrace.corpora.elan.find_spec", lambda name: None)
-    with pytest.raises(ImportError, match=r"a\.eaf: ELAN documents need pympi.*formats"):
+    monkeypatch.setitem(sys.modules, "pympi", None)
+    with pytest.raises(ImportError, match=r"a\.eaf \(an ELAN document\) needs pympi.*formats"):
         open_corpus(tmp_path)
+
+
+def test_the_offset_of_the_linked_recording_is_added(tmp_path: Path) -> None:
+    touch(tmp_path / "a.mp4")
+    path = eaf(tmp_path / "annotations" / "a.eaf", {"valence": [(0, 200, "0.5")], "arousal": [(0, 200, "1")]})
+    document = pympi.Eaf(str(path))
+    document.add_linked_file("a.mp4", relpath="./a.mp4", time_origin=1500)
+    document.add_linked_file("other.mp4", relpath="./other.mp4", time_origin=300)
+    document.to_file(str(path))
+    corpus = open_corpus(tmp_path)
+    (annotation,) = corpus.annotations(corpus.sources[0], NO_TIMES)
+    known = ~np.isnan(annotation.values[:, 0])
+    np.testing.assert_allclose(annotation.times[known], [1.5, 1.6])
+    (tmp_path / "a.mp4").rename(tmp_path / "b.mp4")
+    path.rename(path.with_name("b.eaf"))
+    corpus = open_corpus(tmp_path)
+    with pytest.raises(CorpusError, match=r"b\.eaf: linked with recordings that start at different times \(a\.mp4 at 1500 ms"):
+        corpus.annotations(corpus.sources[0], NO_TIMES)
+
+
+def test_a_document_of_another_name_is_that_of_its_linked_recording(tmp_path: Path) -> None:
+    touch(tmp_path / "a b.mp4")
+    path = eaf(tmp_path / "annotations" / "session1.eaf", {"valence": [(0, 200, "0.5")], "arousal": []})
+    document = pympi.Eaf(str(path))
+    document.add_linked_file("file:///C:/data/a%20b.mp4")
+    document.to_file(str(path))
+    corpus = open_corpus(tmp_path)
+    (source,) = corpus.sources
+    assert source.name == "a b" and len(corpus.annotations(source, NO_TIMES)) == 1
+
+
+def test_slots_without_a_time_share_the_time_between_those_that_have_one(tmp_path: Path) -> None:
+    touch(tmp_path / "a.mp4")
+    path = eaf(
+        tmp_path / "annotations" / "a.eaf",
+        {"valence": [(0, 300, "0.1"), (300, 600, "0.2"), (600, 900, "0.3"), (1000, 1200, "0.4")], "arousal": []},
+    )
+    text = path.read_text()
+    for time in ("300", "600"):
+        assert f'TIME_VALUE="{time}"' in text
+        text = text.replace(f' TIME_VALUE="{time}"', "")
+    slots = re.findall(r'TIME_SLOT_ID="(\w+)" ?/>', text)  # pympi makes two for the same time
+    assert len(slots) == 4
+    text = text.replace(f'TIME_SLOT_REF1="{slots[1]}"', f'TIME_SLOT_REF1="{slots[0]}"')
+    text = text.replace(f'TIME_SLOT_REF1="{slots[3]}"', f'TIME_SLOT_REF1="{slots[2]}"')
+    path.write_text(text)
+    corpus = open_corpus(tmp_path)
+    (annotation,) = corpus.annotations(corpus.sources[0], NO_TIMES)
+    np.testing.assert_allclose(annotation.values[:9, 0], np.repeat([0.1, 0.2, 0.3], 3))
 
 
 def test_a_trace_written_for_elan_is_read_back(tmp_path: Path) -> None:

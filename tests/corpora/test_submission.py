@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from made_stores import make_store
-from vatrace.corpora.affwild2 import read_listing
+from vatrace.corpora.affwild2_files import read_listing
 from vatrace.corpora.submission import write_submission
 from vatrace.errors import StoreError
 from vatrace.store import Store, StoredRecording

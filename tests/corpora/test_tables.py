@@ -115,6 +115,6 @@ def test_lines_are_counted_from_the_header_and_empty_ones_are_skipped(tmp_path: 
 def test_a_file_that_is_missing_or_not_utf8_is_named(tmp_path: Path) -> None:
     with pytest.raises(CorpusError, match=r"a\.csv: no such file"):
         list(read_table(tmp_path / "a.csv", ["time"]))
-    (tmp_path / "a.csv").write_bytes("time;Ärger\n".encode("utf-16"))
+    (tmp_path / "a.csv").write_bytes("time;Ärger\n".encode("cp1252"))
     with pytest.raises(CorpusError, match=r"a\.csv: not UTF-8"):
         column_names(tmp_path / "a.csv")

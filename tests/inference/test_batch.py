@@ -1,9 +1,10 @@
+import shutil
 from pathlib import Path
 
 import pytest
 
 from vatrace.errors import MediaError, UsageError
-from vatrace.inference.batch import find_recordings, match_transcripts, result_names
+from vatrace.inference.batch import Choice, find_recordings, match_transcripts, result_names
 
 
 def touch(folder: Path, *names: str) -> list[Path]:
@@ -14,12 +15,26 @@ def touch(folder: Path, *names: str) -> list[Path]:
 
 
 def test_a_folder_stands_for_its_visible_videos_and_audio_files(tmp_path: Path) -> None:
-    touch(tmp_path, "b.MP4", "a.wav", "notes.txt", "talk.srt", "._a.mp4", "sub.ts/inside.mp4")
-    assert [path.name for path in find_recordings(tmp_path)] == ["a.wav", "b.MP4"]
-    assert find_recordings(tmp_path / "none.mp4") == [tmp_path / "none.mp4"]
+    touch(tmp_path, "b.MP4", "a.wav", "notes.txt", "talk.srt", "._a.mp4", "Thumbs.db", "sub.ts/inside.mp4")
+    (tmp_path / "gone.mts").symlink_to("nowhere.mts")
+    found = find_recordings(tmp_path)
+    assert [path.name for path in found.recordings] == ["a.wav", "b.MP4", "gone.mts"]
+    assert found.others == ("notes.txt", "sub.ts/", "talk.srt")
+    assert find_recordings(tmp_path / "none.mp4").recordings == (tmp_path / "none.mp4",)
     (tmp_path / "empty").mkdir()
-    with pytest.raises(MediaError, match="empty: no video or audio files in this folder"):
+    with pytest.raises(MediaError, match=r"empty: no video or audio files in this folder$"):
         find_recordings(tmp_path / "empty")
+    touch(tmp_path / "empty", "a.docx", "card/clip.mp4")
+    with pytest.raises(MediaError, match=r"in this folder; it contains a\.docx, card/; folders in it aren't searched"):
+        find_recordings(tmp_path / "empty")
+
+
+def test_results_and_transcripts_of_a_recording_are_neither_recordings_nor_named(tmp_path: Path) -> None:
+    touch(tmp_path, "talk.mp4", "talk.csv", "talk.png", "talk.html", "talk.overlay.mp4", "talk.en.srt", "talk.de.vtt")
+    found = find_recordings(tmp_path)
+    assert ([path.name for path in found.recordings], found.others) == (["talk.mp4"], ())
+    (tmp_path / "talk.mp4").unlink()
+    assert [path.name for path in find_recordings(tmp_path).recordings] == ["talk.overlay.mp4"]  # then it is all there is
 
 
 @pytest.mark.parametrize(
@@ -52,9 +67,20 @@ def test_transcripts_belong_to_the_recordings_of_their_names(tmp_path: Path) -> 
     anna, ben = touch(tmp_path, "anna.mp4", "ben.mp4")
     (found,) = touch(tmp_path / "srt", "anna.srt")
     touch(tmp_path / "srt", ".ben.srt", "ben.txt")
-    assert match_transcripts(tmp_path / "srt", [anna, ben]) == [found, None]
-    assert match_transcripts(found, [ben]) == [found]
-    assert match_transcripts(None, [anna, ben]) == [None, None]
+    assert match_transcripts(tmp_path / "srt", [anna, ben]) == [Choice(found), Choice(None)]
+    assert match_transcripts(found, [ben]) == [Choice(found)]
+    assert match_transcripts(None, [anna, ben]) == [Choice(None, given=False)] * 2
+
+
+def test_the_transcript_beside_a_recording_is_found(tmp_path: Path) -> None:
+    anna, ben = touch(tmp_path, "anna.mp4", "ben.mp4")
+    english, german, plain = touch(tmp_path, "anna.en.vtt", "anna.de.srt", "ben.srt")
+    assert match_transcripts(None, [anna, ben, tmp_path / "nowhere" / "c.mp4", plain]) == [
+        Choice(english, given=False, others=(german,)),
+        Choice(plain, given=False),
+        Choice(None, given=False),
+        Choice(None),
+    ]
 
 
 def test_transcripts_that_fit_no_recording_or_several_are_refused(tmp_path: Path) -> None:
@@ -66,6 +92,38 @@ def test_transcripts_that_fit_no_recording_or_several_are_refused(tmp_path: Path
         match_transcripts(srt.parent, [one, two])
     with pytest.raises(UsageError, match=r"named after a recording, such as other\.srt"):
         match_transcripts(srt.parent, [other])
-    touch(tmp_path / "srt", "talk.vtt")
-    with pytest.raises(UsageError, match=r"both talk\.srt and talk\.vtt are transcripts of talk: keep one"):
-        match_transcripts(srt.parent, [one])
+    (vtt,) = touch(tmp_path / "srt", "talk.vtt")
+    assert match_transcripts(srt.parent, [one]) == [Choice(srt, others=(vtt,))]
+
+
+def captions(path: Path, start: str) -> Path:
+    path.write_text(f"1\n{start},000 --> {start},500\nI love it\n")
+    return path
+
+
+def test_a_transcript_beside_a_recording_is_used_with_a_note(tmp_path: Path, talking: Path) -> None:
+    media = Path(shutil.copy(talking, tmp_path / "talk.mp4"))
+    srt = captions(tmp_path / "talk.srt", "00:00:01")
+    touch(tmp_path, "talk.de.srt")
+    (choice,) = match_transcripts(None, [media])
+    recording = choice.open(media)
+    assert recording.transcript == srt and recording.words is not None and len(recording.words) == 3
+    assert recording.transcript_notes == (
+        "the words are those of talk.srt beside it; to recognise speech instead: --transcript none",
+        "not used: talk.de.srt (one transcript is enough; choose one with --transcript)",
+    )
+
+
+def test_a_transcript_beside_a_recording_that_cant_be_used_is_left_out_but_not_one_that_was_given(
+    tmp_path: Path, talking: Path
+) -> None:
+    media = Path(shutil.copy(talking, tmp_path / "talk.mp4"))
+    srt = captions(tmp_path / "talk.srt", "01:00:01")
+    (choice,) = match_transcripts(None, [media])
+    recording = choice.open(media)
+    assert recording.words is None and recording.transcript is None
+    (note,) = recording.transcript_notes
+    assert note.startswith("talk.srt beside it isn't used: the captions start at 3601.0 s, the recording ends at 4.0 s")
+    (given,) = match_transcripts(srt, [media])
+    with pytest.raises(MediaError, match=r"talk\.srt: the captions start at 3601\.0 s"):
+        given.open(media)

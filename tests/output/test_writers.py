@@ -1,4 +1,5 @@
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,14 +12,18 @@ import pytest
 
 from vatrace.inference.explain import Explanation
 from vatrace.inference.prediction import Prediction
+from vatrace.media.folders import transcript_beside
 from vatrace.media.transcripts import Word
 from vatrace.output.writers import (
     read_json,
+    summary_row,
+    tiers,
     write_csv,
     write_elan,
     write_json,
     write_parquet,
     write_subtitles,
+    write_summary,
     write_textgrid,
 )
 
@@ -139,3 +144,46 @@ def test_subtitles_say_words_and_values(prediction: Prediction, tmp_path: Path) 
     valence, arousal = prediction.valence[:10].mean(), prediction.arousal[:10].mean()
     assert first.plaintext == f"Good day.\n(valence {valence:+.2f}, arousal {arousal:+.2f})"
     assert f"valence {prediction.valence[15]:+.2f}" in second.plaintext
+
+
+def test_speakers_are_in_every_format_that_has_words(prediction: Prediction, tmp_path: Path) -> None:
+    words = [Word("Why?", 0.0, 0.4, "ANNA"), Word("Well", 0.5, 0.8), Word("no", 1.0, 1.5, "BEN")]
+    spoken = replace(prediction, words=words)
+    write_json(spoken, tmp_path / "a.json")
+    transcript = json.loads((tmp_path / "a.json").read_text())["transcript"]
+    assert [word.get("speaker") for word in transcript] == ["ANNA", None, "BEN"]
+    assert read_json(tmp_path / "a.json").words == words
+    assert tiers(spoken)["speaker"] == [(0.0, 0.4, "ANNA"), (1.0, 1.5, "BEN")]
+    write_elan(spoken, tmp_path / "a.eaf")
+    assert sorted(pympi.Eaf(str(tmp_path / "a.eaf")).get_annotation_data_for_tier("speaker")) == [
+        (0, 400, "ANNA"),
+        (1000, 1500, "BEN"),
+    ]
+    write_subtitles(spoken, tmp_path / "a.vtt")
+    assert [line.plaintext.split("\n")[0] for line in pysubs2.load(str(tmp_path / "a.vtt"))] == [
+        "ANNA: Why?",
+        "Well",
+        "BEN: no",
+    ]
+
+
+def test_subtitles_say_that_they_are_no_transcript(prediction: Prediction, tmp_path: Path) -> None:
+    write_subtitles(prediction, tmp_path / "talk.vtt")
+    assert (tmp_path / "talk.vtt").read_text(encoding="utf-8").startswith("WEBVTT\n\nNOTE vatrace")
+    assert transcript_beside(tmp_path / "talk.mp4", tmp_path.iterdir()).path is None
+
+
+def test_names_that_are_not_utf8_are_written_with_replacement_characters(prediction: Prediction, tmp_path: Path) -> None:
+    named = replace(prediction, source=Path(os.fsdecode(b"caf\xe9.mp4")), notes=[os.fsdecode(b"caf\xe9.srt: mended")])
+    for write in (write_json, write_elan, write_csv, write_subtitles, write_textgrid):
+        write(named, tmp_path / "a.x")
+    write_json(named, tmp_path / "a.json")
+    content = json.loads((tmp_path / "a.json").read_text(encoding="utf-8"))
+    assert (content["source"], content["notes"]) == ("caf\ufffd.mp4", ["caf\ufffd.srt: mended"])
+    rows = [
+        {"recording": os.fsdecode(b"caf\xe9")} | summary_row(named),
+        {"recording": "ok", "error": os.fsdecode(b"\xe9: bad")},
+    ]
+    write_summary(rows, tmp_path / "all.csv")
+    table = pd.read_csv(tmp_path / "all.csv", encoding="utf-8")
+    assert table["recording"].tolist() == ["caf\ufffd", "ok"] and table["error"].tolist()[1] == "\ufffd: bad"

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vatrace.cli.terminal import add_whisper_option, plural, progress_bars, table
+from vatrace.cli.terminal import add_whisper_option, complain, plural, progress_bars, table, warn
 from vatrace.errors import UsageError
 
 if TYPE_CHECKING:
@@ -29,7 +29,8 @@ CHECK_EPILOG = """examples:
 
 Aff-Wild2 is recognised by the folders that ABAW distributes. Any other corpus is a folder of videos or audio files with
   annotations.csv                recording,time,valence,arousal[,annotator]
-  or annotations/NAME.csv        time,valence,arousal; with several annotators NAME.ANNOTATOR.csv
+  or annotations/NAME.csv        time,valence,arousal; with several annotators NAME.ANNOTATOR.csv (.tsv, .txt or .eaf as well)
+  NAME.srt, NAME.en.vtt ...      beside a recording: its words
   splits.csv                     recording,split[,subject], where split is train, dev or test
 Features from other tools have MODALITY/NAME.npy, .csv or .parquet instead of videos (see: vatrace import --help).
 Exit status: 0 without errors (there may be warnings), 1 with errors.
@@ -44,7 +45,8 @@ EXTRACT_EPILOG = """examples:
 
 It can be stopped at any time: the same command continues, and repeats only what has changed.
 Labels are read again each time, so new annotations need no new features.
-Exit status: 0 if everything is in the store, 1 if a recording failed, 130 for ctrl-C.
+Exit status: 0 if everything is in the store, 1 if a recording failed or a file could not be read (the others are done), 130 for
+ctrl-C.
 """
 
 
@@ -180,6 +182,7 @@ def run_extract(args: argparse.Namespace) -> int:
     from vatrace.weights import find_whisper
 
     corpus = open_corpus(args.corpus, args.reader)
+    num_errors = report_findings(corpus)
     if all(source.features for source in corpus.sources):
         raise UsageError(f"{args.corpus}: contains features, not recordings: use vatrace import")
     encoders = parse_encoders(args.encoders)
@@ -198,7 +201,21 @@ def run_extract(args: argparse.Namespace) -> int:
         for finished, group in enumerate(_work(tasks, args, progress), start=1):
             outcomes += group
             progress("recordings", finished / len(tasks))
-    return label_and_report(corpus, store, outcomes, args)
+    return max(label_and_report(corpus, store, outcomes, args), int(num_errors > 0))
+
+
+def report_findings(corpus: Corpus) -> int:
+    """Print what is wrong with files of the whole corpus, and return the number of errors; the rest of it is extracted."""
+    for finding in corpus.findings:
+        what = f"{finding.recording}: {finding.what}" if finding.recording else finding.what
+        if finding.severity == "error":
+            complain(what)
+        elif finding.severity == "warning" and not finding.recording:
+            warn(what)
+    scale = corpus.scale()
+    if scale is not None and not scale.certain:
+        warn(scale.what)
+    return sum(finding.severity == "error" for finding in corpus.findings)
 
 
 def _work(tasks: Sequence[Task], args: argparse.Namespace, progress: Progress) -> Iterator[list[Outcome]]:

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vatrace.cli.extract import add_label_options, add_reader_option, label_and_report, report_done
+from vatrace.cli.extract import add_label_options, add_reader_option, label_and_report, report_done, report_findings
 from vatrace.cli.terminal import positive, progress_bars
 from vatrace.errors import UsageError
 
@@ -79,6 +79,7 @@ def run_import(args: argparse.Namespace) -> int:
     from vatrace.store import Store
 
     corpus = open_corpus(args.features, args.reader)
+    num_errors = report_findings(corpus)
     if not any(source.features for source in corpus.sources):
         raise UsageError(f"{args.features}: contains recordings, not features: use vatrace extract")
     options = _options(args)
@@ -87,4 +88,4 @@ def run_import(args: argparse.Namespace) -> int:
     with progress_bars(args.features.name) as progress:
         outcomes = list(import_features(corpus.sources, store, options, lambda share: progress("recordings", share)))
     report_done(corpus, len(outcomes), store)
-    return label_and_report(corpus, store, outcomes, args)
+    return max(label_and_report(corpus, store, outcomes, args), int(num_errors > 0))

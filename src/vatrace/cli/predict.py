@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from vatrace.cli.terminal import add_model_options, complain, load, make_folder, progress_bars, refuse_existing, warn
 from vatrace.errors import MediaError, MissingWeightsError, UsageError, VatraceError, reason, report_bug
-from vatrace.files import written_whole
-from vatrace.media.files import passed_over, shown
+from vatrace.files import shown, written_whole
+from vatrace.media.folders import passed_over
 from vatrace.names import DEFAULT_RATE, MAX_RATE, MODALITIES
 from vatrace.output.formats import FORMATS, check_formats
 

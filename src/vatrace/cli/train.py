@@ -271,7 +271,7 @@ def run_submit(args: argparse.Namespace) -> int:
     from vatrace.training.device import check_device
 
     check_device(args.device)
-    from vatrace.corpora.affwild2 import read_listing
+    from vatrace.corpora.affwild2_files import read_listing
     from vatrace.corpora.submission import write_submission
     from vatrace.evaluation.held_out import predict_test
     from vatrace.store import Store

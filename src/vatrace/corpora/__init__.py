@@ -12,6 +12,7 @@ from vatrace.corpora.corpus import Corpus, Reader
 from vatrace.corpora.feature_files import open_features
 from vatrace.corpora.folder import open_folder
 from vatrace.errors import CorpusError, PluginError, UsageError
+from vatrace.media.folders import key
 from vatrace.plugins import is_plugin, load_class
 
 READERS: dict[str, Reader] = {"affwild2": open_affwild2, "folder": open_folder, "features": open_features}
@@ -73,10 +74,10 @@ def find_reader(name: str) -> Reader:
 
 def _with_splits(corpus: Corpus, table: Path) -> Corpus:
     """The corpus with the splits and subjects of a table; a recording that is in two splits is in none."""
-    splits, subjects = read_splits(table, {source.name: [source.name] for source in corpus.sources})
+    splits, subjects, found = read_splits(table, {key(source.name): [source.name] for source in corpus.sources})
     sources = []
     for source in corpus.sources:
         listed = splits.get(source.name, set())
         split = next(iter(listed)) if len(listed) == 1 else None
         sources.append(replace(source, split=split, subject=min(subjects.get(source.name, set()), default=source.subject)))
-    return replace(corpus, sources=tuple(sources))
+    return replace(corpus, sources=tuple(sources), findings=(*corpus.findings, *found))

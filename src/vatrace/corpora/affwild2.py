@@ -17,6 +17,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 
@@ -24,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from vatrace.corpora.annotations import MOST_MISSING, value_notes
+from vatrace.corpora.affwild2_files import has_header, raw_rows, read_listing, read_rows
 from vatrace.corpora.corpus import (
     MISMATCH,
     Annotation,
@@ -36,13 +37,14 @@ from vatrace.corpora.corpus import (
     Source,
     in_several_splits,
 )
+from vatrace.corpora.label_notes import MOST_MISSING, value_notes
+from vatrace.corpora.scales import Scale, scale_of
 from vatrace.corpora.tables import read_table
 from vatrace.errors import CorpusError, reason
 from vatrace.features.crops import numbered_images
-from vatrace.media.recording import VIDEO_SUFFIXES
+from vatrace.media.folders import VIDEO_SUFFIXES, is_junk, key
 from vatrace.names import Side, Split
 
-NOT_ANNOTATED = -5.0
 SPLIT_FOLDERS: dict[str, Split] = {
     "train_set": "train",
     "training_set": "train",
@@ -56,7 +58,6 @@ PICTURE = re.compile(r"(\d{5,})\.(jpe?g|png)", re.IGNORECASE)
 CROPPED = re.compile(r"crop|align|face", re.IGNORECASE)
 """A folder of numbered pictures holds faces if it, or one above it, is called so; whole frames are kept in such folders too."""
 TEST_LIST = re.compile(r"(^|[^a-z])(va|valence)[^a-z](.*[^a-z])?test.?set", re.IGNORECASE)
-LOCATION = re.compile(r"([^/\\,]+)[/\\](\d+)\.\w+$")
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,7 @@ class Layout:
         listed: recordings in lists of the test set, each with the last picture that a submission must have of it; 0 where
             only its name is listed.
         pictures: folders that hold folders of numbered pictures, but are not called cropped, aligned or faces.
+        problems: why a recording's annotations can't be used, by recording; "" for files of the whole corpus.
     """
 
     root: Path
@@ -79,6 +81,7 @@ class Layout:
     labels: dict[str, list[tuple[Split, Path]]]
     listed: dict[str, int]
     pictures: tuple[Path, ...]
+    problems: dict[str, list[str]]
 
     def splits(self, name: str) -> set[Split]:
         """The splits that a recording is said to be in; it should be one."""
@@ -94,83 +97,80 @@ class Layout:
         return name, None
 
 
-@dataclass(frozen=True)
-class Listing:
-    """What a list of the test set or a sample of a submission asks for.
-
-    Attributes:
-        names: recordings, in order.
-        recording: (N,) the place in `names` of each frame that must be in a submission, in its order; empty where only names
-            are listed: then every frame of each video must be.
-        picture: (N,) the numbers of those frames, from 1.
-    """
-
-    names: tuple[str, ...]
-    recording: NDArray[np.int64]
-    picture: NDArray[np.int64]
-
-
 def find(root: Path) -> Layout:
     """Search a folder and those below it. Folders of face pictures are not read beyond their first picture.
 
+    What can't be read is left out, and kept as a problem.
+
     Raises:
-        CorpusError: if a folder or list can't be read, or a recording has two annotation files of one split.
+        CorpusError: if the folder itself can't be read.
     """
+    problems: dict[str, list[str]] = defaultdict(list)
     videos, faces, empty, labels = (defaultdict[str, list[Path]](list) for _ in range(4))
     listed: dict[str, int] = {}
     pictures: set[Path] = set()
-    for folder, files, numbered in _walk(root):
+    for folder, files, numbered in _walk(root, problems[""]):
         cropped = CROPPED.search(str(folder.relative_to(root)))
         if numbered and cropped:
-            faces[folder.name].append(folder)
+            faces[key(folder.name)].append(folder)
         elif numbered:
             pictures.add(folder.parent)
         elif cropped:
-            empty[folder.name].append(folder)
+            empty[key(folder.name)].append(folder)
         for path in files:
             if path.suffix.lower() in VIDEO_SUFFIXES:
-                videos[path.stem].append(path)
+                videos[key(path.stem)].append(path)
         texts = [path for path in files if path.suffix.lower() == ".txt"]
-        if folder.name.lower() in SPLIT_FOLDERS and any(_has_header(path) for path in texts):
+        if folder.name.lower() in SPLIT_FOLDERS and any(has_header(path) for path in texts):
             for path in texts:
-                labels[path.stem].append(path)
+                labels[key(path.stem)].append(path)
         else:
             for path in (path for path in texts if TEST_LIST.search(path.stem)):
-                _merge_last(listed, read_listing(path))
+                _add_listing(path, listed, problems[""])
     for name in {*labels, *listed} & set(empty):
         faces[name] += empty[name]
     for folders in faces.values():
         folders.sort(
-            key=lambda folder: (folder in empty[folder.name], "align" not in str(folder.relative_to(root)).lower(), folder)
+            key=lambda folder: (folder in empty[key(folder.name)], "align" not in str(folder.relative_to(root)).lower(), folder)
         )
     return Layout(
         root=root,
         videos={name: sorted(paths) for name, paths in videos.items()},
         faces=dict(faces),
-        labels={name: _with_splits(paths, root) for name, paths in labels.items()},
+        labels={name: _with_splits(name, paths, problems) for name, paths in labels.items()},
         listed=listed,
         pictures=tuple(sorted(pictures)),
+        problems={name: found for name, found in problems.items() if found},
     )
 
 
-def _merge_last(listed: dict[str, int], listing: Listing) -> None:
+def _add_listing(path: Path, listed: dict[str, int], problems: list[str]) -> None:
+    """Add the recordings of a list of the test set, each with its last picture."""
+    try:
+        listing = read_listing(path)
+    except CorpusError as error:
+        problems.append(f"{error}; this list isn't used")
+        return
     last = np.zeros(len(listing.names), np.int64)
     np.maximum.at(last, listing.recording, listing.picture)
     for name, picture in zip(listing.names, last.tolist(), strict=True):
         listed[name] = max(listed.get(name, 0), picture)
 
 
-def _with_splits(paths: list[Path], root: Path) -> list[tuple[Split, Path]]:
+def _with_splits(name: str, paths: list[Path], problems: dict[str, list[str]]) -> list[tuple[Split, Path]]:
     """The annotation files of one recording with the splits that their folders say."""
     said = sorted((SPLIT_FOLDERS[path.parent.name.lower()], path) for path in paths)
     for (split, path), (other, second) in pairwise(said):
         if split == other:
-            raise CorpusError(f"{second}: also in {path}; keep one release of the annotations below {root}")
+            problems[name].append(f"{second}: also in {path}; keep one release of the annotations")
     return said
 
 
-def _walk(root: Path) -> list[tuple[Path, list[Path], bool]]:
-    """Folders with their files, and whether they hold numbered pictures: those are not read on. Sorted."""
+def _walk(root: Path, problems: list[str]) -> list[tuple[Path, list[Path], bool]]:
+    """Folders with their files, and whether they hold numbered pictures: those are not read on. Sorted.
+
+    Folders that can't be read are added to the problems.
+    """
     found: list[tuple[Path, list[Path], bool]] = []
     waiting, seen = [root], set()
     while waiting:
@@ -186,84 +186,16 @@ def _walk(root: Path) -> list[tuple[Path, list[Path], bool]]:
                     if PICTURE.fullmatch(entry.name):
                         files, numbered = [], True
                         break
-                    if entry.name.startswith((".", "__MACOSX")):
+                    if is_junk(Path(entry.path)):
                         continue
-                    (waiting if entry.is_dir() else files).append(Path(entry.path))
-        except OSError as error:
-            raise CorpusError(f"{folder}: {reason(error)}") from error
+                    (waiting if Path(entry.path).is_dir() else files).append(Path(entry.path))  # a link to itself is none
+        except (OSError, RuntimeError) as error:  # before Python 3.13, a link to itself is a RuntimeError
+            if folder == root:
+                raise CorpusError(f"{folder}: {reason(error)}") from error
+            problems.append(f"{folder}: {reason(error)}; what is in it isn't used")
+            continue
         found.append((folder, files, numbered))
     return sorted(found)
-
-
-def _has_header(path: Path) -> bool:
-    with path.open(encoding="utf-8-sig", errors="replace") as file:
-        return _is_header(file.readline())
-
-
-def _is_header(line: str) -> bool:
-    return line.lower().replace(" ", "").strip() == "valence,arousal"
-
-
-def read_rows(path: Path) -> NDArray[np.float64]:
-    """Read an annotation file.
-
-    Returns:
-        (N, 2) valence and arousal in -1..1 for each row, NaN where not annotated.
-
-    Raises:
-        CorpusError: if it can't be read, or a row holds anything else.
-    """
-    try:
-        header, *lines = path.read_text(encoding="utf-8-sig").rstrip().split("\n") or [""]
-    except (OSError, UnicodeDecodeError) as error:
-        raise CorpusError(f"{path}: can't be read ({error})") from error
-    if not _is_header(header):
-        raise CorpusError(f"{path}: line 1: must be 'valence,arousal', not {header[:40]!r}")
-    rows = np.empty((len(lines), 2))
-    for index, line in enumerate(lines):
-        try:
-            rows[index, 0], rows[index, 1] = map(float, line.split(","))
-        except ValueError as error:
-            message = f"{path}: line {index + 2}: must be two numbers, valence,arousal, not {line.strip()[:40]!r}"
-            raise CorpusError(message) from error
-    rows[rows == NOT_ANNOTATED] = np.nan
-    wrong = np.argwhere(~(np.isnan(rows) | (np.abs(rows) <= 1)))
-    if len(wrong):
-        row, column = wrong[0]
-        raise CorpusError(
-            f"{path}: line {row + 2}: {rows[row, column]:g} is neither in -1..1 nor {NOT_ANNOTATED:g}; rescale it"
-        )
-    return rows
-
-
-def read_listing(path: Path) -> Listing:
-    """Read which recordings are to be predicted: one name a line, or the sample of a submission.
-
-    The sample has the header `image_location,valence,arousal` and a line `NAME/00001.jpg,...` for each frame.
-
-    Raises:
-        CorpusError: if it can't be read or is neither.
-    """
-    try:
-        lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise CorpusError(f"{path}: can't be read ({error})") from error
-    if not lines:
-        raise CorpusError(f"{path}: nothing in it; it should have a recording's name in each line")
-    places: dict[str, int] = {}
-    if not lines[0].lower().startswith("image_location"):
-        wrong = [line for line in lines if "," in line or "/" in line]
-        if wrong:
-            raise CorpusError(f"{path}: {wrong[0][:40]!r} is not a recording's name; a sample starts with 'image_location,...'")
-        places = {name.removesuffix(".txt"): 0 for name in lines}
-        return Listing(tuple(places), np.empty(0, np.int64), np.empty(0, np.int64))
-    frames = np.empty((len(lines) - 1, 2), np.int64)
-    for index, line in enumerate(lines[1:]):
-        match = LOCATION.search(line.split(",", 1)[0].strip())
-        if match is None:
-            raise CorpusError(f"{path}: line {index + 2}: must start like 'NAME/00001.jpg', not {line[:40]!r}")
-        frames[index] = places.setdefault(match[1], len(places)), int(match[2])
-    return Listing(tuple(places), frames[:, 0], frames[:, 1])
 
 
 def open_affwild2(root: Path) -> Corpus | None:
@@ -273,7 +205,7 @@ def open_affwild2(root: Path) -> Corpus | None:
     lag of the labels is 0, because the challenge compares with the labels as they are.
 
     Raises:
-        CorpusError: if a folder, list or table can't be read, or a recording has two annotation files of one split.
+        CorpusError: if the folder can't be read.
     """
     layout = find(root)
     if not layout.labels and not layout.listed.keys() & {*layout.videos, *layout.faces}:
@@ -282,6 +214,7 @@ def open_affwild2(root: Path) -> Corpus | None:
     def annotations(source: Source, times: NDArray[np.float64]) -> list[Annotation]:
         if source.name not in layout.labels:
             return []
+        _refuse(layout, source.name)
         rows = read_rows(layout.labels[source.name][0][1])[: len(times)]
         values = np.full((len(times), 2), np.nan)
         values[: len(rows)] = rows
@@ -290,14 +223,22 @@ def open_affwild2(root: Path) -> Corpus | None:
     def notes(source: Source, media: MediaTimes | None) -> Notes:
         return _notes(layout, source, media)
 
+    def scale() -> Scale | None:
+        return scale_of(rows for parts in layout.labels.values() for _, path in parts for rows in raw_rows(path))
+
     sources = _sources(layout)
-    return Corpus(root, "affwild2", sources, annotations, tuple(_findings(layout, sources)), notes, lag=0.0)
+    return Corpus(root, "affwild2", sources, annotations, tuple(_findings(layout, sources)), notes, 0.0, cache(scale))
+
+
+def _refuse(layout: Layout, name: str) -> None:
+    """Raise CorpusError if there are problems with a recording's annotation files."""
+    if name in layout.problems:
+        raise CorpusError("; ".join(layout.problems[name]))
 
 
 def _sources(layout: Layout) -> tuple[Source, ...]:
     """All recordings; one that is in two splits is in none."""
-    table = layout.root / "subjects.csv"
-    subjects = {name: subject for _, (name, subject) in read_table(table, ["recording", "subject"])} if table.exists() else {}
+    subjects = {key(name): subject for _, name, subject in _subjects(layout)[0]}
     names = sorted({*layout.labels, *layout.listed})
     people: dict[str, list[Side | None]] = defaultdict(list)
     for name in names:
@@ -321,10 +262,23 @@ def _sources(layout: Layout) -> tuple[Source, ...]:
     return tuple(source(name) for name in names)
 
 
+def _subjects(layout: Layout) -> tuple[list[tuple[int, str, str]], str]:
+    """The lines of the table of subjects, with recording and subject; and why it can't be read, "" if it can."""
+    table = layout.root / "subjects.csv"
+    if not (table.exists() or table.is_symlink()):
+        return [], ""
+    try:
+        return [(line, name, subject) for line, (name, subject) in read_table(table, ["recording", "subject"])], ""
+    except CorpusError as error:
+        return [], f"{error}; none of its subjects is used"
+
+
 def _findings(layout: Layout, sources: tuple[Source, ...]) -> Iterator[Finding]:
     """What the reader left out or chose."""
     names = {source.name for source in sources}
     used = {layout.person(name)[0] for name in names}
+    rows, problem = _subjects(layout)
+    yield from (Finding("", "error", what) for what in [*layout.problems.get("", []), *filter(None, [problem])])
     yield from (in_several_splits(name, layout.splits(name)) for name in names if len(layout.splits(name)) > 1)
     for name in names:
         videos, faces = layout.videos.get(layout.person(name)[0], []), layout.faces.get(name, [])
@@ -337,10 +291,9 @@ def _findings(layout: Layout, sources: tuple[Source, ...]) -> Iterator[Finding]:
     for place in layout.pictures:
         what = f"images in {place} are not used as faces: no folder of theirs is called cropped, aligned or faces"
         yield Finding("", "info", what)
-    table = layout.root / "subjects.csv"
-    for line, (name,) in read_table(table, ["recording"]) if table.exists() else ():
-        if name not in names | used:
-            yield Finding(name, "info", f"in line {line} of {table}, but there is no such recording")
+    for line, name, _ in rows:
+        if key(name) not in names | used:
+            yield Finding(name, "info", f"in line {line} of {layout.root / 'subjects.csv'}, but there is no such recording")
 
 
 def _notes(layout: Layout, source: Source, media: MediaTimes | None) -> Notes:
@@ -391,6 +344,7 @@ def _label_notes(layout: Layout, source: Source, media: MediaTimes | None) -> No
         yield "warning", f"a submission must have frames up to {asked}, but the video has {num_frames}"
     if source.name not in layout.labels:
         return  # then it is listed for the test
+    _refuse(layout, source.name)
     rows = read_rows(layout.labels[source.name][0][1])
     if media and len(rows) != num_frames:
         more = len(rows) - num_frames

@@ -1,31 +1,34 @@
 """Annotations, splits and subjects in a folder, as people write them in CSV tables or ELAN documents.
 
     annotations.csv                      recording,time,valence,arousal[,annotator]; or instead of it:
-    annotations/NAME.csv                 time,valence,arousal; or NAME.eaf, of ELAN (see `elan`)
+    annotations/NAME.csv                 time,valence,arousal; or .tsv, .txt; or NAME.eaf, of ELAN (see `elan`)
     annotations/NAME.ANNOTATOR.csv       the same, with several annotators
     annotations/ANNOTATOR/NAME.csv       the same
     splits.csv                           recording,split[,subject], where split is train, dev or test
 
-Times are seconds; valence and arousal are in -1..1, and empty where not annotated. All files may be missing. The readers of
-recordings and of features made elsewhere share this.
+Times are seconds; valence and arousal are in -1..1, and empty where not annotated. All files may be missing, and be written in
+any case. A file that can't be read doesn't affect others. The readers of recordings and of features made elsewhere share this.
 """
 
 from __future__ import annotations
 
 from array import array
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vatrace.corpora.corpus import Annotation, Finding, Notes, excess, in_several_splits
-from vatrace.corpora.elan import check_readable, read_elan
+from vatrace.corpora.corpus import Annotation, Finding, in_several_splits
+from vatrace.corpora.elan import check_readable, linked_media, read_elan
+from vatrace.corpora.scales import Scale, scale_of
 from vatrace.corpora.tables import number, read_table
-from vatrace.errors import CorpusError
-from vatrace.names import DIMENSIONS, Split
+from vatrace.errors import CorpusError, reason
+from vatrace.files import shown
+from vatrace.media.folders import in_folder, key, passed_over, walk
+from vatrace.names import Split
 
 SPLIT_NAMES: dict[str, Split] = {
     "train": "train",
@@ -40,10 +43,6 @@ SPLIT_NAMES: dict[str, Split] = {
 }
 ROUNDING = 1e-6
 """How far beyond -1..1 a value may be, from the rounding of the program that wrote it."""
-SPAN = 1.0
-"""Seconds by which annotators of one recording may start or end apart."""
-MOST_MISSING = 0.5
-"""Share of missing labels from which it is a warning."""
 
 Keys = Mapping[str, Sequence[str]]
 """The recordings that a word in a table can mean; it should be one."""
@@ -107,6 +106,8 @@ class Tables:
         rows: the content of `annotations.csv`, by recording, then by annotator.
         splits: by recording, all that `splits.csv` gives; it should be one.
         subjects: by recording, all that `splits.csv` gives; it should be one.
+        problems: why a recording's annotations can't be used, by recording.
+        found: about files that can't be read as they are, or weren't read.
     """
 
     root: Path
@@ -114,11 +115,13 @@ class Tables:
     rows: Mapping[str, Mapping[str, Rows]]
     splits: Mapping[str, set[Split]]
     subjects: Mapping[str, set[str]]
+    problems: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    found: Sequence[Finding] = ()
 
     @property
     def names(self) -> set[str]:
         """The recordings that are annotated."""
-        return {*self.files, *self.rows}
+        return {*self.files, *self.rows, *self.problems}
 
     def split(self, name: str) -> Split | None:
         """A recording's split; None where none is given, or more than one."""
@@ -129,25 +132,42 @@ class Tables:
         """A recording's subject, "" where none is given."""
         return min(self.subjects.get(name, set()), default="")
 
-    def annotations(self, name: str) -> list[Annotation]:
+    def annotations(self, name: str, media: Path | None = None) -> list[Annotation]:
         """The annotations of a recording, in the order of the annotators' names.
+
+        Args:
+            name: of the recording.
+            media: its file, which an ELAN document may name.
 
         Raises:
             CorpusError: if a file can't be used; the message names the line.
         """
+        if name in self.problems:
+            raise CorpusError("; ".join(self.problems[name]))
         table = f"{self.root / 'annotations.csv'}: {name}"
         found = [rows.annotation(annotator, table) for annotator, rows in sorted(self.rows.get(name, {}).items())]
         for annotator, path in sorted(self.files.get(name, {}).items()):
-            rows = Rows()
-            for where, cells in FORMATS[path.suffix.lower()](path):
-                rows.add(f"{path}: {where}", *cells)
-            found.append(rows.annotation(annotator, str(path)))
+            found.append(_read(path, name, media).annotation(annotator, str(path)))
         return found
 
+    def scale(self) -> Scale | None:
+        """The scale of all annotations together, if it isn't -1..1."""
+
+        def values() -> Iterator[NDArray[np.float64]]:
+            for rows in (rows for parts in self.rows.values() for rows in parts.values()):
+                yield np.array(rows.values).reshape(-1, 2)
+            for name, path in ((name, path) for name, parts in self.files.items() for path in parts.values()):
+                try:
+                    yield np.array(_read(path, name).values).reshape(-1, 2)
+                except CorpusError:
+                    continue  # reported where the recording is read
+
+        return scale_of(values())
+
     def findings(self, recordings: Iterable[str]) -> list[Finding]:
-        """What a check of `splits.csv` finds, given the recordings that exist."""
+        """What is wrong with files of the whole corpus, given the recordings that exist."""
         names = sorted(recordings)
-        findings = [in_several_splits(name, splits) for name, splits in self.splits.items() if len(splits) > 1]
+        findings = [*self.found, *(in_several_splits(name, splits) for name, splits in self.splits.items() if len(splits) > 1)]
         unknown = "in splits.csv, but there is no recording of this name"
         findings += [Finding(name, "warning", unknown) for name in self.splits if name not in names]
         if self.splits:
@@ -160,131 +180,198 @@ class Tables:
 
 
 def read_tables(root: Path, keys: Keys) -> Tables:
-    """Read the tables of a folder.
+    """Read the tables of a folder. What is wrong with one is kept for the recordings concerned, and for `Tables.findings`.
 
     Args:
         root: the folder.
         keys: the names of the recordings that a word in a table can mean.
 
     Raises:
-        CorpusError: if a table can't be read, there are two annotations of one recording and annotator, or a table's name
-            for a recording is ambiguous.
         MissingExtraError: if there are ELAN documents, and the library that reads them is missing.
+        OSError: if the folder can't be read.
     """
+    found: list[Finding] = []
+    problems: dict[str, list[str]] = defaultdict(list)
     files: dict[str, dict[str, Path]] = defaultdict(dict)
-    for path in sorted((root / "annotations").rglob("*")):
-        if path.name.startswith(".") or path.suffix.lower() not in FORMATS:
+    for folder in (path for path in in_folder(root) if is_annotations(path) and path.is_dir()):
+        _find_files(folder, keys, files, problems, found)
+    rows: dict[str, dict[str, Rows]] = {}
+    for path in _named(root, "annotations", found):
+        try:
+            rows = _read_long(path, keys, found)
+        except CorpusError as error:
+            found.append(Finding("", "error", f"{error}; none of its annotations is used"))
+    for name in rows.keys() & files.keys():
+        problems[name].append("annotated in annotations.csv and in annotations/; keep one of them")
+    splits: dict[str, set[Split]] = {}
+    subjects: dict[str, set[str]] = {}
+    for path in _named(root, "splits", found):
+        splits, subjects, wrong = read_splits(path, keys)
+        found += wrong
+    return Tables(root, dict(files), rows, splits, subjects, dict(problems), tuple(found))
+
+
+def is_annotations(path: Path) -> bool:
+    """Whether a folder is one of annotation files, by its name."""
+    return path.name.lower() == "annotations"
+
+
+def is_table(path: Path) -> bool:
+    """Whether a file has the name of a table of the whole corpus."""
+    return path.stem.lower() in {"annotations", "splits"} and path.suffix.lower() in TABLE_SUFFIXES
+
+
+def _named(root: Path, stem: str, found: list[Finding]) -> list[Path]:
+    """The table of this name, in any case and with any suffix of a table; [] if there is none."""
+    paths = [path for path in in_folder(root) if path.stem.lower() == stem and not path.is_dir()]
+    tables = [path for path in paths if path.suffix.lower() in TABLE_SUFFIXES]
+    for path in tables[1:] + [path for path in paths if path.suffix.lower() in SPREADSHEETS]:
+        why = f"{tables[0].name} is" if path in tables else f"save it as {stem}.csv"
+        found.append(Finding("", "error", f"{path}: not used: {why}"))
+    folders = [path for path in in_folder(root) if is_table(path) and path.is_dir() and path.stem.lower() == stem]
+    found += [Finding("", "error", f"{path}: a folder, not a table") for path in folders]
+    return tables[:1]
+
+
+def _find_files(
+    folder: Path,
+    keys: Keys,
+    files: dict[str, dict[str, Path]],
+    problems: dict[str, list[str]],
+    found: list[Finding],
+) -> None:
+    """Add the annotation files in a folder and those below it."""
+    unread: list[str] = []
+    other: dict[Path, tuple[str, Path]] = {}
+
+    def refuse(error: OSError) -> None:
+        found.append(Finding("", "error", f"{error.filename}: {reason(error)}"))
+
+    for path in (path for _, inside in walk(folder, refuse) for path in inside):
+        below = path.relative_to(folder)
+        suffix = path.suffix.lower()
+        try:
+            name, annotator, known = _whose(below.with_suffix("").as_posix(), keys, path)
+        except CorpusError as error:
+            found.append(Finding("", "error", f"{error}; it isn't used"))
             continue
-        if FORMATS[path.suffix.lower()] is read_elan:
-            check_readable(path)  # now, not after hours of extraction
-        name, annotator = _whose(path.relative_to(root / "annotations").with_suffix("").as_posix(), keys, path)
-        if annotator in files[name]:
-            raise CorpusError(f"{path}: {files[name][annotator]} is of the same recording and annotator; remove one")
-        files[name][annotator] = path
-    rows = _read_long(root / "annotations.csv", keys) if (root / "annotations.csv").exists() else {}
-    if rows and files:
-        raise CorpusError(f"{root}: annotations are in annotations.csv and in annotations/; keep one of them")
-    splits, subjects = read_splits(root / "splits.csv", keys) if (root / "splits.csv").exists() else ({}, {})
-    return Tables(root, dict(files), rows, splits, subjects)
+        if suffix in BACKUPS or (suffix[1:].isdigit() and path.stem.endswith(".eaf")):
+            continue
+        if suffix not in FORMATS:
+            other[below] = (name if known else "", path)
+        elif suffix == ".txt" and not known:  # notes about the annotations, perhaps
+            unread.append(shown(below.as_posix()))
+        elif annotator in files[name]:
+            problems[name].append(f"{path}: {files[name][annotator]} is of the same recording and annotator; remove one")
+        else:
+            if suffix == ".eaf":
+                check_readable(path)  # now, not after hours of extraction
+            files[name][annotator] = path
+    for below, (name, path) in other.items():
+        if name and name not in files:
+            problems[name].append(
+                f"{path}: not read; {HOW_TO_SAVE.get(path.suffix.lower(), 'annotations are CSV or ELAN documents')}"
+            )
+        else:
+            unread.append(shown(below.as_posix()))
+    if unread:
+        what = "annotations are CSV or ELAN documents that are named after a recording"
+        found.append(Finding("", "warning", f"{folder}: not read: {passed_over(unread)}; {what}"))
 
 
-def read_splits(path: Path, keys: Keys) -> tuple[dict[str, set[Split]], dict[str, set[str]]]:
+def read_splits(path: Path, keys: Keys) -> tuple[dict[str, set[Split]], dict[str, set[str]], list[Finding]]:
     """Read the splits and subjects of recordings from a table; there should be one of each.
 
-    Raises:
-        CorpusError: if the table can't be read, or a split or recording in it is unknown or ambiguous.
+    Returns:
+        Both by recording, and what is wrong with the table. A line that can't be used is left out; if the table can't be read
+        to its end, all are.
     """
     splits: dict[str, set[Split]] = defaultdict(set)
     subjects: dict[str, set[str]] = defaultdict(set)
-    for line, (key, split, subject) in read_table(path, ["recording", "split"], ["subject"]):
-        name = _resolved(key, keys, f"{path}: line {line}")
-        if split and split.lower() not in SPLIT_NAMES:
-            raise CorpusError(f"{path}: line {line}: {split!r} is no split; use train, dev or test")
-        splits[name] |= {SPLIT_NAMES[split.lower()]} if split else set()
-        subjects[name] |= {subject} if subject else set()
-    return dict(splits), dict(subjects)
+    found: list[Finding] = []
+    try:
+        for line, (word, split, subject) in read_table(path, ["recording", "split"], ["subject"]):
+            try:
+                name = _resolved(word, keys, f"{path}: line {line}")
+            except CorpusError as error:
+                found.append(Finding("", "error", str(error)))
+                continue
+            member = SPLIT_NAMES.get(split.lower())
+            if split and member is None:
+                what = f"{path}: line {line}: {split!r} is no split, so it is in none; use train, dev or test"
+                found.append(Finding(name, "error", what))
+            splits[name] |= {member} if member else set()
+            subjects[name] |= {subject} if subject else set()
+    except CorpusError as error:
+        return {}, {}, [Finding("", "error", f"{error}; none of its splits is used")]
+    return dict(splits), dict(subjects), found
 
 
-def _resolved(key: str, keys: Keys, where: str) -> str:
-    """The name of the recording that `key` means; `key` itself where there is no such recording."""
-    key = key.replace("\\", "/")
-    names = keys.get(key, [key.replace("/", "__")])
+def _resolved(word: str, keys: Keys, where: str) -> str:
+    """The name of the recording that a word means; the word itself where there is no such recording."""
+    word = key(word.replace("\\", "/"))
+    names = keys.get(word, [word.replace("/", "__")])
     if len(names) > 1:
-        raise CorpusError(f"{where}: {key!r} could be any of {', '.join(names)}; write one of these")
+        raise CorpusError(f"{where}: {word!r} could be any of {', '.join(names)}; write one of these")
     return names[0]
 
 
-def _whose(key: str, keys: Keys, path: Path) -> tuple[str, str]:
-    """Recording and annotator of an annotation file, by its path below `annotations` without its suffix."""
-    stem, _, last = key.rpartition(".")
-    first, _, rest = key.partition("/")
-    for recording, annotator in ((key, ""), (stem, last), (rest, first)):
+def _whose(path_below: str, keys: Keys, path: Path) -> tuple[str, str, bool]:
+    """Recording and annotator of an annotation file, by its path below `annotations` without its suffix, and whether it exists.
+
+    An ELAN document with another name is that of the recording it is linked with.
+    """
+    word = key(shown(path_below))
+    stem, _, last = word.rpartition(".")
+    first, _, rest = word.partition("/")
+    for recording, annotator in ((word, ""), (stem, last), (rest, first)):
         if recording in keys:
-            return _resolved(recording, keys, str(path)), annotator
-    return _resolved(key, keys, str(path)), ""
+            return _resolved(recording, keys, str(path)), annotator, True
+    if path.suffix.lower() == ".eaf":
+        check_readable(path)
+        linked = {name for media, _ in linked_media(path) for name in (media, media.rpartition(".")[0]) if name in keys}
+        if linked:
+            return _resolved(max(linked, key=len), keys, str(path)), "", True
+    return _resolved(word, keys, str(path)), "", False
 
 
-def _read_long(path: Path, keys: Keys) -> dict[str, dict[str, Rows]]:
+def _read_long(path: Path, keys: Keys, found: list[Finding]) -> dict[str, dict[str, Rows]]:
     rows: dict[str, dict[str, Rows]] = defaultdict(lambda: defaultdict(Rows))
     columns = ["recording", "time", "valence", "arousal"]
-    for line, (key, time, valence, arousal, annotator) in read_table(path, columns, ["annotator"]):
+    unclear: dict[str, str] = {}
+    for line, (word, time, valence, arousal, annotator) in read_table(path, columns, ["annotator"]):
         where = f"{path}: line {line}"
-        rows[_resolved(key, keys, where)][annotator].add(where, time, valence, arousal)
+        try:
+            rows[_resolved(word, keys, where)][annotator].add(where, time, valence, arousal)
+        except CorpusError as error:
+            unclear.setdefault(word, str(error))
+    found += [Finding("", "error", what) for what in unclear.values()]
     return {name: dict(parts) for name, parts in rows.items()}
 
 
-def _read_csv(path: Path) -> Iterator[tuple[str, list[str]]]:
+def _read_csv(path: Path, recording: Collection[str]) -> Iterator[tuple[str, list[str]]]:
     return ((f"line {line}", cells) for line, cells in read_table(path, ["time", "valence", "arousal"]))
 
 
-FORMATS: dict[str, Callable[[Path], Iterator[tuple[str, list[str]]]]] = {".csv": _read_csv, ".eaf": read_elan}
+TABLE_SUFFIXES = (".csv", ".tsv", ".txt")
+SPREADSHEETS = (".xlsx", ".xls", ".xlsm", ".ods", ".numbers", ".sav")
+BACKUPS = (".bak", ".etf", ".pfsx", ".psfx")
+"""Files that ELAN and the library that writes its documents leave beside them, in addition to NAME.eaf.001 and so on."""
+HOW_TO_SAVE = dict.fromkeys(SPREADSHEETS, "save it as CSV")
+FORMATS: dict[str, Callable[[Path, Collection[str]], Iterator[tuple[str, list[str]]]]] = {
+    **dict.fromkeys(TABLE_SUFFIXES, _read_csv),
+    ".eaf": read_elan,
+}
 """By a file's suffix, what yields the place of each row, and its time, valence and arousal as they are written."""
 
 
-def label_notes(annotations: Sequence[Annotation], end: float | None) -> Notes:
-    """What a check of one recording's annotations finds.
+def _read(path: Path, name: str, media: Path | None = None) -> Rows:
+    """The rows of an annotation file of one recording.
 
-    Args:
-        annotations: of the recording.
-        end: of the recording, seconds; None where it is unknown.
+    Raises:
+        CorpusError: if it can't be read.
     """
-    found = [annotation for annotation in annotations if len(annotation.times)]
-    if not found:
-        yield "warning", "not annotated"
-    for annotation in found:
-        who = f"{annotation.annotator}: " if annotation.annotator else ""
-        yield from ((severity, who + what) for severity, what in value_notes(annotation.values))
-        if end is None:
-            continue
-        last = float(annotation.times[-1])
-        try:
-            too_long = excess(annotation, end)
-        except CorpusError as error:
-            yield "error", str(error)
-            continue
-        if too_long:
-            yield "warning", too_long
-        elif last < end * MOST_MISSING:
-            yield "warning", f"{who}annotated up to {last:.1f} s only; the recording ends at {end:.1f} s"
-    for side, index in (("starts", 0), ("ends", -1)):
-        moments = {annotation.annotator: float(annotation.times[index]) for annotation in found}
-        if moments and max(moments.values()) - min(moments.values()) > SPAN:
-            listed = ", ".join(f"{name} at {moment:.1f} s" for name, moment in sorted(moments.items()))
-            yield "warning", f"annotators cover different spans; it {side} for {listed}"
-
-
-def value_notes(values: NDArray[np.float64]) -> Notes:
-    """What a check of the values (N, 2) of one annotator finds."""
-    missing = np.isnan(values)
-    if missing.all():
-        yield "warning", "not one value is annotated"
-        return
-    share = missing[:, ~missing.all(axis=0)].any(axis=1).mean()
-    if share > 0:
-        yield "warning" if share > MOST_MISSING else "info", f"{share:.1%} of the rows are not annotated"
-    for name, column in zip(DIMENSIONS, values.T, strict=True):
-        known = column[~np.isnan(column)]
-        if not len(known):
-            yield "warning", f"{name} is annotated nowhere"
-        elif known.min() == known.max():
-            yield "warning", f"{name} is {known[0]:g} throughout"
+    rows = Rows()
+    for where, cells in FORMATS[path.suffix.lower()](path, {name} if media is None else {name, media.name, media.stem}):
+        rows.add(f"{path}: {where}", *cells)
+    return rows

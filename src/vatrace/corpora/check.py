@@ -13,8 +13,9 @@ from pathlib import Path
 import numpy as np
 
 from vatrace.corpora.corpus import MISMATCH, Corpus, Finding, MediaTimes, Notes, Severity, Source
-from vatrace.errors import CorpusError, MediaError
+from vatrace.errors import CorpusError, MediaError, report_bug
 from vatrace.media.recording import audio_span, frame_times, open_recording
+from vatrace.media.transcripts import read_transcript
 
 SEVERITIES: tuple[Severity, ...] = ("error", "warning", "info")
 
@@ -30,6 +31,9 @@ def check(corpus: Corpus, progress: Callable[[float], None] = lambda done: None)
         Errors first, then warnings, then information; each by recording.
     """
     findings = [*corpus.findings, *_splits(corpus)]
+    scale = corpus.scale()
+    if scale is not None:
+        findings.append(Finding("", "error" if scale.certain else "warning", scale.what))
     known: dict[Path, MediaTimes | str] = {}
     rates: dict[str, int] = {}
     for index, source in enumerate(corpus.sources):
@@ -100,6 +104,20 @@ def _recording(corpus: Corpus, source: Source, media: MediaTimes | str | None) -
         yield from corpus.notes(source, media if isinstance(media, MediaTimes) else None)
     except (CorpusError, OSError) as error:
         yield "error", str(error)
+    except Exception as error:  # one recording must not end the check
+        yield "error", report_bug(error, source.name)
+    if source.transcript is not None:
+        yield from _transcript(source.transcript, media.end if isinstance(media, MediaTimes) else None)
+
+
+def _transcript(path: Path, end: float | None) -> Notes:
+    """What a transcript says, and whether its times are those of a recording that ends at `end` seconds."""
+    try:
+        transcript = read_transcript(path)
+        for note in (transcript if end is None else transcript.fitted(end)).notes:
+            yield "info", note
+    except MediaError as error:
+        yield "error", f"{error} (its speech is recognised instead)"
 
 
 def _media(media: MediaTimes) -> Notes:

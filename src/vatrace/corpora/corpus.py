@@ -10,6 +10,7 @@ from typing import Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from vatrace.corpora.scales import Scale
 from vatrace.errors import CorpusError
 from vatrace.names import Side, Split
 
@@ -38,7 +39,7 @@ class Source:
         face_folder: cropped faces of this person as images named by the frame's number from 1 (`00001.jpg`);
             None to detect faces in the video.
         side: which of two people in the video this is, where faces are to be detected.
-        transcript: SRT or WebVTT; None for speech recognition.
+        transcript: SRT, WebVTT or ASS; None for speech recognition.
         features: files of features made elsewhere, by modality; such a recording has no media.
     """
 
@@ -140,6 +141,7 @@ class Corpus:
         findings: about the whole corpus, for its check.
         notes: gives findings about one source, given the times of its media (None where it can't be read), for its check.
         lag: seconds by which the labels are late, if that is fixed for such a corpus; None to estimate it.
+        scale: gives the scale of all annotations together, if it doesn't seem to be -1..1. It reads them all.
     """
 
     root: Path
@@ -149,6 +151,7 @@ class Corpus:
     findings: tuple[Finding, ...] = ()
     notes: Callable[[Source, MediaTimes | None], Notes] = lambda source, media: ()
     lag: float | None = None
+    scale: Callable[[], Scale | None] = lambda: None
 
 
 class Reader(Protocol):

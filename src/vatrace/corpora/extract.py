@@ -18,8 +18,7 @@ from vatrace.corpora.corpus import Source
 from vatrace.encoders import EncoderSpec
 from vatrace.errors import MediaError, MissingWeightsError, VatraceError, reason, report_bug
 from vatrace.features.people import person_at
-from vatrace.media.recording import Recording, frame_times, open_recording
-from vatrace.media.transcripts import read_transcript
+from vatrace.media.recording import Recording, frame_times, open_recording, with_transcript
 from vatrace.names import MODALITIES
 from vatrace.store import EncoderInfo, Meta, Schema, Store
 
@@ -183,13 +182,14 @@ def _extract(task: Task, perceiver: Perceiver, report: Progress) -> Iterator[Out
     assert media is not None
     prints = [fingerprints(source) for source in task.sources]  # before: a file that still grows is done again next time
     recording = open_recording(media)
+    transcripts = {source.name: _transcript(recording, source.transcript) for source in task.sources}
     times = frame_times(media) if recording.has_frames else np.zeros(0)
     rate = store.schema.rate or _frame_rate(recording, times)
     if rate is None:
         raise MediaError(f"{media}: a single image, or audio alone, has no frame rate: give one with --rate")
     wanted = {name for name in perceiver.encoders if recording.has_frames or name != "face"}
     usable = {name for name in wanted if name == "face" or recording.has_audio}
-    transcribe = any(source.transcript is None for source in task.sources)
+    transcribe = any(said.words is None for said in transcripts.values())
     tracked = any(source.face_folder is None for source in task.sources)
     perceived = perceiver.perceive(recording, rate, usable if tracked else usable - {"face"}, report, transcribe)
     perceived = replace(perceived, modalities=frozenset(wanted))
@@ -197,15 +197,26 @@ def _extract(task: Task, perceiver: Perceiver, report: Progress) -> Iterator[Out
         times = perceived.sight.frame_times
     end = perceived.sight.end or (times[-1] + 1 / rate if len(times) else 0.0)
     for source, known in zip(task.sources, prints, strict=True):
-        words = None if source.transcript is None else read_transcript(source.transcript)
+        said = transcripts[source.name]
         seen = perceived
         if source.face_folder is not None and "face" in perceiver.encoders:
             seen = replace(perceived, sight=perceiver.see_crops(source.face_folder, times, rate, end))
-        percept = perceiver.percept(seen, person_at(seen.people, source.side), words)
-        meta = Meta(source.name, rate, percept.num_steps, known, percept.words, seen.notes)
+        percept = perceiver.percept(seen, person_at(seen.people, source.side), said.words)
+        notes = [*seen.notes, *said.transcript_notes]
+        meta = Meta(source.name, rate, percept.num_steps, known, percept.words, notes)
         store.write(meta, percept.valid, percept.features, times, percept.crops)
         absent = [f"no {name}" for name in MODALITIES if name in wanted and not percept.valid[name].any()]
-        yield Outcome(source.name, None, (*seen.notes, *absent), percept.duration)
+        yield Outcome(source.name, None, (*notes, *absent), percept.duration)
+
+
+def _transcript(recording: Recording, path: Path | None) -> Recording:
+    """The recording with its transcript. If that can't be used, its speech is recognised, with a note."""
+    if path is None:
+        return recording
+    try:
+        return with_transcript(recording, path)
+    except MediaError as error:
+        return replace(recording, transcript_notes=(f"{error}: not used; its speech is recognised instead",))
 
 
 def _frame_rate(recording: Recording, times: NDArray[np.float64]) -> float | None:

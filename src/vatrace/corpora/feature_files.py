@@ -19,10 +19,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vatrace.corpora.annotations import MOST_MISSING, label_notes, read_tables
+from vatrace.corpora.annotations import is_annotations, read_tables
 from vatrace.corpora.corpus import MISMATCH, Annotation, Corpus, MediaTimes, Notes, Source
+from vatrace.corpora.label_notes import MOST_MISSING, label_notes
 from vatrace.corpora.tables import column_names, number, read_table
 from vatrace.errors import CorpusError, missing, reason
+from vatrace.media.folders import in_folder, key
 from vatrace.names import check_modality, in_order
 
 SUFFIXES = (".npy", ".csv", ".parquet")
@@ -68,8 +70,8 @@ def open_features(root: Path) -> Corpus | None:
         return None
     keys: dict[str, list[str]] = defaultdict(list)
     for name, by_modality in files.items():
-        for key in {name, *(path.name for path in by_modality.values())}:
-            keys[key].append(name)
+        for word in {name, *(key(path.name) for path in by_modality.values())}:
+            keys[word].append(name)
     tables = read_tables(root, keys)
     sources = tuple(
         Source(name, None, tables.split(name), tables.subject(name), features=files.get(name, {}))
@@ -86,16 +88,14 @@ def open_features(root: Path) -> Corpus | None:
         if tables.names:
             yield from label_notes(tables.annotations(source.name), None)
 
-    return Corpus(root, "features", sources, annotations, tuple(tables.findings(files)), notes)
+    return Corpus(root, "features", sources, annotations, tuple(tables.findings(files)), notes, scale=cache(tables.scale))
 
 
 def _find(root: Path) -> dict[str, dict[str, Path]]:
     """The files by recording and modality; once a folder has one of SUFFIXES, its other files are listed as well."""
     found: dict[str, dict[str, Path]] = defaultdict(dict)
-    for folder in sorted(
-        path for path in root.iterdir() if path.is_dir() and path.name[0] != "." and path.name != "annotations"
-    ):
-        paths = sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
+    for folder in (path for path in in_folder(root) if path.is_dir() and not is_annotations(path)):
+        paths = [path for path in in_folder(folder) if not path.is_dir()]
         if not any(path.suffix.lower() in SUFFIXES for path in paths):
             continue
         try:
@@ -103,10 +103,11 @@ def _find(root: Path) -> dict[str, dict[str, Path]]:
         except ValueError as error:
             raise CorpusError(f"{folder}: contains features, but {error}") from error
         for path in paths:
-            other = found[path.stem].get(folder.name)
+            name = key(path.stem)
+            other = found[name].get(folder.name)
             if other is not None:
                 raise CorpusError(f"{path}: {other} is of the same recording and modality; remove one")
-            found[path.stem][folder.name] = path
+            found[name][folder.name] = path
     return {name: {modality: found[name][modality] for modality in in_order(found[name])} for name in sorted(found)}
 
 

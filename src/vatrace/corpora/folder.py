@@ -1,7 +1,7 @@
 """Any corpus as a folder of videos or audio files, in subfolders too, with annotations and splits in tables.
 
     .../NAME.mp4 (or another video or audio)      the recordings
-    .../NAME.srt (or .vtt) beside it              its words, where there is a transcript
+    .../NAME.srt (or .vtt, .ass, NAME.en.srt)     beside it: its words, where there is a transcript
     annotations.csv, annotations/, splits.csv     see `annotations`
 
 A recording is named by its file's stem; where two have the same, by the file's name or its path below the folder.
@@ -9,82 +9,141 @@ A recording is named by its file's stem; where two have the same, by the file's 
 
 from __future__ import annotations
 
-import os
 from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vatrace.corpora.annotations import label_notes, read_tables
-from vatrace.corpora.corpus import Annotation, Corpus, MediaTimes, Notes, Source
+from vatrace.corpora.annotations import FORMATS, SPREADSHEETS, is_annotations, is_table, read_tables
+from vatrace.corpora.corpus import Annotation, Corpus, Finding, MediaTimes, Notes, Source
+from vatrace.corpora.label_notes import label_notes
 from vatrace.errors import CorpusError, reason
-from vatrace.media.recording import MEDIA_SUFFIXES
+from vatrace.files import shown
+from vatrace.media.folders import Beside, is_media, is_result, key, passed_over, transcript_beside, walk
 from vatrace.media.transcripts import is_transcript
+
+
+@dataclass
+class Files:
+    """What lies in a folder and below it, except in the folder `annotations`.
+
+    Attributes:
+        media: videos and audio files.
+        transcripts: by the folder that they are in.
+        others: anything else, except tables of the whole corpus.
+        findings: folders that can't be read.
+    """
+
+    media: list[Path] = field(default_factory=list)
+    transcripts: dict[Path, list[Path]] = field(default_factory=lambda: defaultdict(list))
+    others: list[Path] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
 
 
 def open_folder(root: Path) -> Corpus | None:
     """Open a folder of recordings: all media, and recordings that are annotated but have none; None if there are no media.
 
     Raises:
-        CorpusError: if a folder or table can't be read, or two media or annotations can't be told apart.
+        CorpusError: if the folder can't be read.
         MissingExtraError: if there are ELAN documents, and the library that reads them is missing.
     """
-    files, transcripts = _walk(root)
-    if not files:
+    files = _files(root)
+    if not files.media:
         return None
     media, keys = _names(root, files)
     tables = read_tables(root, keys)
+    beside = {name: transcript_beside(path, files.transcripts[path.parent]) for name, path in media.items()}
 
     def source(name: str) -> Source:
-        path = media.get(name)
-        transcript = transcripts.get(path.with_suffix("")) if path else None
-        return Source(name, path, tables.split(name), tables.subject(name), transcript=transcript)
+        transcript = beside[name].path if name in beside else None
+        return Source(name, media.get(name), tables.split(name), tables.subject(name), transcript=transcript)
 
     def annotations(source: Source, times: NDArray[np.float64]) -> list[Annotation]:
-        return tables.annotations(source.name)
+        return tables.annotations(source.name, source.media)
 
     def notes(source: Source, media: MediaTimes | None) -> Notes:
+        unused = beside[source.name].others if source.name in beside else ()
+        if unused:
+            yield "info", f"transcripts that aren't used: {', '.join(shown(path.name) for path in unused)}"
         if tables.names:  # without annotations, the corpus is for features only
-            yield from label_notes(tables.annotations(source.name), media.end if media else None)
+            yield from label_notes(tables.annotations(source.name, source.media), media.end if media else None)
 
     sources = tuple(source(name) for name in sorted({*media, *tables.names}))
-    return Corpus(root, "folder", sources, annotations, tuple(tables.findings(media)), notes)
+    findings = (*files.findings, *_unused(root, files, beside, keys), *tables.findings(media))
+    return Corpus(root, "folder", sources, annotations, findings, notes, scale=cache(tables.scale))
 
 
-def _walk(root: Path) -> tuple[list[Path], dict[Path, Path]]:
-    """Media, and transcripts by their path without suffix; the folder `annotations` is left out."""
-    media, transcripts = [], {}
+def _files(root: Path) -> Files:
+    """Everything in a folder, by kind; links to folders are followed."""
+    files = Files()
 
     def refuse(error: OSError) -> None:
-        raise CorpusError(f"{error.filename}: {reason(error)}")
+        what = f"{error.filename}: {reason(error)}"
+        if error.filename == str(root):
+            raise CorpusError(what)
+        files.findings.append(Finding("", "error", f"{what}; what is in it isn't used"))
 
-    for folder, folders, names in os.walk(root, onerror=refuse):
-        folders[:] = sorted(name for name in folders if not name.startswith(".") and Path(folder, name) != root / "annotations")
-        for path in (Path(folder, name) for name in sorted(names) if not name.startswith(".")):
-            if path.suffix.lower() in MEDIA_SUFFIXES:
-                media.append(path)
-            elif is_transcript(path):
-                transcripts[path.with_suffix("")] = path
-    return media, transcripts
+    for folder, inside in walk(root, refuse):
+        if folder != root and is_annotations(root / folder.relative_to(root).parts[0]):
+            continue
+        for path in inside:
+            if is_transcript(path):
+                files.transcripts[folder].append(path)
+            elif is_media(path):
+                files.media.append(path)
+            elif not (folder == root and is_table(path)):
+                files.others.append(path)
+    return files
 
 
-def _names(root: Path, media: list[Path]) -> tuple[dict[str, Path], dict[str, list[str]]]:
-    """Media by name; and the names of the recordings that a word in a table can mean."""
-    stems, files = Counter(path.stem for path in media), Counter(path.name for path in media)
+def _unused(root: Path, files: Files, beside: Mapping[str, Beside], keys: Mapping[str, list[str]]) -> Iterator[Finding]:
+    """What lies in the folder and isn't used."""
+    used = {path for found in beside.values() for path in (found.path, *found.others)}
+    transcripts = [path for group in files.transcripts.values() for path in group if path not in used and not is_result(path)]
+    if transcripts:
+        names = passed_over([shown(path.relative_to(root)) for path in transcripts])
+        yield Finding("", "warning", f"transcripts that aren't used: {names}; no recording beside them is called so")
+    tables = [path for path in files.others if path.suffix.lower() in {*FORMATS, *SPREADSHEETS}]
+    labels = [path for path in tables if key(path.stem) in keys or path.stem.lower() in {"annotations", "splits", "labels"}]
+    if labels:
+        names = passed_over([shown(path.relative_to(root)) for path in labels])
+        where = "annotations are read from annotations.csv or the folder annotations/, splits from splits.csv"
+        yield Finding("", "warning", f"tables that weren't read: {names}; {where}")
+    others = [path for path in files.others if path not in labels]
+    if others:
+        names = passed_over([shown(path.relative_to(root)) for path in others])
+        yield Finding("", "info", f"passed over, since neither video nor audio: {names}")
+
+
+def _names(root: Path, files: Files) -> tuple[dict[str, Path], dict[str, list[str]]]:
+    """Media by name; and the names of the recordings that a word in a table can mean. Those with the same name are left out."""
+    media = files.media
+    stems, names = Counter(_name(path.stem) for path in media), Counter(_name(path.name) for path in media)
     paths = Counter(path.with_suffix("") for path in media)
     named: dict[str, Path] = {}
     keys: dict[str, list[str]] = defaultdict(list)
     for path in media:
-        below = path.relative_to(root)
-        name = path.stem
-        if stems[path.stem] > 1 and files[path.name] == 1:
-            name = path.name
-        elif stems[path.stem] > 1:
-            name = (below.with_suffix("") if paths[path.with_suffix("")] == 1 else below).as_posix().replace("/", "__")
+        below, stem = path.relative_to(root), _name(path.stem)
+        name = stem
+        if stems[stem] > 1 and names[_name(path.name)] == 1:
+            name = _name(path.name)
+        elif stems[stem] > 1:
+            whole = below.with_suffix("") if paths[path.with_suffix("")] == 1 else below
+            name = _name(whole.as_posix()).replace("/", "__")
         if name in named:
-            raise CorpusError(f"{path}: can't be told from {named[name]}; rename one of them")
+            what = f"{shown(path)}: can't be told from {shown(named[name])}, so it is left out; rename one of them"
+            files.findings.append(Finding("", "error", what))
+            continue
         named[name] = path
-        for key in {name, path.stem, path.name, below.as_posix(), below.with_suffix("").as_posix()}:
-            keys[key].append(name)
+        for word in {name, stem, *map(_name, (path.name, below.as_posix(), below.with_suffix("").as_posix()))}:
+            keys[word].append(name)
     return named, keys
+
+
+def _name(text: str) -> str:
+    """A name that a table can mean, and that a file can have."""
+    return key(shown(text))

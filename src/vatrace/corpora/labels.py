@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from vatrace.corpora.annotators import Agreement, Merge, agreement, ewe_weights, merged, on_grid, relative_lags, shifted
 from vatrace.corpora.corpus import Annotation, Corpus, excess
 from vatrace.corpora.lag import Reaction, reaction_lag
-from vatrace.errors import CorpusError
+from vatrace.errors import CorpusError, report_bug
 from vatrace.store import Membership, Store, StoredRecording
 
 Recordings = Mapping[str, StoredRecording]
@@ -99,6 +99,7 @@ def _read(corpus: Corpus, recordings: Recordings) -> tuple[dict[str, list[Annota
     """Annotations, failures and warnings by recording."""
     given: dict[str, list[Annotation]] = {}
     failures, warnings = {}, {}
+    scale = corpus.scale()
     for source in corpus.sources:
         if source.name not in recordings:
             continue
@@ -108,6 +109,12 @@ def _read(corpus: Corpus, recordings: Recordings) -> tuple[dict[str, list[Annota
             doubts = [excess(annotation, recording.num_steps / recording.meta.rate) for annotation in annotations]
         except (CorpusError, OSError) as error:
             failures[source.name] = str(error)
+            continue
+        except Exception as error:  # the other recordings must not fail because of it
+            failures[source.name] = report_bug(error, source.name)
+            continue
+        if annotations and scale is not None and scale.certain:  # of a file alone, all values may happen to be in -1..1
+            failures[source.name] = scale.what
             continue
         given[source.name] = annotations
         if any(doubts):

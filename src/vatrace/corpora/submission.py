@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from vatrace.corpora.affwild2 import Listing
+from vatrace.corpora.affwild2_files import Listing
 from vatrace.errors import StoreError
 from vatrace.files import written_whole
 from vatrace.store import StoredRecording

@@ -1,7 +1,8 @@
-"""CSV tables as people write them: comma, semicolon or tab, with or without a byte order mark, headers in any case."""
+"""Tables as people write them: comma, semicolon or tab, with or without a byte order mark, headers in any case."""
 
 from __future__ import annotations
 
+import codecs
 import csv
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -19,7 +20,7 @@ def read_table(path: Path, required: Sequence[str], optional: Sequence[str] = ()
     """Read some columns of a CSV file. Empty lines are skipped.
 
     Args:
-        path: the file, UTF-8.
+        path: the file, in UTF-8, or in UTF-16 as Excel's "Unicode text".
         required: names of columns that must exist, in lower case.
         optional: names of columns that may exist.
 
@@ -31,14 +32,14 @@ def read_table(path: Path, required: Sequence[str], optional: Sequence[str] = ()
         CorpusError: if it can't be read, a column is missing, or a line has more cells than the header.
     """
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            delimiter, found = _header(file.readline())
+        with path.open(encoding=_encoding(path), newline="") as file:
+            delimiter, found = _header(file.readline(), path)
             missing = [name for name in required if name not in found]
             if missing:
                 names = ", ".join(found) if any(found) else "nothing"
                 raise CorpusError(f"{path}: line 1: no column {missing[0]!r} (needed: {', '.join(required)}; found: {names})")
             places = [found.index(name) if name in found else None for name in (*required, *optional)]
-            reader = csv.reader(file, delimiter=delimiter)
+            reader = csv.reader(file, delimiter=delimiter, skipinitialspace=True)
             for row in reader:
                 line = reader.line_num + 1  # the reader hasn't seen the header
                 if any(cell.strip() for cell in row[len(found) :]):
@@ -47,7 +48,7 @@ def read_table(path: Path, required: Sequence[str], optional: Sequence[str] = ()
                     yield line, ["" if at is None or at >= len(row) else row[at].strip() for at in places]
     except OSError as error:
         raise CorpusError(f"{path}: {reason(error)}") from error
-    except UnicodeDecodeError as error:
+    except UnicodeError as error:
         raise CorpusError(f"{path}: not UTF-8; save it as CSV in UTF-8") from error
     except csv.Error as error:
         raise CorpusError(f"{path}: not a CSV table that can be read ({error})") from error
@@ -60,17 +61,24 @@ def column_names(path: Path) -> list[str]:
         CorpusError: if it can't be read.
     """
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            return _header(file.readline())[1]
+        with path.open(encoding=_encoding(path), newline="") as file:
+            return _header(file.readline(), path)[1]
     except OSError as error:
         raise CorpusError(f"{path}: {reason(error)}") from error
-    except UnicodeDecodeError as error:
+    except UnicodeError as error:
         raise CorpusError(f"{path}: not UTF-8; save it as CSV in UTF-8") from error
 
 
-def _header(line: str) -> tuple[str, list[str]]:
-    """The delimiter and the names of the columns."""
+def _encoding(path: Path) -> str:
+    with path.open("rb") as file:
+        return "utf-16" if file.read(2) in {codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE} else "utf-8-sig"
+
+
+def _header(line: str, path: Path) -> tuple[str, list[str]]:
+    """The delimiter and the names of the columns. Those of text files may be set apart by spaces."""
     delimiter = max(DELIMITERS, key=line.count)
+    if path.suffix.lower() == ".txt" and delimiter not in line:
+        return " ", [name.strip('"').lower() for name in line.split()]
     return delimiter, [name.strip().strip('"').strip().lower() for name in line.split(delimiter)]
 
 

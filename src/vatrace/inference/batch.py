@@ -8,16 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from vatrace.errors import MediaError, UsageError
-from vatrace.media.files import (
-    Beside,
-    in_folder,
-    is_junk,
-    is_media,
-    is_result,
-    passed_over,
-    shown,
-    transcript_beside,
-)
+from vatrace.files import shown
+from vatrace.media.folders import Beside, in_folder, is_junk, is_media, is_result, passed_over, transcript_beside
 from vatrace.media.recording import Recording, open_recording, with_transcript
 from vatrace.media.transcripts import is_transcript
 

@@ -15,6 +15,7 @@ from vatrace.encoders import DEFAULT_ENCODERS, EncoderSpec
 from vatrace.errors import MediaError, UsageError
 from vatrace.features.people import Person, person_at, prominent
 from vatrace.features.perceiver import Perceiver, Percept, Progress
+from vatrace.files import shown
 from vatrace.inference.explain import Explanation, modality_shares, recursion_changes
 from vatrace.inference.fusion import Masks, open_fusion
 from vatrace.inference.intervals import bounds, situations
@@ -189,7 +190,7 @@ class Model:
         from vatrace import __version__
 
         names = "+".join(name for name in MODALITIES if name in usable)
-        options = {"transcript": recording.transcript and recording.transcript.name, "side": side}
+        options = {"transcript": recording.transcript and shown(recording.transcript.name), "side": side}
         made_by = {"vatrace": __version__, "model": self._fusion.name, "modalities": names}
         return made_by | {name: value for name, value in options.items() if value}
 

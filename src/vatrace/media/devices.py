@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from vatrace.errors import MediaError, reason
-from vatrace.media.files import MEDIA_SUFFIXES
+from vatrace.media.folders import MEDIA_SUFFIXES
 from vatrace.media.reading import SAMPLING_RATE, AudioReader, VideoReader
 from vatrace.media.recording import open_recording
 

@@ -24,7 +24,7 @@ from vatrace.media.container import (
     video_stream,
     video_streams,
 )
-from vatrace.media.files import missing_content
+from vatrace.media.folders import missing_content
 from vatrace.media.mixing import track_order
 from vatrace.media.reading import VideoReader
 from vatrace.media.transcripts import Word, is_transcript, read_transcript

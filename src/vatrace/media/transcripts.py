@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from vatrace.errors import MediaError, reason
+from vatrace.files import shown
 from vatrace.media.captions import Caption, spoken, unrolled
 
 TRANSCRIPT_SUFFIXES = (".srt", ".vtt", ".ass", ".ssa")
@@ -83,7 +84,7 @@ class Transcript:
                 f"{self.path}: the captions start at {first:.1f} s, the recording ends at {end:.1f} s{_shift(first, last, end)}"
             )
         notes = list(self.notes)
-        name = self.path.name
+        name = shown(self.path.name)
         inside = tuple(word for word in self.words if word.start < end)
         if last > end + TOLERANCE:
             notes.append(
@@ -133,7 +134,7 @@ def read_transcript(path: Path) -> Transcript:
     notes += doubts
     if str(left_out):
         notes.append(f"{left_out}, which nobody says: left out")
-    return Transcript(path, tuple(words), tuple(f"{path.name}: {note}" for note in notes))
+    return Transcript(path, tuple(words), tuple(f"{shown(path.name)}: {note}" for note in notes))
 
 
 def _decoded(content: bytes, path: Path) -> tuple[str, list[str]]:

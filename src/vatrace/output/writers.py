@@ -9,9 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
+from vatrace.files import shown
 from vatrace.inference.explain import Explanation
 from vatrace.inference.prediction import Prediction
-from vatrace.media.files import MADE_BY, shown
+from vatrace.media.folders import MADE_BY
 from vatrace.media.transcripts import Word, sentences
 from vatrace.names import MODALITIES
 
@@ -33,14 +34,17 @@ def write_parquet(prediction: Prediction, path: Path) -> None:
 
 
 def write_json(prediction: Prediction, path: Path) -> None:
-    """The columns of the CSV as lists (null where undefined), the words with their times, the notes and `made_by`."""
+    """The columns of the CSV as lists (null where undefined), the words with their times and speakers, the notes and `made_by`.
+
+    Bytes of names that aren't UTF-8 become replacement characters.
+    """
     table = prediction.to_pandas().round(4)
     columns = {str(name): [None if np.isnan(x) else x for x in column.tolist()] for name, column in table.items()}
     words = [_word(word) for word in prediction.words]
     about = {"transcript": words, "words_left_out": prediction.words_left_out}
     about |= {"notes": prediction.notes, "made_by": prediction.made_by}
-    content = {"source": shown(prediction.source.name), "rate": prediction.rate, **columns, **about}
-    path.write_text(json.dumps(content, ensure_ascii=False) + "\n", encoding="utf-8")
+    content = {"source": prediction.source.name, "rate": prediction.rate, **columns, **about}
+    path.write_text(shown(json.dumps(content, ensure_ascii=False)) + "\n", encoding="utf-8")
 
 
 def _word(word: Word) -> dict[str, object]:

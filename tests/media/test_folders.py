@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from vatrace.errors import MediaError
-from vatrace.media.files import in_folder, is_media, missing_content, shown, transcript_beside
+from vatrace.files import shown
+from vatrace.media.folders import in_folder, is_media, missing_content, transcript_beside
 from vatrace.media.recording import open_recording
 from vatrace.output.writers import MADE_BY
 

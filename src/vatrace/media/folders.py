@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from vatrace.files import shown
 from vatrace.media.transcripts import TRANSCRIPT_SUFFIXES, is_transcript
 
 
@@ -30,7 +31,8 @@ AUDIO_SUFFIXES = _suffixes(
 )
 MEDIA_SUFFIXES = VIDEO_SUFFIXES | AUDIO_SUFFIXES
 OTHER_SUFFIXES = _suffixes(
-    """7z ass bak bib bmp bz2 cfg crdownload csv db doc docx eaf gif gz heic htm html ini ipynb jpeg jpg js json log lrc m mat md
+    """7z ass bak bib bmp bz2 cfg crdownload csv db doc docx
+    eaf gif gz heic htm html ini ipynb jpeg jpg js json log lrc m mat md
     nfo npy npz odt onnx parquet part pdf pfsx pkl png ppt pptx psfx psd py pyc r rar rtf sav srt ssa sub svg tar textgrid
     tif tiff toml torrent tsv txt url vtt webp xls xlsx xml xz yaml yml zip"""
 )
@@ -59,11 +61,6 @@ QUALIFIERS = frozenset(_listed("sdh cc hi auto asr default full orig original fo
 """What else such names say: for the hard of hearing (`sdh`, `cc`, `hi`), automatic, for foreign passages alone (`forced`)."""
 MADE_BY = "NOTE vatrace"
 """How the subtitles begin that vatrace writes: these are results, not transcripts."""
-
-
-def shown(name: str | Path) -> str:
-    """A name for texts and tables: bytes that aren't UTF-8 become replacement characters."""
-    return os.fsencode(name).decode("utf-8", "replace")
 
 
 def key(name: str) -> str:
@@ -210,3 +207,26 @@ def passed_over(names: Sequence[str], most: int = 5) -> str:
     """A list of files for a message: the first of them, and how many more there are."""
     listed = ", ".join(names[:most])
     return f"{listed} and {len(names) - most} more" if len(names) > most else listed
+
+
+def walk(root: Path, refuse: Callable[[OSError], None]) -> Iterator[tuple[Path, list[Path]]]:
+    """Folders with the files in them, both by name and without junk; linked folders are followed, each folder once.
+
+    Args:
+        root: where to start.
+        refuse: is called with the error of a folder that can't be read.
+    """
+    waiting, seen = [root], set()
+    while waiting:
+        folder = waiting.pop()
+        try:
+            if (real := folder.resolve()) in seen:  # links may go round
+                continue
+            seen.add(real)
+            inside = in_folder(folder)
+        except (OSError, RuntimeError) as error:  # before Python 3.13, a link to itself is a RuntimeError
+            refuse(error if isinstance(error, OSError) else OSError(0, str(error), str(folder)))
+            continue
+        folders = [path for path in inside if path.is_dir()]
+        waiting += reversed(folders)
+        yield folder, [path for path in inside if path not in folders]
