@@ -28,7 +28,8 @@ EPILOG = """examples:
   vatrace live --camera talk.mp4                a file, at the pace at which it was recorded
 
 On a terminal it shows the values; into a pipe it writes CSV. Frames and audio are not kept. Voice and words are processed later
-than the face: values wait for the voice, up to 1.5 s, and words count from the moment they are recognised.
+than the face: values wait for the voice, up to 1.5 s, and words count from the moment they are recognised. The first value comes
+once both face and voice have been found, or after 3 s.
 The CSV has the columns of predict, and `late`: face or voice (or both, joined with +) where the machine was still processing it
 when the value had to be given out, or left it out. It then counts as absent.
 """
@@ -76,11 +77,14 @@ def run_live(args: argparse.Namespace) -> int:
         feed = stack.enter_context(closing(Feed(streamer)))
         capture = stack.enter_context(Capture(feed, args.camera, microphone, warn))
         show = stack.enter_context(_screen())
-        with suppress(KeyboardInterrupt):
+        try:
             for now, values, pace in capture.values(args.seconds):
                 rows.write(values)
                 delays += [now - value.time for value in values]
                 show(values, pace, delays[-100:])
+        except KeyboardInterrupt:
+            with suppress(KeyboardInterrupt):  # the second one doesn't wait for the last values
+                rows.write(capture.finish())
     _conclude(rows, delays)
     return 0
 
