@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from vatrace.errors import ModelError
-from vatrace.inference.model import load_model
 from vatrace.inference.ears import HOP_DUR
+from vatrace.inference.model import load_model
 from vatrace.inference.streamer import ABSENT_DUR, MAX_WAIT, RATE, START_DUR, Streamer, Value
 from vatrace.media.demo import make_demo
 from vatrace.media.reading import SAMPLING_RATE, AudioReader, VideoReader

@@ -28,8 +28,8 @@ EPILOG = """examples:
   vatrace live --camera talk.mp4                a file, at the pace at which it was recorded
 
 On a terminal it shows the values; into a pipe it writes CSV. Frames and audio are not kept. Voice and words are processed later
-than the face: values wait for the voice, up to 1.5 s, and words count from the moment they are recognised. The first value comes
-once both face and voice have been found, or after 3 s.
+than the face: values wait for the voice, up to 1.5 s, and words count from the moment they are recognised. The first
+value comes with the first face; where none is found, values come after 3 s.
 The CSV has the columns of predict, and `late`: face or voice (or both, joined with +) where the machine was still processing it
 when the value had to be given out, or left it out. It then counts as absent.
 """

@@ -80,6 +80,14 @@ def face_crop(image: Image.Image, square: Roi, size: int = CROP_SIZE) -> NDArray
     return np.asarray(crop(image, square_matrix(square, size), size))
 
 
+def box_in(square: Roi, size: tuple[int, int]) -> tuple[float, float, float, float]:
+    """The upright box around a square, as shares 0..1 of a picture of `size` (width, height): left, top, right, bottom."""
+    reach = square.side / 2 * (abs(np.cos(square.angle)) + abs(np.sin(square.angle)))
+    ends = (square.x - reach, square.y - reach, square.x + reach, square.y + reach)
+    left, top, right, bottom = (min(max(float(end) / side, 0.0), 1.0) for end, side in zip(ends, size * 2, strict=True))
+    return left, top, right, bottom
+
+
 def _portrait(image: Image.Image, square: Roi) -> NDArray[np.float64]:
     wide = Roi(square.x, square.y, square.side * PORTRAIT_SCALE, square.angle)
     pixels = np.asarray(crop(image, square_matrix(wide, PORTRAIT_SIZE), PORTRAIT_SIZE), dtype=np.float64)

@@ -2,7 +2,7 @@
 "use strict";
 
 const SPAN = 30, PICTURES = 10, WIDTH = 480; // seconds shown, frames per second, and their width in pixels
-const START = 3, PATIENCE = 8; // seconds until values come without face or voice; and for which the last values are waited for
+const START = 3, PATIENCE = 8; // seconds after which values come without a face; seconds for which the last values are waited for
 const element = id => document.getElementById(id);
 const mirror = element("mirror"), canvas = document.createElement("canvas");
 const colour = name => getComputedStyle(document.documentElement).getPropertyValue("--" + name).trim();
@@ -101,7 +101,7 @@ function begin() { // the server is ready: this moment is second 0
     session.timer = setInterval(picture, 1000 / PICTURES);
   }
   element("stop").disabled = false;
-  element("values").textContent = `Waiting for face and voice, at most ${START} s …`;
+  element("values").textContent = stream.getVideoTracks().length ? `Looking for a face, for at most ${START} s …` : "Listening …";
 }
 
 function send(kind, time, content) {

@@ -3,7 +3,8 @@
 The browser sends `{"rate": 48000, "absent": []}` first: the sampling rate of its audio, and "face" or "voice" where it has no
 camera or microphone. Then it sends bytes. The first byte is 1 for a frame (its time in seconds since the start as a
 little-endian float64, then JPEG) and 2 for audio (little-endian float32 mono). It receives JSON with values, pace and words, or
-with an error. At the end it sends `{"end": 12.3}`, the seconds since the start, and receives the last values with `"done": true`.
+with an error. At the end it sends `{"end": 12.3}`, the seconds since the start, and receives the last values with
+`"done": true`.
 """
 
 from __future__ import annotations
