@@ -114,8 +114,8 @@ BANDS = (
 """What the page says about intervals."""
 
 CONTRIBUTIONS = (
-    "A contribution is given only where the modality was detected, or where the model still remembers it: where leaving it out "
-    "moves the point by 0.005 or more. "
+    "A contribution is given only where the modality was detected, or lies within the model's memory (some seconds before and "
+    "after): where leaving it out moves the point by 0.005 or more. "
 )
 """What the page says about contributions."""
 FACE = "The box shows the face that the trace follows. "
