@@ -46,6 +46,14 @@ def test_sound_that_ends_before_the_pictures_is_not_late(
     assert table["late"].isna()[:10].all() and table["late"].isna()[-10:].all()
 
 
+def test_all_values_of_the_time_that_was_asked_for_come(talking: Path) -> None:
+    result = run("live", "--camera", talking, "--seconds", 3)
+    table = pd.read_csv(io.StringIO(result.out))
+    assert result.status == 0, result.err
+    np.testing.assert_allclose(table["time"], np.arange(30) / 10)
+    assert table["face"].all() and table["supported"].all()
+
+
 def test_a_video_without_sound_is_followed(silent: Path) -> None:
     result = run("live", "--camera", silent)
     table = pd.read_csv(io.StringIO(result.out))

@@ -22,7 +22,7 @@ class SlowStreamer:
         time.sleep(self.seconds)
         self.seen.append(moment)
 
-    def add_audio(self, sound: np.ndarray) -> None:
+    def add_audio(self, sound: np.ndarray, hurry: bool) -> None:
         time.sleep(self.seconds)
         self.heard += len(sound)
 
@@ -85,3 +85,15 @@ def test_an_error_in_its_threads_is_raised_where_values_are_asked_for() -> None:
     with pytest.raises(ValueError, match="no eyes"):
         feed.poll(1.0)
     feed.close()
+
+
+def test_what_is_waiting_at_the_end_is_still_processed() -> None:
+    streamer = SlowStreamer(0.3)
+    feed = Feed(streamer)  # type: ignore[arg-type]
+    feed.add_frame(Image.new("RGB", (8, 8)), 1.9)
+    for step in range(20):
+        feed.add_audio(np.ones(SAMPLING_RATE // 10, np.float32), step / 10)
+    values = feed.drain(2.05)
+    feed.close()
+    assert streamer.seen == [1.9] and streamer.heard == 2 * SAMPLING_RATE and sorted(streamer.ended) == ["face", "voice"]
+    assert values == []  # its only value is at 2.05 s, and that is the end

@@ -363,7 +363,7 @@ def test_a_model_of_other_modalities_and_encoders_of_the_package_can_be_used(tal
     present = {name: mask.any() for name, mask in prediction.presence.items()}
     assert present == {"face": True, "voice": True, "words": False}
     assert "this model was trained without words" in prediction.notes and prediction.made_by["modalities"] == "face+voice"
-    assert prediction.explanation is not None and not prediction.explanation.shares["words"].any()
+    assert prediction.explanation is not None and np.isnan(prediction.explanation.shares["words"]).all()
     srt = write_srt(tmp_path / "a.srt", "Well well")
     for source, transcript in ((talking, srt), (srt, None)):
         with pytest.raises(UsageError, match=r"a\.srt: this model was trained without words"):
@@ -405,8 +405,9 @@ def test_an_explanation_says_what_the_values_rest_on(model: Model, talking: Path
     assert plain.explanation is None and explained.explanation is not None
     np.testing.assert_array_equal(explained.valence, plain.valence)
     shares, changes = explained.explanation.shares, explained.explanation.changes
-    np.testing.assert_allclose(sum(shares.values()), 1)
-    assert all((share >= 0).all() for share in shares.values())
+    np.testing.assert_allclose(np.nansum(list(shares.values()), axis=0), 1)
+    assert all(((share >= 0) | np.isnan(share)).all() for share in shares.values())
+    assert not any(np.isnan(shares[name][mask]).any() for name, mask in explained.presence.items())
     assert (shares["face"] > 0).any() and (shares["voice"] > 0).any()
     assert changes.shape[1] == len(explained.times) and changes.shape[0] > 0
     assert (changes >= 0).all() and changes.max() > 0
@@ -416,7 +417,18 @@ def test_one_modality_alone_has_the_whole_share(model: Model, talking: Path) -> 
     explanation = model.predict(talking, modalities=["face"], explain=True).explanation
     assert explanation is not None
     np.testing.assert_allclose(explanation.shares["face"], 1)
-    assert not explanation.shares["voice"].any() and not explanation.shares["words"].any()
+    assert np.isnan(explanation.shares["voice"]).all() and np.isnan(explanation.shares["words"]).all()
+
+
+@pytest.mark.parametrize("rate", [10, 25])
+def test_each_row_has_the_box_of_the_face(model: Model, talking: Path, rate: float) -> None:
+    prediction = model.predict(talking, rate=rate, modalities=["face"])
+    assert prediction.boxes is not None and prediction.boxes.shape == (len(prediction.times), 4)
+    np.testing.assert_array_equal(~np.isnan(prediction.boxes[:, 0]), prediction.presence["face"])
+    left, top, right, bottom = np.nanmedian(prediction.boxes, axis=0)
+    assert 0.2 < left < 0.5 < right < 0.8 and 0 <= top < 0.5 < bottom <= 1  # the man is in the middle
+    row = len(prediction.times) // 2
+    assert prediction.box_at(prediction.times[row]) == tuple(prediction.boxes[row])
 
 
 def test_progress_of_each_stage_ends_at_one(model: Model, talking: Path) -> None:

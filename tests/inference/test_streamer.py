@@ -7,10 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from PIL import Image
 
 from vatrace.errors import ModelError
+from vatrace.inference.ears import HOP_DUR
 from vatrace.inference.model import load_model
-from vatrace.inference.streamer import ABSENT_DUR, MAX_WAIT, RATE, Streamer, Value
+from vatrace.inference.streamer import ABSENT_DUR, MAX_WAIT, RATE, START_DUR, Streamer, Value
 from vatrace.media.demo import make_demo
 from vatrace.media.reading import SAMPLING_RATE, AudioReader, VideoReader
 from vatrace.models.affect import AffectModel, ModelConfig
@@ -49,7 +51,13 @@ def follow(streamer: Streamer, video: Path, seconds: float, hop: float = 0.5) ->
     return values
 
 
-def test_a_clip_is_followed_as_it_comes(fusion: Path, demo: Path) -> None:
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Values come from 0 s on, whatever is present."""
+    monkeypatch.setattr("vatrace.inference.streamer.START_DUR", 0.0)
+
+
+def test_a_clip_is_followed_as_it_comes(fusion: Path, demo: Path, started: None) -> None:
     streamer = Streamer(fusion)
     values = follow(streamer, demo, 12.0)
     np.testing.assert_allclose([value.time for value in values], np.arange(120) / RATE)
@@ -65,7 +73,7 @@ def test_a_clip_is_followed_as_it_comes(fusion: Path, demo: Path) -> None:
     assert {value.low for value in values} == {None}
 
 
-def test_without_audio_it_is_not_waited_for_long(fusion: Path, demo: Path) -> None:
+def test_without_audio_it_is_not_waited_for_long(fusion: Path, demo: Path, started: None) -> None:
     streamer = Streamer(fusion)
     for frame in VideoReader(demo, RATE):
         if frame.time > ABSENT_DUR + 1:
@@ -80,7 +88,7 @@ def test_without_audio_it_is_not_waited_for_long(fusion: Path, demo: Path) -> No
     assert streamer.values(ABSENT_DUR + 1) == []
 
 
-def test_what_comes_too_late_is_told_from_what_is_absent(fusion: Path, demo: Path) -> None:
+def test_what_comes_too_late_is_told_from_what_is_absent(fusion: Path, demo: Path, started: None) -> None:
     streamer = Streamer(fusion)
     audio = next(iter(AudioReader(demo, 3.0)))
     streamer.add_audio(audio[: 2 * SAMPLING_RATE])
@@ -91,7 +99,7 @@ def test_what_comes_too_late_is_told_from_what_is_absent(fusion: Path, demo: Pat
     assert {value.late for value in streamer.values(3.0 + MAX_WAIT)} == {()}
 
 
-def test_nothing_is_waited_for_or_late_once_it_has_ended(fusion: Path, demo: Path) -> None:
+def test_nothing_is_waited_for_or_late_once_it_has_ended(fusion: Path, demo: Path, started: None) -> None:
     streamer = Streamer(fusion)
     streamer.end("face")
     streamer.add_audio(next(iter(AudioReader(demo, 2.0))))
@@ -119,7 +127,7 @@ def test_a_model_without_words_or_of_another_rate(demo: Path, tmp_path: Path) ->
         Streamer(tmp_path / "fast.onnx")
 
 
-def test_audio_that_is_skipped_is_late_not_silence(fusion: Path, demo: Path) -> None:
+def test_audio_that_is_skipped_is_late_not_silence(fusion: Path, demo: Path, started: None) -> None:
     streamer = Streamer(fusion)
     streamer.end("face")
     audio = next(iter(AudioReader(demo, 4.0)))
@@ -131,7 +139,7 @@ def test_audio_that_is_skipped_is_late_not_silence(fusion: Path, demo: Path) -> 
     assert not any(value.presence["voice"] for value in values[10:20]) and any(value.presence["voice"] for value in values[20:])
 
 
-def test_a_frame_that_is_still_processed_is_waited_for(fusion: Path, demo: Path) -> None:
+def test_a_frame_that_is_still_processed_is_waited_for(fusion: Path, demo: Path, started: None) -> None:
     streamer = Streamer(fusion)
     frames = [frame for frame in VideoReader(demo, RATE) if frame.time <= 1]
     streamer.add_audio(np.zeros(2 * SAMPLING_RATE, np.float32))
@@ -142,7 +150,7 @@ def test_a_frame_that_is_still_processed_is_waited_for(fusion: Path, demo: Path)
     assert later == {1.1: True, 1.2: True, 1.3: True, 1.4: False}  # none has come: the last one counts for a while
 
 
-def test_a_face_that_is_gone_does_not_stay(fusion: Path, demo: Path) -> None:
+def test_a_face_that_is_gone_does_not_stay(fusion: Path, demo: Path, started: None) -> None:
     streamer = Streamer(fusion)
     frames = [frame for frame in VideoReader(demo, RATE) if frame.time < 1]
     for frame in frames:
@@ -157,13 +165,116 @@ def test_a_face_that_is_gone_does_not_stay(fusion: Path, demo: Path) -> None:
 def test_what_is_kept_does_not_grow_where_nobody_asks_for_values(
     fusion: Path, speech: NDArray[np.float32], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("vatrace.inference.streamer.MEMORY_DUR", 3.0)
+    monkeypatch.setattr("vatrace.inference.ears.AUDIO_DUR", 3.0)
+    monkeypatch.setattr("vatrace.inference.ears.KEEP_DUR", 3.0)
     streamer = Streamer(fusion, transcribe=False)
     for second in range(6):
         streamer.add_audio(speech[second * SAMPLING_RATE : (second + 1) * SAMPLING_RATE])
     ears = streamer._ears
     assert len(ears._audio) == 3 * SAMPLING_RATE
     assert 3 * RATE <= min(ears.voice) < max(ears.voice) < 6 * RATE
+
+
+@pytest.fixture(scope="module")
+def clip(demo: Path) -> tuple[list[tuple[float, NDArray[np.uint8]]], NDArray[np.float32]]:
+    """10 s of frames, as arrays, and audio."""
+    frames = [(frame.time, np.asarray(frame.image)) for frame in VideoReader(demo, 4) if frame.time < 10]
+    return frames, np.concatenate(list(AudioReader(demo, 1.0)))[: 10 * SAMPLING_RATE]
+
+
+def fed_in_blocks(fusion: Path | None, clip: tuple, size: int) -> tuple[list[Value], list[str]]:
+    """The values and the words where audio comes in blocks of some samples, and frames and questions at their times."""
+    streamer, (frames, audio) = Streamer(fusion), clip
+    waiting, values = list(frames), []
+    for start in range(0, len(audio), size):
+        streamer.add_audio(audio[start : start + size])
+        now = min((start + size) / SAMPLING_RATE, len(audio) / SAMPLING_RATE)
+        while waiting and waiting[0][0] < now:
+            time, image = waiting.pop(0)
+            streamer.add_frame(image, time)
+        values += streamer.values(now)
+    for modality in ("face", "voice"):
+        streamer.end(modality)
+    return values + streamer.values(len(audio) / SAMPLING_RATE), [word.text for word in streamer.words]
+
+
+def test_the_values_do_not_depend_on_the_lengths_of_the_blocks(clip: tuple) -> None:
+    values, words = fed_in_blocks(None, clip, SAMPLING_RATE)
+    assert len(words) > 10 and any(value.presence["words"] for value in values)
+    assert values[-1].time == pytest.approx(9.9)  # the tail as well
+    for size in (160, 592, len(clip[1])):  # 10 ms, 37 ms, all at once
+        others, other_words = fed_in_blocks(None, clip, size)
+        assert other_words == words and [value.time for value in others] == [value.time for value in values]
+        assert [value.presence for value in others] == [value.presence for value in values]
+        for name in ("valence", "arousal"):
+            found, expected = ([getattr(value, name) for value in one] for one in (others, values))
+            np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
+def test_a_face_that_comes_late_makes_no_jump(clip: tuple) -> None:
+    frames, audio = clip
+    late = [(time, image) for time, image in frames if time >= 1.2]
+    values, _ = fed_in_blocks(None, (late, audio[: 5 * SAMPLING_RATE]), SAMPLING_RATE // 2)
+    assert values[0].presence["face"] and values[0].time == pytest.approx(1.3)  # the first frame is at 1.25 s
+    np.testing.assert_allclose([value.time for value in values], values[0].time + np.arange(len(values)) / RATE)
+    assert values[-1].time == pytest.approx(4.9)
+
+
+def test_a_person_who_is_silent_at_first_is_followed_from_the_start(fusion: Path, clip: tuple) -> None:
+    values, _ = fed_in_blocks(fusion, (clip[0], np.zeros(2 * SAMPLING_RATE, np.float32)), SAMPLING_RATE // 10)
+    assert [value.time for value in values] == pytest.approx(np.arange(20) / RATE)
+    assert all(value.presence == {"face": True, "voice": False, "words": False} for value in values)
+
+
+@pytest.mark.parametrize("seconds", [1, 4])
+def test_where_no_face_comes_all_values_come_after_a_stated_time_or_at_the_end(fusion: Path, clip: tuple, seconds: int) -> None:
+    streamer, audio = Streamer(fusion), clip[1]
+    for second in range(seconds):
+        streamer.add_audio(audio[second * SAMPLING_RATE : (second + 1) * SAMPLING_RATE])
+        assert streamer.values(second + 1) == []  # a face may still come
+    values = streamer.values(seconds + MAX_WAIT)
+    assert bool(values) == (seconds > START_DUR)
+    streamer.end("face")
+    streamer.end("voice")
+    values += streamer.values(seconds)
+    assert [value.time for value in values] == pytest.approx(np.arange(10 * seconds) / RATE)
+
+
+def test_without_a_camera_none_is_expected(fusion: Path, clip: tuple) -> None:
+    streamer = Streamer(fusion)
+    streamer.end("face")
+    streamer.add_audio(clip[1][: 2 * SAMPLING_RATE])
+    assert [value.time for value in streamer.values(2.0)] == pytest.approx(np.arange(20) / RATE)
+
+
+def test_a_block_shorter_than_a_hop_costs_nothing_until_the_hop_is_complete(fusion: Path, clip: tuple) -> None:
+    streamer = Streamer(fusion)
+    samples = clip[1][: round(HOP_DUR * SAMPLING_RATE)]
+    streamer.add_audio(samples[:-1])
+    assert streamer._ears.time == 0 and len(streamer._ears._pending) == len(samples) - 1
+    streamer.add_audio(samples[-1:])
+    assert streamer._ears.time == pytest.approx(HOP_DUR)
+    streamer.add_audio([])
+    streamer.add_audio(samples[:100])
+    streamer.end("voice")
+    assert len(streamer._ears._pending) == 0
+
+
+def test_arrays_of_other_kinds_are_read_or_refused(fusion: Path, clip: tuple) -> None:
+    streamer, audio = Streamer(fusion), clip[1][: 2 * SAMPLING_RATE].copy()
+    whole = Streamer(fusion)
+    streamer.add_audio((audio * 32768).round().clip(-32768, 32767).astype(np.int16))
+    whole.add_audio(audio)
+    assert streamer._ears.voice.keys() == whole._ears.voice.keys() != set()
+    audio[100:110], audio[200] = np.nan, np.inf
+    broken = Streamer(fusion)
+    broken.add_audio(audio)
+    assert broken._ears.voice and all(np.isfinite(vector).all() for vector in broken._ears.voice.values())
+    with pytest.raises(ValueError, match=r"one dimension.*\(10, 2\)"):
+        streamer.add_audio(np.zeros((10, 2), np.float32))
+    with pytest.raises(ValueError, match=r"uint8, not \(4, 4\) of float64"):
+        streamer.add_frame(np.zeros((4, 4)), 0.0)
+    streamer.add_frame(Image.new("L", (64, 64)), 0.0)
 
 
 def test_a_model_for_whole_recordings_is_refused_and_the_other_way_round(fusion: Path) -> None:

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import av
@@ -30,6 +31,17 @@ def test_the_overlay_shows_the_recording_above_its_trace(talking: Path, tmp_path
         assert film.streams.audio
     above = np.asarray(next(iter(VideoReader(path, 1))).image, np.float64)[:height, :width]
     assert abs(above - np.asarray(next(iter(VideoReader(talking, 1))).image)[:, : above.shape[1]]).mean() < 6
+
+
+def test_the_face_that_is_followed_has_a_box(talking: Path, tmp_path: Path) -> None:
+    boxes = np.full((40, 4), np.nan)
+    boxes[20:] = [0.25, 0.25, 0.75, 0.75]
+    path = tmp_path / "a.overlay.mp4"
+    write_overlay(replace(made(talking), boxes=boxes), open_recording(talking), path)
+    frames = {frame.time: np.asarray(frame.image, np.float64) for frame in VideoReader(path, 2)}
+    edges = {time: image[40:104, 45:52].mean(axis=0) for time, image in frames.items()}  # around x = 48 of 192
+    greenish = {time: (edge[:, 1] - edge[:, 0]).max() > 40 for time, edge in edges.items()}
+    assert greenish == {time: time >= 2 for time in frames}
 
 
 def test_the_strip_is_empty_where_nothing_supports_the_values() -> None:

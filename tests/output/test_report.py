@@ -76,7 +76,10 @@ def page(talking: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     shares = dict(zip(("face", "voice", "words"), rng.dirichlet([1, 1, 1], 40).T, strict=True))
     made = prediction(40, talking)
     ends = np.stack([made.valence, made.arousal], axis=-1)
-    made = replace(made, explanation=Explanation(shares, np.zeros((0, 40))), bounds=(ends - 0.2, ends + 0.2))
+    shares["voice"][20:] = np.nan
+    boxes = np.tile([0.25, 0.5, 0.5, 0.75], (40, 1))
+    boxes[30:] = np.nan
+    made = replace(made, explanation=Explanation(shares, np.zeros((0, 40))), bounds=(ends - 0.2, ends + 0.2), boxes=boxes)
     path = tmp_path_factory.mktemp("page") / "talk.html"
     write_page(made, path, embedded(open_recording(talking)))
     return path
@@ -115,6 +118,24 @@ def test_a_click_on_a_trace_jumps_there(opened: Opened) -> None:
     assert opened.page.evaluate("document.querySelector('video').currentTime") == pytest.approx(2.0, abs=0.02)
     expected = [f"{np.sin(2.0):+.2f}", f"{np.cos(2.0):+.2f}".replace("-", "−"), f"{np.sin(2.0) - 0.2:+.2f}"]
     assert all(text in values(opened) for text in expected)
+
+
+def test_the_face_has_a_box_while_it_is_seen(opened: Opened) -> None:
+    page = opened.page
+    assert "The box shows the face" in page.inner_text("body") and "A contribution is given only" in page.inner_text("body")
+    video, box = page.locator("video").bounding_box(), page.locator("#face").bounding_box()
+    shares = [(box["x"] - video["x"]) / video["width"], (box["y"] - video["y"]) / video["height"]]
+    shares += [box["width"] / video["width"], box["height"] / video["height"]]
+    assert shares == pytest.approx([0.25, 0.5, 0.25, 0.25], abs=0.02)
+    page.evaluate("seek(3.5)")
+    assert not page.is_visible("#face")
+
+
+def test_shares_that_are_not_given_leave_the_others_in_their_place(opened: Opened) -> None:
+    top = opened.page.evaluate("charts[3].data.slice(1).map(layer => layer[30])")  # words on top, then voice, then face
+    shares = opened.page.evaluate("view.shares")
+    assert shares["voice"][30] is None
+    assert top == pytest.approx([shares["face"][30] + shares["words"][30], shares["face"][30], shares["face"][30]])
 
 
 def test_keys_words_and_the_slider_move_in_time(opened: Opened) -> None:

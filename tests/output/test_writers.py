@@ -88,6 +88,11 @@ def test_json_is_read_back(prediction: Prediction, tmp_path: Path) -> None:
         read = read_json(tmp_path / "a.json")
         pd.testing.assert_frame_equal(read.to_pandas(), written.to_pandas(), atol=5.1e-5)
         assert (read.source, read.words, read.notes) == (written.source, written.words, written.notes)
+        assert read.boxes is None
+    boxes = np.tile([0.1, 0.2, 0.3, 0.40001], (20, 1))
+    boxes[3] = np.nan
+    write_json(replace(prediction, boxes=boxes), tmp_path / "a.json")
+    np.testing.assert_allclose(read_json(tmp_path / "a.json").boxes, boxes, atol=1e-4)
 
 
 def seconds_of(prediction: Prediction) -> list[tuple[int, int, str]]:

@@ -52,10 +52,25 @@ def test_without_a_microphone_nothing_is_waited_for(server: Server) -> None:
         assert json.loads(socket.recv(30))["values"][0]["time"] == 0 and time.monotonic() - start < MAX_WAIT
 
 
+def test_at_the_end_all_values_come(server: Server, speech: np.ndarray) -> None:
+    with connected(server) as socket:
+        start, values, message = time.monotonic(), [], {}
+        socket.send(json.dumps({"rate": SAMPLING_RATE, "absent": ["face"]}))
+        for block in np.split(speech[: 2 * SAMPLING_RATE], 20):
+            socket.send(b"\2" + block.astype("<f4").tobytes())
+        time.sleep(max(start + 2.1 - time.monotonic(), 0))
+        socket.send(json.dumps({"end": 2.0}))
+        while not message.get("done"):
+            message = json.loads(socket.recv(30))
+            values += message["values"]
+    assert [value["time"] for value in values] == pytest.approx(np.arange(20) / 10)
+    assert any(value["presence"]["voice"] for value in values)
+
+
 def test_empty_and_strange_messages_end_nothing(server: Server) -> None:
     with connected(server) as socket:
         socket.send(json.dumps({"rate": 48_000}))
-        for message in (b"\2", b"\7abc", "text", b"\2abcde", b"\2" + bytes(4 * 48_000), b"\1"):
+        for message in (b"\2", b"\7abc", "text", '{"end": NaN}', b"\2abcde", b"\2" + bytes(4 * 48_000), b"\1"):
             socket.send(message)
         assert json.loads(socket.recv(30))["values"]
 
@@ -111,8 +126,10 @@ def test_the_browser_s_camera_and_microphone_are_followed(opened: Opened, tmp_pa
     assert table["face"].mean() > 0.3 and table["valence"].between(-1, 1).all()
     assert table["voice"].any() or table["late"].str.contains("voice", na=False).any()
     np.testing.assert_allclose(np.diff(table["time"]), 0.1, atol=1e-6)
+    page.evaluate("window.stopped = (performance.now() - session.began) / 1000")
     page.click("#stop")
-    opened.wait("!document.querySelector('#start').disabled")
+    opened.wait("!document.querySelector('#start').disabled", 20)
+    assert page.evaluate("values.at(-1).time - window.stopped") == pytest.approx(0, abs=0.3)  # the last ones as well
     assert page.evaluate("session === null && document.querySelector('video').srcObject === null")
 
 

@@ -92,6 +92,26 @@ def test_files_that_can_not_be_used_are_named_and_stop_nobody(opened: Opened, tm
     opened.page.frame_locator("#frame").locator("img[alt='The picture']").wait_for()
 
 
+def test_notes_are_listed_as_they_are_and_folded_if_they_are_many(opened: Opened, server: Server, tmp_path: Path) -> None:
+    still(tmp_path / "face.png")
+    name = server.upload(tmp_path / "face.png")
+    notes = server.wait(name)["notes"]
+    assert "no face found" in notes and len(notes) > 2
+    page, item = opened.page, f"#jobs li[data-id='{name}']"
+    opened.wait(f'document.querySelector("{item} summary") !== null')
+    assert page.inner_text(f"{item} summary") == f"{len(notes)} notes" and not page.is_visible(f"{item} .notes li")
+    page.click(f"{item} summary")
+    page.wait_for_timeout(1500)  # the list is refreshed meanwhile, and stays open
+    assert page.locator(f"{item} .notes li").all_inner_texts() == notes
+    few = ["<img src=x onerror='window.bad = 1'>", "</ul><b>bold</b>"]
+    shown = page.evaluate(
+        "notes => { state = { ...state, jobs: [{ ...state.jobs[0], id: 'other', notes }] }; draw();"
+        " return [...document.querySelectorAll('.notes li')].map(item => item.textContent); }",
+        few,
+    )
+    assert shown == few and page.evaluate("window.bad === undefined && !document.querySelector('.notes img, .notes b')")
+
+
 def test_all_downloads_are_what_they_say(server: Server, talking: Path, tmp_path: Path) -> None:
     name = server.upload(talking)
     assert server.wait(name)["state"] == "done"

@@ -28,7 +28,8 @@ EPILOG = """examples:
   vatrace live --camera talk.mp4                plays a file at its own pace
 
 In a terminal it shows the values; in a pipe it writes CSV. Frames and audio are not kept. Voice and words are processed later
-than the face: a value waits for the voice for up to 1.5 s, and words count from the moment they are recognised.
+than the face: a value waits for the voice for up to 1.5 s, and words count from the moment they are recognised. The first
+value comes with the first face; if none is found, values come after 3 s.
 The CSV has the columns of predict, and `late`: face, voice, or face+voice if they were not processed in time and thus count as
 absent.
 """
@@ -76,11 +77,14 @@ def run_live(args: argparse.Namespace) -> int:
         feed = stack.enter_context(closing(Feed(streamer)))
         capture = stack.enter_context(Capture(feed, args.camera, microphone, warn))
         show = stack.enter_context(_screen())
-        with suppress(KeyboardInterrupt):
+        try:
             for now, values, pace in capture.values(args.seconds):
                 rows.write(values)
                 delays += [now - value.time for value in values]
                 show(values, pace, delays[-100:])
+        except KeyboardInterrupt:
+            with suppress(KeyboardInterrupt):  # the second one doesn't wait for the last values
+                rows.write(capture.finish())
     _conclude(rows, delays)
     return 0
 

@@ -93,6 +93,14 @@ def face_crop(image: Image.Image, square: Roi, size: int = CROP_SIZE) -> NDArray
     return np.asarray(crop(image, square_matrix(square, size), size))
 
 
+def box_in(square: Roi, size: tuple[int, int]) -> tuple[float, float, float, float]:
+    """The upright box around a square, as shares 0..1 of a picture of `size` (width, height): left, top, right, bottom."""
+    reach = square.side / 2 * (abs(np.cos(square.angle)) + abs(np.sin(square.angle)))
+    ends = (square.x - reach, square.y - reach, square.x + reach, square.y + reach)
+    left, top, right, bottom = (min(max(float(end) / side, 0.0), 1.0) for end, side in zip(ends, size * 2, strict=True))
+    return left, top, right, bottom
+
+
 def _near(one: Roi, other: Roi, reach: float = 0.5) -> bool:
     """Whether two squares can be one face a moment apart: within `reach` sides of each other, and of like size."""
     side = max(one.side, other.side)

@@ -47,6 +47,7 @@ class Sight:
     Attributes:
         embeddings: of all faces, one row for each face in each frame.
         crops: of all faces in the same rows, (48, 48, 3); None where they aren't kept.
+        boxes: of all faces in the same rows: left, top, right, bottom as shares of the upright picture; none for cropped faces.
         people: who was seen, the one who was visible longest and largest first.
         end: when the last frame ends, in seconds.
         frame_times: (F,) when each decoded frame is shown, in seconds; empty where none was decoded.
@@ -55,6 +56,7 @@ class Sight:
 
     embeddings: Spool
     crops: Spool | None = None
+    boxes: list[tuple[float, float, float, float]] = field(default_factory=list)
     people: list[Person] = field(default_factory=list)
     end: float = 0.0
     frame_times: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
@@ -127,6 +129,7 @@ class Percept:
         features: reads features.
         crops: reads face crops (stop - start, 48, 48, 3), zeros where there is no face; None where they aren't kept.
         words: what was said.
+        boxes: (T, 4) left, top, right and bottom of the face as shares of the upright picture, 0..1; NaN where there is none.
     """
 
     rate: float
@@ -135,6 +138,7 @@ class Percept:
     features: Features
     crops: Callable[[int, int], NDArray[np.uint8]] | None
     words: list[Word]
+    boxes: NDArray[np.float64]
 
     @property
     def num_steps(self) -> int:
@@ -276,7 +280,7 @@ class Perceiver:
         return sight, sound
 
     def _see(self, task: _Task) -> Sight:
-        from vatrace.features.faces import FaceTracker, face_crop
+        from vatrace.features.faces import FaceTracker, box_in, face_crop
         from vatrace.features.people import Track, group_tracks
 
         recording, sight, encoder = task.recording, self._new_sight(), self._face_encoder
@@ -292,6 +296,7 @@ class Perceiver:
                     first = sight.embeddings.length
                     crops = np.stack([face_crop(frame.image, found.square, encoder.crop_size) for found in detections])
                     sight.embeddings.write(first, encoder(crops))
+                    sight.boxes += [box_in(found.square, frame.image.size) for found in detections]
                     if sight.crops is not None:
                         sight.crops.write(first, np.stack([face_crop(frame.image, found.square) for found in detections]))
                     for row, found in enumerate(detections, first):
@@ -436,7 +441,16 @@ class Perceiver:
             assert sight.crops is not None
             return _gather(sight.crops, rows[start:stop])
 
-        return Percept(rate, perceived.duration, valid, features, crops if self.keep_crops else None, said)
+        kept = crops if self.keep_crops else None
+        return Percept(rate, perceived.duration, valid, features, kept, said, _boxes_at(sight.boxes, rows))
+
+
+def _boxes_at(boxes: Sequence[tuple[float, ...]], rows: NDArray[np.int64]) -> NDArray[np.float64]:
+    """The boxes in the given rows (T, 4), NaN for -1 and where none are known."""
+    found = np.full((len(rows), 4), np.nan)
+    if boxes:
+        found[rows >= 0] = np.array(boxes)[rows[rows >= 0]]
+    return found
 
 
 def _gather(spool: Spool, rows: NDArray[np.int64]) -> NDArray[Any]:

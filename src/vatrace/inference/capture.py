@@ -22,8 +22,8 @@ NONE, DEFAULT_MICROPHONE = "none", "default"
 """Names of no device, and of the system's own microphone."""
 POLL = 0.05
 """Seconds between polls for new values."""
-LAST_DUR = 2.0
-"""Seconds in which the last values still come after a file has ended."""
+MAX_STOP_DUR = 1.0
+"""Seconds in which a device has to stop."""
 
 logger = logging.getLogger(__name__)
 
@@ -64,7 +64,8 @@ class Capture:
         """Poll the feed for values.
 
         Args:
-            seconds: since the start, after which the iteration ends. It also ends once all files have ended.
+            seconds: since the start, after which the iteration ends. It also ends once all files have ended. All values of the
+                time until then are given out.
 
         Yields:
             About 20 times a second: the seconds since the start, the values that have become known, and the pace.
@@ -72,16 +73,36 @@ class Capture:
         Raises:
             MediaError: if a device or file can't be opened or read.
         """
-        end = math.inf
+        pace = Pace(0.0, 0.0, "")
         while (now := time.monotonic() - self._start) < seconds:
-            if self._error:
-                raise self._error
-            if end == math.inf and not any(thread.is_alive() for thread in self._threads):
-                end = max(self._ends.values())
-                seconds = min(seconds, now + LAST_DUR)
+            self._raise_error()
+            if not any(thread.is_alive() for thread in self._threads):
+                break
             values, pace = self._feed.poll(now)
-            yield now, [value for value in values if value.time < end - TOLERANCE], pace
+            if not any(thread.is_alive() for thread in self._threads):
+                values = [value for value in values if value.time < self._end - TOLERANCE]
+            yield now, values, pace
             time.sleep(POLL)
+        values = self.finish(seconds)
+        yield time.monotonic() - self._start, values, pace
+
+    def finish(self, seconds: float = math.inf) -> list[Value]:
+        """Stop, and return the last values: those of the time until now, or until `seconds`, that haven't been given out."""
+        end = min(time.monotonic() - self._start, seconds)
+        self._stop.set()
+        for thread in self._threads:
+            thread.join(MAX_STOP_DUR)
+        self._raise_error()
+        return self._feed.drain(min(end, self._end))
+
+    @property
+    def _end(self) -> float:
+        """When the last frame or audio ends, in seconds."""
+        return max(self._ends.values())
+
+    def _raise_error(self) -> None:
+        if self._error:
+            raise self._error
 
     def _read_frames(self) -> None:
         duration = open_recording(self._camera).duration if is_file(self._camera) else None

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 NOTHING = 1e-6
 """Movements of the point smaller than this are rounding errors."""
+REMEMBERED = 0.005
+"""How far the point must move for the model to remember a modality that is absent: half of the last digit that reports show."""
 
 
 @dataclass(frozen=True)
@@ -17,8 +19,8 @@ class Explanation:
     """The explanation of a trace with T rows.
 
     Attributes:
-        shares: (T,) by modality, 0..1: the modality's contribution to the value. The shares add up to 1, or are NaN where
-            removing any one modality changes nothing.
+        shares: (T,) by modality, 0..1: the modality's contribution to the value, NaN where it isn't given (see
+            `modality_shares`). Those that are given add up to 1.
         changes: (R, T) how far each recursion moved the point (valence, arousal), 0..2.8. R is 0 without recursions.
     """
 
@@ -27,23 +29,28 @@ class Explanation:
 
 
 def modality_shares(
-    values: NDArray[np.floating], without: Mapping[str, NDArray[np.floating]]
+    values: NDArray[np.floating], without: Mapping[str, NDArray[np.floating]], present: Mapping[str, NDArray[np.bool_]]
 ) -> dict[str, NDArray[np.float64]]:
     """Leave-one-out shares: how far the point moves when a modality is missing, over the sum of that for all modalities.
 
-    A modality matters for as long as the model remembers it, so its share can be above 0 where it is absent. A share says what
-    the model used, not what caused the person's expression.
+    A share is given where the modality is present, and where it is absent but within the model's memory: as long as leaving it
+    out moves the point by REMEMBERED. A share says what the model used, not what caused the person's expression.
 
     Args:
         values: (T, K) with all modalities.
         without: (T, K) by modality, the model's values when that one is missing.
+        present: (T,) by modality.
 
     Returns:
-        (T,) by modality, 0..1, NaN where none of them changes anything.
+        (T,) by modality, 0..1, NaN where it isn't given, and where none that could be given changes anything.
     """
     moved = {name: np.linalg.norm(np.asarray(values, np.float64) - other, axis=-1) for name, other in without.items()}
-    total = np.sum(list(moved.values()), axis=0)
-    return {name: np.divide(x, total, out=np.full(len(total), np.nan), where=total > NOTHING) for name, x in moved.items()}
+    given = {name: present[name] | (x >= REMEMBERED) for name, x in moved.items()}
+    total = np.sum([np.where(given[name], x, 0) for name, x in moved.items()], axis=0)
+    return {
+        name: np.divide(x, total, out=np.full(len(total), np.nan), where=given[name] & (total > NOTHING))
+        for name, x in moved.items()
+    }
 
 
 def recursion_changes(recursions: NDArray[np.floating]) -> NDArray[np.float64]:

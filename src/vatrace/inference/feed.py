@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from vatrace.inference.streamer import RATE, Streamer, Value
+from vatrace.inference.ears import HOP_DUR
+from vatrace.inference.streamer import MAX_WAIT, RATE, Streamer, Value
 from vatrace.media.reading import SAMPLING_RATE
+from vatrace.timeline import TOLERANCE, num_steps
 
-HOP_DUR = 0.5
-"""Seconds of audio that are processed together if there is time."""
 MAX_BACKLOG = 4.0
 """Seconds of audio that may wait; if there is more, all of it is left out."""
 HOLE, HOLE_DUR = 0.5, 3.0
@@ -25,6 +25,8 @@ SLOW = 0.75
 """Share of the frames that arrive, or of RATE, below which the machine is too slow for the frames."""
 MOST_LATE = 0.2
 """Share of values with a late face or voice above which the user is warned."""
+LAST_DUR = 5.0
+"""Seconds in which what has been taken in is still processed once the source has ended."""
 LATEST = 50
 """How many of the latest frames and values these shares are taken over."""
 
@@ -57,6 +59,7 @@ class Feed:
         self._frame: tuple[Image.Image, float] | None = None
         self._audio: deque[NDArray[np.float32]] = deque()
         self._skipped = 0.0
+        self._begun = 0.0
         self._audio_end = 0.0
         self._behind: deque[tuple[float, float]] = deque()
         self._ended: set[str] = set()
@@ -136,6 +139,24 @@ class Feed:
             notes.append(f"{dropped:.0f} s of audio were left out: this machine can't keep up")
         return values, Pace(processed, lag, "; ".join(notes))
 
+    def drain(self, end: float) -> list[Value]:
+        """The last values: those before `end` seconds that haven't been given out. No more frames or audio will come.
+
+        What is waiting is processed first, for at most LAST_DUR.
+
+        Raises:
+            Exception: the error that ended one of the threads, if any did.
+        """
+        deadline = monotonic() + LAST_DUR
+        for modality in ("face", "voice"):
+            self.end(modality)
+        for thread in self._threads:
+            thread.join(max(deadline - monotonic(), 0))
+        done = not any(thread.is_alive() for thread in self._threads)
+        known = num_steps(end, RATE) / RATE  # the last step may be shorter
+        values, _ = self.poll(known if done else known + MAX_WAIT)
+        return [value for value in values if value.time < end - TOLERANCE]
+
     def close(self) -> None:
         """End both threads."""
         with self._ready:
@@ -184,7 +205,7 @@ class Feed:
     def _process_audio(self) -> None:
         while True:
             with self._ready:
-                self._ready.wait_for(lambda: self._closed or self._waiting() >= HOP_DUR or "voice" in self._ended)
+                self._ready.wait_for(self._has_work)
                 if self._closed:
                     return
                 skipped, self._skipped = self._skipped, 0.0
@@ -192,12 +213,19 @@ class Feed:
                 self._audio.clear()
             if skipped:
                 self._streamer.skip_audio(skipped)
+                self._begun = 0.0
             if not blocks:
                 self._streamer.end("voice")
                 return
             started = monotonic()
-            self._streamer.add_audio(np.concatenate(blocks))
+            samples = np.concatenate(blocks)
+            self._streamer.add_audio(samples, hurry=True)  # several hops have come only where this machine was too slow
+            self._begun = (self._begun + len(samples) / SAMPLING_RATE) % HOP_DUR
             self._lag = monotonic() - started
+
+    def _has_work(self) -> bool:
+        """Whether there is enough audio to complete a hop that has begun, or no more will come."""
+        return self._closed or self._begun + self._waiting() >= HOP_DUR - TOLERANCE or "voice" in self._ended
 
     def _waiting(self) -> float:
         """Seconds of audio."""

@@ -22,7 +22,7 @@ from vatrace.inference.intervals import bounds, situations
 from vatrace.inference.prediction import NOBODY, Prediction
 from vatrace.media.recording import Recording, open_recording
 from vatrace.names import DEFAULT_RATE, MAX_RATE, MODALITIES, Side
-from vatrace.timeline import num_steps, overlap_add, resample, resample_mask
+from vatrace.timeline import num_steps, overlap_add, resample, resample_mask, steps_at
 
 ABSENT = {"face": "no face found", "voice": "no speech heard", "words": "no words understood"}
 """Notes for a modality that a recording can have and doesn't."""
@@ -158,7 +158,12 @@ class Model:
             words=percept.words,
             explanation=self._explain(passes, percept, times) if explain else None,
             bounds=ends,
+            boxes=percept.boxes[self._current(times, percept.num_steps)] if percept.valid["face"].any() else None,
         )
+
+    def _current(self, times: NDArray[np.float64], num_steps: int) -> NDArray[np.int64]:
+        """The model's step that is current at each of `times` in seconds."""
+        return np.clip(steps_at(times, self.rate), 0, num_steps - 1)
 
     def _resampled(self, values: NDArray[np.float64], times: NDArray[np.float64]) -> NDArray[np.float64]:
         """The columns of a trace (T, 2) at other times."""
@@ -179,10 +184,11 @@ class Model:
             name: self._run(percept, percept.valid | {name: np.zeros_like(mask)})[-1] if mask.any() else passes[-1]
             for name, mask in percept.valid.items()
         }
-        shares = modality_shares(passes[-1], without)
+        shares = modality_shares(passes[-1], without, percept.valid)
+        current = self._current(times, percept.num_steps)
         changes = [resample(change, self.rate, times) for change in recursion_changes(passes)]
         return Explanation(
-            shares={name: resample(share, self.rate, times) for name, share in shares.items()},
+            shares={name: share[current] for name, share in shares.items()},
             changes=np.array(changes).reshape(-1, len(times)),
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from vatrace.inference.explain import Explanation
 from vatrace.media.transcripts import Word
 from vatrace.names import DIMENSIONS, MODALITIES
+from vatrace.timeline import steps_at
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,6 +38,8 @@ class Prediction:
         notes: what the user should know about this recording, in plain sentences.
         explanation: what the values are based on, if it was asked for.
         bounds: lower and upper ends (T, 2) of 90 % intervals for valence and arousal; None if the model wasn't calibrated.
+        boxes: (T, 4) left, top, right and bottom of the face that is followed, as shares of the picture as it is shown, 0..1;
+            NaN where it isn't seen. None if none was found.
         made_by: the version of vatrace, the fusion model's file with the start of its SHA-256, and the options.
     """
 
@@ -51,6 +55,7 @@ class Prediction:
     bounds: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None
     made_by: dict[str, str] = field(default_factory=dict)
     words_left_out: int = 0
+    boxes: NDArray[np.float64] | None = None
 
     @property
     def supported(self) -> NDArray[np.bool_]:
@@ -71,6 +76,13 @@ class Prediction:
         """Valence and arousal in the row nearest to a time in seconds."""
         row = int(np.argmin(np.abs(self.times - time)))
         return float(self.valence[row]), float(self.arousal[row])
+
+    def box_at(self, time: float) -> tuple[float, float, float, float] | None:
+        """The box of the face that is followed in the row at a time in seconds; None where there is none."""
+        if self.boxes is None:
+            return None
+        left, top, right, bottom = self.boxes[min(int(steps_at(np.array(time), self.rate)), len(self.boxes) - 1)].tolist()
+        return None if math.isnan(left) else (left, top, right, bottom)
 
     def statistics(self) -> pd.DataFrame:
         """Mean, SD, minimum and maximum (columns) of valence and arousal (rows) where supported; NaN if never."""

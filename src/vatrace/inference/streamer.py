@@ -2,6 +2,9 @@
 
 What is known of a step when its value is given out: the face at that moment; the voice up to a moment after it; and the words
 of what was said before, which count from when they are understood. Nothing waits without bound: what is late is left out.
+The first value is that of the first step at which the face is present and the audio has been heard: a camera opens later than a
+microphone, and what the voice alone supports would jump once the face counts. If one of them doesn't come within START_DUR, all
+values are given out then, from 0 s on.
 """
 
 from __future__ import annotations
@@ -15,19 +18,19 @@ from threading import Lock
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from vatrace.encoders import DEFAULT_ENCODERS
 from vatrace.errors import ModelError
 from vatrace.features.faces import REJOIN_SECONDS, Detection, FaceTracker, face_crop
 from vatrace.features.landmarker import Landmarker
-from vatrace.features.speech import FRAME_RATE, Listener
+from vatrace.features.speech import Listener
+from vatrace.inference.ears import KEEP_DUR, Ears
 from vatrace.inference.fusion import open_fusion
 from vatrace.inference.intervals import MEMORY, bounds, situations
-from vatrace.media.reading import SAMPLING_RATE
 from vatrace.media.transcripts import Word
 from vatrace.names import MODALITIES
-from vatrace.timeline import TOLERANCE, frames_on_grid
+from vatrace.timeline import TOLERANCE
 from vatrace.weights import find_whisper
 
 if TYPE_CHECKING:
@@ -41,12 +44,10 @@ ABSENT_DUR = 10.0
 """Seconds without any frame, or audio, after which none is waited for: there is no camera, or no microphone.
 
 More than twice `vatrace.inference.feed.MAX_BACKLOG`: on a slow machine as much is being processed as is waiting."""
-MEMORY_DUR = 12.0
-"""Seconds of audio that are kept: more than the longest stretch that is processed at once."""
-MAX_TALK_DUR = 8.0
-"""Seconds after which speech is transcribed even if it continues."""
-PAUSE_DUR = 0.5
-"""Seconds of silence that end an utterance."""
+START_DUR = 3.0
+"""Seconds after which values are given out although there has been no face, or no audio."""
+MAX_FRAME_RATE = 60
+"""Frames a second up to which faces are kept for KEEP_DUR."""
 MAX_FACE_AGE = 0.35
 """Seconds for which a face counts after the frame that showed it."""
 
@@ -106,43 +107,58 @@ class Streamer:
         self.words: deque[Word] = deque(maxlen=1000)
         self._fusion = _LiveFusion(fusion, threads)
         self._eyes = _Eyes()
-        self._ears = _Ears(Listener(find_whisper(whisper), max(1, threads - 1)) if has_audio else None, transcribe)
+        self._ears = Ears(Listener(find_whisper(whisper), max(1, threads - 1)) if has_audio else None, transcribe, RATE)
         self._lock = Lock()
         self._step = 0
+        self._expected = set(self._fusion.takes) & ({"face", "voice"} if has_audio else {"face"})
+        self._held: list[Value] | None = []  # until the first value is given out
 
-    def add_frame(self, image: Image.Image, time: float) -> None:
+    def add_frame(self, image: Image.Image | NDArray[np.uint8], time: float) -> None:
         """Add the next frame.
 
         Args:
-            image: RGB.
+            image: RGB, or an array (H, W, 3) of it, 0..255.
             time: when it was taken, in seconds since the start; later than the frame before.
-        """
-        self._eyes.add_frame(image, time)
-
-    def add_audio(self, samples: NDArray[np.float32]) -> None:
-        """Add the next audio, which follows what came before without a gap; the first starts at 0 s.
-
-        Args:
-            samples: (N,) 16 kHz mono, -1..1. What comes in one call is processed together: half a second to a second is best.
 
         Raises:
-            ValueError: if the streamer was made with has_audio=False.
+            ValueError: if an array is of another kind.
         """
-        self.words.extend(self._ears.add_audio(samples))
+        self._eyes.add_frame(_as_image(image), time)
+
+    def add_audio(self, samples: ArrayLike, hurry: bool = False) -> None:
+        """Add the next audio, which follows what came before without a gap; the first starts at 0 s.
+
+        Each half second is processed as soon as it is complete, so that the values don't depend on the lengths of the blocks.
+        That takes 0.1 to 0.3 s on two CPU cores while somebody speaks: where nothing may wait for it, call this from a
+        thread, or use `vatrace.inference.feed.Feed`.
+
+        Args:
+            samples: (N,) 16 kHz mono, -1..1, or integers, which are scaled to it. Any number of them.
+            hurry: whether to process all half seconds in it together, for a source that is behind its time.
+
+        Raises:
+            ValueError: if the samples have another shape, or the streamer was made with has_audio=False.
+        """
+        for word in self._ears.add_audio(samples, hurry):
+            self.words.append(word)
 
     def skip_audio(self, seconds: float) -> None:
         """Leave out the next audio: whether somebody speaks in it stays unknown."""
-        self._ears.skip(seconds)
+        self.words.extend(self._ears.skip(seconds))
 
     def end(self, modality: str) -> None:
         """Announce that no more frames ("face") or audio ("voice") will come: nothing is waited for any longer, or late."""
+        if not (self._eyes if modality == "face" else self._ears).time:  # none has come: there is no camera, or no microphone
+            self._expected.discard(modality)
         if modality == "face":
             self._eyes.time = math.inf
         else:
-            self._ears.time = math.inf
+            self.words.extend(self._ears.end())
 
     def values(self, now: float) -> list[Value]:
         """The values of the steps that have become known, in order, each once.
+
+        Steps before the first value are left out (see above).
 
         Args:
             now: seconds since the start.
@@ -154,21 +170,51 @@ class Streamer:
             stop = int(np.floor((known + TOLERANCE) * RATE))
             found = []
             for step in range(self._step, stop):
+                self._ears.given = step + 1
                 moment = step / RATE
                 vectors = {
                     "face": self._eyes.at(moment),
                     "voice": self._ears.voice.pop(step, None),
-                    "words": self._ears.next_word(),
+                    "words": self._ears.word(step),
                 }
                 unknown = {name for name, time in waited_for.items() if 0 < time <= moment}
                 skipped_from, skipped_until = self._ears.skipped
                 if skipped_from <= moment < skipped_until:
                     unknown.add("voice")
                 late = tuple(name for name in MODALITIES if name in unknown and vectors[name] is None)
-                found.append(replace(self._fusion.step(moment, vectors), late=late))
+                value = replace(self._fusion.step(moment, vectors), late=late)
+                there = {"face": vectors["face"] is not None, "voice": known_until["voice"] > moment}
+                found += self._released(value, all(there[name] for name in self._expected))
+            if self._held and min(known_until.values()) == math.inf:  # nothing more will come
+                found, self._held = [*self._held, *found], None
             self._step = max(stop, self._step)
             self._eyes.forget(self._step / RATE)
             return found
+
+    def _released(self, value: Value, complete: bool) -> list[Value]:
+        """The values that can be given out with this one; it is complete if all that is expected is there."""
+        if self._held is None:
+            return [value]
+        if complete:
+            self._held = None
+            return [value]
+        held = self._held = [*self._held, value]
+        if value.time < START_DUR - TOLERANCE:
+            return []
+        self._held = None
+        return held
+
+
+def _as_image(image: Image.Image | NDArray[np.uint8]) -> Image.Image:
+    """A frame as RGB."""
+    from PIL import Image
+
+    if isinstance(image, Image.Image):
+        return image if image.mode == "RGB" else image.convert("RGB")
+    array = np.asarray(image)
+    if array.ndim != 3 or array.shape[2] != 3 or array.dtype != np.uint8:
+        raise ValueError(f"a frame must be an image or an array (H, W, 3) of uint8, not {array.shape} of {array.dtype}")
+    return Image.fromarray(array)
 
 
 class _Eyes:
@@ -181,7 +227,7 @@ class _Eyes:
         self._main: int | None = None
         self._main_seen = 0.0
         self._beside: set[int] = set()
-        self._seen: deque[tuple[float, NDArray[np.float32] | None]] = deque(maxlen=round(30 * MEMORY_DUR))
+        self._seen: deque[tuple[float, NDArray[np.float32] | None]] = deque(maxlen=round(MAX_FRAME_RATE * KEEP_DUR))
 
     def add_frame(self, image: Image.Image, time: float) -> None:
         detections = self._tracker.update(image, time)
@@ -210,83 +256,17 @@ class _Eyes:
         return chosen
 
     def at(self, moment: float) -> NDArray[np.float32] | None:
-        """The face at a moment: that of the latest frame before it, unless it is too old."""
-        latest = [item for item in tuple(self._seen) if item[0] <= moment + TOLERANCE]
-        return latest[-1][1] if latest and moment - latest[-1][0] <= MAX_FACE_AGE else None
+        """The face at a moment, later than the one before: that of the latest frame before it, unless it is too old."""
+        self.forget(moment)
+        if not self._seen:
+            return None
+        time, vector = self._seen[0]
+        return vector if -TOLERANCE <= moment - time <= MAX_FACE_AGE else None
 
     def forget(self, moment: float) -> None:
         """Drop the frames that no step from this moment on needs."""
-        while len(self._seen) > 1 and self._seen[1][0] <= moment:
+        while len(self._seen) > 1 and self._seen[1][0] <= moment + TOLERANCE:
             self._seen.popleft()
-
-
-class _Ears:
-    """The voice at each step, and the words once they are understood."""
-
-    def __init__(self, listener: Listener | None, transcribe: bool) -> None:
-        self.voice: dict[int, NDArray[np.float32]] = {}
-        self.time = 0.0 if listener else math.inf
-        self.skipped = (0.0, 0.0)
-        self._listener, self._transcribe = listener, transcribe
-        self._voice_encoder = DEFAULT_ENCODERS["voice"].build(1)
-        self._word_encoder = DEFAULT_ENCODERS["words"].build(1)
-        self._audio = np.zeros(0, np.float32)
-        self._talk_start: float | None = None
-        self._vectors: deque[NDArray[np.float32]] = deque(maxlen=round(10 * RATE))
-
-    def add_audio(self, samples: NDArray[np.float32]) -> list[Word]:
-        """Process the next audio; the words that have been understood."""
-        if self._listener is None:
-            raise ValueError("this Streamer was made with has_audio=False")
-        before, end = self.time, self.time + len(samples) / SAMPLING_RATE
-        self._audio = np.concatenate([self._audio, samples])[-round(MEMORY_DUR * SAMPLING_RATE) :]
-        origin = end - len(self._audio) / SAMPLING_RATE
-        spans = [(origin + start, origin + stop) for start, stop in self._listener.speech_spans(self._audio)]
-        words: list[Word] = []
-        latest = [span for span in spans if span[1] > before - PAUSE_DUR]
-        if latest:
-            words = self._understand(self._listener, latest, before, end, origin)
-        elif self._talk_start is not None:
-            self._talk_start = None
-        for step in [step for step in list(self.voice) if step / RATE < end - MEMORY_DUR]:  # nobody has asked for it
-            self.voice.pop(step, None)
-        self.time = end
-        return words
-
-    def skip(self, seconds: float) -> None:
-        """Continue after a gap."""
-        self.skipped = (self.time, self.time + seconds)
-        self.time += seconds
-        self._audio, self._talk_start = np.zeros(0, np.float32), None
-
-    def _understand(
-        self, listener: Listener, spans: list[tuple[float, float]], before: float, end: float, origin: float
-    ) -> list[Word]:
-        start = max(self._talk_start if self._talk_start is not None else spans[0][0], origin)
-        self._talk_start = start
-        heard = self._audio[round((start - origin) * SAMPLING_RATE) :]
-        if len(heard) < SAMPLING_RATE // FRAME_RATE:
-            return []
-        encoding = listener.encode(heard)
-        first, vectors = frames_on_grid(start, self._voice_encoder(encoding.frames), RATE)
-        for step, vector in enumerate(vectors, first):
-            inside = any(a - TOLERANCE <= step / RATE < b for a, b in spans)
-            if inside and before - TOLERANCE <= step / RATE:
-                self.voice[step] = vector
-        self.time = end  # what follows takes long, and the voice need not wait for it
-        ended = spans[-1][1] < end - PAUSE_DUR
-        if not ended and end - start < MAX_TALK_DUR:
-            return []
-        self._talk_start = None if ended else end
-        words = listener.text(encoding, (start, start + len(heard) / SAMPLING_RATE)).words if self._transcribe else []
-        if words:
-            for word, vector in zip(words, self._word_encoder([word.text for word in words]), strict=True):
-                self._vectors.extend([vector] * max(1, round((word.end - word.start) * RATE)))
-        return words
-
-    def next_word(self) -> NDArray[np.float32] | None:
-        """The vector of the word that counts at the next step; each is taken once."""
-        return self._vectors.popleft() if self._vectors else None
 
 
 class _LiveFusion:
@@ -300,6 +280,11 @@ class _LiveFusion:
                 f"not of {self._model.rate:g} for {', '.join(spec.name for spec in self._model.encoders.values())}"
             )
         self._past: deque[dict[str, bool]] = deque(maxlen=round(MEMORY * RATE) + 1)
+
+    @property
+    def takes(self) -> frozenset[str]:
+        """The modalities that it was trained with."""
+        return frozenset(self._model.encoders)
 
     def step(self, time: float, vectors: dict[str, NDArray[np.float32] | None]) -> Value:
         given = {name: vector[None] for name, vector in vectors.items() if vector is not None and name in self._model.encoders}

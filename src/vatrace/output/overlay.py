@@ -24,13 +24,14 @@ SPAN = 20.0
 SMOOTH = 2
 """The strip is drawn this much larger, then made smaller: lines have soft edges."""
 COLOURS = {"valence": "#56B4E9", "arousal": "#F2884B"}
+BOX = "#7CE0B8"
 PAPER, INK, LINE = "#14171A", "#E8EAED", "#3B4148"
 
 
 def write_overlay(
     prediction: Prediction, recording: Recording, path: Path, progress: Callable[[float], None] = lambda share: None
 ) -> None:
-    """Write an MP4 with the trace below the picture, moving along; for audio alone, the trace alone.
+    """Write an MP4 with the trace below the picture, moving along, and a box around the face; for audio alone, the trace alone.
 
     Args:
         prediction: of the recording.
@@ -56,8 +57,20 @@ def _with_trace(images: Iterator[Image.Image], prediction: Prediction) -> Iterat
         strip = draw_strip(prediction, index / RATE, image.width)
         whole = Image.new("RGB", (image.width, image.height + strip.height))
         whole.paste(image, (0, 0))
+        draw_box(whole, image.size, prediction.box_at(index / RATE))
         whole.paste(strip, (0, image.height))
         yield whole
+
+
+def draw_box(picture: Image.Image, size: tuple[int, int], box: tuple[float, ...] | None) -> None:
+    """Draw the box of a face (left, top, right, bottom as shares of `size`, width and height in pixels), if there is one."""
+    if box is None:
+        return
+    corners = [share * (side - 1) for share, side in zip(box, size * 2, strict=True)]
+    thick = max(2, round(max(size) / 320))
+    canvas = ImageDraw.Draw(picture)
+    canvas.rectangle(corners, outline=PAPER, width=thick + 1)  # is visible on a bright picture, too
+    canvas.rectangle(corners, outline=BOX, width=thick)
 
 
 def draw_strip(prediction: Prediction, time: float, width: int) -> Image.Image:

@@ -63,7 +63,8 @@ function presenceChart() {
 
 function sharesChart() {
   const names = Object.keys(view.shares), sums = view.trace.time.map(() => 0);
-  const layers = names.map(name => view.shares[name].map((share, i) => share === null ? null : sums[i] += share));
+  const none = view.trace.time.map((_, i) => names.every(name => view.shares[name][i] === null));
+  const layers = names.map(name => view.shares[name].map((share, i) => none[i] ? null : sums[i] += share ?? 0));
   const series = names.map(name => ({ fill: colour(name), width: 0, points: { show: false } }));
   const axis = { splits: () => [0, 0.5, 1], values: (_, ticks) => ticks.map(t => `${100 * t} %`) };
   return [options("shares", 110, [0, 1], axis, series.reverse(), {}), [view.trace.time, ...layers.reverse()]];
@@ -111,6 +112,17 @@ function rowAt(time) { // the last row at or before a time
   return low;
 }
 
+function frame(time) { // around the face that is followed
+  const mark = document.getElementById("face");
+  if (!mark) return;
+  const { step, rows } = view.boxes, box = rows[Math.min(Math.floor(time / step + 1e-6), rows.length - 1)];
+  mark.hidden = !box;
+  if (!box) return;
+  const [left, top, right, bottom] = box;
+  Object.assign(mark.style, {
+    left: `${100 * left}%`, top: `${100 * top}%`, width: `${100 * (right - left)}%`, height: `${100 * (bottom - top)}%` });
+}
+
 let said = null;
 
 function show(time) {
@@ -127,6 +139,7 @@ function show(time) {
   }
   if (!rows.supported[i]) lines.push("no face, voice or words detected");
   document.getElementById("values").innerHTML = lines.join("<br>");
+  frame(time);
   const dot = document.querySelector(".dot");
   dot.setAttribute("cx", 100 * rows.valence[i]);
   dot.setAttribute("cy", -100 * rows.arousal[i]);

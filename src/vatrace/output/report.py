@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 # Okabe & Ito's colours, told apart by colour-blind people too
 COLOURS = {"valence": "#0072B2", "arousal": "#D55E00", "face": "#009E73", "voice": "#CC79A7", "words": "#E69F00"}
-MAX_POINTS = 4000
+MAX_POINTS, MAX_BOXES = 4000, 20_000
 
 
 def figure(prediction: Prediction) -> Figure:
@@ -113,6 +113,14 @@ BANDS = (
 )
 """What the page says about intervals."""
 
+CONTRIBUTIONS = (
+    "A contribution is given only where the modality was detected, or lies within the model's memory (some seconds before and "
+    "after): where leaving it out moves the point by 0.005 or more. "
+)
+"""What the page says about contributions."""
+FACE = "The box shows the face that the trace follows. "
+"""What the page says about the box."""
+
 NUM_TINTS = 10
 """Strengths of the tint of a word."""
 
@@ -142,7 +150,7 @@ def write_page(prediction: Prediction, path: Path, media: str) -> None:
         policy=POLICY.format(style=_digest(styles), script=_digest(script)),
         title=html.escape(os.fsencode(prediction.source.name).decode("utf-8", "replace")),
         style=styles,
-        media=media,
+        media=f'<div class="screen">{media}<i id="face" hidden></i></div>' if media and prediction.boxes is not None else media,
         duration=prediction.duration,
         circumplex=_circumplex(prediction),
         picture=base64.b64encode(picture.getvalue()).decode(),
@@ -151,6 +159,8 @@ def write_page(prediction: Prediction, path: Path, media: str) -> None:
         transcript=_transcript(prediction),
         view=json.dumps(_view(prediction), ensure_ascii=False, allow_nan=False).replace("<", "\\u003c"),
         bands="" if prediction.bounds is None else BANDS,
+        contributions="" if prediction.explanation is None else CONTRIBUTIONS,
+        face="" if prediction.boxes is None or not media else FACE,
         made_by=_made_by(prediction),
         script=script,
     )
@@ -199,9 +209,33 @@ def _view(prediction: Prediction) -> dict[str, Any]:
         for column, name in enumerate(("valence", "arousal")):
             low, high = (ends[:, column] for ends in prediction.bounds)
             trace |= {f"{name}_low": thin(low), f"{name}_high": thin(high)}
-    shares = prediction.explanation and {name: thin(share) for name, share in prediction.explanation.shares.items()}
     spans = {name: np.round(prediction.spans(name), 3).tolist() for name in MODALITIES}
-    return {"duration": prediction.duration, "trace": trace, "presence": spans, "shares": shares}
+    drawn = {"trace": trace, "presence": spans, "shares": _shares(prediction, starts), "boxes": _boxes(prediction)}
+    return {"duration": prediction.duration, **drawn}
+
+
+def _shares(prediction: Prediction, starts: NDArray[np.int64]) -> dict[str, list[float | None]] | None:
+    """Mean shares of the blocks of rows that begin at `starts`, None where they aren't given; those of a block add up to 1."""
+    if prediction.explanation is None:
+        return None
+    shares = prediction.explanation.shares
+    any_given = np.logical_or.reduce([~np.isnan(share) for share in shares.values()])
+    num_rows, found = np.add.reduceat(any_given.astype(float), starts), {}
+    for name, share in shares.items():
+        given = np.logical_or.reduceat(~np.isnan(share), starts)
+        means = np.add.reduceat(np.nan_to_num(share), starts)[given] / num_rows[given]
+        found[name] = np.full(len(starts), None)
+        found[name][given] = means.round(3)
+    return {name: values.tolist() for name, values in found.items()}
+
+
+def _boxes(prediction: Prediction) -> dict[str, Any] | None:
+    """The boxes of the face, None where there is none, and the seconds from one to the next."""
+    if prediction.boxes is None:
+        return None
+    every = -(-len(prediction.boxes) // MAX_BOXES)
+    rows = [None if np.isnan(box[0]) else box for box in prediction.boxes[::every].round(3).tolist()]
+    return {"step": every / prediction.rate, "rows": rows}
 
 
 def _circumplex(prediction: Prediction) -> str:
@@ -274,7 +308,8 @@ def _numbers(prediction: Prediction) -> str:
     quadrants = {name: f"{(signs == sign).all(axis=1).mean():.0%}" for name, sign in QUADRANTS.items()}
     shares = pd.DataFrame({"detected": {name: f"{prediction.presence[name].mean():.0%}" for name in MODALITIES}})
     if prediction.explanation:
-        rests = pd.DataFrame(prediction.explanation.shares).mean()
+        given = pd.DataFrame(prediction.explanation.shares).dropna(how="all")
+        rests = given.fillna(0).mean().where(given.notna().any())
         shares["contribution"] = rests.map("{:.0%}".format, na_action="ignore")
     tables = [table, pd.DataFrame({"share of time": quadrants}).to_html(border=0), shares.to_html(border=0, na_rep="")]
     return "".join(tables).replace(' style="text-align: right;"', "")  # the content policy forbids it

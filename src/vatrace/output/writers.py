@@ -34,15 +34,18 @@ def write_parquet(prediction: Prediction, path: Path) -> None:
 
 
 def write_json(prediction: Prediction, path: Path) -> None:
-    """The columns of the CSV as lists (null where undefined), the words with their times and speakers, the notes and `made_by`.
+    """The columns of the CSV as lists (null where undefined), the words with their times and speakers, the notes, `made_by`, `boxes`.
 
-    Bytes of names that aren't UTF-8 become replacement characters.
+    A box is [left, top, right, bottom] of the face as shares of the picture, or null. Bytes of names that aren't UTF-8 become
+    replacement characters.
     """
     table = prediction.to_pandas().round(4)
     columns = {str(name): [None if np.isnan(x) else x for x in column.tolist()] for name, column in table.items()}
     words = [_word(word) for word in prediction.words]
-    about = {"transcript": words, "words_left_out": prediction.words_left_out}
+    about: dict[str, object] = {"transcript": words, "words_left_out": prediction.words_left_out}
     about |= {"notes": prediction.notes, "made_by": prediction.made_by}
+    if prediction.boxes is not None:
+        about["boxes"] = [None if np.isnan(box[0]) else box for box in prediction.boxes.round(4).tolist()]
     content = {"source": prediction.source.name, "rate": prediction.rate, **columns, **about}
     path.write_text(shown(json.dumps(content, ensure_ascii=False)) + "\n", encoding="utf-8")
 
@@ -59,6 +62,7 @@ def read_json(path: Path) -> Prediction:
     columns = {name: np.array(values, np.float64) for name, values in content.items() if name not in NOT_COLUMNS}
     ends = [[f"{name}_{end}" for name in ("valence", "arousal")] for end in ("low", "high")]
     bounds = [np.stack([columns[name] for name in names], axis=-1) for names in ends] if ends[0][0] in columns else None
+    boxes = content.get("boxes")
     explanation = None
     if "face_share" in columns:
         changes = [column for name, column in columns.items() if name.startswith("recursion_")]
@@ -77,10 +81,11 @@ def read_json(path: Path) -> Prediction:
         bounds=(bounds[0], bounds[1]) if bounds else None,
         made_by=content.get("made_by", {}),
         words_left_out=content.get("words_left_out", 0),
+        boxes=None if boxes is None else np.array([box or [np.nan] * 4 for box in boxes]),
     )
 
 
-NOT_COLUMNS = frozenset({"source", "rate", "transcript", "words_left_out", "notes", "made_by"})
+NOT_COLUMNS = frozenset({"source", "rate", "transcript", "words_left_out", "notes", "made_by", "boxes"})
 """The keys that `write_json` writes in addition to the columns."""
 
 

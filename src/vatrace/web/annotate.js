@@ -7,7 +7,7 @@ const ENDS = { valence: ["pleasant", "unpleasant"], arousal: ["excited", "calm"]
 const STEP = 0.05, KEY_SPEED = 0.8, STICK_SPEED = 1.2; // seconds between samples; how fast keys and stick move the value, per second
 const COUNTDOWN = 3, DEAD_ZONE = 0.1; // seconds; how far a stick at rest may be off its centre
 const FIRST_INPUT = {
-  mouse: "Move the pointer onto the bar to begin", keys: "Press ↑ or ↓ to begin", gamepad: "Move the stick to begin" };
+  mouse: matchMedia("(hover: none)").matches ? "Touch the bar to begin" : "Move the pointer onto the bar to begin", keys: "Press ↑ or ↓ to begin", gamepad: "Move the stick to begin" };
 const DASHES = [[], [6, 3], [2, 3], [8, 3, 2, 3]];
 let media = null, value = 0, samples = [], state = null, revealed = false, charts = [];
 let phase = "idle"; // then "countdown", "waiting" for the first input, "tracing"

@@ -73,6 +73,18 @@ function stage(name, share) {
   return make("label", {}, name, make("progress", { max: 1, value: share }));
 }
 
+const MAX_SHOWN = 2, MAX_LENGTH = 160; // more notes, or more characters, are collapsed
+const unfolded = new Set(); // the recordings whose notes have been opened
+
+function notes(job) {
+  const items = make("ul", {}, ...job.notes.map(note => make("li", { textContent: note })));
+  if (job.notes.length <= MAX_SHOWN && job.notes.join("").length <= MAX_LENGTH) return make("div", { className: "notes" }, items);
+  const summary = make("summary", { textContent: job.notes.length > 1 ? `${job.notes.length} notes` : "1 note" });
+  const details = make("details", { className: "notes", open: unfolded.has(job.id) }, summary, items);
+  details.addEventListener("toggle", () => { unfolded[details.open ? "add" : "delete"](job.id); });
+  return details;
+}
+
 function row(job) {
   const head = make("div", { className: "head" }, make("span", { className: "name", textContent: job.name }));
   const item = make("li", { className: job.state }, head);
@@ -85,6 +97,7 @@ function row(job) {
   head.append(make("button", { textContent: word, onclick: () => remove(job) }));
   if (job.state === "waiting") item.append(make("div", { className: "message", textContent: "waiting" }));
   if (job.message) item.append(make("div", { className: "message", textContent: job.message }));
+  if (job.notes.length) item.append(notes(job));
   if (job.state === "running") {
     item.append(make("div", { className: "stages" }, ...Object.entries(job.stages).map(([name, share]) => stage(name, share))));
   }

@@ -48,6 +48,7 @@ class Job:
         state: how far it is.
         message: the trace in one line once done, the cause once failed.
         stages: the share of each stage that is done, 0..1.
+        notes: what the user should know about the trace.
         kind: media type of the small copy; "" for a transcript, which has no copy.
     """
 
@@ -56,6 +57,7 @@ class Job:
     state: State = "uploading"
     message: str = ""
     stages: dict[str, float] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
     kind: str = ""
 
 
@@ -212,6 +214,7 @@ class Jobs:
         progress("report", 1.0)
         with written_whole(folder / "result.json") as path:
             write_json(named, path)
+        job.notes = [note.replace(str(self._upload(job)), job.name) for note in named.notes]
         job.state, job.message = "done", summary(named)
 
     def _finish(self, job: Job) -> None:

@@ -2,6 +2,7 @@
 "use strict";
 
 const SPAN = 30, PICTURES = 10, WIDTH = 480; // seconds shown, frames per second, and their width in pixels
+const START = 3, PATIENCE = 8; // seconds after which values come without a face; seconds for which the last values are waited for
 const element = id => document.getElementById(id);
 const mirror = element("mirror"), canvas = document.createElement("canvas");
 const colour = name => getComputedStyle(document.documentElement).getPropertyValue("--" + name).trim();
@@ -100,6 +101,7 @@ function begin() { // the server is ready: this moment is second 0
     session.timer = setInterval(picture, 1000 / PICTURES);
   }
   element("stop").disabled = false;
+  element("values").textContent = stream.getVideoTracks().length ? `Looking for a face, for at most ${START} s …` : "Listening …";
 }
 
 function send(kind, time, content) {
@@ -131,9 +133,27 @@ function take(message) {
     for (const value of message.values) value.supported = Object.values(value.presence).some(Boolean);
     values.push(...message.values);
     element("words").textContent = message.words.join(" ");
-    element("save").disabled = false;
-    draw((performance.now() - session.began) / 1000 - message.values.at(-1).time, message.pace);
+    if (values.length) {
+      element("save").disabled = false;
+      draw((performance.now() - session.began) / 1000 - values.at(-1).time, message.pace);
+    }
+    if (message.done) stop();
   }
+}
+
+function end() { // the camera and the microphone stop at once; the values of what they have sent still come
+  const { stream, socket, timer, began } = session ?? {};
+  if (!began || socket.readyState !== WebSocket.OPEN) {
+    stop();
+    return;
+  }
+  clearInterval(timer);
+  stream.getTracks().forEach(track => track.stop());
+  mirror.srcObject = null;
+  element("stop").disabled = true;
+  socket.send(JSON.stringify({ end: (performance.now() - began) / 1000 }));
+  const ending = session;
+  setTimeout(() => { if (session === ending) stop(); }, 1000 * PATIENCE);
 }
 
 function stop() {
@@ -166,7 +186,7 @@ function save() {
 }
 
 element("start").addEventListener("click", start);
-element("stop").addEventListener("click", stop);
+element("stop").addEventListener("click", end);
 element("save").addEventListener("click", save);
 addEventListener("pagehide", stop);
 build();

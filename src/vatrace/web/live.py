@@ -3,13 +3,15 @@
 The browser sends `{"rate": 48000, "absent": []}` first: the sampling rate of its audio, and "face" or "voice" where it has no
 camera or microphone. Then it sends bytes. The first byte is 1 for a frame (its time in seconds since the start as a
 little-endian float64, then JPEG) and 2 for audio (little-endian float32 mono). It receives JSON with values, pace and words, or
-with an error.
+with an error. At the end it sends `{"end": 12.3}`, the seconds since the start, and receives the last values with
+`"done": true`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import io
+import json
 import struct
 import time
 from collections.abc import Callable
@@ -23,8 +25,8 @@ from PIL import Image
 from starlette.concurrency import run_in_threadpool
 
 from vatrace.errors import UsageError, VatraceError, report_bug
-from vatrace.inference.feed import Feed
-from vatrace.inference.streamer import Streamer
+from vatrace.inference.feed import Feed, Pace
+from vatrace.inference.streamer import Streamer, Value
 from vatrace.media.reading import SAMPLING_RATE
 
 FRAME, AUDIO = b"\x01", b"\x02"
@@ -72,34 +74,61 @@ async def _follow(socket: WebSocket, streamer: Streamer, feed: Feed) -> None:
         raise UsageError("live: the first message must be JSON with the sampling rate of the audio") from error
     for modality in absent:
         feed.end(modality)
-    start = time.monotonic()
+    start, pace = time.monotonic(), Pace(0.0, 0.0, "")
     receiving = asyncio.create_task(_receive(socket, feed, resampler, start))
     try:
         while not receiving.done():
             values, pace = feed.poll(time.monotonic() - start)
             if values:
-                words = [word.text for word in list(streamer.words)[-20:]]
-                await _send(socket, {"values": [asdict(v) for v in values], "pace": asdict(pace), "words": words})
+                await _send(socket, _message(streamer, values, pace))
             await asyncio.sleep(POLL)
     finally:
         receiving.cancel()
-    receiving.result()
+    end = receiving.result()
+    last = await run_in_threadpool(feed.drain, end)
+    await _send(socket, _message(streamer, last, pace) | {"done": True})
+    await socket.close()
 
 
-async def _receive(socket: WebSocket, feed: Feed, resampler: Callable[[np.ndarray], np.ndarray], start: float) -> None:
+def _message(streamer: Streamer, values: list[Value], pace: Pace) -> dict[str, Any]:
+    words = [word.text for word in list(streamer.words)[-20:]]
+    return {"values": [asdict(value) for value in values], "pace": asdict(pace), "words": words}
+
+
+async def _receive(socket: WebSocket, feed: Feed, resampler: Callable[[np.ndarray], np.ndarray], start: float) -> float:
+    """Pass on what comes until the browser ends it; the seconds from the start until then.
+
+    Raises:
+        WebSocketDisconnect: if the browser leaves before.
+    """
     while True:
         try:
-            message = await socket.receive_bytes()
-        except KeyError:  # a text message
-            continue
+            received = await socket.receive()
         except RuntimeError as error:  # Starlette's, if the socket is closed
             raise WebSocketDisconnect from error
+        if received["type"] == "websocket.disconnect":
+            raise WebSocketDisconnect
+        message = received.get("bytes")
+        if message is None:
+            end = _end(received.get("text"))
+            if end is None:
+                continue
+            return min(end, time.monotonic() - start)
         kind, content = message[:1], message[1:]
         if kind == FRAME and 8 < len(content) <= MAX_FRAME:
             (moment,) = struct.unpack("<d", content[:8])
             feed.add_frame(Image.open(io.BytesIO(content[8:])), moment)  # the feed's thread decodes it
         elif kind == AUDIO and content and len(content) % 4 == 0:  # FFmpeg accepts no empty frame
             feed.add_audio(resampler(np.frombuffer(content, "<f4")), time.monotonic() - start)
+
+
+def _end(text: str | None) -> float | None:
+    """The seconds in a message that ends the stream; None for any other text."""
+    try:
+        end = float(json.loads(text or "")["end"])
+    except (ValueError, KeyError, TypeError):
+        return None
+    return end if end >= 0 else None
 
 
 async def _send(socket: WebSocket, message: dict[str, Any]) -> None:
