@@ -28,7 +28,8 @@ class Motion:
     def __init__(self) -> None:
         self._count = 0
         self._start = self._end = 0.0
-        self._design = self._fit = np.empty((0, 0))
+        self._design: NDArray[np.float64] = np.empty((0, 3))
+        self._fit: NDArray[np.float64] = np.empty((3, 0))
         self._sums = np.zeros((2, NUM_LANDMARKS, 2))  # of the residuals, and of their squares
         self._places = np.zeros((2, 3))  # of centre and radius, and of their squares
 
@@ -44,7 +45,7 @@ class Motion:
         if not self._count:
             self._start = time
             self._design = np.column_stack([(points - centre) / max(radius, 1e-9), np.ones(len(points))])
-            self._fit = np.linalg.pinv(self._design)
+            self._fit = np.linalg.pinv(self._design).astype(np.float64)
         self._count, self._end = self._count + 1, time
         affine = self._fit @ points  # (3, 2): the first frame's face to this one
         if abs(np.linalg.det(affine[:2])) > 1e-9:
