@@ -6,7 +6,7 @@ from PIL import Image
 
 from categories import CATEGORY_VALENCE_AROUSAL
 from vatrace.encoders import FEATURE_DIMS
-from vatrace.encoders.face import FerPlusEncoder, luma
+from vatrace.encoders.face import BRIGHTEST, FACE_PART, MIDDLE, FerPlusEncoder, luma, usual_light
 from vatrace.encoders.networks.face import EXPRESSIONS
 
 
@@ -45,3 +45,24 @@ def test_colour_crops_are_made_grey_as_pillow_does(faces: FerPlusEncoder) -> Non
     grey = np.stack([np.asarray(Image.fromarray(crop).convert("L")) for crop in crops])
     np.testing.assert_array_equal(luma(crops), grey)
     np.testing.assert_array_equal(faces(crops), faces(grey))
+
+
+def test_light_is_brought_to_that_of_the_training_images() -> None:
+    grey = np.random.default_rng(0).normal(120, 30, (5, 48, 48)).clip(0, 255).astype(np.uint8)
+    for factor in (0.4, 0.7, 1.0, 1.3):
+        light = usual_light((grey * factor).astype(np.uint8)) / 255
+        assert light.min() >= 0 and light.max() <= 1
+        np.testing.assert_allclose(light[:, FACE_PART].mean(axis=1), MIDDLE, atol=0.01)
+    within = usual_light(np.full((1, 48, 48), 255 * BRIGHTEST, np.uint8))  # flat: the bounds hold it back
+    assert 0 < within.min() == within.max() <= 255
+    assert np.isfinite(usual_light(np.zeros((1, 48, 48), np.uint8))).all()
+
+
+@pytest.mark.parametrize("factor", [0.5, 0.7, 1.2])
+def test_exposure_does_not_change_what_a_face_expresses(faces: FerPlusEncoder, shared: Path, factor: float) -> None:
+    archive = np.load(shared / "ferplus" / "ferplus.npz")
+    images = archive["images"][archive["split"] == "dev"]
+    images = images[(images.reshape(len(images), -1).max(axis=1) < 205)][:200]  # 1.2 times that is not clipped
+    assert len(images) > 50
+    exposed = np.round(images * factor).astype(np.uint8)
+    assert np.abs(faces.valence_arousal(exposed) - faces.valence_arousal(images)).mean() < 0.01

@@ -63,12 +63,14 @@ class Detection:
         track: a number that stays the same while the face is followed; each new face gets the next one.
         square: what a crop of the face shows.
         points: (478, 2) landmarks in pixels.
+        time: of the frame, in seconds.
         view: who it is; None in most frames, in which it was not asked.
     """
 
     track: int
     square: Roi
     points: NDArray[np.float64]
+    time: float
     view: View | None = None
 
 
@@ -181,7 +183,7 @@ class FaceTracker:
             faces += self._discover(image, time, faces)
         for face in faces:
             face.track.roi, face.track.last_seen = roi_from_mesh(face.points), time
-        return [Detection(face.track.number, aligned_square(face.points), face.points, face.view) for face in faces]
+        return [Detection(face.track.number, aligned_square(face.points), face.points, time, face.view) for face in faces]
 
     def _follow(self, image: Image.Image, time: float, may_be_cut: bool) -> list[_Face]:
         """Find the live tracks near where they were last."""

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from vatrace.features.faces import Detection
 from vatrace.features.identity import DIM, SAME_PERSON, Identity
+from vatrace.features.stillness import Motion
 from vatrace.names import Side
 
 MIN_STEPS = 3
@@ -29,6 +30,7 @@ class Track:
         centres: horizontal position of its square's centre at each of them, pixels.
         rows: which row of the recording's face embeddings belongs to each of them.
         identity: who it is.
+        motion: how much it moves in itself.
     """
 
     steps: list[int] = field(default_factory=list)
@@ -36,6 +38,7 @@ class Track:
     centres: list[float] = field(default_factory=list)
     rows: list[int] = field(default_factory=list)
     identity: Identity = field(default_factory=Identity)
+    motion: Motion = field(default_factory=Motion)
 
     def add(self, detection: Detection, steps: Sequence[int], row: int) -> None:
         """Add the face of one frame, which is shown at `steps` and whose embedding is in `row`."""
@@ -43,6 +46,7 @@ class Track:
         self.sizes += [detection.square.side] * len(steps)
         self.centres += [detection.square.x] * len(steps)
         self.rows += [row] * len(steps)
+        self.motion.add(detection.points, detection.time)
         if detection.view is not None:
             self.identity.add(detection.view)
 
@@ -69,6 +73,13 @@ class Person:
         """How far to the right the face is on average, in pixels."""
         return sum(sum(track.centres) for track in self.tracks) / len(self.steps)
 
+    @property
+    def is_still(self) -> bool:
+        """Whether the face never moves, as in a photograph."""
+        known = [track for track in self.tracks if track.motion.is_known]
+        watched = sum(len(track.steps) for track in known)
+        return 2 * watched > len(self.steps) and all(track.motion.is_still for track in known)
+
 
 def prominent(people: list[Person]) -> list[Person]:
     """Those who don't merely pass by: all who are visible for MIN_SHARE_OF_OTHERS of the first one's time."""
@@ -84,7 +95,7 @@ def person_at(found: list[Person], side: Side | None) -> Person | None:
 
 
 def group_tracks(tracks: Sequence[Track], num_steps: int) -> list[Person]:
-    """Group the tracks of a recording of `num_steps` by person, the one seen longest and largest first.
+    """Group the tracks of a recording of `num_steps` by person, the one seen longest and largest first, but photographs last.
 
     Tracks of one person look alike to the identity network and are never seen at the same time. A track joins the person with
     the track that is most like it.
@@ -104,7 +115,11 @@ def group_tracks(tracks: Sequence[Track], num_steps: int) -> list[Person]:
             owner[index] = len(persons)
             persons.append(Person([track], set(track.steps)))
     lasting = [person for person in persons if len(person.steps) >= min(MIN_STEPS, num_steps)]
-    return sorted(lasting, key=lambda person: -person.prominence)
+    ranked = sorted(lasting, key=lambda person: -person.prominence)
+    still = [person for person in ranked if person.is_still]
+    longest = max((len(person.steps) for person in still), default=0)
+    alive = [person for person in ranked if person not in still and len(person.steps) > MIN_SHARE_OF_OTHERS * longest]
+    return alive + [person for person in ranked if person not in alive]  # who merely passes by doesn't come before a photograph
 
 
 def _alike(means: NDArray[np.float64], mean: NDArray[np.float64]) -> NDArray[np.int64]:

@@ -99,7 +99,7 @@ class Model:
         prediction = self._fuse(recording.path, percept, rate, explain)
         progress("fusion", 1.0)
         notes = perceived.notes + self._notes(recording, modalities) + list(recording.transcript_notes)
-        notes += _people_notes(people, side) if "face" in usable else []
+        notes += _people_notes(people, side, recording.kind == "video") if "face" in usable else []
         notes += [ABSENT[name] for name in MODALITIES if name in usable and not percept.valid[name].any()]
         if not any(mask.any() for mask in percept.valid.values()):
             notes.append(NOBODY)
@@ -210,11 +210,23 @@ def _check_options(rate: float, modalities: Collection[str], side: str | None) -
         raise ValueError(f"side must be left or right, not {side!r}")
 
 
-def _people_notes(people: list[Person], side: Side | None) -> list[str]:
+def _people_notes(people: list[Person], side: Side | None, is_video: bool) -> list[str]:
+    notes = []
+    followed = person_at(people, side)
+    still = [person for person in people if person.is_still] if is_video else []
+    passed = [person for person in still if person is not followed]
     if len(people) > 1:
-        followed = f"on the {side}" if side else "who is visible longest and largest"
-        return [f"{len(people)} people seen: the trace follows the one {followed}"]
-    return ["fewer than two people seen: there is no choice between left and right"] if side else []
+        which = f"on the {side}" if side else "who is visible longest and largest"
+        which += " of those that move" if passed and not side and followed not in still else ""
+        notes.append(f"{len(people)} people seen: the trace follows the one {which}")
+    elif side:
+        notes.append("fewer than two people seen: there is no choice between left and right")
+    if followed in still:
+        notes.append("the face that is followed never moves, as in a photograph")
+    elif passed:
+        count = "one face" if len(passed) == 1 else f"{len(passed)} faces"
+        notes.append(f"{count} that never {'moves' if len(passed) == 1 else 'move'}, as in a photograph: not followed")
+    return notes
 
 
 def load_model(
