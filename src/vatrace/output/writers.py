@@ -36,8 +36,8 @@ def write_parquet(prediction: Prediction, path: Path) -> None:
 def write_json(prediction: Prediction, path: Path) -> None:
     """The columns of the CSV as lists (null where undefined), the words, the notes, `made_by` and `boxes`.
 
-    Words have times, and speakers where they are known. A box is [left, top, right, bottom] of the face as shares of the picture, or null. Bytes of names that aren't UTF-8 become
-    replacement characters.
+    Words have times, and speakers where they are known. A box is [left, top, right, bottom] of the face as shares of the
+    picture, or null. Bytes of names that aren't UTF-8 become replacement characters.
     """
     table = prediction.to_pandas().round(4)
     columns = {str(name): [None if np.isnan(x) else x for x in column.tolist()] for name, column in table.items()}
