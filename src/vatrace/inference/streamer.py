@@ -21,10 +21,12 @@ from vatrace.encoders import DEFAULT_ENCODERS
 from vatrace.errors import ModelError
 from vatrace.features.faces import REJOIN_SECONDS, Detection, FaceTracker, face_crop
 from vatrace.features.landmarker import Landmarker
+from vatrace.features.level import RunningLevel
 from vatrace.features.speech import FRAME_RATE, Listener
 from vatrace.inference.fusion import open_fusion
 from vatrace.inference.intervals import MEMORY, bounds, situations
 from vatrace.media.reading import SAMPLING_RATE
+from vatrace.media.samples import MAX_SAMPLE
 from vatrace.media.transcripts import Word
 from vatrace.names import MODALITIES
 from vatrace.timeline import TOLERANCE, frames_on_grid
@@ -231,6 +233,7 @@ class _Ears:
         self._voice_encoder = DEFAULT_ENCODERS["voice"].build(1)
         self._word_encoder = DEFAULT_ENCODERS["words"].build(1)
         self._audio = np.zeros(0, np.float32)
+        self._level = RunningLevel()
         self._talk_start: float | None = None
         self._vectors: deque[NDArray[np.float32]] = deque(maxlen=round(10 * RATE))
 
@@ -238,10 +241,13 @@ class _Ears:
         """Process the next audio; the words that have been understood."""
         if self._listener is None:
             raise ValueError("this Streamer was made with has_audio=False")
+        samples = np.where(np.abs(samples) <= MAX_SAMPLE, samples, np.float32(0))  # what isn't a number is silence
         before, end = self.time, self.time + len(samples) / SAMPLING_RATE
         self._audio = np.concatenate([self._audio, samples])[-round(MEMORY_DUR * SAMPLING_RATE) :]
         origin = end - len(self._audio) / SAMPLING_RATE
-        spans = [(origin + start, origin + stop) for start, stop in self._listener.speech_spans(self._audio)]
+        found = self._listener.speech_spans(self._audio)
+        self._level.add(samples, [(origin - before + start, origin - before + stop) for start, stop in found])
+        spans = [(origin + start, origin + stop) for start, stop in found]
         words: list[Word] = []
         latest = [span for span in spans if span[1] > before - PAUSE_DUR]
         if latest:
@@ -267,7 +273,7 @@ class _Ears:
         heard = self._audio[round((start - origin) * SAMPLING_RATE) :]
         if len(heard) < SAMPLING_RATE // FRAME_RATE:
             return []
-        encoding = listener.encode(heard)
+        encoding = listener.encode(heard * np.float32(self._level.gain))
         first, vectors = frames_on_grid(start, self._voice_encoder(encoding.frames), RATE)
         for step, vector in enumerate(vectors, first):
             inside = any(a - TOLERANCE <= step / RATE < b for a, b in spans)
