@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vatrace.media.mixing import MAX_GAIN, TARGET_LEVEL
-from vatrace.media.voice_activity import RATE, Spans
+from vatrace.media.voice_activity import MIN_PEAK, RATE, Spans
 
 MEMORY_DUR = 30.0
 """Seconds of speech over which the level is averaged: long enough for loud and quiet sentences to stay apart."""
@@ -31,6 +31,12 @@ class RunningLevel:
         self._dur = min(self._dur + dur, MEMORY_DUR)
         share = min(dur / self._dur, 1.0)
         self._power += share * (float(np.mean(np.square(speech, dtype=np.float64))) - self._power)
+
+    def searched(self, audio: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Audio (N,) at a level at which speech is found: the usual one, or by its peak while none is known."""
+        peak = float(np.abs(audio).max(initial=0.0))
+        known = self._dur >= MIN_DUR or peak < MIN_PEAK
+        return audio * np.float32(self.gain if known else 0.5 / peak)
 
     @property
     def gain(self) -> float:

@@ -245,7 +245,7 @@ class _Ears:
         before, end = self.time, self.time + len(samples) / SAMPLING_RATE
         self._audio = np.concatenate([self._audio, samples])[-round(MEMORY_DUR * SAMPLING_RATE) :]
         origin = end - len(self._audio) / SAMPLING_RATE
-        found = self._listener.speech_spans(self._audio)
+        found = self._listener.speech_spans(self._level.searched(self._audio))
         self._level.add(samples, [(origin - before + start, origin - before + stop) for start, stop in found])
         spans = [(origin + start, origin + stop) for start, stop in found]
         words: list[Word] = []
