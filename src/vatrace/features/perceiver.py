@@ -218,7 +218,10 @@ class Perceiver:
         return Listener(find_whisper(self._whisper), threads=max(1, self._threads - 1))
 
     def _spool(self, modality: str) -> Spool:
-        return Spool((self.encoders[modality].dim if modality in self.encoders else 1,))
+        if modality not in self.encoders:
+            return Spool((1,))
+        spec = self.encoders[modality]
+        return Spool((spec.dim,), maker=f"{modality} encoder {spec.path or spec.name}")
 
     def _new_sight(self) -> Sight:
         return Sight(self._spool("face"), Spool((48, 48, 3), np.uint8) if self.keep_crops else None)

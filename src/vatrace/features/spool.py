@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from vatrace.errors import ModelError
+
 
 class Spool:
     """Rows of one shape in a temporary file that is deleted with this object.
@@ -16,21 +18,30 @@ class Spool:
     Args:
         shape: of a row.
         dtype: of its values.
+        maker: what makes them, for the message if they are no numbers.
 
     Attributes:
         length: one more than the last row written.
     """
 
-    def __init__(self, shape: tuple[int, ...], dtype: DTypeLike = np.float16) -> None:
+    def __init__(self, shape: tuple[int, ...], dtype: DTypeLike = np.float16, maker: str = "") -> None:
         self.length = 0
-        self.shape, self.dtype = shape, np.dtype(dtype)
+        self.shape, self.dtype, self._maker = shape, np.dtype(dtype), maker
         self._row_size = math.prod(shape) * self.dtype.itemsize
         self._file = tempfile.TemporaryFile(prefix="vatrace-")  # noqa: SIM115 - it lives as long as this object
 
     def write(self, start: int, rows: NDArray[Any]) -> None:
-        """Write rows (n, ...) from row `start` on, replacing what was written before."""
+        """Write rows (n, ...) from row `start` on, replacing what was written before.
+
+        Raises:
+            ModelError: if a value is not a number, or too large for `dtype`.
+        """
+        with np.errstate(over="ignore"):
+            kept = np.ascontiguousarray(rows, dtype=self.dtype)
+        if not np.isfinite(kept).all():
+            raise ModelError(f"{self._maker}: its features are no numbers, or too large (beyond {np.finfo(self.dtype).max:g})")
         self._file.seek(start * self._row_size)
-        self._file.write(np.ascontiguousarray(rows, dtype=self.dtype).tobytes())
+        self._file.write(kept.tobytes())
         self.length = max(self.length, start + len(rows))
 
     def read(self, start: int, stop: int) -> NDArray[Any]:

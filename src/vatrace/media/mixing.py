@@ -51,7 +51,7 @@ SURROUND = {
 """Weights of a mono downmix after ITU-R BS.775-3, annex 4; the low-frequency effects and the ceiling are left out."""
 
 ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth")
-SIDES = {"FL": "left", "FR": "right"}
+SIDES = ("left", "right")
 
 Audio = NDArray[np.float32]
 
@@ -245,13 +245,12 @@ def choose_weights(audio: Audio, channels: Sequence[str]) -> tuple[tuple[float, 
             signs[other] = float(power <= speech_power * 10 ** (HARMLESS / 10))
     if (signs == 1.0).all():
         return None, ""
-    return tuple(signs / np.abs(signs).sum()), _channel_note(signs, channels)
+    return tuple((signs / np.abs(signs).sum()).tolist()), _channel_note(signs, channels)
 
 
 def _channel_note(signs: NDArray[np.float64], channels: Sequence[str]) -> str:
     def named(indices: NDArray[np.intp]) -> str:
-        stereo = set(channels) == set(SIDES)
-        names = [SIDES[channels[index]] if stereo else str(index + 1) for index in indices]
+        names = [SIDES[index] if len(channels) == 2 else str(index + 1) for index in indices]
         return f"{'channels' if len(names) > 1 else 'channel'} {', '.join(names)}"
 
     parts = []

@@ -65,8 +65,11 @@ def plausible_limit(frames: Iterable[Any]) -> float:
         samples = samples[(samples > 0) & (samples < 2.0**MAX_OCTAVES)]
         octaves = np.maximum(np.ceil(np.log2(samples)), 0).astype(int)
         counts += np.bincount(octaves, minlength=len(counts))
-    top = 0
-    for octave in np.flatnonzero(counts):
+    present = np.flatnonzero(counts)
+    if not len(present):
+        return MAX_SAMPLE
+    top = int(np.searchsorted(np.cumsum(counts), counts.sum() / 2))  # half of all samples are damaged in no file
+    for octave in present[present > top]:
         if octave - top > GAP + 1:
             break
         top = int(octave)

@@ -16,6 +16,10 @@ Span = tuple[float, float]
 Spans = list[Span]
 
 
+MIN_PEAK = 1e-4
+"""Audio that never exceeds this (-80 dBFS) is silence: what 16 bits leave of it is rounding."""
+
+
 def speech_spans(audio: NDArray[np.float32]) -> Spans:
     """The spans of speech in audio (N,) of 16 kHz, each with up to 0.2 s before and after it."""
     from faster_whisper.vad import VadOptions, get_speech_timestamps
@@ -33,7 +37,3 @@ def speech_mask(audio: NDArray[np.float32]) -> NDArray[np.bool_]:
     for start, end in speech_spans(audio * np.float32(0.5 / peak)):
         mask[round(start * RATE) : round(end * RATE)] = True
     return mask
-
-
-MIN_PEAK = 1e-4
-"""Audio that never exceeds this (-80 dBFS) is silence: what 16 bits leave of it is rounding."""
