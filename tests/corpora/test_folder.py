@@ -83,6 +83,14 @@ def test_a_transcript_beside_its_recording_is_found(tmp_path: Path) -> None:
     assert source_of(corpus, "b").transcript is None
 
 
+def test_a_transcript_that_is_a_link_to_nothing_is_an_error(tmp_path: Path) -> None:
+    touch(tmp_path / "a.mp4")
+    (tmp_path / "a.srt").symlink_to("nowhere.srt")
+    corpus = open_corpus(tmp_path)
+    assert source_of(corpus, "a").transcript is None
+    assert errors(corpus, "") == [f"{tmp_path / 'a.srt'}: a link to nowhere.srt, which doesn't exist"]
+
+
 def test_recordings_of_the_same_stem_are_told_by_file_name_or_path(tmp_path: Path) -> None:
     for name in ("s1/cam.mp4", "s2/cam.mp4", "s2/x.mp4", "s2/x.wav"):
         touch(tmp_path / name)

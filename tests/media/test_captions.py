@@ -119,6 +119,12 @@ def test_a_dialogue_has_several_speakers_in_one_caption() -> None:
     assert said("- ANNA: Why?\n- Because.") == [[("ANNA", "Why?"), (None, "Because.")]]
 
 
+def test_a_dialogue_may_be_in_one_line() -> None:
+    assert said("- ANNA: Why? - BEN: Because.") == [[("ANNA", "Why?"), ("BEN", "Because.")]]
+    assert said("I see - and then I left.") == [[(None, "I see - and then I left.")]]
+    assert said("Q: Why?", "A: Because.") == [[("Q", "Why?")], [("A", "Because.")]]
+
+
 def test_a_transcript_in_capitals_still_has_words_before_colons() -> None:
     texts = ["I HATE IT.", "THIS WAS MY PLAN: TO LEAVE.", "ANNA: WHY?"]
     assert said(*texts) == [[(None, "I HATE IT.")], [(None, "THIS WAS MY PLAN: TO LEAVE.")], [("ANNA", "WHY?")]]
