@@ -77,6 +77,7 @@ def test_a_description_may_go_on_in_the_next_caption() -> None:
         ("MAN: I hate this", "MAN"),
         ("MAN 2: I hate this", "MAN 2"),
         ("DR. SMITH: I hate this", "DR. SMITH"),
+        ("ÉMILIE: I hate this", "ÉMILIE"),
         ("MAN (ON RADIO): I hate this", "MAN"),
         ("- ANNA: I hate this", "ANNA"),
         (">> ANNA: I hate this", "ANNA"),

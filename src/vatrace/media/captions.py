@@ -40,8 +40,9 @@ DIALOGUE = re.compile(r"^\s*(?:[-–—‐‑―]+(?!\d)\s*|>{2,3}\s*)")
 """What marks a change of speakers at the start of a line."""
 NEXT_SPEAKER = re.compile(r"(?<=[.!?…])\s+(?=[-–—]\s?\w)")
 """Where the second speaker starts in a line of dialogue: "- Why? - Because."."""
-CAPITALS = re.compile(r"^([A-Z][A-Z0-9.'’#&/-]*(?: [A-Z0-9#&][A-Z0-9.'’#&/-]*){0,4}) ?:(?:\s+|$)")
-NAME = re.compile(r"^((?:[A-Z][\w.'’-]*)(?: (?:[A-Z][\w.'’-]*|\d+|of|de|van|von|der)){0,3}) ?:(?:\s+|$)")
+UPPER = "A-ZÀ-ÖØ-Þ"
+CAPITALS = re.compile(rf"^([{UPPER}][{UPPER}0-9.'’#&/-]*(?: [{UPPER}0-9#&][{UPPER}0-9.'’#&/-]*){{0,4}}) ?:(?:\s+|$)")
+NAME = re.compile(rf"^((?:[{UPPER}][\w.'’-]*)(?: (?:[{UPPER}][\w.'’-]*|\d+|of|de|van|von|der)){{0,3}}) ?:(?:\s+|$)")
 NO_NAMES = frozenset(
     re.findall(
         r"\w+",
@@ -85,7 +86,7 @@ class Caption:
 
 @dataclass(frozen=True)
 class Turn:
-    """What one speaker says in one caption.
+    """What is said in one caption.
 
     Attributes:
         start: of the caption, seconds.
