@@ -115,6 +115,7 @@ class Mean:
 def test_a_model_with_an_encoder_from_outside_runs_if_the_user_names_it(
     tmp_path: Path, face_images: list[Image.Image], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    pytest.importorskip("torch")
     from vatrace.encoders import parse_encoders
     from vatrace.models.affect import AffectModel, ModelConfig
     from vatrace.training.export import export_onnx

@@ -3,10 +3,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
 from conftest import write_movie
 from layouts import make_affwild2, make_folder_corpus
+from properties import searched
 from vatrace.corpora import open_corpus
 from vatrace.corpora.check import check
 from vatrace.corpora.corpus import Finding
@@ -198,3 +201,58 @@ def test_what_the_doctor_calls_an_error_is_refused_by_the_reader(affwild2_findin
     with pytest.raises(CorpusError, match="40 is neither"):
         corpus.annotations(source, np.arange(50) / 25)
     assert next(source for source in corpus.sources if source.name == "twice").split is None
+
+
+PIECES = st.sampled_from(
+    [
+        *("recording", "time", "valence", "arousal", "split", "annotator", "a", "b", "train", "nan", "1e999", "-5", "0.5", "7"),
+        *(",", ";", "\t", " ", "\n", "\r\n", '"', "\0", "\ufeff", "\u2028", "é", "valence,arousal\n", "recording,split\n"),
+        *(
+            "time,valence,arousal\n",
+            "recording,time,valence,arousal\n",
+            "<ANNOTATION_DOCUMENT>",
+            "</ANNOTATION_DOCUMENT>",
+            "-->",
+        ),
+    ]
+)
+CONTENT = st.one_of(st.binary(max_size=60), st.lists(PIECES, max_size=30).map(lambda parts: "".join(parts).encode()))
+NAMES = st.sampled_from(
+    [
+        "annotations.csv",
+        "splits.csv",
+        "Annotations.TXT",
+        "annotations/a.csv",
+        "annotations/a.eaf",
+        "annotations/b.x.tsv",
+        "a.srt",
+    ]
+)
+
+
+@searched
+@given(files=st.dictionaries(NAMES, CONTENT, min_size=1, max_size=4))
+def test_no_content_of_any_file_ends_a_check(tmp_path: Path, files: dict[str, bytes]) -> None:
+    shutil.rmtree(tmp_path)
+    (tmp_path / "annotations").mkdir(parents=True)
+    write_movie(tmp_path / "a.mp4", sound=sound(0.2))
+    for name, content in files.items():
+        (tmp_path / name).write_bytes(content)
+    findings = check(open_corpus(tmp_path))
+    assert not any("a bug in vatrace" in finding.what for finding in findings)
+
+
+@searched
+@given(files=st.dictionaries(st.sampled_from(["a", "b", "c"]), CONTENT, max_size=3), listing=CONTENT, subjects=CONTENT)
+def test_no_content_of_any_file_ends_a_check_of_affwild2(
+    tmp_path: Path, files: dict[str, bytes], listing: bytes, subjects: bytes
+) -> None:
+    shutil.rmtree(tmp_path)
+    tmp_path.mkdir()
+    write_rows(tmp_path, "good", [0.1, 0.2])
+    for name, content in files.items():
+        (tmp_path / "VA_Estimation_Challenge" / "Train_Set" / f"{name}.txt").write_bytes(content)
+    (tmp_path / "va_test_set_release.txt").write_bytes(listing)
+    (tmp_path / "subjects.csv").write_bytes(subjects)
+    findings = check(open_corpus(tmp_path))
+    assert not any("a bug in vatrace" in finding.what for finding in findings)

@@ -83,6 +83,14 @@ def test_a_transcript_beside_its_recording_is_found(tmp_path: Path) -> None:
     assert source_of(corpus, "b").transcript is None
 
 
+def test_a_transcript_that_is_a_link_to_nothing_is_an_error(tmp_path: Path) -> None:
+    touch(tmp_path / "a.mp4")
+    (tmp_path / "a.srt").symlink_to("nowhere.srt")
+    corpus = open_corpus(tmp_path)
+    assert source_of(corpus, "a").transcript is None
+    assert errors(corpus, "") == [f"{tmp_path / 'a.srt'}: a link to nowhere.srt, which doesn't exist"]
+
+
 def test_recordings_of_the_same_stem_are_told_by_file_name_or_path(tmp_path: Path) -> None:
     for name in ("s1/cam.mp4", "s2/cam.mp4", "s2/x.mp4", "s2/x.wav"):
         touch(tmp_path / name)
@@ -388,8 +396,8 @@ def test_the_offset_of_the_linked_recording_is_added(tmp_path: Path) -> None:
     touch(tmp_path / "a.mp4")
     path = eaf(tmp_path / "annotations" / "a.eaf", {"valence": [(0, 200, "0.5")], "arousal": [(0, 200, "1")]})
     document = pympi.Eaf(str(path))
-    document.add_linked_file("a.mp4", relpath="./a.mp4", time_origin=1500)
-    document.add_linked_file("other.mp4", relpath="./other.mp4", time_origin=300)
+    document.add_linked_file("a.mp4", relpath="./a.mp4", time_origin=1500, mimetype="video/mp4")
+    document.add_linked_file("other.mp4", relpath="./other.mp4", time_origin=300, mimetype="video/mp4")
     document.to_file(str(path))
     corpus = open_corpus(tmp_path)
     (annotation,) = corpus.annotations(corpus.sources[0], NO_TIMES)
@@ -406,7 +414,7 @@ def test_a_document_of_another_name_is_that_of_its_linked_recording(tmp_path: Pa
     touch(tmp_path / "a b.mp4")
     path = eaf(tmp_path / "annotations" / "session1.eaf", {"valence": [(0, 200, "0.5")], "arousal": []})
     document = pympi.Eaf(str(path))
-    document.add_linked_file("file:///C:/data/a%20b.mp4")
+    document.add_linked_file("file:///C:/data/a%20b.mp4", mimetype="video/mp4")
     document.to_file(str(path))
     corpus = open_corpus(tmp_path)
     (source,) = corpus.sources

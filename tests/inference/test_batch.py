@@ -124,6 +124,12 @@ def test_a_transcript_beside_a_recording_that_cant_be_used_is_left_out_but_not_o
     assert recording.words is None and recording.transcript is None
     (note,) = recording.transcript_notes
     assert note.startswith("talk.srt beside it isn't used: the captions start at 3601.0 s, the recording ends at 4.0 s")
+    srt.unlink()
+    srt.symlink_to("nowhere.srt")
+    (choice,) = match_transcripts(None, [media])
+    assert choice.open(media).transcript_notes == ("talk.srt beside it isn't used: no such file or directory",)
+    srt.unlink()
+    captions(srt, "01:00:01")
     (given,) = match_transcripts(srt, [media])
     with pytest.raises(MediaError, match=r"talk\.srt: the captions start at 3601\.0 s"):
         given.open(media)

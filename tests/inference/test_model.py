@@ -347,6 +347,7 @@ def test_nothing_to_use_is_an_error(model: Model, tmp_path: Path, talking: Path)
 
 
 def test_a_model_of_other_modalities_and_encoders_of_the_package_can_be_used(talking: Path, tmp_path: Path) -> None:
+    pytest.importorskip("torch")
     from vatrace.encoders import EncoderSpec
     from vatrace.models.affect import AffectModel, ModelConfig
     from vatrace.training.export import export_onnx
@@ -386,6 +387,7 @@ def test_words_of_a_recording_that_does_not_say_how_long_it_is(
 
 
 def test_any_fusion_can_be_used_and_one_without_recursions_has_no_changes(talking: Path, tmp_path: Path) -> None:
+    pytest.importorskip("torch")
     from vatrace.models.affect import AffectModel, ModelConfig
     from vatrace.training.export import export_onnx
 

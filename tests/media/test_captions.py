@@ -77,6 +77,7 @@ def test_a_description_may_go_on_in_the_next_caption() -> None:
         ("MAN: I hate this", "MAN"),
         ("MAN 2: I hate this", "MAN 2"),
         ("DR. SMITH: I hate this", "DR. SMITH"),
+        ("ÉMILIE: I hate this", "ÉMILIE"),
         ("MAN (ON RADIO): I hate this", "MAN"),
         ("- ANNA: I hate this", "ANNA"),
         (">> ANNA: I hate this", "ANNA"),
@@ -117,6 +118,12 @@ def test_a_speaker_is_kept_to_the_end_of_the_sentence() -> None:
 
 def test_a_dialogue_has_several_speakers_in_one_caption() -> None:
     assert said("- ANNA: Why?\n- Because.") == [[("ANNA", "Why?"), (None, "Because.")]]
+
+
+def test_a_dialogue_may_be_in_one_line() -> None:
+    assert said("- ANNA: Why? - BEN: Because.") == [[("ANNA", "Why?"), ("BEN", "Because.")]]
+    assert said("I see - and then I left.") == [[(None, "I see - and then I left.")]]
+    assert said("Q: Why?", "A: Because.") == [[("Q", "Why?")], [("A", "Because.")]]
 
 
 def test_a_transcript_in_capitals_still_has_words_before_colons() -> None:

@@ -34,7 +34,7 @@ def open_corpus(path: Path, reader: str | None = None) -> Corpus:
             `READERS`.
 
     Raises:
-        CorpusError: if the path is not a folder, no reader recognises it, or a table in it can't be read.
+        CorpusError: if the path is not a folder, can't be read, or no reader recognises it.
         PluginError: if a class from outside can't be imported or lacks something.
         UsageError: if there is no such reader.
     """
@@ -46,7 +46,11 @@ def open_corpus(path: Path, reader: str | None = None) -> Corpus:
         expected = LAYOUTS.replace("\n", " ") if reader is None else f"its layout is not that of the reader {reader}"
         raise CorpusError(f"{path}: contains no corpus. {expected}")
     table = path / "splits.csv"
-    if reader not in {None, *READERS} and table.exists() and all(source.split is None for source in corpus.sources):
+    if (
+        reader not in {None, *READERS}
+        and (table.exists() or table.is_symlink())
+        and all(source.split is None for source in corpus.sources)
+    ):
         return _with_splits(corpus, table)
     return corpus
 

@@ -62,7 +62,7 @@ def open_features(root: Path) -> Corpus | None:
     """Open a folder of features; None if no folder in it contains any.
 
     Raises:
-        CorpusError: if a modality has an impossible name, two files are of the same recording, or a table can't be read.
+        CorpusError: if a modality has an impossible name, or two files are of the same recording.
         MissingExtraError: if there are ELAN documents, and the library that reads them is missing.
     """
     files = _find(root)

@@ -23,7 +23,7 @@ from vatrace.corpora.corpus import Annotation, Corpus, Finding, MediaTimes, Note
 from vatrace.corpora.label_notes import label_notes
 from vatrace.errors import CorpusError, reason
 from vatrace.files import shown
-from vatrace.media.folders import Beside, is_media, is_result, key, passed_over, transcript_beside, walk
+from vatrace.media.folders import Beside, is_media, is_result, key, missing_content, passed_over, transcript_beside, walk
 from vatrace.media.transcripts import is_transcript
 
 
@@ -91,7 +91,9 @@ def _files(root: Path) -> Files:
         if folder != root and is_annotations(root / folder.relative_to(root).parts[0]):
             continue
         for path in inside:
-            if is_transcript(path):
+            if is_transcript(path) and not path.exists():
+                files.findings.append(Finding("", "error", f"{path}: {missing_content(path)}"))
+            elif is_transcript(path):
                 files.transcripts[folder].append(path)
             elif is_media(path):
                 files.media.append(path)

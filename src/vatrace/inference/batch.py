@@ -170,7 +170,7 @@ def _choice(recording: Path, files: Sequence[Path], given: bool) -> Choice:
 
 
 def _transcripts(folder: Path) -> list[Path]:
-    return [path for path in folder.iterdir() if is_transcript(path) and not is_junk(path) and path.is_file()]
+    return [path for path in folder.iterdir() if is_transcript(path) and not is_junk(path) and not path.is_dir()]
 
 
 def _beside(folder: Path) -> list[Path]:

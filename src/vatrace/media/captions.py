@@ -32,18 +32,21 @@ SONG_LINE = re.compile(r"^\s*#\s.*", re.MULTILINE)
 """Song in British captions: "# Happy birthday to you #"."""
 CREDIT = re.compile(
     r"^\W*((sub(title)?s|captions?|captioned|captioning|subtitled|synced|sync|transcribed|transcript|translated|corrected|ripped)"
-    r"\b[^.!?]{0,40}\bby\b|©)|opensubtitles|addic7ed|amara\.org|subscene|https?://|^\s*www\.\S+\s*$",
+    r"\b[^.!?]{0,40}\bby\b|©)|opensubtitles|addic7ed|amara\.org|subscene|downloaded from|https?://|^\s*www\.\S+\s*$",
     re.IGNORECASE,
 )
 
 DIALOGUE = re.compile(r"^\s*(?:[-–—‐‑―]+(?!\d)\s*|>{2,3}\s*)")
 """What marks a change of speakers at the start of a line."""
-CAPITALS = re.compile(r"^([A-Z][A-Z0-9.'’#&/-]*(?: [A-Z0-9#&][A-Z0-9.'’#&/-]*){0,4}) ?:(?:\s+|$)")
-NAME = re.compile(r"^((?:[A-Z][\w.'’-]*)(?: (?:[A-Z][\w.'’-]*|\d+|of|de|van|von|der)){0,3}) ?:(?:\s+|$)")
+NEXT_SPEAKER = re.compile(r"(?<=[.!?…])\s+(?=[-–—]\s?\w)")
+"""Where the second speaker starts in a line of dialogue: "- Why? - Because."."""
+UPPER = "A-ZÀ-ÖØ-Þ"
+CAPITALS = re.compile(rf"^([{UPPER}][{UPPER}0-9.'’#&/-]*(?: [{UPPER}0-9#&][{UPPER}0-9.'’#&/-]*){{0,4}}) ?:(?:\s+|$)")
+NAME = re.compile(rf"^((?:[{UPPER}][\w.'’-]*)(?: (?:[{UPPER}][\w.'’-]*|\d+|of|de|van|von|der)){{0,3}}) ?:(?:\s+|$)")
 NO_NAMES = frozenset(
     re.findall(
         r"\w+",
-        """i you he she we they it so look listen remember note question answer yes no and but or well now then first
+        """you he she we they it so look listen remember note question answer yes no and but or well now then first
         second third because example also still today tomorrow yesterday here there this that these those what why how
         who when where wait see think okay ok please thus however again finally result problem fact warning rule
         reason""",
@@ -83,7 +86,7 @@ class Caption:
 
 @dataclass(frozen=True)
 class Turn:
-    """What one speaker says in one caption.
+    """What is said in one caption.
 
     Attributes:
         start: of the caption, seconds.
@@ -178,7 +181,8 @@ def _plain(text: str, left_out: LeftOut) -> list[str]:
         text = CLOSED.sub(" ", text)
     left_out.opened = OPENED.search(text) is not None
     text = left_out.take(OPENED, "sound", text)
-    return [line for line in (" ".join(line.split()) for line in text.split("\n")) if line]
+    lines = [part for line in text.split("\n") for part in (NEXT_SPEAKER.split(line) if DIALOGUE.match(line) else [line])]
+    return [line for line in (" ".join(line.split()) for line in lines) if line]
 
 
 def _speakers(lines: Sequence[str]) -> set[str]:

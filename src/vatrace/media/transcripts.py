@@ -14,6 +14,7 @@ from vatrace.media.captions import Caption, spoken, unrolled
 
 TRANSCRIPT_SUFFIXES = (".srt", ".vtt", ".ass", ".ssa")
 """In the order in which they are preferred."""
+KINDS = "SRT, WebVTT or SubStation Alpha"
 SENTENCE_END = re.compile(r"[.!?…][\"'”’)]*$")
 MAX_SENTENCE_WORDS = 60
 MAX_PAUSE = 1.0
@@ -125,7 +126,7 @@ def read_transcript(path: Path) -> Transcript:
     text, notes = _decoded(content, path)
     captions = list(_read(path, text))
     if not captions:
-        raise MediaError(f"{path}: contains no captions (a transcript is SRT, WebVTT or SubStation Alpha)")
+        raise MediaError(f"{path}: contains no captions (transcripts are {KINDS})")
     mended, doubts = _mended(captions)
     turns, left_out = spoken(unrolled(mended))
     words = [word for turn in turns for word in _share(turn.texts, turn.start, turn.end)]
@@ -157,6 +158,8 @@ def _decoded(content: bytes, path: Path) -> tuple[str, list[str]]:
         except UnicodeDecodeError:
             text = ""
         letters = [letter for letter in text if letter.isalpha()]
+        if b"\0" in content:
+            raise MediaError(f"{path}: not a transcript that can be read ({KINDS})") from error
         if encoding != "utf-8" or not letters or sum(map(str.isascii, letters)) < (1 - MOST_FOREIGN) * len(letters):
             raise MediaError(f"{path}: not a transcript in UTF-8; save it in this encoding") from error
         return text, ["not UTF-8; read as Windows-1252: if letters are wrong, save it in UTF-8"]
