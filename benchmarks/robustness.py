@@ -1,6 +1,6 @@
 """How far harmless changes of a recording move its mean valence and arousal.
 
-    python benchmarks/robustness.py clips/                                    ten clips of a folder, 50 changes, about 30 min
+    python benchmarks/robustness.py clips/                                    ten clips of a folder, all changes: half an hour
     python benchmarks/robustness.py clips/ --clips 1 --changes avi,level-20   a quick look
     python benchmarks/robustness.py clips/ --jobs 4 --out robustness.csv      with more processes, and a row for each prediction
 
