@@ -260,6 +260,20 @@ def test_a_block_shorter_than_a_hop_costs_nothing_until_the_hop_is_complete(fusi
     assert len(streamer._ears._pending) == 0
 
 
+def test_in_a_hurry_hops_are_processed_together(fusion: Path, clip: tuple, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = {}
+    for hurry in (False, True):
+        streamer = Streamer(fusion, transcribe=False)
+        listener, calls = streamer._ears._listener, []
+        monkeypatch.setattr(
+            listener, "encode", lambda audio, encode=listener.encode, calls=calls: calls.append(1) or encode(audio)
+        )
+        streamer.add_audio(clip[1][: 3 * SAMPLING_RATE], hurry)
+        found[hurry] = len(calls), set(streamer._ears.voice)
+    assert found[True][0] == 1 < found[False][0] <= 6
+    assert len(found[True][1] & found[False][1]) > 0.8 * len(found[True][1] | found[False][1])
+
+
 def test_arrays_of_other_kinds_are_read_or_refused(fusion: Path, clip: tuple) -> None:
     streamer, audio = Streamer(fusion), clip[1][: 2 * SAMPLING_RATE].copy()
     whole = Streamer(fusion)

@@ -118,6 +118,18 @@ def test_arrow_keys_move_the_value_whatever_was_clicked(opened: Opened, server: 
     assert found.iloc[0] < 0.2 and found.iloc[-1] > 0.7 and found.is_monotonic_increasing
 
 
+def test_a_key_that_is_held_at_the_end_of_the_countdown_is_the_first_input(opened: Opened) -> None:
+    page = opened.page
+    page.fill("#annotator", "fay")
+    page.select_option("#device", "keys")
+    page.click("#play")
+    page.keyboard.down("ArrowDown")
+    page.wait_for_timeout(500)
+    assert time(opened) == 0 and opened.page.evaluate("value") == 0  # the countdown hasn't ended
+    opened.wait("value < -0.3")
+    page.keyboard.up("ArrowDown")
+
+
 def test_the_model_is_hidden_until_then_and_the_player_s_own_button_traces_nothing(
     opened: Opened, server: Server, job: str
 ) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import time
 from pathlib import Path
 
@@ -58,3 +59,18 @@ def test_a_bug_is_said_to_be_one_and_the_queue_goes_on(tmp_path: Path, model: Mo
     assert found["first.srt"].state == "failed" and found["second.srt"].state == "done"
     assert found["first.srt"].message == f"first.srt: a bug in vatrace (KeyError: 'valence'); please report it with {file}"
     jobs.close()
+
+
+def test_notes_of_results_of_an_older_version_are_read_from_them(tmp_path: Path, model: Model) -> None:
+    jobs = Jobs(tmp_path, model)
+    (job,) = run_all(jobs, "talk.srt").values()
+    jobs.close()
+    path = tmp_path / job.id / "job.json"
+    content = json.loads(path.read_text())
+    result = json.loads((path.parent / "result.json").read_text())
+    (path.parent / "result.json").write_text(json.dumps(result | {"notes": ["no face found"]}))
+    del content["notes"]
+    path.write_text(json.dumps(content))
+    again = Jobs(tmp_path, model)
+    assert again.get(job.id).notes == ["no face found"]
+    again.close()

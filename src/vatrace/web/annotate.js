@@ -58,7 +58,8 @@ function countDown(seconds) {
     return;
   }
   enter("waiting", FIRST_INPUT[task.device]);
-  if (task.device === "mouse" && pointer !== null) begin(); // it was put there during the countdown
+  const ready = { mouse: pointer !== null, keys: pressed.size > 0, gamepad: false }; // put there, or held, since the countdown
+  if (ready[task.device]) begin();
 }
 
 async function begin() { // the first input has come

@@ -85,11 +85,14 @@ class Jobs:
         self._thread.start()
 
     def _take_over(self, path: Path) -> None:
-        job = Job(**json.loads(path.read_text(encoding="utf-8")))
+        content = json.loads(path.read_text(encoding="utf-8"))
+        job = Job(**content)
         if job.state == "uploading" or (job.state in {"waiting", "running"} and not self._upload(job).is_file()):
             shutil.rmtree(path.parent)
             return
         self._jobs[job.id] = job
+        if job.state == "done" and "notes" not in content:  # of a version that kept them in the result only
+            job.notes = self.result(job).notes
         if job.state in {"waiting", "running"}:
             self.start(job)
 
