@@ -41,9 +41,9 @@ def person(steps: range, size: float = 10.0, centre: float = 0.0) -> Person:
 
 def test_a_detection_counts_at_every_step_at_which_its_frame_is_shown() -> None:
     followed = Track()
-    followed.add(Detection(0, Roi(50.0, 40.0, 30.0, 0.0), POINTS, view(2.0)), range(3, 5), row=7)
-    followed.add(Detection(0, Roi(60.0, 40.0, 20.0, 0.0), POINTS), range(5, 6), row=9)
-    followed.add(Detection(0, Roi(60.0, 40.0, 20.0, 0.0), POINTS, view(1.0)), range(6, 7), row=11)
+    followed.add(Detection(0, Roi(50.0, 40.0, 30.0, 0.0), POINTS, 0.3, view(2.0)), range(3, 5), row=7)
+    followed.add(Detection(0, Roi(60.0, 40.0, 20.0, 0.0), POINTS, 0.5), range(5, 6), row=9)
+    followed.add(Detection(0, Roi(60.0, 40.0, 20.0, 0.0), POINTS, 0.6, view(1.0)), range(6, 7), row=11)
     assert (followed.steps, followed.rows) == ([3, 4, 5, 6], [7, 7, 9, 11])
     assert (followed.sizes, followed.centres) == ([30.0, 30.0, 20.0, 20.0], [50.0, 50.0, 60.0, 60.0])
     np.testing.assert_allclose(followed.identity.mean, view(1.5).embedding)
@@ -79,6 +79,36 @@ def test_a_face_that_was_never_recognised_is_nobody_elses() -> None:
 def test_people_are_ranked_by_time_and_size() -> None:
     small, large = track(range(100), [1, 0], size=10), track(range(60), [0, 1], size=30)
     assert [found.tracks for found in group_tracks([small, large], 100)] == [[large], [small]]
+
+
+def watched(steps: range, look: float, size: float, mouth: float) -> Track:
+    """A track whose mouth opens by so much, at ten steps a second."""
+    followed = track(steps, [look], size)
+    rng = np.random.default_rng(0)
+    face = rng.normal(size=POINTS.shape) * 40
+    for step in steps:
+        points = face + rng.normal(0, 0.05, POINTS.shape)
+        points[:60, 1] += mouth * np.sin(step)
+        followed.motion.add(points, step / 10)
+    return followed
+
+
+def test_a_photograph_comes_after_those_who_move() -> None:
+    photograph, speaker = watched(range(100), 0.0, 50.0, 0.0), watched(range(100), 1.0, 20.0, 6.0)
+    first, last = group_tracks([photograph, speaker], 100)
+    assert (first.tracks, last.tracks) == ([speaker], [photograph])
+    assert last.is_still and not first.is_still
+
+
+def test_a_photograph_comes_before_who_merely_passes_by() -> None:
+    photograph, passing = watched(range(300), 0.0, 50.0, 0.0), watched(range(25), 1.0, 20.0, 6.0)
+    assert [found.tracks for found in group_tracks([passing, photograph], 300)] == [[photograph], [passing]]
+
+
+def test_a_person_of_whom_one_track_moves_is_no_photograph() -> None:
+    still, moving = watched(range(100), 0.0, 50.0, 0.0), watched(range(100, 130), 0.0, 50.0, 6.0)
+    (person,) = group_tracks([still, moving], 130)
+    assert not person.is_still
 
 
 @pytest.mark.parametrize(("num_steps", "num_people"), [(1, 1), (2, 1), (3, 0), (100, 0)])

@@ -3,6 +3,7 @@ from fractions import Fraction
 from pathlib import Path
 from types import SimpleNamespace
 
+import av
 import pytest
 
 from conftest import write_movie
@@ -18,6 +19,7 @@ from vatrace.media.container import (
     packet_times,
     video_stream,
 )
+from vatrace.media.recording import open_recording
 
 
 def test_a_clock_starts_at_the_containers_time_zero() -> None:
@@ -95,3 +97,42 @@ def test_what_is_no_recording_is_refused_by_name(tmp_path: Path, name: str, cont
     with pytest.raises(MediaError, match=message) as error:
         open_container(path)
     assert str(path) in str(error.value)
+
+
+Track = tuple[int, int, int, bool]
+"""Width, height, frames a second, and whether it is flagged as the default."""
+
+
+@pytest.mark.parametrize(
+    ("tracks", "chosen"),
+    [
+        ([(64, 48, 25, True)], 0),
+        ([(640, 360, 1, False), (320, 240, 25, True)], 1),  # slides, and the default
+        ([(32, 24, 25, True), (320, 240, 25, False)], 1),  # a thumbnail, though flagged
+        ([(640, 360, 1, True), (320, 240, 25, True)], 1),  # pixels a second
+        ([(320, 240, 25, True), (320, 240, 25, True)], 0),
+        ([(320, 240, 25, True), (640, 480, 25, False)], 0),
+    ],
+)
+def test_of_several_video_tracks_the_default_or_the_largest_is_read(tmp_path: Path, tracks: list[Track], chosen: int) -> None:
+    path = tmp_path / "tracks.mkv"
+    with av.open(str(path), "w") as container:
+        streams = []
+        for width, height, rate, default in tracks:
+            stream = container.add_stream("mpeg4", rate=rate)
+            stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+            stream.disposition = int(default)
+            streams.append(stream)
+        for stream, (width, height, rate, _) in zip(streams, tracks, strict=True):
+            for index in range(rate):
+                frame = av.VideoFrame.from_image(grey(100, (width, height)))
+                frame.pts, frame.time_base = index, Fraction(1, rate)
+                container.mux(stream.encode(frame))
+            container.mux(stream.encode(None))
+    with open_container(path) as container:
+        assert video_stream(container).index == chosen
+    note = open_recording(path).video_track
+    if len(tracks) == 1:
+        assert note is None
+    else:
+        assert note is not None and f"2 video tracks: number {chosen + 1} was used ({tracks[chosen][0]} x" in note

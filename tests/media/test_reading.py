@@ -67,42 +67,6 @@ def test_stereo_is_averaged_and_stays_within_one(tmp_path: Path) -> None:
     assert np.concatenate(list(AudioReader(path, 60))) == pytest.approx(0.7, abs=1e-3)
 
 
-def turned(path: Path, matrix: tuple[int, ...]) -> Path:
-    """Write the turn into the MP4's track header, as a phone does."""
-    data = bytearray(path.read_bytes())
-    at = data.index(b"tkhd") + 4 + 40  # version 0: the matrix follows 40 bytes of other fields
-    data[at : at + 36] = b"".join(value.to_bytes(4, "big", signed=True) for value in matrix)
-    path.write_bytes(data)
-    return path
-
-
-ONE, W = 1 << 16, 1 << 30
-
-
-@pytest.mark.parametrize(
-    ("matrix", "bright_corner"),
-    [
-        ((ONE, 0, 0, 0, ONE, 0, 0, 0, W), "top left"),
-        ((0, ONE, 0, -ONE, 0, 0, 48 * ONE, 0, W), "top right"),  # shown turned by 90 degrees clockwise
-        ((-ONE, 0, 0, 0, -ONE, 0, 64 * ONE, 48 * ONE, W), "bottom right"),
-        ((0, -ONE, 0, ONE, 0, 0, 0, 64 * ONE, W), "bottom left"),
-    ],
-)
-def test_turned_phone_video_is_upright(tmp_path: Path, matrix: tuple[int, ...], bright_corner: str) -> None:
-    pixels = np.zeros((48, 64, 3), np.uint8)
-    pixels[:16, :16] = 255
-    path = turned(write_movie(tmp_path / "phone.mp4", [Image.fromarray(pixels)] * 5), matrix)
-    image = next(iter(VideoReader(path, rate=10))).image
-    grey_pixels = np.asarray(image.convert("L"), float)
-    corners = {
-        "top left": grey_pixels[:10, :10],
-        "top right": grey_pixels[:10, -10:],
-        "bottom left": grey_pixels[-10:, :10],
-        "bottom right": grey_pixels[-10:, -10:],
-    }
-    assert max(corners, key=lambda name: corners[name].mean()) == bright_corner
-
-
 def test_large_frames_are_made_smaller_with_their_shape_kept(tmp_path: Path) -> None:
     path = write_movie(tmp_path / "uhd.mp4", [grey(90, (3840, 2160))])
     assert next(iter(VideoReader(path, 10))).image.size == (MAX_SIDE, 720)

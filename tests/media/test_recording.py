@@ -73,6 +73,55 @@ def test_frame_times_of_late_frames_and_of_joined_files_are_those_of_the_reader(
     assert frame_times(joined) == pytest.approx(decoded_times(joined), abs=1e-9)
 
 
+def test_frames_with_the_time_of_the_one_before_are_counted(tmp_path: Path) -> None:
+    path = tmp_path / "repeated.mkv"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mjpeg", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuvj420p"
+        for index in range(20):
+            packets = stream.encode(av.VideoFrame.from_image(grey(100 + 5 * index)))
+            for packet in packets:
+                packet.pts = packet.dts = 40 * (index - (index in {5, 6}))
+                packet.time_base = Fraction(1, 1000)
+            container.mux(packets)
+    expected = [0.04 * (index - (index in {5, 6})) for index in range(20)]
+    assert frame_times(path) == pytest.approx(expected, abs=1e-3)
+    reader = VideoReader(path, 25)
+    shown = {step: level(frame.image) for frame in reader for step in frame.steps}
+    assert reader.times.tolist() == pytest.approx(expected, abs=1e-3)
+    assert shown[4] == pytest.approx(100 + 5 * 5, abs=2)  # of the two frames at this time, the last
+    assert shown[7] == pytest.approx(100 + 5 * 7, abs=2)
+
+
+@pytest.mark.parametrize(("suffix", "codec"), [("ts", "libx264"), ("mpg", "mpeg2video")])
+@pytest.mark.parametrize("cut", [3, 5])
+def test_frames_that_nobody_can_decode_are_not_counted(tmp_path: Path, suffix: str, codec: str, cut: int) -> None:
+    whole, part = tmp_path / f"whole.{suffix}", tmp_path / f"part.{suffix}"
+    noise = np.random.default_rng(0)
+    with av.open(str(whole), "w") as container:
+        stream = container.add_stream(codec, rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        stream.codec_context.gop_size, stream.codec_context.max_b_frames = 25, 2
+        for index in range(100):
+            frame = av.VideoFrame.from_ndarray(noise.integers(0, 255, (48, 64, 3)).astype(np.uint8), format="rgb24")
+            frame.pts, frame.time_base = index, Fraction(1, 25)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    data = whole.read_bytes()
+    part.write_bytes(data[len(data) // cut // 188 * 188 :])
+    with av.open(str(part)) as container:
+        decodable = 0
+        for packet in container.demux(video=0):
+            try:
+                decodable += len(packet.decode())
+            except av.FFmpegError:
+                continue
+    times = frame_times(part)
+    assert 50 < len(times) == decodable < 100
+    reader = VideoReader(part, 25)
+    assert list(reader) and np.array_equal(np.array(reader.times), times)
+
+
 def test_frame_times_where_the_file_has_none_follow_from_the_frame_rate(tmp_path: Path) -> None:
     path = tmp_path / "raw.h264"
     with av.open(str(path), "w", format="h264") as container:

@@ -13,8 +13,9 @@ FACE_PART = (((np.arange(48) - 23.5) / 15) ** 2 + ((np.arange(48)[:, None] - 25)
 """The pixels of a crop that show the face and not what surrounds it, by which its light is measured."""
 
 BRIGHTEST, MIDDLE = 0.85, 0.55
-"""What the light of a face is brought to, in shares of white: its brightest fiftieth, and its mean. In FER2013, on which the
-network was trained, they have these values on average."""
+"""What the light of a face is brought to, in shares of white: its brightest fiftieth, and its mean. The images that the
+network was trained on have 0.80 and 0.55 on average; with these values its accuracy on FER+'s dev split falls least, from
+0.833 to 0.831."""
 
 GAIN, GAMMA = (0.5, 3.0), (0.5, 2.0)
 """The least and the most by which light is multiplied, and the exponents to which it is raised."""

@@ -113,7 +113,7 @@ def to_image(frame: Any, look: Look, max_side: int) -> Image.Image:
         image = Image.fromarray(to_standard(pixels, transfer, primaries))
     else:
         image = frame.to_image(**options)
-    turn = look.turn or _display_turn(frame)
+    turn = _display_turn(frame) if look.turn is None else look.turn
     return image if turn is None else image.transpose(turn)
 
 
@@ -138,7 +138,8 @@ def to_standard(pixels: NDArray[np.uint16], transfer: int, primaries: int) -> ND
     if primaries in GAMUTS and primaries != 1:
         light = light @ _to_bt709(primaries).T
     if transfer in {PQ, HLG}:
-        light = np.where(light > KNEE, 1 - (1 - KNEE) * np.exp((KNEE - light) / (1 - KNEE)), light)
+        beyond = np.maximum(light - KNEE, 0) / (1 - KNEE)
+        light = np.minimum(light, KNEE) + (1 - KNEE) * beyond / (1 + beyond)
     return (np.clip(light, 0, 1) ** np.float32(1 / SCREEN_GAMMA) * 255 + 0.5).astype(np.uint8)
 
 
