@@ -33,8 +33,9 @@ from PIL import Image, ImageDraw, ImageFont
 
 from vatrace import Model, load_model
 from vatrace.errors import VatraceError
+from vatrace.media.folders import MEDIA_SUFFIXES
 from vatrace.media.reading import SAMPLING_RATE, AudioReader, VideoReader
-from vatrace.media.recording import MEDIA_SUFFIXES, open_recording
+from vatrace.media.recording import open_recording
 
 BAR = 0.05
 """The largest change of a mean that is let pass."""

@@ -9,8 +9,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from vatrace.encoders import DEFAULT_ENCODERS
+from vatrace.features.level import RunningLevel
 from vatrace.features.speech import FRAME_RATE, Listener
 from vatrace.media.reading import SAMPLING_RATE
+from vatrace.media.samples import MAX_SAMPLE
 from vatrace.media.transcripts import Word
 from vatrace.timeline import TOLERANCE, frames_on_grid
 
@@ -53,6 +55,7 @@ class Ears:
         self._word_encoder = DEFAULT_ENCODERS["words"].build(1)
         self._pending = np.zeros(0, np.float32)
         self._audio = np.zeros(0, np.float32)
+        self._level = RunningLevel()
         self._talk_start: float | None = None
         self._words: dict[int, NDArray[np.float32]] = {}
         self._words_end = 0
@@ -61,7 +64,7 @@ class Ears:
         """Process all whole hops of the audio so far; what is left waits for more.
 
         Args:
-            samples: (N,) 16 kHz mono, -1..1. Samples that aren't finite count as 0.
+            samples: (N,) 16 kHz mono, -1..1. Samples that aren't finite, or beyond MAX_SAMPLE, count as 0.
             hurry: whether to process the hops together, which is faster but knows the voice, and the words, a little worse.
 
         Yields:
@@ -107,7 +110,9 @@ class Ears:
         before, end = self.time, self.time + len(block) / SAMPLING_RATE
         self._audio = np.concatenate([self._audio, block])[-round(AUDIO_DUR * SAMPLING_RATE) :]
         origin = end - len(self._audio) / SAMPLING_RATE
-        spans = [(origin + start, origin + stop) for start, stop in listener.speech_spans(self._audio)]
+        found = listener.speech_spans(self._level.searched(self._audio))
+        self._level.add(block, [(origin - before + start, origin - before + stop) for start, stop in found])
+        spans = [(origin + start, origin + stop) for start, stop in found]
         words: list[Word] = []
         latest = [span for span in spans if span[1] > before - PAUSE_DUR]
         if latest:
@@ -129,7 +134,7 @@ class Ears:
         heard = self._audio[round((start - origin) * SAMPLING_RATE) :]
         if len(heard) < SAMPLING_RATE // FRAME_RATE:
             return []
-        encoding = listener.encode(heard)
+        encoding = listener.encode(heard * np.float32(self._level.gain))
         first, vectors = frames_on_grid(start, self._voice_encoder(encoding.frames), self._rate)
         for step, vector in enumerate(vectors, first):
             inside = any(a - TOLERANCE <= step / self._rate < b for a, b in spans)
@@ -157,10 +162,11 @@ class Ears:
 
 
 def _mono(samples: ArrayLike) -> NDArray[np.float32]:
-    """Samples (N,) as float32, finite; those of integer formats are scaled to -1..1."""
+    """Samples (N,) as float32, with 0 for those that aren't sound; those of integer formats are scaled to -1..1."""
     given = np.asarray(samples)
     if given.ndim != 1:
         raise ValueError(f"audio must have one dimension, (N,) 16 kHz mono, not the shape {given.shape}")
     if np.issubdtype(given.dtype, np.signedinteger) and len(given):
         return (given / -float(np.iinfo(given.dtype).min)).astype(np.float32)
-    return np.nan_to_num(given.astype(np.float32), nan=0.0, posinf=0.0, neginf=0.0)
+    samples = given.astype(np.float32)
+    return np.where(np.abs(samples) <= MAX_SAMPLE, samples, np.float32(0))
