@@ -17,7 +17,8 @@ import numpy as np
 from vatrace.evaluation.bootstrap import Pair, caution
 from vatrace.evaluation.evaluate import Evaluation
 from vatrace.names import DIMENSIONS
-from vatrace.output.report import COLOURS, style
+from vatrace.output.colours import LIGHT
+from vatrace.output.report import style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -56,13 +57,13 @@ def trace_figure(evaluation: Evaluation, predictions: Mapping[str, Pair], rates:
         for axes, column, dimension in zip(row, range(2), DIMENSIONS, strict=True):
             axes.axhline(0, color="0.8", linewidth=0.8)
             axes.plot(times[::thin], truth[::thin, column], color="0.25", linewidth=1.2, label="label")
-            axes.plot(times[::thin], prediction[::thin, column], color=COLOURS[dimension], linewidth=1.6)
+            axes.plot(times[::thin], prediction[::thin, column], color=LIGHT[dimension], linewidth=1.6)
             axes.set(ylim=(-1, 1), xlim=(0, max(times[-1], 1 / rates[name])))
             axes.set_title(f"{name}: {dimension}", fontsize=9, loc="left", parse_math=False)
             _plain(axes)
     for axes in grid[-1]:
         axes.set_xlabel("time in s")
-    handles = [grid[0][0].lines[1], *(Line2D([], [], color=COLOURS[name], label=f"predicted {name}") for name in DIMENSIONS)]
+    handles = [grid[0][0].lines[1], *(Line2D([], [], color=LIGHT[name], label=f"predicted {name}") for name in DIMENSIONS)]
     drawn.legend(handles=handles, loc="outside upper right", frameon=False, fontsize=8, ncols=3)
     return drawn
 
@@ -72,7 +73,7 @@ def dependence_figure(evaluation: Evaluation) -> Figure:
     drawn = _figure(10, 3.4)
     for axes, dimension in zip(drawn.subplots(1, 3)[:2], DIMENSIONS, strict=True):
         for name, curve in evaluation.robustness.items():
-            axes.plot(list(curve), [values[dimension] for values in curve.values()], "o-", color=COLOURS.get(name), label=name)
+            axes.plot(list(curve), [values[dimension] for values in curve.values()], "o-", color=LIGHT.get(name), label=name)
         axes.set(xlabel="share of steps removed", title=f"{dimension}: CCC", ylim=_limits(evaluation, dimension))
         if evaluation.robustness:
             axes.legend(frameon=False, fontsize=8)
@@ -80,7 +81,7 @@ def dependence_figure(evaluation: Evaluation) -> Figure:
     axes = drawn.axes[2]
     for dimension in DIMENSIONS:
         values = [value[dimension] for value in evaluation.lag.values()]
-        axes.plot(list(evaluation.lag), values, color=COLOURS[dimension], label=dimension)
+        axes.plot(list(evaluation.lag), values, color=LIGHT[dimension], label=dimension)
     axes.axvline(0, color="0.8", linewidth=0.8)
     axes.set(xlabel="lag of the labels in s", title="CCC")
     axes.legend(frameon=False, fontsize=8)
@@ -95,7 +96,7 @@ def ablation_figure(evaluation: Evaluation) -> Figure:
     axes = drawn.subplots()
     for offset, dimension in ((-0.19, "valence"), (0.19, "arousal")):
         values = [evaluation.ablation[name][dimension] for name in names]
-        axes.barh(np.arange(len(names)) + offset, np.nan_to_num(values), 0.36, color=COLOURS[dimension], label=dimension)
+        axes.barh(np.arange(len(names)) + offset, np.nan_to_num(values), 0.36, color=LIGHT[dimension], label=dimension)
     axes.set_yticks(range(len(names)), names)
     axes.invert_yaxis()
     axes.axvline(0, color="0.5", linewidth=0.8)
@@ -123,7 +124,7 @@ def _limits(evaluation: Evaluation, dimension: str) -> tuple[float, float]:
 
 MORE_STYLE = """img { width: auto; max-width: 100%; }
 td:first-child { text-align: left; }
-tr + tr { border-top: 1px solid #8883; }
+tr + tr { border-top: 1px solid var(--line); }
 """
 
 PAGE = """<!doctype html>

@@ -14,6 +14,8 @@ from vatrace.inference.prediction import Prediction
 from vatrace.media.reading import AudioReader
 from vatrace.media.recording import Recording
 from vatrace.media.writing import images_at, write_video
+from vatrace.names import DIMENSIONS
+from vatrace.output.colours import BOX, BOX_EDGE, DARK
 
 RATE, MAX_SIDE = 25, 960
 """Pictures a second, and pixels of the recording's longer side."""
@@ -23,9 +25,6 @@ SPAN = 20.0
 """Seconds that the strip shows, half of them still to come."""
 SMOOTH = 2
 """The strip is drawn this much larger, then made smaller: lines have soft edges."""
-COLOURS = {"valence": "#56B4E9", "arousal": "#F2884B"}
-BOX = "#7CE0B8"
-PAPER, INK, LINE = "#14171A", "#E8EAED", "#3B4148"
 
 
 def write_overlay(
@@ -69,7 +68,7 @@ def draw_box(picture: Image.Image, size: tuple[int, int], box: tuple[float, ...]
     corners = [share * (side - 1) for share, side in zip(box, size * 2, strict=True)]
     thick = max(2, round(max(size) / 320))
     canvas = ImageDraw.Draw(picture)
-    canvas.rectangle(corners, outline=PAPER, width=thick + 1)  # is visible on a bright picture, too
+    canvas.rectangle(corners, outline=BOX_EDGE, width=thick + 1)  # is visible on a bright picture, too
     canvas.rectangle(corners, outline=BOX, width=thick)
 
 
@@ -79,17 +78,18 @@ def draw_strip(prediction: Prediction, time: float, width: int) -> Image.Image:
     No trace is drawn where nothing supports the values.
     """
     wide, high = width * SMOOTH, round(width * STRIP) * SMOOTH
-    strip = Image.new("RGB", (wide, high), PAPER)
+    strip = Image.new("RGB", (wide, high), DARK["paper"])
     canvas = ImageDraw.Draw(strip, "RGBA")
     font = ImageFont.load_default(high / 11)
     for level in (-1, 0, 1):
-        canvas.line([(0, _y(level, high)), (wide, _y(level, high))], LINE, SMOOTH)
+        canvas.line([(0, _y(level, high)), (wide, _y(level, high))], DARK["line"], SMOOTH)
     shown = np.flatnonzero(abs(prediction.times - time) <= SPAN / 2 + 1)
     x = ((prediction.times[shown] - time) / SPAN + 0.5) * wide
     runs = np.split(np.arange(len(shown)), np.flatnonzero(np.diff(prediction.supported[shown])) + 1)
     there = [run for run in runs if len(run) > 1 and prediction.supported[shown[run[0]]]]
     labels = []
-    for column, (name, colour) in enumerate(COLOURS.items()):
+    for column, name in enumerate(DIMENSIONS):
+        colour = DARK[name]
         values = getattr(prediction, name)
         for run in there:
             rows = shown[run]
@@ -102,9 +102,9 @@ def draw_strip(prediction: Prediction, time: float, width: int) -> Image.Image:
         here = f"{values[row]:+.2f}" if prediction.supported[row] else "?"
         labels.append(((wide / 2 + 8 * SMOOTH, high * (0.01 + 0.12 * column)), f"{name} {here}", colour))
     for place, text, colour in labels:  # over both traces
-        canvas.rectangle(canvas.textbbox(place, text, font), (*ImageColor.getrgb(PAPER), 200))
+        canvas.rectangle(canvas.textbbox(place, text, font), (*ImageColor.getrgb(DARK["paper"]), 200))
         canvas.text(place, text, colour, font)
-    canvas.line([(wide / 2, 0), (wide / 2, high)], INK, SMOOTH)
+    canvas.line([(wide / 2, 0), (wide / 2, high)], DARK["ink"], SMOOTH)
     return strip.resize((width, high // SMOOTH), Image.Resampling.BOX)
 
 

@@ -23,12 +23,11 @@ from vatrace.media.recording import Recording
 from vatrace.media.transcripts import sentences
 from vatrace.media.writing import preview_type, write_preview
 from vatrace.names import MODALITIES
+from vatrace.output.colours import LIGHT, css_variables
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-# Okabe & Ito's colours, told apart by colour-blind people too
-COLOURS = {"valence": "#0072B2", "arousal": "#D55E00", "face": "#009E73", "voice": "#CC79A7", "words": "#E69F00"}
 MAX_POINTS, MAX_BOXES = 4000, 20_000
 
 
@@ -50,8 +49,8 @@ def figure(prediction: Prediction) -> Figure:
         if prediction.bounds is not None:
             low, high = (ends[::thin, column] for ends in prediction.bounds)
             for where, alpha in ((supported, 0.14), (~supported, 0.04)):
-                above.fill_between(times[::thin], low, high, where[::thin], color=COLOURS[name], alpha=alpha, linewidth=0)
-        style = {"color": COLOURS[name], "marker": "o" if len(times) == 1 else None}
+                above.fill_between(times[::thin], low, high, where[::thin], color=LIGHT[name], alpha=alpha, linewidth=0)
+        style = {"color": LIGHT[name], "marker": "o" if len(times) == 1 else None}
         above.plot(times[::thin], values[::thin], alpha=0.25, linewidth=1, **style)
         shown = np.where(supported, values, np.nan)
         above.plot(times[::thin], shown[::thin], linewidth=1.8, label=name, **style)
@@ -66,7 +65,7 @@ def figure(prediction: Prediction) -> Figure:
     above.spines[["top", "right"]].set_visible(False)
     for row, name in enumerate(MODALITIES):
         spans = [(start, end - start) for start, end in prediction.spans(name)]
-        below.broken_barh(spans, (len(MODALITIES) - row - 1.4, 0.8), color=COLOURS[name])
+        below.broken_barh(spans, (len(MODALITIES) - row - 1.4, 0.8), color=LIGHT[name])
     below.set(ylim=(-0.6, len(MODALITIES) - 0.4), xlim=(0, prediction.duration), xlabel="time in s")
     if not supported.any():
         below.text(0.5, 0.5, NOBODY, transform=below.transAxes, ha="center", va="center", color="0.3")
@@ -96,7 +95,7 @@ def summary(prediction: Prediction) -> str:
 
 def style() -> str:
     """The style of all pages, light and dark."""
-    return web_file("page.css")
+    return css_variables() + web_file("page.css")
 
 
 def web_file(name: str) -> str:
@@ -279,14 +278,15 @@ def _transcript(prediction: Prediction) -> str:
         start = sentence[0].start
         time = f"{int(start) // 60}:{int(start) % 60:02d}"
         lines.append(f'<p><a href="#time" data-start="{start:.3f}">{time}</a> {" ".join(spans)}</p>')
-    hint = '<p class="hint">Green: pleasant while the word was said; orange: unpleasant.</p>'
+    keys = " or ".join(f'<span class="{name}-{NUM_TINTS}">{name}</span>' for name in ("pleasant", "unpleasant"))
+    hint = f'<p class="hint">Words are tinted by the valence while they were said: {keys}.</p>'
     return f'{hint}<div class="transcript">{"".join(lines)}</div>'
 
 
 def _tints() -> str:
     return "".join(
-        f".{name}-{strength} {{ background: color-mix(in srgb, var(--{colour}) {strength / NUM_TINTS:.0%}, transparent); }}\n"
-        for name, colour in (("pleasant", "face"), ("unpleasant", "arousal"))
+        f".{name}-{strength} {{ background: color-mix(in srgb, var(--{name}) {strength / NUM_TINTS:.0%}, transparent); }}\n"
+        for name in ("pleasant", "unpleasant")
         for strength in range(1, NUM_TINTS + 1)
     )
 

@@ -27,6 +27,7 @@ from vatrace import output
 from vatrace.errors import MissingExtraError, VatraceError, report_bug
 from vatrace.inference.streamer import Streamer
 from vatrace.media.recording import open_recording
+from vatrace.output.colours import css_variables
 from vatrace.output.formats import FORMATS, check_formats
 from vatrace.output.overlay import write_overlay
 from vatrace.output.report import embedded_copy, write_page, write_picture
@@ -116,8 +117,8 @@ def _queue(jobs: Jobs, max_upload: int) -> APIRouter:  # a short function for ea
         return _asset("index.html")
 
     @routes.get("/assets/{name}")
-    def asset(name: str) -> FileResponse:
-        return _asset(name)
+    def asset(name: str) -> Response:
+        return Response(css_variables(), media_type="text/css") if name == "colours.css" else _asset(name)
 
     @routes.get("/jobs")
     def list_jobs() -> dict[str, Any]:
