@@ -25,6 +25,7 @@ from vatrace.timeline import frames_on_grid, num_steps, spans_to_mask
 from vatrace.weights import find_whisper
 
 if TYPE_CHECKING:
+    from vatrace.features.identity import IdentityEncoder
     from vatrace.features.landmarker import Landmarker
     from vatrace.features.people import Person, Track
     from vatrace.features.speech import Listener
@@ -188,6 +189,12 @@ class Perceiver:
         return Landmarker()
 
     @cached_property
+    def _identities(self) -> IdentityEncoder:
+        from vatrace.features.identity import IdentityEncoder
+
+        return IdentityEncoder()
+
+    @cached_property
     def _face_encoder(self) -> FaceEncoder:
         return self.encoders["face"].build(1)
 
@@ -272,7 +279,7 @@ class Perceiver:
         from vatrace.features.people import Track, group_tracks
 
         recording, sight, encoder = task.recording, self._new_sight(), self._face_encoder
-        reader, tracker = VideoReader(recording.path, task.rate), FaceTracker(self._landmarker)
+        reader, tracker = VideoReader(recording.path, task.rate), FaceTracker(self._landmarker, self._identities)
         tracks: dict[int, Track] = {}
         task.progress("face", 0.0)
         try:
