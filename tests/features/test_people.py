@@ -72,6 +72,13 @@ def test_a_track_joins_the_person_it_is_most_like() -> None:
     assert [found.tracks for found in group_tracks([first, second, third], 28)] == [[second, third], [first]]
 
 
+def test_a_person_is_known_by_the_views_of_all_tracks() -> None:
+    long, short, unseen = track(range(10), [0.0]), track(range(10, 15), [0.3]), track(range(20, 22))
+    long.identity.add(view(0.0))
+    known = Person([long, short, unseen], set(range(22))).identity
+    assert known.weight == 3 and known.distance(view(0.1)) == pytest.approx(0.0, abs=1e-9)
+
+
 def test_a_face_that_was_never_recognised_is_nobody_elses() -> None:
     assert len(group_tracks([track(range(10)), track(range(10, 15)), track(range(15, 19), [0.0])], 19)) == 3
 

@@ -18,6 +18,7 @@ from vatrace.corpora.corpus import Source
 from vatrace.encoders import EncoderSpec
 from vatrace.errors import MediaError, MissingWeightsError, VatraceError, reason, report_bug
 from vatrace.features.people import person_at
+from vatrace.features.perceiver import PERCEPTION
 from vatrace.media.recording import Recording, frame_times, open_recording, with_transcript
 from vatrace.names import MODALITIES
 from vatrace.store import EncoderInfo, Meta, Schema, Store
@@ -109,6 +110,8 @@ def fingerprints(source: Source, known: Mapping[str, Any] | None = None) -> dict
     if source.face_folder is not None:
         listing = sorted((path.name, path.stat().st_size) for path in source.face_folder.iterdir())
         prints["faces"] = hashlib.sha256(repr(listing).encode()).hexdigest()
+    if not source.features:
+        prints["perception"] = PERCEPTION
     return prints
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vatrace.features.faces import Detection
-from vatrace.features.identity import DIM, SAME_PERSON, Identity
+from vatrace.features.identity import DIM, SAME_PERSON, Identity, View
 from vatrace.features.stillness import Motion
 from vatrace.names import Side
 
@@ -72,6 +72,15 @@ class Person:
     def centre(self) -> float:
         """How far to the right the face is on average, in pixels."""
         return sum(sum(track.centres) for track in self.tracks) / len(self.steps)
+
+    @property
+    def identity(self) -> Identity:
+        """Who it is, by the views of all tracks; to be compared with the views of another recording or image."""
+        known = Identity()
+        for track in self.tracks:
+            if track.identity.weight:
+                known.add(View(track.identity.mean, track.identity.weight))
+        return known
 
     @property
     def is_still(self) -> bool:

@@ -26,6 +26,7 @@ from vatrace.timeline import frames_on_grid, num_steps, spans_to_mask
 from vatrace.weights import find_whisper
 
 if TYPE_CHECKING:
+    from vatrace.features.identity import IdentityEncoder
     from vatrace.features.landmarker import Landmarker
     from vatrace.features.people import Person, Track
     from vatrace.features.speech import Listener
@@ -35,6 +36,10 @@ Progress = Callable[[str, float], None]
 
 Features = Callable[[int, int], dict[str, NDArray[np.float16]]]
 """Features (stop - start, D) by modality of the steps from start to stop."""
+
+PERCEPTION = 2
+"""Raise it when the features of the same recording change, for instance by other face crops or another level of the audio:
+recordings in a store with another number are extracted again, since a model must not be trained on both kinds."""
 
 MAX_SHORTFALL = 1.0
 """Seconds by which a recording may be shorter than its container states before a note says so."""
@@ -200,6 +205,12 @@ class Perceiver:
         return Landmarker()
 
     @cached_property
+    def _identities(self) -> IdentityEncoder:
+        from vatrace.features.identity import IdentityEncoder
+
+        return IdentityEncoder()
+
+    @cached_property
     def _face_encoder(self) -> FaceEncoder:
         return self.encoders["face"].build(1)
 
@@ -287,7 +298,7 @@ class Perceiver:
         from vatrace.features.people import Track, group_tracks
 
         recording, sight, encoder = task.recording, self._new_sight(), self._face_encoder
-        reader, tracker = VideoReader(recording.path, task.rate), FaceTracker(self._landmarker)
+        reader, tracker = VideoReader(recording.path, task.rate), FaceTracker(self._landmarker, self._identities)
         tracks: dict[int, Track] = {}
         task.progress("face", 0.0)
         try:
