@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+
+if workers := os.environ.get("PYTEST_XDIST_WORKER_COUNT"):  # before libraries with threads of their own are imported
+    os.environ.setdefault("OMP_NUM_THREADS", str(max((os.cpu_count() or 1) // int(workers), 1)))
+
 from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
