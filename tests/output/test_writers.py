@@ -35,6 +35,7 @@ def prediction() -> Prediction:
         presence={name: rng.random(20) < 0.5 for name in ("face", "voice", "words")},
         words=[Word("Grüß", 0.1, 0.4)],
         notes=["no sound in it"],
+        words_left_out=3,
     )
 
 
@@ -57,7 +58,7 @@ def test_json_has_columns_words_and_notes(prediction: Prediction, tmp_path: Path
     np.testing.assert_allclose(content["arousal"], prediction.arousal, atol=5.1e-5)
     assert content["face"] == prediction.presence["face"].astype(int).tolist()
     assert content["transcript"] == [{"text": "Grüß", "start": 0.1, "end": 0.4}]
-    assert content["notes"] == ["no sound in it"]
+    assert content["notes"] == ["no sound in it"] and content["words_left_out"] == 3
 
 
 def test_an_explanation_adds_columns_and_undefined_shares_are_null(prediction: Prediction, tmp_path: Path) -> None:
@@ -83,6 +84,7 @@ def test_json_is_read_back(prediction: Prediction, tmp_path: Path) -> None:
         read = read_json(tmp_path / "a.json")
         pd.testing.assert_frame_equal(read.to_pandas(), written.to_pandas(), atol=5.1e-5)
         assert (read.source, read.words, read.notes) == (written.source, written.words, written.notes)
+        assert read.words_left_out == 3
 
 
 def seconds_of(prediction: Prediction) -> list[tuple[int, int, str]]:
