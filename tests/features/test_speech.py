@@ -1,13 +1,14 @@
 from difflib import SequenceMatcher
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from vatrace.encoders import ENCODERS
-from vatrace.features.speech import MAX_WINDOW_DUR, Listener, SpeechWindow, pack
-from vatrace.media.reading import SAMPLING_RATE
+from vatrace.features.speech import MAX_WINDOW_DUR, Listener, SpeechWindow, batches, pack
+from vatrace.media.reading import SAMPLING_RATE, AudioReader
 from vatrace.weights import find_whisper
 
 TEXT = (
@@ -100,3 +101,24 @@ def test_where_nobody_speaks_nothing_is_heard(listener: Listener, kind: str) -> 
 def test_words_only_on_request(listener: Listener, speech: NDArray[np.float32]) -> None:
     (window,) = listener.listen([speech[: 4 * SAMPLING_RATE]], transcribe=False)
     assert window.words == [] and window.frames.shape[1] == ENCODERS["whisper"].dim
+
+
+def test_pieces_are_decoded_together_as_far_as_they_fit() -> None:
+    pieces = [(0.0, 5.0), (20.0, 25.0), (40.0, 60.0), (70.0, 71.0)]
+    assert batches(pieces, 28) == [pieces[:2], pieces[2:]]
+    assert batches([], 28) == []
+
+
+def test_a_short_phrase_after_a_long_pause_is_understood(listener: Listener, speech: NDArray[np.float32]) -> None:
+    silence = np.zeros(6 * SAMPLING_RATE, np.float32)
+    first, second = speech[: round(3.6 * SAMPLING_RATE)], speech[round(3.6 * SAMPLING_RATE) : round(6.2 * SAMPLING_RATE)]
+    windows = list(listener.listen(blocks(np.concatenate([first, silence, second, silence, first]), 60)))
+    words = [word for window in windows for word in window.words]
+    assert plain(windows).count("worst") == 2 and "wisdom" in plain(windows)
+    spans = [span for window in windows for span in window.spans]
+    assert all(any(start - 0.3 <= word.start < word.end <= end + 0.3 for start, end in spans) for word in words)
+
+
+def test_words_of_another_language_are_left_out_and_counted(listener: Listener, shared: Path) -> None:
+    (window,) = listener.listen(AudioReader(shared / "real" / "speech_zh.flac", 60))
+    assert window.words == [] and window.num_doubtful > 0 and len(window.frames)

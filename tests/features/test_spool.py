@@ -1,5 +1,7 @@
 import numpy as np
+import pytest
 
+from vatrace.errors import ModelError
 from vatrace.features.spool import Spool
 
 
@@ -17,3 +19,11 @@ def test_rows_are_read_back_and_what_was_not_written_is_zero() -> None:
 
 def test_an_empty_spool_reads_as_zeros() -> None:
     assert not Spool((2,)).read(100, 103).any()
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, 1e5])
+def test_features_that_are_no_numbers_are_refused(value: float) -> None:
+    spool = Spool((2,), maker="voice encoder mine.onnx")
+    with pytest.raises(ModelError, match=r"voice encoder mine\.onnx: its features are no numbers, or too large"):
+        spool.write(0, np.array([[1.0, value]]))
+    assert spool.length == 0

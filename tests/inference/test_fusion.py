@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 import torch
 
@@ -144,3 +145,16 @@ def test_a_model_whose_width_no_encoder_gives_is_refused(export: Export) -> None
 def test_a_modality_that_cannot_be_perceived_has_no_encoder(export: Export) -> None:
     fusion = open_fusion(export(FACTS, feature_dims={"face": 128, "physiology": 5}), streams=False, threads=1)
     assert fusion.dims == {"face": 128, "physiology": 5} and list(fusion.encoders) == ["face"]
+
+
+def test_values_that_are_no_numbers_are_refused(concat: tuple[AffectModel, Path, Path], tmp_path: Path) -> None:
+    for path, streaming in zip(concat[1:], (False, True), strict=True):
+        network = onnx.load(path)
+        for weights in network.graph.initializer:  # as of a damaged file
+            values = onnx.numpy_helper.to_array(weights)
+            if values.dtype == np.float32:
+                weights.CopyFrom(onnx.numpy_helper.from_array(np.full_like(values, np.nan), weights.name))
+        onnx.save(network, tmp_path / path.name)
+        fusion = open_fusion(tmp_path / path.name, streams=streaming, threads=1)
+        with pytest.raises(ModelError, match=rf"^{path.name} .*: gives values that are not numbers"):
+            (fusion.step if streaming else fusion.run)(*features(5))

@@ -296,3 +296,30 @@ def test_a_model_for_whole_recordings_is_refused_and_the_other_way_round(fusion:
         Streamer(package_file("fusion.onnx"))
     with pytest.raises(ModelError, match=r"streaming\.onnx: is for a live stream, but one for whole recordings"):
         load_model(fusion)
+
+
+@pytest.mark.parametrize("decibels", [-40, 20])
+def test_the_level_of_the_microphone_hardly_matters(demo: Path, decibels: int) -> None:
+    audio = np.concatenate(list(AudioReader(demo, 8.0)))[: 8 * SAMPLING_RATE]
+    traces = []
+    for gain in (1.0, 10 ** (decibels / 20)):
+        streamer = Streamer()
+        streamer.end("face")
+        for start in range(0, len(audio), SAMPLING_RATE // 2):
+            streamer.add_audio(audio[start : start + SAMPLING_RATE // 2] * np.float32(gain))
+        values = streamer.values(8.0)
+        assert any(value.presence["voice"] for value in values)
+        traces.append([(value.valence, value.arousal) for value in values])
+    np.testing.assert_allclose(*traces, atol=0.05)
+
+
+def test_samples_that_are_no_numbers_are_silence_live(fusion: Path, demo: Path) -> None:
+    audio = np.concatenate(list(AudioReader(demo, 4.0)))[: 4 * SAMPLING_RATE]
+    audio[[20000, 40000]] = np.nan, 3e38
+    streamer = Streamer(fusion)
+    streamer.end("face")
+    for start in range(0, len(audio), SAMPLING_RATE):
+        streamer.add_audio(audio[start : start + SAMPLING_RATE])
+    values = streamer.values(4.0)
+    assert any(value.presence["voice"] for value in values)
+    assert all(np.isfinite([value.valence, value.arousal]).all() for value in values)

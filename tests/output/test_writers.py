@@ -40,6 +40,7 @@ def prediction() -> Prediction:
         presence={name: rng.random(20) < 0.5 for name in ("face", "voice", "words")},
         words=[Word("Grüß", 0.1, 0.4)],
         notes=["no sound in it"],
+        words_left_out=3,
     )
 
 
@@ -62,7 +63,7 @@ def test_json_has_columns_words_and_notes(prediction: Prediction, tmp_path: Path
     np.testing.assert_allclose(content["arousal"], prediction.arousal, atol=5.1e-5)
     assert content["face"] == prediction.presence["face"].astype(int).tolist()
     assert content["transcript"] == [{"text": "Grüß", "start": 0.1, "end": 0.4}]
-    assert content["notes"] == ["no sound in it"]
+    assert content["notes"] == ["no sound in it"] and content["words_left_out"] == 3
 
 
 def test_an_explanation_adds_columns_and_undefined_shares_are_null(prediction: Prediction, tmp_path: Path) -> None:
@@ -89,6 +90,7 @@ def test_json_is_read_back(prediction: Prediction, tmp_path: Path) -> None:
         pd.testing.assert_frame_equal(read.to_pandas(), written.to_pandas(), atol=5.1e-5)
         assert (read.source, read.words, read.notes) == (written.source, written.words, written.notes)
         assert read.boxes is None
+        assert read.words_left_out == 3
     boxes = np.tile([0.1, 0.2, 0.3, 0.40001], (20, 1))
     boxes[3] = np.nan
     write_json(replace(prediction, boxes=boxes), tmp_path / "a.json")

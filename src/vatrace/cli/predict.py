@@ -47,7 +47,8 @@ valence_low, valence_high, arousal_low, arousal_high (90 % intervals), supported
 With --explain it also has face_share, voice_share, words_share (how much each modality contributes to the value; their sum
 is 1; empty where none contributes) and recursion_1, ... (how far each recursion of the attention moved the point).
 The table of --summary has one row per recording: mean, SD, minimum and maximum of valence and arousal over the supported
-rows, the share of time in which each modality was present, notes, errors, and the version and model.
+rows, the share of time in which each modality was present, how many doubtful words were left out, notes, errors, and the
+version and model.
 Exit status: 0 for success, 1 if a recording failed (the others are done), 2 for a wrong command, 70 for a bug in vatrace, 130
 for ctrl-C.
 """
