@@ -202,7 +202,7 @@ class FaceTracker:
                 continue
             taken.append(roi)
             face = _Face(track, mesh.points)
-            if self._is_still(image, time, face, may_be_cut or not _near(track.roi, roi, CUT_MOVE)):
+            if self._is_same(image, time, face, may_be_cut or not _near(track.roi, roi, CUT_MOVE)):
                 kept.append(face)
             else:
                 assert face.view is not None
@@ -211,7 +211,7 @@ class FaceTracker:
         self._live = [face.track for face in kept]
         return kept + [self._recognise(points, view, time) for points, view in others]
 
-    def _is_still(self, image: Image.Image, time: float, face: _Face, suspected: bool) -> bool:
+    def _is_same(self, image: Image.Image, time: float, face: _Face, suspected: bool) -> bool:
         """Whether a face that was followed to this frame still is the same person's; `face.view` is set if it was asked."""
         track = face.track
         if not suspected and time < track.check_at:
