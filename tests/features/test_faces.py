@@ -15,6 +15,7 @@ from vatrace.features.faces import (
     FaceTracker,
     aligned_square,
     face_crop,
+    is_overexposed,
 )
 from vatrace.features.landmarker import LEFT_EYE, MOUTH, NUM_LANDMARKS, RIGHT_EYE, Landmarker, roi_from_mesh
 from vatrace.features.people import Track, group_tracks, rows_on_grid
@@ -64,6 +65,18 @@ def test_turning_or_nodding_does_not_change_the_size_of_the_crop() -> None:
     frontal = aligned_square(mesh(FER_EYE_TO_EYE, FER_EYE_TO_MOUTH)).side
     assert aligned_square(mesh(FER_EYE_TO_EYE * 0.6, FER_EYE_TO_MOUTH)).side == pytest.approx(frontal)
     assert aligned_square(mesh(FER_EYE_TO_EYE, FER_EYE_TO_MOUTH * 0.7)).side == pytest.approx(frontal)
+
+
+def test_a_face_is_overexposed_where_two_colours_are_lost() -> None:
+    crop = np.full((48, 48, 3), 180, np.uint8)
+    assert not is_overexposed(crop)
+    crop[:, :, 0] = 255  # red alone, as of bright skin
+    assert not is_overexposed(crop)
+    crop[16:30, 16:32, 1] = 255
+    assert is_overexposed(crop)
+    around = np.full((64, 64, 3), 255, np.uint8)  # a bright background doesn't count
+    around[4:60, 10:54] = 120
+    assert not is_overexposed(around)
 
 
 @pytest.mark.parametrize("degrees", [-25, 25])

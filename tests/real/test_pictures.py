@@ -289,3 +289,12 @@ def test_brightness_alone(tmp_path: Path, model: Model, shared: Path, name: str,
         for number, shown in enumerate((images, [image.point(table) for image in images]))
     ]
     assert_alike(*(predicted(model, path) for path in paths))
+
+
+@pytest.mark.parametrize("name", ["bbaf2n", "lrwp9a"])
+def test_an_overexposed_face_is_noted(tmp_path: Path, model: Model, shared: Path, name: str) -> None:
+    images = clip(shared, name)[::3]
+    for gain, noted in ((1.0, False), (1.3, False), (2.2, True)):
+        table = [min(255, round(value * gain)) for value in range(256)] * 3
+        path = write_movie(tmp_path / f"{gain}.mp4", [image.point(table) for image in images], frame_rate=8)
+        assert has_note(predicted(model, path), "overexposed") == noted

@@ -31,6 +31,7 @@ class Track:
         rows: which row of the recording's face embeddings belongs to each of them.
         identity: who it is.
         motion: how much it moves in itself.
+        num_overexposed: at how many steps it was overexposed.
     """
 
     steps: list[int] = field(default_factory=list)
@@ -39,6 +40,7 @@ class Track:
     rows: list[int] = field(default_factory=list)
     identity: Identity = field(default_factory=Identity)
     motion: Motion = field(default_factory=Motion)
+    num_overexposed: int = 0
 
     def add(self, detection: Detection, steps: Sequence[int], row: int) -> None:
         """Add the face of one frame, which is shown at `steps` and whose embedding is in `row`."""
@@ -72,6 +74,11 @@ class Person:
     def centre(self) -> float:
         """How far to the right the face is on average, in pixels."""
         return sum(sum(track.centres) for track in self.tracks) / len(self.steps)
+
+    @property
+    def is_overexposed(self) -> bool:
+        """Whether the face is overexposed at most steps."""
+        return 2 * sum(track.num_overexposed for track in self.tracks) > len(self.steps)
 
     @property
     def identity(self) -> Identity:

@@ -294,7 +294,7 @@ class Perceiver:
         return sight, sound
 
     def _see(self, task: _Task) -> Sight:
-        from vatrace.features.faces import FaceTracker, box_in, face_crop
+        from vatrace.features.faces import FaceTracker, box_in, face_crop, is_overexposed
         from vatrace.features.people import Track, group_tracks
 
         recording, sight, encoder = task.recording, self._new_sight(), self._face_encoder
@@ -313,8 +313,10 @@ class Perceiver:
                     sight.boxes += [box_in(found.square, frame.image.size) for found in detections]
                     if sight.crops is not None:
                         sight.crops.write(first, np.stack([face_crop(frame.image, found.square) for found in detections]))
-                    for row, found in enumerate(detections, first):
-                        tracks.setdefault(found.track, Track()).add(found, frame.steps, row)
+                    for row, (found, crop) in enumerate(zip(detections, crops, strict=True), first):
+                        track = tracks.setdefault(found.track, Track())
+                        track.add(found, frame.steps, row)
+                        track.num_overexposed += len(frame.steps) * is_overexposed(crop)
                 if recording.duration:
                     task.progress("face", min(frame.time / recording.duration, 1.0))
         except MediaError as error:

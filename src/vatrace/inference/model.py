@@ -226,6 +226,8 @@ def _people_notes(people: list[Person], side: Side | None, is_video: bool) -> li
     elif passed:
         count = "one face" if len(passed) == 1 else f"{len(passed)} faces"
         notes.append(f"{count} that never {'moves' if len(passed) == 1 else 'move'}, as in a photograph: not followed")
+    if followed is not None and followed.is_overexposed:
+        notes.append("the face is overexposed: its values may be wrong, since much of its skin is white")
     return notes
 
 

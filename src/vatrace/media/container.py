@@ -81,7 +81,8 @@ def video_streams(container: Any) -> list[Any]:
 
 
 def _flags(stream: Any) -> int:
-    return int(getattr(stream, "disposition", 0))  # PyAV 14.0 doesn't have it
+    flags = stream.disposition
+    return int(getattr(flags, "value", flags))  # PyAV before 17 has flags that are no numbers
 
 
 def video_stream(container: Any) -> Any | None:

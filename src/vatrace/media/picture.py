@@ -109,12 +109,19 @@ def to_image(frame: Any, look: Look, max_side: int) -> Image.Image:
     if frame.color_range:
         options["src_color_range"] = int(frame.color_range)
     if transfer in {LINEAR, PQ, HLG} or (primaries in GAMUTS and primaries != 1):
-        pixels = frame.reformat(format="rgb48le", **options).to_ndarray()
-        image = Image.fromarray(to_standard(pixels, transfer, primaries))
+        image = Image.fromarray(to_standard(_samples(frame.reformat(format="gbrp16le", **options)), transfer, primaries))
     else:
         image = frame.to_image(**options)
     turn = _display_turn(frame) if look.turn is None else look.turn
     return image if turn is None else image.transpose(turn)
+
+
+def _samples(frame: Any) -> NDArray[np.uint16]:
+    """Red, green and blue (H, W, 3) of a frame in the format gbrp16le; PyAV 16 and 17 mix up the bytes of rgb48le."""
+    green, blue, red = (
+        np.frombuffer(plane, "<u2").reshape(-1, plane.line_size // 2)[: frame.height, : frame.width] for plane in frame.planes
+    )
+    return np.stack([red, green, blue], axis=-1)
 
 
 def to_standard(pixels: NDArray[np.uint16], transfer: int, primaries: int) -> NDArray[np.uint8]:
