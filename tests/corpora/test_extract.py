@@ -421,8 +421,11 @@ def test_a_transcript_that_cant_be_used_is_noted_and_speech_is_recognised(tmp_pa
     assert result.status == 0
     store = Store(tmp_path / "store")
     assert [word.text for word in store.recording("good").meta.words] == ["I", "love", "it"]
-    assert store.recording("good").meta.notes == ["good.srt: 1 description of a sound, which nobody says: left out"]
-    for name, why in (("late", "the captions start at 3601.0 s, the recording ends at 4.0 s"), ("bad", "contains no captions")):
+    assert store.recording("good").meta.notes == ["good.srt: left out, because it isn't speech: 1 description of a sound"]
+    for name, why in (
+        ("late", "the captions start at 3601.0 s, but the recording ends at 4.0 s"),
+        ("bad", "contains no captions"),
+    ):
         assert len(store.recording(name).meta.words) > 3
         (note,) = store.recording(name).meta.notes
         assert why in note and note.endswith("not used; its speech is recognised instead")

@@ -123,7 +123,7 @@ def test_a_transcript_beside_a_recording_that_cant_be_used_is_left_out_but_not_o
     recording = choice.open(media)
     assert recording.words is None and recording.transcript is None
     (note,) = recording.transcript_notes
-    assert note.startswith("talk.srt beside it isn't used: the captions start at 3601.0 s, the recording ends at 4.0 s")
+    assert note.startswith("talk.srt beside it isn't used: the captions start at 3601.0 s, but the recording ends at 4.0 s")
     srt.unlink()
     srt.symlink_to("nowhere.srt")
     (choice,) = match_transcripts(None, [media])

@@ -55,7 +55,7 @@ def test_an_inverted_channel_is_turned_over(voice: Audio) -> None:
     level = float(np.sqrt(np.mean(voice**2)))
     pair = np.stack([voice, -0.5 * voice + noise(len(voice), 0.1 * level)])
     weights, note = choose_weights(pair, STEREO)
-    assert weights == (0.5, -0.5) and "right turned over" in note
+    assert weights == (0.5, -0.5) and "the right one was inverted" in note
 
 
 @pytest.mark.parametrize("kind", [hum, timecode, noise, music])
@@ -113,8 +113,8 @@ def test_of_several_tracks_the_default_one_is_heard_if_it_holds_speech(voice: Au
     cases = {
         "both speak": ([pair, 0.5 * pair], 0, 0, "the first was used"),
         "the second is the default": ([pair, 0.5 * pair], 1, 1, "the second was used, which is flagged as the default"),
-        "the first is silent": ([quiet, pair], 0, 1, "the second was used, which holds the speech"),
-        "music and a voice": ([music_track, quiet, pair], 0, 2, "the third was used, which holds the speech"),
+        "the first is silent": ([quiet, pair], 0, 1, "the second was used, which contains the speech"),
+        "music and a voice": ([music_track, quiet, pair], 0, 2, "the third was used, which contains the speech"),
         "nobody speaks": ([music_track, quiet], 0, 0, "the first was used"),
     }
     for name, (tracks, default, expected, note) in cases.items():

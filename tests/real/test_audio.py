@@ -64,14 +64,14 @@ def test_an_inverted_channel(model: Model, clean: Prediction, voice: Audio, tmp_
         path = write_tracks(tmp_path / "a.mp4", [pair], codec="aac", bit_rate=64000)
     else:
         path = write_tracks(tmp_path / "a.wav", [pair])
-    check_same(model.predict(path), clean, noted="turned over")
+    check_same(model.predict(path), clean, noted="one was inverted")
 
 
 @pytest.mark.parametrize("kind", [hum, timecode, noise, music])
 def test_a_channel_of_something_else(model: Model, clean: Prediction, voice: Audio, tmp_path: Path, kind: object) -> None:
     assert callable(kind)
     path = write_tracks(tmp_path / "a.wav", [np.stack([kind(len(voice)), voice])])
-    check_same(model.predict(path), clean, noted="only channel right heard, where the speech is")
+    check_same(model.predict(path), clean, noted="only the right one, which contains the speech, was used")
 
 
 def test_a_dead_channel(model: Model, clean: Prediction, voice: Audio, tmp_path: Path) -> None:
@@ -95,7 +95,7 @@ def test_a_silent_first_track(model: Model, clean: Prediction, voice: Audio, tmp
     """As recorders of a screen write it: what the computer plays, and the microphone."""
     pair = np.stack([voice, voice])
     path = write_tracks(tmp_path / "a.mka", [0 * pair, pair], codec="pcm_s16le")
-    check_same(model.predict(path), clean, noted="contains 2 audio tracks: the second was used, which holds the speech")
+    check_same(model.predict(path), clean, noted="contains 2 audio tracks: the second was used, which contains the speech")
 
 
 @pytest.mark.parametrize("name", ["aud_def2.mkv", "obs_tracks.mp4", "two_aud_unk.mp4"])
