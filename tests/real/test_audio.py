@@ -112,7 +112,7 @@ def test_samples_that_are_no_sound(model: Model, clean: Prediction, voice: Audio
     path = write_tracks(tmp_path / "a.wav", [dirty[None]], ["mono"])
     found = model.predict(path, explain=True)
     check_same(
-        found, clean, noted=r"1 audio sample was no number, or too large for sound, and taken for silence \(at 2\.\d s\)"
+        found, clean, noted=r"1 audio sample was not finite or too large for sound, and replaced by silence \(at 2\.\d s\)"
     )
     recording = open_recording(path)
     write_page(found, tmp_path / "a.html", embedded(recording, lambda share: None))
@@ -177,7 +177,7 @@ def test_other_languages(model: Model, shared: Path, name: str) -> None:
     voice, words = prediction.presence["voice"], prediction.presence["words"]
     assert voice.any() and (voice & words).sum() <= 0.05 * voice.sum()
     assert prediction.words_left_out > 0
-    note = rf"{prediction.words_left_out} of \d+ words were doubtful and left out \(is it English\?\)"
+    note = rf"{prediction.words_left_out} of \d+ words were left out as doubtful \(is the speech in English\?\)"
     assert any(re.fullmatch(note, text) for text in prediction.notes)
 
 

@@ -121,7 +121,7 @@ def test_a_transcript_beside_the_recording(media: Path) -> None:
     srt(media.with_name("talk.de.srt"), (1, 2, "Ich liebe diesen Tag"))
     result, notes = predicted(media, "--format", "json")
     assert result.status == 0
-    assert notes[0] == "the words are those of talk.en.srt beside it; to recognise speech instead: --transcript none"
+    assert notes[0] == "the words are from talk.en.srt in the same folder (--transcript none recognises speech)"
     assert notes[1].startswith("not used: talk.de.srt")
     content = json.loads((media.parent / "out" / "talk.json").read_text())
     assert " ".join(word["text"] for word in content["transcript"]) == "I love this day"
