@@ -440,6 +440,6 @@ def test_one_bad_label_file_costs_only_its_recording(tmp_path: Path) -> None:
     store = tmp_path / "store"
     result = run("extract", tmp_path, "--store", store, "--encoders", "voice=none,words=none", "--lag", "0")
     assert result.status == 1
-    assert "line 2: 'somewhere' is no split" in result.err and "p1.csv" in result.out
+    assert "line 2: 'somewhere' is not a split" in result.err and "p1.csv" in result.out
     assert f"{store}: 5 recordings, 4 with labels; 0 failed" in result.out
     assert run("check", tmp_path).status == 1

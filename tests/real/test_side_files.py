@@ -149,7 +149,7 @@ def test_a_folder_from_a_camera_a_disk_and_a_repository(tmp_path: Path, talking:
     (folder / "annexed.mp4").symlink_to(".git/annex/objects/a/b/c")
     result = run("predict", folder, "--out", tmp_path / "out", "--modalities", "voice", "--summary", tmp_path / "all.csv")
     assert result.status == 1 and "4 of 5 recordings done" in result.out
-    assert f"warning: {folder}: passed over, since neither video nor audio: notes.docx\n" in result.err
+    assert f"warning: {folder}: ignored (neither video nor audio): notes.docx\n" in result.err
     assert "annexed.mp4: its content hasn't been fetched (git-annex)" in result.err
     table = pd.read_csv(tmp_path / "all.csv")
     assert sorted(table["recording"]) == ["CLIP", "annexed", "caf\ufffd", "noending", "ok"]
