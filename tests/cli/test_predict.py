@@ -57,7 +57,7 @@ def test_a_batch_goes_on_past_bad_files_and_says_so(tmp_path: Path, face_images:
     result = run("predict", folder, tmp_path / "none.mp4", "--out", tmp_path / "out", "--modalities", "face")
     assert result.status == 1
     warning, *errors = result.err.splitlines()
-    assert warning == f"warning: {folder}: passed over, since neither video nor audio: notes.txt"
+    assert warning == f"warning: {folder}: ignored (neither video nor audio): notes.txt"
     assert len(errors) == 3 and all(line.startswith("error: ") for line in errors)
     assert "a.mp4" in errors[0] and "b.mp4" in errors[1] and "none.mp4" in errors[2]
     assert "1 of 4 recordings done" in result.out
@@ -251,7 +251,7 @@ def test_hidden_files_and_folders_in_a_folder_are_left_alone(tmp_path: Path, fac
     write_movie(folder / "a.mp4", face_images[:10])
     result = run("predict", folder, "--out", tmp_path / "out", "--modalities", "face")
     assert result.status == 0
-    assert result.err == f"warning: {folder}: passed over, since neither video nor audio: sub.ts/\n"
+    assert result.err == f"warning: {folder}: ignored (neither video nor audio): sub.ts/\n"
     result = run("predict", folder, tmp_path / "out", "--out", tmp_path / "more", "--modalities", "face")
     assert result.status == 1 and "no video or audio files" in result.err and (tmp_path / "more" / "a.csv").exists()
 
@@ -271,7 +271,7 @@ def test_hidden_files_and_folders_in_a_folder_are_left_alone(tmp_path: Path, fac
         (["predict", "face.jpg", "--modalities", "voice"], 1, "contains nothing to use for voice"),
         (["predict", "talk.wav", "--whisper", "empty"], 1, "not a folder with Whisper"),
         (["predict", "face.jpg", "--modalities", "face", "--transcript", "a.srt"], 1, "words are not among the modalities"),
-        (["predict", "face.jpg", "file.txt", "--transcript", "a.srt"], 1, "a.srt: is one transcript for 2 recordings"),
+        (["predict", "face.jpg", "file.txt", "--transcript", "a.srt"], 1, "a.srt: one transcript for 2 recordings"),
         (
             ["predict", "face.jpg", "--transcript", "empty"],
             1,

@@ -298,7 +298,7 @@ def test_a_listing_is_names_or_frames_in_order(made: Made, tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("", "nothing in it"),
+        ("", "empty; it should"),
         ("image_location,valence,arousal\na/00001.jpg,0,0\nfrom a\n", "line 3: must start like 'NAME/00001.jpg'"),
         ("name,frames\na,3\n", "is not a recording's name"),
     ],

@@ -108,7 +108,7 @@ def affwild2_findings(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, l
         ("dark_left", "info", "no folder of cropped faces; faces will be detected in the video"),
         ("nobody", "info", "there is no such recording"),
         ("", "error", "subject ann is in 2 splits (dev: 30-30-640x360; train: video1)"),
-        ("", "warning", "video3.mp4 is of several subjects (bob, video3)"),
+        ("", "warning", "video3.mp4 has several subjects (bob, video3)"),
     ],
 )
 def test_what_is_wrong_with_affwild2_is_said(
@@ -166,7 +166,7 @@ def test_what_is_wrong_with_a_folder_is_said(tmp_path: Path) -> None:
     )
     findings = check(open_corpus(tmp_path))
     for recording, severity, part in [
-        ("a", "warning", "it ends for ann at 1.9 s, bea at 0.5 s"),
+        ("a", "warning", "annotators end at different times: ann at 1.9 s, bea at 0.5 s"),
         ("a", "warning", "bea: annotated up to 0.5 s only; the recording ends at 2.0 s"),
         (
             "b",
@@ -175,7 +175,7 @@ def test_what_is_wrong_with_a_folder_is_said(tmp_path: Path) -> None:
         ),
         ("c", "error", "line 2: 50 is not in -1..1; rescale"),
         ("c", "error", "in 2 splits (dev, train)"),
-        ("d", "warning", "valence is annotated nowhere"),
+        ("d", "warning", "valence is not annotated at all"),
         ("e", "warning", "not annotated"),
         ("e", "warning", "not in splits.csv"),
         ("ghost", "error", "there is no video or audio of this name"),

@@ -421,8 +421,11 @@ def test_a_transcript_that_cant_be_used_is_noted_and_speech_is_recognised(tmp_pa
     assert result.status == 0
     store = Store(tmp_path / "store")
     assert [word.text for word in store.recording("good").meta.words] == ["I", "love", "it"]
-    assert store.recording("good").meta.notes == ["good.srt: 1 description of a sound, which nobody says: left out"]
-    for name, why in (("late", "the captions start at 3601.0 s, the recording ends at 4.0 s"), ("bad", "contains no captions")):
+    assert store.recording("good").meta.notes == ["good.srt: left out, because it isn't speech: 1 description of a sound"]
+    for name, why in (
+        ("late", "the captions start at 3601.0 s, but the recording ends at 4.0 s"),
+        ("bad", "contains no captions"),
+    ):
         assert len(store.recording(name).meta.words) > 3
         (note,) = store.recording(name).meta.notes
         assert why in note and note.endswith("not used; its speech is recognised instead")
@@ -437,6 +440,6 @@ def test_one_bad_label_file_costs_only_its_recording(tmp_path: Path) -> None:
     store = tmp_path / "store"
     result = run("extract", tmp_path, "--store", store, "--encoders", "voice=none,words=none", "--lag", "0")
     assert result.status == 1
-    assert "line 2: 'somewhere' is no split" in result.err and "p1.csv" in result.out
+    assert "line 2: 'somewhere' is not a split" in result.err and "p1.csv" in result.out
     assert f"{store}: 5 recordings, 4 with labels; 0 failed" in result.out
     assert run("check", tmp_path).status == 1

@@ -74,7 +74,7 @@ def test_arrays_of_numbers_are_read(tmp_path: Path, dtype: type) -> None:
         ("a.csv", "time,x\n,1\n", "row 1: a time in seconds, 0 or later, is needed, not nan"),
         ("a.csv", "0.1,0.2\n0.3,0.4\n", "the first line has numbers; it must name the columns"),
         ("a.csv", "x,x\n1,2\n", "two columns are named 'x'"),
-        ("a.csv", "x,y\n1,1e6\n", "contains 1e[+]06, but a store holds numbers up to 65504; rescale"),
+        ("a.csv", "x,y\n1,1e6\n", "contains 1e[+]06, but a store takes numbers up to 65504; rescale"),
         ("a.csv", "x,y\n1,inf\n", "contains inf"),
         ("a.csv", "x,y\n1,2,3\n", "line 2: 3 cells, but 2 columns"),
         ("a.npy", "no array", "can't be read as an array of numbers"),

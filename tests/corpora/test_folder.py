@@ -157,7 +157,7 @@ def test_tables_as_people_write_them(tmp_path: Path, text: str) -> None:
         ("time,valence,arousal\n,0,0\n", "line 2: no time"),
         ("time,valence,arousal\n0,5,0,3,0,1\n", "line 2: 6 cells, but 3 columns; decimals need a point"),
         ("time,valence,arousal\n", "contains no rows"),
-        ("time,valence,arousal\n0,0,0\n0,1,1\n", "time 0 is given twice; several annotators need a name each"),
+        ("time,valence,arousal\n0,0,0\n0,1,1\n", "time 0 appears twice; give several annotators a name each"),
     ],
 )
 def test_what_is_wrong_is_said_with_its_line(tmp_path: Path, text: str, message: str) -> None:
@@ -184,7 +184,7 @@ def test_a_bad_row_of_a_long_table_costs_only_its_recording(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("name", "text", "recording", "message"),
     [
-        ("splits.csv", b"recording,split\na,evaluation\nb,dev\n", "a", "line 2: 'evaluation' is no split, so it is in none"),
+        ("splits.csv", b"recording,split\na,evaluation\nb,dev\n", "a", "line 2: 'evaluation' is not a split, so it is in none"),
         ("splits.csv", b"recording\na\n", "", "no column 'split'"),
         ("splits.csv", "recording,split\nä,train\n".encode("latin-1"), "", "not UTF-8"),
         ("splits.csv", None, "", "splits.csv: a folder, not a table"),
@@ -299,9 +299,7 @@ def test_what_is_not_read_is_named(tmp_path: Path) -> None:
         "b.csv, labels/a.csv",
         "not read: readme.txt",
     ]
-    assert [text for text, severity in what.items() if severity == "info"] == [
-        "passed over, since neither video nor audio: notes.docx"
-    ]
+    assert [text for text, severity in what.items() if severity == "info"] == ["ignored (neither video nor audio): notes.docx"]
     for name, message in (
         ("a", r"a\.xlsx: not read; save it as CSV"),
         ("b", r"b\.json: not read; annotations are CSV or ELAN"),
@@ -341,7 +339,7 @@ def test_recordings_that_cant_be_told_apart_are_left_out_but_for_the_first(tmp_p
     touch(tmp_path / "b.mp4")
     corpus = open_corpus(tmp_path)
     assert len(corpus.sources) == 2 and source_of(corpus, "b").media is not None
-    assert len(errors(corpus, "")) == 1 and "can't be told from" in errors(corpus, "")[0]
+    assert len(errors(corpus, "")) == 1 and "can't be distinguished from" in errors(corpus, "")[0]
 
 
 def test_split_names_are_taken_kindly(tmp_path: Path) -> None:

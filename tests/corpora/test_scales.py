@@ -30,14 +30,14 @@ def values(low: float, high: float, count: int = 200) -> np.ndarray:
 def test_other_scales_are_guessed(low: float, high: float, scale: str, formula: str) -> None:
     found = scale_of([values(low, high)])
     assert found is not None and found.certain
-    assert f"on a scale of {scale}? Then write {formula}," in found.what
+    assert f"on a scale of {scale}? If so, convert with {formula}," in found.what
 
 
 def test_a_formula_brings_the_ends_of_its_scale_to_one() -> None:
     for low, high in ((1, 5), (1, 9), (0, 100), (-100, 100)):
         found = scale_of([values(low, high)])
         assert found is not None
-        formula = found.what.split("Then write ")[1].split(",")[0]
+        formula = found.what.split("convert with ")[1].split(",")[0]
         assert [eval(formula, {"x": x}) for x in (low, high)] == [-1, 1]
 
 
@@ -57,7 +57,8 @@ def test_many_values_that_are_never_negative_are_asked_about() -> None:
     found = scale_of([values(0.02, 0.9, 80), values(0, 1, 80)])
     assert found is not None and not found.certain
     assert (
-        found.what == "valence and arousal are never below 0 in the whole corpus: are they annotated on 0..1? Then write 2x - 1"
+        found.what
+        == "valence and arousal are never below 0 in the whole corpus: are they annotated on 0..1? If so, convert with 2x - 1"
     )
     assert scale_of([values(0, 1, 20)]) is None  # few
     assert scale_of([values(0, 1, 80), values(-0.5, 0.5, 80)]) is None  # not the whole corpus

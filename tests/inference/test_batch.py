@@ -25,7 +25,7 @@ def test_a_folder_stands_for_its_visible_videos_and_audio_files(tmp_path: Path) 
     with pytest.raises(MediaError, match=r"empty: no video or audio files in this folder$"):
         find_recordings(tmp_path / "empty")
     touch(tmp_path / "empty", "a.docx", "card/clip.mp4")
-    with pytest.raises(MediaError, match=r"in this folder; it contains a\.docx, card/; folders in it aren't searched"):
+    with pytest.raises(MediaError, match=r"in this folder; it contains a\.docx, card/; subfolders aren't searched"):
         find_recordings(tmp_path / "empty")
 
 
@@ -86,7 +86,7 @@ def test_the_transcript_beside_a_recording_is_found(tmp_path: Path) -> None:
 def test_transcripts_that_fit_no_recording_or_several_are_refused(tmp_path: Path) -> None:
     one, two, other = touch(tmp_path, "P01/talk.mp4", "P02/talk.mp4", "other.mp4")
     (srt,) = touch(tmp_path / "srt", "talk.srt")
-    with pytest.raises(UsageError, match=r"talk\.srt: is one transcript for 2 recordings"):
+    with pytest.raises(UsageError, match=r"talk\.srt: one transcript for 2 recordings"):
         match_transcripts(srt, [one, other])
     with pytest.raises(UsageError, match=r"talk\.srt: 2 recordings are called talk"):
         match_transcripts(srt.parent, [one, two])
@@ -109,7 +109,7 @@ def test_a_transcript_beside_a_recording_is_used_with_a_note(tmp_path: Path, tal
     recording = choice.open(media)
     assert recording.transcript == srt and recording.words is not None and len(recording.words) == 3
     assert recording.transcript_notes == (
-        "the words are those of talk.srt beside it; to recognise speech instead: --transcript none",
+        "the words are from talk.srt in the same folder (--transcript none recognises speech)",
         "not used: talk.de.srt (one transcript is enough; choose one with --transcript)",
     )
 
@@ -123,11 +123,13 @@ def test_a_transcript_beside_a_recording_that_cant_be_used_is_left_out_but_not_o
     recording = choice.open(media)
     assert recording.words is None and recording.transcript is None
     (note,) = recording.transcript_notes
-    assert note.startswith("talk.srt beside it isn't used: the captions start at 3601.0 s, the recording ends at 4.0 s")
+    assert note.startswith(
+        "talk.srt in the same folder was not used: the captions start at 3601.0 s, but the recording ends at 4.0 s"
+    )
     srt.unlink()
     srt.symlink_to("nowhere.srt")
     (choice,) = match_transcripts(None, [media])
-    assert choice.open(media).transcript_notes == ("talk.srt beside it isn't used: no such file or directory",)
+    assert choice.open(media).transcript_notes == ("talk.srt in the same folder was not used: no such file or directory",)
     srt.unlink()
     captions(srt, "01:00:01")
     (given,) = match_transcripts(srt, [media])

@@ -112,7 +112,7 @@ def test_a_model_without_its_facts_is_refused(export: Export) -> None:
 
 
 def test_a_model_of_one_output_is_refused(export: Export) -> None:
-    with pytest.raises(ModelError, match=r"model\.onnx: gives valence, where valence,arousal is needed"):
+    with pytest.raises(ModelError, match=r"model\.onnx: predicts valence, but valence,arousal is needed"):
         open_fusion(export(FACTS, outputs=("valence",)), streams=False, threads=1)
 
 
@@ -138,7 +138,7 @@ def test_a_model_of_other_encoders_of_the_package_opens_with_them(export: Export
 
 
 def test_a_model_whose_width_no_encoder_gives_is_refused(export: Export) -> None:
-    with pytest.raises(ModelError, match="takes 64 channels of face, but ferplus gives 128"):
+    with pytest.raises(ModelError, match="needs 64 channels of face, but ferplus provides 128"):
         open_fusion(export(FACTS, feature_dims=DIMS | {"face": 64}), streams=False, threads=1)
 
 

@@ -123,7 +123,7 @@ def test_a_model_without_words_or_of_another_rate(demo: Path, tmp_path: Path) ->
     values = follow(Streamer(tmp_path / "both.onnx"), demo, 4.0)
     assert any(value.presence["voice"] for value in values) and not any(value.presence["words"] for value in values)
     export_onnx(AffectModel(config), tmp_path / "fast.onnx", streaming=True, metadata=FACTS | {"rate": 25})
-    with pytest.raises(ModelError, match=r"live takes models of 10 steps a second .* not of 25"):
+    with pytest.raises(ModelError, match=r"live needs a model of 10 steps a second .* not one of 25"):
         Streamer(tmp_path / "fast.onnx")
 
 

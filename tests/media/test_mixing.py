@@ -51,11 +51,11 @@ def test_channels_that_do_no_harm_are_averaged(voice: Audio, speech: Audio, othe
     assert choose_weights(np.stack(pair), STEREO) == (None, "")
 
 
-def test_an_inverted_channel_is_turned_over(voice: Audio) -> None:
+def test_an_inverted_channel_is_inverted_back(voice: Audio) -> None:
     level = float(np.sqrt(np.mean(voice**2)))
     pair = np.stack([voice, -0.5 * voice + noise(len(voice), 0.1 * level)])
     weights, note = choose_weights(pair, STEREO)
-    assert weights == (0.5, -0.5) and "right turned over" in note
+    assert weights == (0.5, -0.5) and "the right one was inverted" in note
 
 
 @pytest.mark.parametrize("kind", [hum, timecode, noise, music])
@@ -66,7 +66,7 @@ def test_a_channel_without_speech_is_left_out(voice: Audio, kind: object, side: 
     pair[1 - side] = kind(len(voice))
     weights, note = choose_weights(np.stack(pair), STEREO)
     assert weights == ((1.0, 0.0) if side == 0 else (0.0, 1.0))
-    assert f"only channel {('left', 'right')[side]} heard" in note
+    assert f"only the {('left', 'right')[side]} one, which contains the speech, was used" in note
 
 
 def test_a_delayed_copy_is_left_out(voice: Audio) -> None:
@@ -80,7 +80,7 @@ def test_channels_without_names_are_compared_as_well(voice: Audio) -> None:
     four = np.stack([hum(len(voice)), voice, -voice, timecode(len(voice))])
     weights, note = choose_weights(four, ("NONE",) * 4)
     assert weights in {(0, 0.5, -0.5, 0), (0, -0.5, 0.5, 0)}
-    assert "only channels 2, 3 heard" in note
+    assert "only channels 2, 3, which contain the speech, were used" in note
 
 
 def test_the_correlation_is_pearsons_without_an_offset() -> None:
@@ -113,8 +113,8 @@ def test_of_several_tracks_the_default_one_is_heard_if_it_holds_speech(voice: Au
     cases = {
         "both speak": ([pair, 0.5 * pair], 0, 0, "the first was used"),
         "the second is the default": ([pair, 0.5 * pair], 1, 1, "the second was used, which is flagged as the default"),
-        "the first is silent": ([quiet, pair], 0, 1, "the second was used, which holds the speech"),
-        "music and a voice": ([music_track, quiet, pair], 0, 2, "the third was used, which holds the speech"),
+        "the first is silent": ([quiet, pair], 0, 1, "the second was used, which contains the speech"),
+        "music and a voice": ([music_track, quiet, pair], 0, 2, "the third was used, which contains the speech"),
         "nobody speaks": ([music_track, quiet], 0, 0, "the first was used"),
     }
     for name, (tracks, default, expected, note) in cases.items():
@@ -132,4 +132,6 @@ def test_a_long_recording_is_looked_at_in_parts(voice: Audio, tmp_path: Path) ->
         quiet[1, start * SAMPLING_RATE :][: len(voice)] = voice
     quiet[0] = hum(quiet.shape[1])
     mix = choose_mix(write_tracks(tmp_path / "long.wav", [quiet], codec="pcm_s16le"))
-    assert list(mix.weights.values()) == [(0.0, 1.0)] and "only channel right heard" in mix.notes[0]
+    assert (
+        list(mix.weights.values()) == [(0.0, 1.0)] and "only the right one, which contains the speech, was used" in mix.notes[0]
+    )

@@ -221,7 +221,7 @@ def test_a_transcript_is_a_recording_or_belongs_to_one(tmp_path: Path, talking: 
 def test_a_transcript_of_a_transcript_is_refused(tmp_path: Path) -> None:
     for name in ("one.srt", "other.srt"):
         (tmp_path / name).write_text(SRT)
-    with pytest.raises(MediaError, match=r"one\.srt: is a transcript already; leave out .*other\.srt"):
+    with pytest.raises(MediaError, match=r"one\.srt: already a transcript; leave out .*other\.srt"):
         open_recording(tmp_path / "one.srt", tmp_path / "other.srt")
 
 

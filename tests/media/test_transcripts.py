@@ -141,7 +141,7 @@ def test_western_european_text_is_read_with_a_note(tmp_path: Path) -> None:
     path.write_bytes(SRT.replace("you", "café – “naïve”").encode("cp1252"))
     transcript = read_transcript(path)
     assert [word.text for word in transcript.words][-1] == "“naïve”."
-    assert transcript.notes == ("a.srt: not UTF-8; read as Windows-1252: if letters are wrong, save it in UTF-8",)
+    assert transcript.notes == ("a.srt: not in UTF-8, so read as Windows-1252: if letters are wrong, save it in UTF-8",)
 
 
 @pytest.mark.parametrize("encoding", ["cp1251", "shift-jis"])
@@ -158,10 +158,10 @@ def captions_at(path: Path, *times: tuple[str, str]) -> Path:
     return path
 
 
-def test_captions_that_end_before_they_start_are_mended(tmp_path: Path) -> None:
+def test_captions_that_end_before_they_start_are_corrected(tmp_path: Path) -> None:
     exchanged = read_transcript(captions_at(tmp_path / "a.srt", ("00:00:05,400", "00:00:04,800")))
     assert (exchanged.words[0].start, exchanged.words[-1].end) == (4.8, 5.4)
-    assert exchanged.notes == ("a.srt: 1 caption ends before it starts: mended",)
+    assert exchanged.notes == ("a.srt: 1 caption ends before it starts: corrected",)
     times = [("00:01:05,000", "00:00:08,000"), ("00:01:05,300", "00:01:06,000")]  # not exchanged: it would last a minute
     guessed = read_transcript(captions_at(tmp_path / "b.srt", *times))
     assert (guessed.words[0].start, guessed.words[2].end) == (65.0, 65.3)
@@ -171,16 +171,16 @@ def test_captions_before_the_start_are_cut(tmp_path: Path) -> None:
     times = [("-00:00:03,000", "-00:00:02,000"), ("-00:00:01,000", "00:00:00,500"), ("00:00:05,000", "00:00:06,000")]
     transcript = read_transcript(captions_at(tmp_path / "a.srt", *times))
     assert [word.start for word in transcript.words][::3] == [0.0, 5.0]
-    assert transcript.notes == ("a.srt: 2 captions start before 0 s: cut there; are all times right?",)
+    assert transcript.notes == ("a.srt: 2 captions start before 0 s: cut there; check whether all times are right",)
 
 
 def test_captions_after_the_end_are_an_error_that_says_what_to_do(tmp_path: Path) -> None:
     path = captions_at(tmp_path / "a.srt", ("01:00:04,800", "01:00:06,100"))
     with pytest.raises(
-        MediaError, match=r"a\.srt: the captions start at 3604\.8 s, the recording ends at 10\.0 s; .*subtract 3600 s"
+        MediaError, match=r"a\.srt: the captions start at 3604\.8 s, but the recording ends at 10\.0 s; .*subtract 3600 s"
     ):
         read_transcript(path).fitted(10.0)
-    with pytest.raises(MediaError, match=r"start at 3604\.8 s, the recording ends at 4\.0 s; shift their times"):
+    with pytest.raises(MediaError, match=r"start at 3604\.8 s, but the recording ends at 4\.0 s; shift their times"):
         read_transcript(path).fitted(4.0)
 
 
@@ -191,8 +191,10 @@ def test_captions_that_go_on_after_the_end_are_cut_with_a_note(tmp_path: Path) -
     cut = whole.fitted(5.0)
     assert len(cut.words) == 3
     (note,) = cut.notes
-    assert note.startswith("a.srt: the captions go on to 9.0 s, the recording ends at 5.0 s; 3 of 6 words are left out")
-    assert whole.fitted(100.0).notes == ("a.srt: the captions end at 9.0 s, the recording at 100.0 s: no words after that",)
+    assert note.startswith("a.srt: the captions end at 9.0 s, but the recording ends at 5.0 s; 3 of 6 words were left out")
+    assert whole.fitted(100.0).notes == (
+        "a.srt: the captions end at 9.0 s, the recording at 100.0 s: it has no words in between",
+    )
 
 
 def test_what_nobody_says_is_noted(tmp_path: Path) -> None:
@@ -200,7 +202,7 @@ def test_what_nobody_says_is_noted(tmp_path: Path) -> None:
     path.write_text("1\n00:00:01,000 --> 00:00:02,000\n[MUSIC] Hello ?\n")
     transcript = read_transcript(path)
     assert [word.text for word in transcript.words] == ["Hello?"]
-    assert transcript.notes == ("a.srt: 1 description of a sound, which nobody says: left out",)
+    assert transcript.notes == ("a.srt: left out, because it isn't speech: 1 description of a sound",)
     path.write_text("1\n00:00:01,000 --> 00:00:02,000\n[MUSIC]\n")
     with pytest.raises(MediaError, match=r"a\.srt: contains captions, but no speech: only 1 description of a sound"):
         read_transcript(path)

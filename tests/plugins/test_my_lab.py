@@ -111,7 +111,7 @@ def test_features_of_another_modality_go_through_all_commands(tmp_path: Path, ta
     assert ablation["only physiology"]["valence"] > 0.5 > ablation["only face"]["valence"]  # the face is noise
     command("submit", folder, "--store", store, "--out", tmp_path / "p.txt", "--plugin", "my_lab:Sum", status=1)  # no video
     out = command("predict", talking, "--model", folder / "model.onnx", "--out", tmp_path / "traces")
-    assert "physiology, which can't be perceived" in out
+    assert "physiology, which can't be extracted" in out
     assert np.isfinite(values(tmp_path / "traces" / "talking.csv")).all()
     other = command("import", features, *options, "--name", "wristband-3", status=1)
     assert "wristband-2" in other and "give another --store" in other

@@ -65,14 +65,14 @@ def test_an_inverted_channel(model: Model, clean: Prediction, voice: Audio, tmp_
         path = write_tracks(tmp_path / "a.mp4", [pair], codec="aac", bit_rate=64000)
     else:
         path = write_tracks(tmp_path / "a.wav", [pair])
-    check_same(model.predict(path), clean, noted="turned over")
+    check_same(model.predict(path), clean, noted="one was inverted")
 
 
 @pytest.mark.parametrize("kind", [hum, timecode, noise, music])
 def test_a_channel_of_something_else(model: Model, clean: Prediction, voice: Audio, tmp_path: Path, kind: object) -> None:
     assert callable(kind)
     path = write_tracks(tmp_path / "a.wav", [np.stack([kind(len(voice)), voice])])
-    check_same(model.predict(path), clean, noted="only channel right heard, where the speech is")
+    check_same(model.predict(path), clean, noted="only the right one, which contains the speech, was used")
 
 
 def test_a_dead_channel(model: Model, clean: Prediction, voice: Audio, tmp_path: Path) -> None:
@@ -96,7 +96,7 @@ def test_a_silent_first_track(model: Model, clean: Prediction, voice: Audio, tmp
     """As recorders of a screen write it: what the computer plays, and the microphone."""
     pair = np.stack([voice, voice])
     path = write_tracks(tmp_path / "a.mka", [0 * pair, pair], codec="pcm_s16le")
-    check_same(model.predict(path), clean, noted="contains 2 audio tracks: the second was used, which holds the speech")
+    check_same(model.predict(path), clean, noted="contains 2 audio tracks: the second was used, which contains the speech")
 
 
 @pytest.mark.parametrize("name", ["aud_def2.mkv", "obs_tracks.mp4", "two_aud_unk.mp4"])
@@ -113,7 +113,7 @@ def test_samples_that_are_no_sound(model: Model, clean: Prediction, voice: Audio
     path = write_tracks(tmp_path / "a.wav", [dirty[None]], ["mono"])
     found = model.predict(path, explain=True)
     check_same(
-        found, clean, noted=r"1 audio sample was no number, or too large for sound, and taken for silence \(at 2\.\d s\)"
+        found, clean, noted=r"1 audio sample was not finite or too large for sound, and replaced by silence \(at 2\.\d s\)"
     )
     recording = open_recording(path)
     write_page(found, tmp_path / "a.html", embedded(recording, lambda share: None))
@@ -178,7 +178,7 @@ def test_other_languages(model: Model, shared: Path, name: str) -> None:
     voice, words = prediction.presence["voice"], prediction.presence["words"]
     assert voice.any() and (voice & words).sum() <= 0.05 * voice.sum()
     assert prediction.words_left_out > 0
-    note = rf"{prediction.words_left_out} of \d+ words were doubtful and left out \(is it English\?\)"
+    note = rf"{prediction.words_left_out} of \d+ words were left out as doubtful \(is the speech in English\?\)"
     assert any(re.fullmatch(note, text) for text in prediction.notes)
 
 

@@ -101,7 +101,7 @@ def test_captions_with_a_broadcast_clock(media: Path) -> None:
     path = srt(media.with_name("given.srt"), (3601, 3602, "I love this day"))
     result, _ = predicted(media, "--transcript", path)
     assert result.status == 1
-    assert "the captions start at 3601.0 s, the recording ends at 4.0 s" in result.err and "subtract 3600 s" in result.err
+    assert "the captions start at 3601.0 s, but the recording ends at 4.0 s" in result.err and "subtract 3600 s" in result.err
 
 
 def test_captions_with_impossible_times(media: Path) -> None:
@@ -109,9 +109,9 @@ def test_captions_with_impossible_times(media: Path) -> None:
     result, notes = predicted(media, "--transcript", path)
     assert result.status == 0
     assert notes == [
-        "given.srt: 1 caption ends before it starts: mended",
-        "given.srt: 1 caption starts before 0 s: cut there; are all times right?",
-        "given.srt: the captions go on to 9.0 s, the recording ends at 4.0 s; 2 of 7 words are left out: "
+        "given.srt: 1 caption ends before it starts: corrected",
+        "given.srt: 1 caption starts before 0 s: cut there; check whether all times are right",
+        "given.srt: the captions end at 9.0 s, but the recording ends at 4.0 s; 2 of 7 words were left out: "
         "is it this recording's transcript?",
     ]
 
@@ -121,7 +121,7 @@ def test_a_transcript_beside_the_recording(media: Path) -> None:
     srt(media.with_name("talk.de.srt"), (1, 2, "Ich liebe diesen Tag"))
     result, notes = predicted(media, "--format", "json")
     assert result.status == 0
-    assert notes[0] == "the words are those of talk.en.srt beside it; to recognise speech instead: --transcript none"
+    assert notes[0] == "the words are from talk.en.srt in the same folder (--transcript none recognises speech)"
     assert notes[1].startswith("not used: talk.de.srt")
     content = json.loads((media.parent / "out" / "talk.json").read_text())
     assert " ".join(word["text"] for word in content["transcript"]) == "I love this day"
@@ -149,8 +149,8 @@ def test_a_folder_from_a_camera_a_disk_and_a_repository(tmp_path: Path, talking:
     (folder / "annexed.mp4").symlink_to(".git/annex/objects/a/b/c")
     result = run("predict", folder, "--out", tmp_path / "out", "--modalities", "voice", "--summary", tmp_path / "all.csv")
     assert result.status == 1 and "4 of 5 recordings done" in result.out
-    assert f"warning: {folder}: passed over, since neither video nor audio: notes.docx\n" in result.err
-    assert "annexed.mp4: its content isn't here (git-annex)" in result.err
+    assert f"warning: {folder}: ignored (neither video nor audio): notes.docx\n" in result.err
+    assert "annexed.mp4: its content hasn't been fetched (git-annex)" in result.err
     table = pd.read_csv(tmp_path / "all.csv")
     assert sorted(table["recording"]) == ["CLIP", "annexed", "caf\ufffd", "noending", "ok"]
     done = table[table["error"].isna()]

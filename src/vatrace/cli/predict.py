@@ -35,7 +35,7 @@ PREDICT_EPILOG = """examples:
   vatrace predict videos/ --out traces --modalities face,voice
   vatrace predict talk.mp4 --transcript talk.srt       your own transcript instead of speech recognition
   vatrace predict videos/ --transcript transcripts/    talk.srt for talk.mp4, and so on
-  vatrace predict talk.mp4 --transcript none           speech recognition, even if talk.srt lies beside it
+  vatrace predict talk.mp4 --transcript none           speech recognition, even if talk.srt is in the folder
   vatrace predict interview.mp4 --side left            the person on the left, where two are visible
   vatrace predict podcast.mp3                          audio only
   vatrace predict talk.srt                             words only
@@ -178,7 +178,7 @@ def _find(sources: Sequence[Path]) -> tuple[list[Path], bool]:
             found = find_recordings(source)
             recordings |= dict.fromkeys(found.recordings)
             if found.others:
-                warn(f"{source}: passed over, since neither video nor audio: {passed_over(found.others)}")
+                warn(f"{source}: ignored (neither video nor audio): {passed_over(found.others)}")
         except (MediaError, OSError) as error:
             failures += 1
             complain(error)
@@ -186,7 +186,7 @@ def _find(sources: Sequence[Path]) -> tuple[list[Path], bool]:
 
 
 def _transcripts(args: argparse.Namespace, recordings: Sequence[Path], model: Model) -> list[Choice]:
-    """The transcript of each recording: the one that was given, or the one beside it if the words are wanted."""
+    """The transcript of each recording: the one that was given, or one in its folder if the words are wanted."""
     from vatrace.inference.batch import Choice, match_transcripts
 
     given: Path | None = args.transcript

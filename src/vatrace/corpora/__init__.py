@@ -20,22 +20,22 @@ READERS: dict[str, Reader] = {"affwild2": open_affwild2, "folder": open_folder, 
 
 LAYOUTS = """Aff-Wild2: VA_Estimation_Challenge/{Train_Set,Validation_Set}/NAME.txt, NAME.mp4, cropped_aligned/NAME/00001.jpg;
 any other: NAME.mp4, annotations.csv (recording,time,valence,arousal[,annotator]) or annotations/NAME.csv
-(time,valence,arousal), splits.csv (recording,split[,subject]); features made elsewhere: MODALITY/NAME.npy, .csv or .parquet"""
+(time,valence,arousal), splits.csv (recording,split[,subject]); features of other tools: MODALITY/NAME.npy, .csv or .parquet"""
 
 
 def open_corpus(path: Path, reader: str | None = None) -> Corpus:
     """Find the recordings below a folder, with their annotations and splits. No video is opened.
 
-    If a reader from outside gives no splits, those of a table `splits.csv` in the folder are used.
+    If a reader from outside the package provides no splits, those of a table `splits.csv` in the folder are used.
 
     Args:
         path: the folder.
-        reader: one of `READERS`, or `package.module:Class` for a class from outside, which is imported; None to try all of
-            `READERS`.
+        reader: one of `READERS`, or `package.module:Class` for a class from outside the package, which is imported; None to
+            try all of `READERS`.
 
     Raises:
         CorpusError: if the path is not a folder, can't be read, or no reader recognises it.
-        PluginError: if a class from outside can't be imported or lacks something.
+        PluginError: if a class from outside the package can't be imported or lacks something.
         UsageError: if there is no such reader.
     """
     if not path.is_dir():
@@ -56,7 +56,7 @@ def open_corpus(path: Path, reader: str | None = None) -> Corpus:
 
 
 def find_reader(name: str) -> Reader:
-    """The reader of this name; a class from outside is imported, checked and constructed.
+    """The reader of this name; a class from outside the package is imported, checked and constructed.
 
     Raises:
         PluginError: if it is a class that can't be imported or lacks something.
@@ -77,7 +77,7 @@ def find_reader(name: str) -> Reader:
 
 
 def _with_splits(corpus: Corpus, table: Path) -> Corpus:
-    """The corpus with the splits and subjects of a table; a recording that is in two splits is in none."""
+    """The corpus with the splits and subjects of a table; a recording that is listed in two splits is in none."""
     splits, subjects, found = read_splits(table, {key(source.name): [source.name] for source in corpus.sources})
     sources = []
     for source in corpus.sources:

@@ -1,10 +1,10 @@
-"""Aff-Wild2 as the ABAW challenges give it out, wherever its parts lie below one folder.
+"""Aff-Wild2 as the ABAW challenges distribute it, with its parts anywhere below one folder.
 
     .../Train_Set/NAME.txt, .../Validation_Set/NAME.txt    header `valence,arousal`, a row a frame, -5 where not annotated
     .../NAME.mp4 (or .avi)                                 the raw videos, in `batch1`, `batch2`, `new_vids` or elsewhere
     .../cropped_aligned/NAME/00001.jpg                     faces, by the frame's number from 1, with gaps
     .../Valence_Arousal_..._test_set_release.txt           the test set's names, or the sample of a submission
-    subjects.csv                                           not of Aff-Wild2: recording,subject, where a laboratory knows them
+    subjects.csv                                           not part of Aff-Wild2: recording,subject, if you know them
 
 Row k of the annotations, counted from 0, is video frame k and face picture k + 1. `NAME_left` and `NAME_right` are two people
 in the video NAME; if one of them has no such ending, it is the other side.
@@ -56,22 +56,22 @@ SPLIT_FOLDERS: dict[str, Split] = {
 
 PICTURE = re.compile(r"(\d{5,})\.(jpe?g|png)", re.IGNORECASE)
 CROPPED = re.compile(r"crop|align|face", re.IGNORECASE)
-"""A folder of numbered pictures holds faces if it, or one above it, is called so; whole frames are kept in such folders too."""
+"""A folder of numbered pictures contains faces if its path has such a name; folders of whole frames look the same."""
 TEST_LIST = re.compile(r"(^|[^a-z])(va|valence)[^a-z](.*[^a-z])?test.?set", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class Layout:
-    """Where the parts of the corpus lie; where there are several of one name, the first is used.
+    """Where the parts of the corpus are; of several with the same name, the first is used.
 
     Attributes:
         root: the folder that was searched.
         videos: by name.
-        faces: folders of face pictures, by recording. Those that are aligned come first, then those that hold any.
+        faces: folders of face pictures, by recording: first aligned ones, then others, empty ones last.
         labels: annotation files with their splits, by recording.
-        listed: recordings in lists of the test set, each with the last picture that a submission must have of it; 0 where
-            only its name is listed.
-        pictures: folders that hold folders of numbered pictures, but are not called cropped, aligned or faces.
+        listed: recordings in lists of the test set, each with the last picture that a submission must contain; 0 if only its
+            name is listed.
+        pictures: folders that contain folders of numbered pictures, but are not called cropped, aligned or faces.
         problems: why a recording's annotations can't be used, by recording; "" for files of the whole corpus.
     """
 
@@ -84,13 +84,13 @@ class Layout:
     problems: dict[str, list[str]]
 
     def splits(self, name: str) -> set[Split]:
-        """The splits that a recording is said to be in; it should be one."""
-        said = {split for split, _ in self.labels.get(name, [])}
-        return said | {"test"} if name in self.listed else said
+        """The splits that a recording is listed in; it should be one."""
+        listed = {split for split, _ in self.labels.get(name, [])}
+        return listed | {"test"} if name in self.listed else listed
 
     def person(self, name: str) -> tuple[str, Side | None]:
-        """The name of the video that a recording is of, and which person of two it says to be."""
-        if name not in self.videos:  # else a video is truly called so
+        """The name of a recording's video, and which of two people its name says it is."""
+        if name not in self.videos:  # else the video itself has this name
             for side in ("left", "right"):
                 if name.endswith(f"_{side}"):
                     return name.removesuffix(f"_{side}"), side
@@ -98,9 +98,9 @@ class Layout:
 
 
 def find(root: Path) -> Layout:
-    """Search a folder and those below it. Folders of face pictures are not read beyond their first picture.
+    """Search a folder and its subfolders. Folders of face pictures are not read beyond their first picture.
 
-    What can't be read is left out, and kept as a problem.
+    Files and folders that can't be read are left out, and kept as problems.
 
     Raises:
         CorpusError: if the folder itself can't be read.
@@ -158,7 +158,7 @@ def _add_listing(path: Path, listed: dict[str, int], problems: list[str]) -> Non
 
 
 def _with_splits(name: str, paths: list[Path], problems: dict[str, list[str]]) -> list[tuple[Split, Path]]:
-    """The annotation files of one recording with the splits that their folders say."""
+    """The annotation files of one recording with the splits that their folders name."""
     said = sorted((SPLIT_FOLDERS[path.parent.name.lower()], path) for path in paths)
     for (split, path), (other, second) in pairwise(said):
         if split == other:
@@ -167,7 +167,7 @@ def _with_splits(name: str, paths: list[Path], problems: dict[str, list[str]]) -
 
 
 def _walk(root: Path, problems: list[str]) -> list[tuple[Path, list[Path], bool]]:
-    """Folders with their files, and whether they hold numbered pictures: those are not read on. Sorted.
+    """Folders with their files, and whether they contain numbered pictures, which are not read further. Sorted.
 
     Folders that can't be read are added to the problems.
     """
@@ -178,7 +178,7 @@ def _walk(root: Path, problems: list[str]) -> list[tuple[Path, list[Path], bool]
         files: list[Path] = []
         numbered = False
         try:
-            if (real := folder.resolve()) in seen:  # links may go round
+            if (real := folder.resolve()) in seen:  # links may form a loop
                 continue
             seen.add(real)
             with os.scandir(folder) as entries:
@@ -188,20 +188,20 @@ def _walk(root: Path, problems: list[str]) -> list[tuple[Path, list[Path], bool]
                         break
                     if is_junk(Path(entry.path)):
                         continue
-                    (waiting if Path(entry.path).is_dir() else files).append(Path(entry.path))  # a link to itself is none
+                    (waiting if Path(entry.path).is_dir() else files).append(Path(entry.path))  # not a link to itself
         except (OSError, RuntimeError) as error:  # before Python 3.13, a link to itself is a RuntimeError
             if folder == root:
                 raise CorpusError(f"{folder}: {reason(error)}") from error
-            problems.append(f"{folder}: {reason(error)}; what is in it isn't used")
+            problems.append(f"{folder}: {reason(error)}; its contents aren't used")
             continue
         found.append((folder, files, numbered))
     return sorted(found)
 
 
 def open_affwild2(root: Path) -> Corpus | None:
-    """Open Aff-Wild2: the recordings that are annotated or listed for the test. None if it lies nowhere below the folder.
+    """Open Aff-Wild2: the recordings that are annotated or listed for the test. None if there is none below the folder.
 
-    Annotations have one value for each frame of the video: rows beyond it are left out, and frames without a row have NaN. The
+    Annotations have one value for each frame of the video: extra rows are left out, and frames without a row have NaN. The
     lag of the labels is 0, because the challenge compares with the labels as they are.
 
     Raises:
@@ -237,7 +237,7 @@ def _refuse(layout: Layout, name: str) -> None:
 
 
 def _sources(layout: Layout) -> tuple[Source, ...]:
-    """All recordings; one that is in two splits is in none."""
+    """All recordings; one that is listed in two splits is in none."""
     subjects = {key(name): subject for _, name, subject in _subjects(layout)[0]}
     names = sorted({*layout.labels, *layout.listed})
     people: dict[str, list[Side | None]] = defaultdict(list)
@@ -274,7 +274,7 @@ def _subjects(layout: Layout) -> tuple[list[tuple[int, str, str]], str]:
 
 
 def _findings(layout: Layout, sources: tuple[Source, ...]) -> Iterator[Finding]:
-    """What the reader left out or chose."""
+    """Findings about what the reader left out or chose."""
     names = {source.name for source in sources}
     used = {layout.person(name)[0] for name in names}
     rows, problem = _subjects(layout)
@@ -289,7 +289,7 @@ def _findings(layout: Layout, sources: tuple[Source, ...]) -> Iterator[Finding]:
     unused = "a video that is neither annotated nor in a list of the test set; it is left out"
     yield from (Finding(name, "info", unused) for name in layout.videos if name not in used)
     for place in layout.pictures:
-        what = f"images in {place} are not used as faces: no folder of theirs is called cropped, aligned or faces"
+        what = f"images in {place} are not used as faces, because no folder of their path is called cropped, aligned or faces"
         yield Finding("", "info", what)
     for line, name, _ in rows:
         if key(name) not in names | used:
@@ -308,7 +308,7 @@ def _notes(layout: Layout, source: Source, media: MediaTimes | None) -> Notes:
 
 
 def _face_notes(folder: Path, media: MediaTimes | None) -> Notes:
-    """What the names of face images reveal, and whether the first can be read."""
+    """Findings from the names of face images, and whether the first can be read."""
     by_number = numbered_images(folder)
     numbers = np.array(sorted(by_number), dtype=np.int64)
     if not len(numbers):
@@ -343,7 +343,7 @@ def _label_notes(layout: Layout, source: Source, media: MediaTimes | None) -> No
     if media and asked and asked != num_frames:
         yield "warning", f"a submission must have frames up to {asked}, but the video has {num_frames}"
     if source.name not in layout.labels:
-        return  # then it is listed for the test
+        return  # only listed for the test
     _refuse(layout, source.name)
     rows = read_rows(layout.labels[source.name][0][1])
     if media and len(rows) != num_frames:

@@ -19,12 +19,12 @@ LOCATION = re.compile(r"([^/\\,]+)[/\\](\d+)\.\w+$")
 
 @dataclass(frozen=True)
 class Listing:
-    """What a list of the test set or a sample of a submission asks for.
+    """The frames that a list of the test set, or a sample of a submission, requires.
 
     Attributes:
         names: recordings, in order.
-        recording: (N,) the place in `names` of each frame that must be in a submission, in its order; empty where only names
-            are listed: then every frame of each video must be.
+        recording: (N,) the index in `names` of each frame that a submission must contain, in its order; empty if only names
+            are listed: then it must contain every frame of each video.
         picture: (N,) the numbers of those frames, from 1.
     """
 
@@ -34,11 +34,11 @@ class Listing:
 
 
 def has_header(path: Path) -> bool:
-    """Whether a file starts as an annotation file does; not if it can't be read."""
+    """Whether a file starts with the header of an annotation file; False if it can't be read."""
     try:
         with path.open(encoding="utf-8-sig", errors="replace") as file:
             return _is_header(file.readline())
-    except OSError:  # reported where its rows are read
+    except OSError:  # reported when its rows are read
         return False
 
 
@@ -53,7 +53,7 @@ def read_rows(path: Path) -> NDArray[np.float64]:
         (N, 2) valence and arousal in -1..1 for each row, NaN where not annotated.
 
     Raises:
-        CorpusError: if it can't be read, or a row holds anything else.
+        CorpusError: if it can't be read, or a row contains anything else.
     """
     rows = _numbers(path)
     wrong = np.argwhere(~(np.isnan(rows) | (np.abs(rows) <= 1)))
@@ -85,7 +85,7 @@ def _numbers(path: Path) -> NDArray[np.float64]:
 
 
 def read_listing(path: Path) -> Listing:
-    """Read which recordings are to be predicted: one name a line, or the sample of a submission.
+    """Read the list of recordings to predict: one name a line, or the sample of a submission.
 
     The sample has the header `image_location,valence,arousal` and a line `NAME/00001.jpg,...` for each frame.
 
@@ -97,7 +97,7 @@ def read_listing(path: Path) -> Listing:
     except (OSError, UnicodeDecodeError) as error:
         raise CorpusError(f"{path}: can't be read ({error})") from error
     if not lines:
-        raise CorpusError(f"{path}: nothing in it; it should have a recording's name in each line")
+        raise CorpusError(f"{path}: empty; it should have a recording's name in each line")
     places: dict[str, int] = {}
     if not lines[0].lower().startswith("image_location"):
         wrong = [line for line in lines if "," in line or "/" in line]

@@ -6,8 +6,8 @@
     annotations/ANNOTATOR/NAME.csv       the same
     splits.csv                           recording,split[,subject], where split is train, dev or test
 
-Times are seconds; valence and arousal are in -1..1, and empty where not annotated. All files may be missing, and be written in
-any case. A file that can't be read doesn't affect others. The readers of recordings and of features made elsewhere share this.
+Times are seconds; valence and arousal are in -1..1, and empty where not annotated. All files are optional, and their names may
+be in any case. A file that can't be read doesn't affect others. The readers of recordings and of imported features share this.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ SPLIT_NAMES: dict[str, Split] = {
     "test": "test",
 }
 ROUNDING = 1e-6
-"""How far beyond -1..1 a value may be, from the rounding of the program that wrote it."""
+"""How far a value may be outside -1..1, because the program that wrote it rounded it."""
 
 Keys = Mapping[str, Sequence[str]]
 """The recordings that a word in a table can mean; it should be one."""
@@ -55,7 +55,7 @@ class Rows:
     Attributes:
         times: seconds.
         values: valence and arousal in turn.
-        problem: the first row that can't be used, as a message; None where all can.
+        problem: message about the first row that can't be used; None if all can.
     """
 
     times: array[float] = field(default_factory=lambda: array("d"))
@@ -63,7 +63,7 @@ class Rows:
     problem: str | None = None
 
     def add(self, where: str, time: str, valence: str, arousal: str) -> None:
-        """Add a row, or keep why it can't be used, so that one bad recording doesn't affect the others."""
+        """Add a row, or the reason why it can't be used, so that one bad recording doesn't affect the others."""
         try:
             values = [number(cell) for cell in (time, valence, arousal)]
         except ValueError as error:
@@ -92,7 +92,7 @@ class Rows:
         times, values = times[order], values[order]
         twice = np.flatnonzero(np.diff(times) == 0)
         if len(twice):
-            raise CorpusError(f"{where}: the time {times[twice[0]]:g} is given twice; several annotators need a name each")
+            raise CorpusError(f"{where}: the time {times[twice[0]]:g} appears twice; give several annotators a name each")
         return Annotation(annotator, times, values)
 
 
@@ -104,10 +104,10 @@ class Tables:
         root: the folder.
         files: annotation files by recording, then by annotator ("" where none is named).
         rows: the content of `annotations.csv`, by recording, then by annotator.
-        splits: by recording, all that `splits.csv` gives; it should be one.
-        subjects: by recording, all that `splits.csv` gives; it should be one.
+        splits: all splits in `splits.csv`, by recording; it should be one each.
+        subjects: all subjects in `splits.csv`, by recording; it should be one each.
         problems: why a recording's annotations can't be used, by recording.
-        found: about files that can't be read as they are, or weren't read.
+        found: findings about files that can't be used as they are, or weren't read.
     """
 
     root: Path
@@ -165,7 +165,7 @@ class Tables:
         return scale_of(values())
 
     def findings(self, recordings: Iterable[str]) -> list[Finding]:
-        """What is wrong with files of the whole corpus, given the recordings that exist."""
+        """Problems with files of the whole corpus, given the recordings that exist."""
         names = sorted(recordings)
         findings = [*self.found, *(in_several_splits(name, splits) for name, splits in self.splits.items() if len(splits) > 1)]
         unknown = "in splits.csv, but there is no recording of this name"
@@ -180,7 +180,7 @@ class Tables:
 
 
 def read_tables(root: Path, keys: Keys) -> Tables:
-    """Read the tables of a folder. What is wrong with one is kept for the recordings concerned, and for `Tables.findings`.
+    """Read the tables of a folder. Their problems are kept for the recordings concerned, and for `Tables.findings`.
 
     Args:
         root: the folder.
@@ -212,7 +212,7 @@ def read_tables(root: Path, keys: Keys) -> Tables:
 
 
 def is_annotations(path: Path) -> bool:
-    """Whether a folder is one of annotation files, by its name."""
+    """Whether a folder contains annotation files, by its name."""
     return path.name.lower() == "annotations"
 
 
@@ -240,7 +240,7 @@ def _find_files(
     problems: dict[str, list[str]],
     found: list[Finding],
 ) -> None:
-    """Add the annotation files in a folder and those below it."""
+    """Add the annotation files in a folder and its subfolders."""
     unread: list[str] = []
     other: dict[Path, tuple[str, Path]] = {}
 
@@ -259,7 +259,7 @@ def _find_files(
             continue
         if suffix not in FORMATS:
             other[below] = (name if known else "", path)
-        elif suffix == ".txt" and not known:  # notes about the annotations, perhaps
+        elif suffix == ".txt" and not known:  # perhaps notes about the annotations
             unread.append(shown(below.as_posix()))
         elif annotator in files[name]:
             problems[name].append(f"{path}: {files[name][annotator]} is of the same recording and annotator; remove one")
@@ -283,8 +283,8 @@ def read_splits(path: Path, keys: Keys) -> tuple[dict[str, set[Split]], dict[str
     """Read the splits and subjects of recordings from a table; there should be one of each.
 
     Returns:
-        Both by recording, and what is wrong with the table. A line that can't be used is left out; if the table can't be read
-        to its end, all are.
+        Both by recording, and the table's problems. A line that can't be used is left out; if the table can't be read to its
+        end, all lines are.
     """
     splits: dict[str, set[Split]] = defaultdict(set)
     subjects: dict[str, set[str]] = defaultdict(set)
@@ -298,7 +298,7 @@ def read_splits(path: Path, keys: Keys) -> tuple[dict[str, set[Split]], dict[str
                 continue
             member = SPLIT_NAMES.get(split.lower())
             if split and member is None:
-                what = f"{path}: line {line}: {split!r} is no split, so it is in none; use train, dev or test"
+                what = f"{path}: line {line}: {split!r} is not a split, so it is in none; use train, dev or test"
                 found.append(Finding(name, "error", what))
             splits[name] |= {member} if member else set()
             subjects[name] |= {subject} if subject else set()
@@ -308,7 +308,7 @@ def read_splits(path: Path, keys: Keys) -> tuple[dict[str, set[Split]], dict[str
 
 
 def _resolved(word: str, keys: Keys, where: str) -> str:
-    """The name of the recording that a word means; the word itself where there is no such recording."""
+    """The name of the recording that a word means; the word itself if there is no such recording."""
     word = key(word.replace("\\", "/"))
     names = keys.get(word, [word.replace("/", "__")])
     if len(names) > 1:
@@ -317,9 +317,9 @@ def _resolved(word: str, keys: Keys, where: str) -> str:
 
 
 def _whose(path_below: str, keys: Keys, path: Path) -> tuple[str, str, bool]:
-    """Recording and annotator of an annotation file, by its path below `annotations` without its suffix, and whether it exists.
+    """The recording and annotator of an annotation file, by its path below `annotations` without suffix; and whether it exists.
 
-    An ELAN document with another name is that of the recording it is linked with.
+    An ELAN document with another name belongs to the recording it is linked with.
     """
     word = key(shown(path_below))
     stem, _, last = word.rpartition(".")
@@ -356,13 +356,13 @@ def _read_csv(path: Path, recording: Collection[str]) -> Iterator[tuple[str, lis
 TABLE_SUFFIXES = (".csv", ".tsv", ".txt")
 SPREADSHEETS = (".xlsx", ".xls", ".xlsm", ".ods", ".numbers", ".sav")
 BACKUPS = (".bak", ".etf", ".pfsx", ".psfx")
-"""Files that ELAN and the library that writes its documents leave beside them, in addition to NAME.eaf.001 and so on."""
+"""Files that ELAN, and the library that writes its documents, leave next to them, in addition to NAME.eaf.001 and so on."""
 HOW_TO_SAVE = dict.fromkeys(SPREADSHEETS, "save it as CSV")
 FORMATS: dict[str, Callable[[Path, Collection[str]], Iterator[tuple[str, list[str]]]]] = {
     **dict.fromkeys(TABLE_SUFFIXES, _read_csv),
     ".eaf": read_elan,
 }
-"""By a file's suffix, what yields the place of each row, and its time, valence and arousal as they are written."""
+"""Readers by suffix, which yield the place of each row, and its time, valence and arousal as they are written."""
 
 
 def _read(path: Path, name: str, media: Path | None = None) -> Rows:

@@ -1,4 +1,4 @@
-"""Several annotators of one recording: their reaction lags, what they agree on, and one label out of all."""
+"""Several annotators of one recording: their reaction lags, their agreement, and one label from all."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from vatrace.names import DIMENSIONS
 from vatrace.timeline import num_steps
 
 MAX_GAP = 1.0
-"""Seconds between two values that are still joined by a line."""
+"""Seconds between two values up to which values between them are interpolated."""
 LAG_RATE = 25.0
 """Steps a second at which annotators are compared."""
 MAX_LAG = 3.0
 """Seconds by which one annotator may be behind the others."""
 MAX_ROUNDS = 10
 MIN_CORRELATION, MIN_GAIN = 0.3, 0.02
-"""An annotator whose best correlation with the others is below this, or no better than without a lag, has no lag to tell."""
+"""Below this correlation with the others, an annotator's lag is unknown; with less than this gain over no lag, it is 0."""
 INDEPENDENT_DUR = 3.0
-"""Seconds after which a trace says something new, for judging what chance alone would give."""
+"""Seconds after which values of a trace count as independent, to estimate what correlation arises by chance."""
 
 Merge = Literal["mean", "ewe"]
 """The plain mean, or the evaluator weighted estimator."""
@@ -36,7 +36,7 @@ class Agreement:
     """How well annotators agree, pooled over all steps that at least two have annotated: a ceiling for models.
 
     Attributes:
-        num_annotators: how many there are.
+        num_annotators: number of annotators.
         others: mean over annotators of the CCC between each and the mean of the others, by dimension.
         pairs: mean over pairs of annotators of their CCC, by dimension.
     """
@@ -49,8 +49,8 @@ class Agreement:
 def on_grid(annotation: Annotation, rate: float, steps: int) -> NDArray[np.float64]:
     """Put an annotation on a grid.
 
-    A step's value is the mean of the values within it; where a step has none, it lies on the line between its neighbours, if
-    these are at most MAX_GAP apart.
+    A step's value is the mean of the values within it; a step without values is interpolated between its neighbours, if these
+    are at most MAX_GAP apart.
 
     Args:
         annotation: N values with times.
@@ -94,16 +94,16 @@ def shifted(annotation: Annotation, lag: float) -> Annotation:
 def relative_lags(recordings: Sequence[Sequence[Annotation]]) -> dict[str, float]:
     """How many seconds each annotator is behind the fastest of them, at most MAX_LAG.
 
-    Annotators of whom it can't be told, since they agree too little with the others, are left out.
+    Annotators who agree too little with the others to estimate it are left out.
 
-    The lag of an annotator is the one at which what he or she says of all recordings together correlates best with the mean of
-    the others; this is repeated with the lags found until they stay.
+    An annotator's lag is the one at which the traces of all recordings together correlate best with the mean of the others;
+    this is repeated with the lags found until they no longer change.
 
     Args:
         recordings: the annotations of each recording.
     """
-    said = [[annotation for annotation in group if len(annotation.times)] for group in recordings]
-    shared = [group for group in said if len(group) > 1]
+    present = [[annotation for annotation in group if len(annotation.times)] for group in recordings]
+    shared = [group for group in present if len(group) > 1]
     lags = {annotation.annotator: 0.0 for group in shared for annotation in group}
     reach = round(MAX_LAG * LAG_RATE)
     traces = []
@@ -140,14 +140,14 @@ def relative_lags(recordings: Sequence[Sequence[Annotation]]) -> dict[str, float
 
 
 def _centred(trace: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Without its mean, and of unit spread, so that all recordings and annotators count alike."""
+    """A trace of zero mean and unit spread, so that all recordings and annotators count equally."""
     centred = trace - _nanmean(trace)
     spread = np.sqrt(_nanmean(centred**2))
     return centred / np.where(spread > 0, spread, 1)
 
 
 def _moved(trace: NDArray[np.float64], lag: float) -> NDArray[np.float64]:
-    """A trace without a lag, NaN where that leaves nothing."""
+    """A trace moved back by a lag, NaN where no values remain."""
     steps = min(max(round(lag * LAG_RATE), -len(trace)), len(trace))
     moved = np.full_like(trace, np.nan)
     if steps >= 0:
@@ -160,12 +160,12 @@ def _moved(trace: NDArray[np.float64], lag: float) -> NDArray[np.float64]:
 def _product(trace: NDArray[np.float64], other: NDArray[np.float64], shift: int) -> float:
     """The mean product of a trace, moved back by `shift` steps, and another, where both are known, times the trace's length.
 
-    Where less than half is left of what the trace says in the dimensions of the other, that is too little to compare: 0.
+    It is 0 if less than half of the trace's values, in the dimensions of the other, can be compared.
     """
     product = _moved(trace, shift / LAG_RATE) * other
     known = ~np.isnan(product)
-    said = ~np.isnan(trace) & ~np.isnan(other).all(axis=0)
-    return float(product[known].mean()) * len(trace) if known.any() and known.sum() >= said.sum() / 2 else 0.0
+    given = ~np.isnan(trace) & ~np.isnan(other).all(axis=0)
+    return float(product[known].mean()) * len(trace) if known.any() and known.sum() >= given.sum() / 2 else 0.0
 
 
 def ewe_weights(grids: Mapping[str, NDArray[np.float64]]) -> dict[str, NDArray[np.float64]]:
@@ -174,7 +174,7 @@ def ewe_weights(grids: Mapping[str, NDArray[np.float64]]) -> dict[str, NDArray[n
     An annotator's weight is the correlation with the mean of the others, 0 where that is negative or undefined.
 
     Args:
-        grids: (T, 2) by annotator, of all recordings end to end, NaN where an annotator says nothing.
+        grids: (T, 2) by annotator, of all recordings end to end, NaN where an annotator gives no value.
 
     Returns:
         (2,) by annotator.
@@ -185,14 +185,14 @@ def ewe_weights(grids: Mapping[str, NDArray[np.float64]]) -> dict[str, NDArray[n
 def merged(
     grids: Mapping[str, NDArray[np.float64]], weights: Mapping[str, NDArray[np.float64]] | None = None
 ) -> NDArray[np.float64]:
-    """One label out of several annotators': at each step the mean of those who say something.
+    """One label from several annotators: at each step, the mean of those who give a value.
 
     Args:
         grids: (T, 2) by annotator.
-        weights: (2,) by annotator, for a weighted mean; where those who say something all have weight 0, the plain mean.
+        weights: (2,) by annotator, for a weighted mean; where those who give a value all have weight 0, the plain mean.
 
     Returns:
-        (T, 2), NaN where nobody says anything.
+        (T, 2), NaN where nobody gives a value.
     """
     stacked = np.stack(list(grids.values()))
     plain = _nanmean(stacked)
@@ -207,7 +207,7 @@ def agreement(grids: Mapping[str, NDArray[np.float64]]) -> Agreement:
     """How well annotators agree.
 
     Args:
-        grids: (T, 2) by annotator, of all recordings end to end, NaN where an annotator says nothing.
+        grids: (T, 2) by annotator, of all recordings end to end, NaN where an annotator gives no value.
     """
     others = np.array([_cccs(grid, _others(grids, name)) for name, grid in grids.items()])
     pairs = np.array([_cccs(one, other) for one, other in combinations(grids.values(), 2)]).reshape(-1, 2)
@@ -242,7 +242,7 @@ def _correlations(one: NDArray[np.float64], other: NDArray[np.float64]) -> NDArr
 
 
 def _nanmean(stacked: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The mean over the first axis of what is known, NaN where nothing is."""
+    """The mean of the known values over the first axis, NaN where none are."""
     known = ~np.isnan(stacked)
     count = known.sum(axis=0)
     return np.where(count > 0, np.where(known, stacked, 0).sum(axis=0) / np.maximum(count, 1), np.nan)

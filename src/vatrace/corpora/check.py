@@ -1,6 +1,6 @@
-"""What is wrong with a corpus, or worth knowing, before hours are spent on it.
+"""Problems and other facts about a corpus, before hours are spent on it.
 
-Files are examined by their headers and packets, images by their names; nothing is decoded. What is particular to a layout comes
+Files are examined by their headers and packets, images by their names; nothing is decoded. Findings specific to a layout come
 from its reader: `Corpus.findings` and `Corpus.notes`.
 """
 
@@ -25,7 +25,7 @@ def check(corpus: Corpus, progress: Callable[[float], None] = lambda done: None)
 
     Args:
         corpus: from `open_corpus`.
-        progress: is called with the share that is done, 0..1, after each recording.
+        progress: called with the share done, 0..1, after each recording.
 
     Returns:
         Errors first, then warnings, then information; each by recording.
@@ -61,7 +61,7 @@ def _times(path: Path) -> MediaTimes | str:
 
 
 def _splits(corpus: Corpus) -> Iterator[Finding]:
-    """What is wrong with splits and subjects."""
+    """Problems with splits and subjects."""
     splits = {source.split for source in corpus.sources}
     for split in ("train", "dev"):
         if splits != {None} and split not in splits:
@@ -88,12 +88,12 @@ def _splits(corpus: Corpus) -> Iterator[Finding]:
     for media, subjects in by_media.items():
         if len(subjects) > 1:
             listed = ", ".join(sorted(subjects))
-            what = f"{media} is of several subjects ({listed}), so its audio can get into several folds"
+            what = f"{media} has several subjects ({listed}), so its audio can be in several folds"
             yield Finding("", "warning", what)
 
 
 def _recording(corpus: Corpus, source: Source, media: MediaTimes | str | None) -> Notes:
-    """What is wrong with one recording alone."""
+    """Problems with one recording alone."""
     if isinstance(media, MediaTimes):
         yield from _media(media)
     elif media is not None:
@@ -104,14 +104,14 @@ def _recording(corpus: Corpus, source: Source, media: MediaTimes | str | None) -
         yield from corpus.notes(source, media if isinstance(media, MediaTimes) else None)
     except (CorpusError, OSError) as error:
         yield "error", str(error)
-    except Exception as error:  # one recording must not end the check
+    except Exception as error:  # one recording must not stop the check
         yield "error", report_bug(error, source.name)
     if source.transcript is not None:
         yield from _transcript(source.transcript, media.end if isinstance(media, MediaTimes) else None)
 
 
 def _transcript(path: Path, end: float | None) -> Notes:
-    """What a transcript says, and whether its times are those of a recording that ends at `end` seconds."""
+    """Notes on a transcript, and whether its times fit a recording that ends at `end` seconds."""
     try:
         transcript = read_transcript(path)
         for note in (transcript if end is None else transcript.fitted(end)).notes:

@@ -15,16 +15,16 @@ from vatrace.errors import CorpusError
 from vatrace.names import Side, Split
 
 Severity = Literal["error", "warning", "info"]
-"""An error: a recording or the split can't be used as it is. A warning: data is lost or in doubt. The rest is information."""
+"""Error: a recording or the split can't be used as it is. Warning: data is lost or doubtful. Info: the rest."""
 
 UNEVEN = 0.25
-"""How far an interval between frames may be from the usual, as a share of it, in a constant frame rate with rounded times."""
+"""Deviation of a frame interval from the usual one, as a share of it, that rounded times explain at a constant frame rate."""
 MISMATCH = 0.5
 """Seconds by which lengths may differ before it is reported."""
 MOST_AFTER = 0.5
-"""Share of an annotation after the end of its recording from which its times can't be seconds of this recording."""
+"""Share of an annotation after its recording's end from which its times can't be seconds of this recording."""
 OTHER_UNITS = {"numbers of frames": (8.0, 130.0), "milliseconds": (500.0, 2000.0)}
-"""How many times as long as their recording annotations are when their times are in another unit."""
+"""Length of annotations, in multiples of their recording's, if their times are in another unit."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ class Finding:
 
     Attributes:
         recording: its name; "" where it concerns the whole corpus.
-        severity: of the finding.
+        severity: error, warning or info.
         what: a plain sentence.
     """
 
@@ -101,7 +101,7 @@ class MediaTimes:
 
     @property
     def interval(self) -> float:
-        """The usual seconds from a frame to the next; 0 for fewer than two."""
+        """The usual seconds from one frame to the next; 0 for fewer than two."""
         return float(np.median(np.diff(self.times))) if len(self.times) > 1 else 0.0
 
     @property
@@ -136,12 +136,12 @@ class Corpus:
         root: its folder.
         kind: name of the reader that recognised it.
         sources: in ascending order of their names.
-        annotations: gives the annotations of a source, given the times (F,) in seconds of its video's frames; an empty list
-            where nothing is annotated. Raises CorpusError where a file can't be read.
+        annotations: returns the annotations of a source, given the times (F,) in seconds of its video's frames; an empty list
+            if there are none. Raises CorpusError if a file can't be read.
         findings: about the whole corpus, for its check.
-        notes: gives findings about one source, given the times of its media (None where it can't be read), for its check.
+        notes: returns findings about one source, given the times of its media (None if it can't be read), for its check.
         lag: seconds by which the labels are late, if that is fixed for such a corpus; None to estimate it.
-        scale: gives the scale of all annotations together, if it doesn't seem to be -1..1. It reads them all.
+        scale: returns the scale of all annotations together, if it doesn't seem to be -1..1. It reads them all.
     """
 
     root: Path
@@ -169,7 +169,7 @@ class Reader(Protocol):
 
 
 def excess(annotation: Annotation, end: float) -> str:
-    """A warning about an annotation that continues after its recording has ended; "" if it doesn't.
+    """A warning about an annotation that continues after the end of its recording; "" if it doesn't.
 
     Args:
         annotation: of the recording.

@@ -3,9 +3,9 @@
     valence   |  0.2  |   0.35    |        | -0.1 |
     arousal   |    0.5    |  0.4  | 0.1 |
 
-A number holds from the start of its annotation to its end; where there is none, nothing is known. Times are those of the linked
-recording: where ELAN synchronised it with others, its offset (TIME_ORIGIN) is added. Annotations without a time of their own,
-as in a tier that subdivides another, share the time between those that have one, as ELAN shows them.
+A number applies from the start of its annotation to its end; elsewhere, nothing is annotated. Times are those of the linked
+recording: if ELAN synchronised it with others, its offset (TIME_ORIGIN) is added. Annotations without a time of their own, as
+in a tier that subdivides another, share the time between those that have one, as in ELAN.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from vatrace.media.folders import key
 from vatrace.names import DIMENSIONS
 
 STEP_MS = 100
-"""Milliseconds between the rows that are made of annotations."""
+"""Milliseconds between the rows made from annotations."""
 
 
 def check_readable(path: Path) -> None:
@@ -37,14 +37,14 @@ def linked_media(path: Path) -> list[tuple[str, int]]:
 
 
 def read_elan(path: Path, recording: Collection[str] = ()) -> Iterator[tuple[str, list[str]]]:
-    """Yield where a row is from, and its time (s), valence and arousal as they are written; "" where there is no annotation.
+    """Yield the place of each row, and its time (s), valence and arousal as they are written; "" without an annotation.
 
     Args:
         path: the document.
-        recording: names of the recording's file, by which it is found among the linked ones.
+        recording: names of the recording's file, to find it among the linked ones.
 
     Raises:
-        CorpusError: if it can't be read, has not both tiers, or is linked with several recordings of which none is this one.
+        CorpusError: if it can't be read, lacks a tier, or is linked with several other recordings at different times.
     """
     document = _document(path)
     tiers = {name.strip().lower(): name for name in document.get_tier_names()}
@@ -71,8 +71,8 @@ def _document(path: Path) -> Any:
 
     try:
         return pympi.Eaf(str(path), suppress_version_warning=True)
-    except Exception as error:  # pympi raises just that
-        raise CorpusError(f"{path}: not an ELAN document that can be read ({error})") from error
+    except Exception as error:  # pympi raises Exception itself
+        raise CorpusError(f"{path}: not a readable ELAN document ({error})") from error
 
 
 def _linked(document: Any) -> list[tuple[str, int]]:
@@ -95,7 +95,7 @@ def _offset(path: Path, linked: Sequence[tuple[str, int]], recording: Collection
     if len(offsets) > 1:
         listed = ", ".join(f"{name} at {offset} ms" for name, offset in linked)
         raise CorpusError(
-            f"{path}: linked with recordings that start at different times ({listed}); name one like this recording"
+            f"{path}: linked with recordings that start at different times ({listed}), none of which has this recording's name"
         )
     return offsets.pop()
 

@@ -28,12 +28,12 @@ if TYPE_CHECKING:
 
 
 MAX_RATE_ERROR = 0.1
-"""By which share the frame rate that a video states may differ from the one of its frames' times."""
+"""Share by which the frame rate that a video states may differ from that of its frames' times."""
 
 
 @dataclass(frozen=True)
 class Setting:
-    """How features are made.
+    """How features are extracted.
 
     Attributes:
         encoders: one for each modality.
@@ -56,12 +56,12 @@ class Setting:
 
 @dataclass(frozen=True)
 class Task:
-    """The recordings that share one video or audio file; one worker does them together.
+    """The recordings that share one video or audio file; one worker extracts them together.
 
     Attributes:
         store: that they are written into.
-        sources: of one `media`.
-        setting: how features are made.
+        store: path of the store that they are written into.
+        setting: how features are extracted.
     """
 
     store: Path
@@ -87,7 +87,7 @@ class Outcome:
 
 
 def fingerprints(source: Source, known: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """The content of a recording's files: of cropped faces their names and sizes, of other files the SHA-256.
+    """The content of a recording's files: names and sizes for cropped faces, the SHA-256 for other files.
 
     Args:
         source: the recording.
@@ -116,7 +116,7 @@ def fingerprints(source: Source, known: Mapping[str, Any] | None = None) -> dict
 
 
 def _contents(prints: Mapping[str, Any]) -> dict[str, Any]:
-    """Fingerprints without what changes when a file is copied."""
+    """Fingerprints without sizes and times, which change when a file is copied."""
     return {name: value["sha256"] if isinstance(value, dict) else value for name, value in prints.items()}
 
 
@@ -125,7 +125,7 @@ def is_done(source: Source, store: Store, facts: Mapping[str, Any] = MappingProx
 
     Args:
         source: the recording.
-        store: that may have it.
+        store: where to look.
         facts: other inputs that must be the same.
 
     Raises:
@@ -155,7 +155,7 @@ def open_tasks(sources: Sequence[Source], store: Store, setting: Setting) -> tup
 
 @cache
 def _perceiver(setting: Setting) -> Perceiver:
-    """One for each process, because its models take a while to load."""
+    """One per process, because its models take a while to load."""
     from vatrace.features.perceiver import Perceiver
 
     return Perceiver({spec.modality: spec for spec in setting.encoders}, setting.whisper, setting.threads, setting.crops)
@@ -175,7 +175,7 @@ def extract(task: Task, report: Progress = lambda stage, share: None) -> list[Ou
         raise
     except (VatraceError, OSError) as error:
         problem = str(error)
-    except Exception as error:  # the other recordings must not fail because of it
+    except Exception as error:  # it must not stop the other recordings
         problem = report_bug(error, task.sources[0].media)
     return outcomes + [Outcome(source.name, problem) for source in task.sources[len(outcomes) :]]
 
@@ -183,7 +183,7 @@ def extract(task: Task, report: Progress = lambda stage, share: None) -> list[Ou
 def _extract(task: Task, perceiver: Perceiver, report: Progress) -> Iterator[Outcome]:
     store, media = Store(task.store), task.sources[0].media
     assert media is not None
-    prints = [fingerprints(source) for source in task.sources]  # before: a file that still grows is done again next time
+    prints = [fingerprints(source) for source in task.sources]  # first: a file that still grows is extracted again next time
     recording = open_recording(media)
     transcripts = {source.name: _transcript(recording, source.transcript) for source in task.sources}
     times = frame_times(media) if recording.has_frames else np.zeros(0)
@@ -226,6 +226,6 @@ def _frame_rate(recording: Recording, times: NDArray[np.float64]) -> float | Non
     """The rate that the container states, unless its frames' times contradict it."""
     if len(times) < 2 or times[-1] == times[0]:
         return None
-    seen = float((len(times) - 1) / (times[-1] - times[0]))
-    believed = recording.frame_rate is not None and abs(recording.frame_rate / seen - 1) < MAX_RATE_ERROR
-    return recording.frame_rate if believed else seen
+    measured = float((len(times) - 1) / (times[-1] - times[0]))
+    consistent = recording.frame_rate is not None and abs(recording.frame_rate / measured - 1) < MAX_RATE_ERROR
+    return recording.frame_rate if consistent else measured

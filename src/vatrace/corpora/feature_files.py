@@ -1,4 +1,4 @@
-"""A corpus as a folder of features that were made elsewhere, one file for each recording and modality.
+"""A corpus as a folder of features from other tools, one file for each recording and modality.
 
     MODALITY/NAME.npy                            (N, D) rows at a stated rate; (N,) counts as D = 1
     MODALITY/NAME.csv, MODALITY/NAME.parquet     D columns of numbers, and a column `time` in seconds, or rows at a stated rate
@@ -29,9 +29,9 @@ from vatrace.names import check_modality, in_order
 
 SUFFIXES = (".npy", ".csv", ".parquet")
 TIME = "time"
-"""The column of a table that has seconds."""
+"""The column of a table that contains seconds."""
 MAX_VALUE = float(np.finfo(np.float16).max)
-"""The largest number that a store can hold."""
+"""The largest number that fits into a store."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class FeatureRows:
 
 
 def interval(times: NDArray[np.float64]) -> float:
-    """The usual seconds from a row to the next; 0 for a single row."""
+    """The usual seconds from one row to the next; 0 for a single row."""
     return float(np.median(np.diff(times))) if len(times) > 1 else 0.0
 
 
@@ -112,7 +112,7 @@ def _find(root: Path) -> dict[str, dict[str, Path]]:
 
 
 def widths(sources: Iterable[Source]) -> dict[str, tuple[int, Path]]:
-    """The number of channels of each modality, and the file that it is taken from: the first that can be read."""
+    """The number of channels of each modality, and the file that it is taken from: the first readable one."""
     found: dict[str, tuple[int, Path]] = {}
     for source in sources:
         for modality, path in source.features.items():
@@ -120,7 +120,7 @@ def widths(sources: Iterable[Source]) -> dict[str, tuple[int, Path]]:
                 try:
                     found[modality] = (read_features(path).values.shape[1], path)
                 except (CorpusError, OSError):
-                    continue  # reported where the recording is read
+                    continue  # reported when the recording is read
     return {modality: found[modality] for modality in in_order(found)}
 
 
@@ -128,7 +128,7 @@ def check_width(path: Path, rows: FeatureRows, dim: int, example: Path) -> None:
     """Raise CorpusError if a file has another number of channels than its modality, as in the file `example`."""
     found = rows.values.shape[1]
     if found != dim:
-        raise CorpusError(f"{path}: {found} columns of features, but {example} has {dim}; all must have the same")
+        raise CorpusError(f"{path}: {found} columns of features, but {example} has {dim}; all must have the same number")
 
 
 def read_features(path: Path) -> FeatureRows:
@@ -148,12 +148,12 @@ def read_features(path: Path) -> FeatureRows:
     except OSError as error:
         raise CorpusError(f"{path}: {reason(error)}") from error
     if not values.shape[1]:
-        raise CorpusError(f"{path}: no columns of features in it")
+        raise CorpusError(f"{path}: contains no columns of features")
     if not len(values):
         raise CorpusError(f"{path}: contains no rows; fill it or remove it")
     largest = np.abs(values[~np.isnan(values)]).max(initial=0)
     if largest > MAX_VALUE:
-        raise CorpusError(f"{path}: contains {largest:g}, but a store holds numbers up to {MAX_VALUE:g}; rescale the features")
+        raise CorpusError(f"{path}: contains {largest:g}, but a store takes numbers up to {MAX_VALUE:g}; rescale the features")
     if times is not None:
         wrong = np.flatnonzero(~np.isfinite(times) | (times < 0) | (np.diff(times, prepend=-1) <= 0))
         if len(wrong):
@@ -229,7 +229,7 @@ def _split_time(names: list[str], values: NDArray[np.float64]) -> Read:
 
 
 def _file_notes(source: Source, dims: Mapping[str, tuple[int, Path]]) -> Notes:
-    """What a check of one recording's files finds, given the `widths` of the corpus."""
+    """Findings about one recording's files, given the `widths` of the corpus."""
     if not source.features:
         yield "error", "annotated, but there are no features of this name"
     absent = [modality for modality in dims if modality not in source.features]

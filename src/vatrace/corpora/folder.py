@@ -1,10 +1,10 @@
-"""Any corpus as a folder of videos or audio files, in subfolders too, with annotations and splits in tables.
+"""Any corpus as a folder of video or audio files, with or without subfolders, and tables of annotations and splits.
 
     .../NAME.mp4 (or another video or audio)      the recordings
-    .../NAME.srt (or .vtt, .ass, NAME.en.srt)     beside it: its words, where there is a transcript
+    .../NAME.srt (or .vtt, .ass, NAME.en.srt)     next to it: its transcript, if there is one
     annotations.csv, annotations/, splits.csv     see `annotations`
 
-A recording is named by its file's stem; where two have the same, by the file's name or its path below the folder.
+A recording is named by its file's stem; if two have the same, by the file's name or its path below the folder.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ from vatrace.media.transcripts import is_transcript
 
 @dataclass
 class Files:
-    """What lies in a folder and below it, except in the folder `annotations`.
+    """The files in a folder and its subfolders, except `annotations`.
 
     Attributes:
-        media: videos and audio files.
+        media: video and audio files.
         transcripts: by the folder that they are in.
         others: anything else, except tables of the whole corpus.
         findings: folders that can't be read.
@@ -45,7 +45,7 @@ class Files:
 
 
 def open_folder(root: Path) -> Corpus | None:
-    """Open a folder of recordings: all media, and recordings that are annotated but have none; None if there are no media.
+    """Open a folder of recordings: all media, and annotations without media; None if there are no media.
 
     Raises:
         CorpusError: if the folder can't be read.
@@ -85,7 +85,7 @@ def _files(root: Path) -> Files:
         what = f"{error.filename}: {reason(error)}"
         if error.filename == str(root):
             raise CorpusError(what)
-        files.findings.append(Finding("", "error", f"{what}; what is in it isn't used"))
+        files.findings.append(Finding("", "error", f"{what}; its contents aren't used"))
 
     for folder, inside in walk(root, refuse):
         if folder != root and is_annotations(root / folder.relative_to(root).parts[0]):
@@ -103,12 +103,12 @@ def _files(root: Path) -> Files:
 
 
 def _unused(root: Path, files: Files, beside: Mapping[str, Beside], keys: Mapping[str, list[str]]) -> Iterator[Finding]:
-    """What lies in the folder and isn't used."""
+    """Findings about files that aren't used."""
     used = {path for found in beside.values() for path in (found.path, *found.others)}
     transcripts = [path for group in files.transcripts.values() for path in group if path not in used and not is_result(path)]
     if transcripts:
         names = passed_over([shown(path.relative_to(root)) for path in transcripts])
-        yield Finding("", "warning", f"transcripts that aren't used: {names}; no recording beside them is called so")
+        yield Finding("", "warning", f"transcripts that aren't used: {names}; no recording in their folder has this name")
     tables = [path for path in files.others if path.suffix.lower() in {*FORMATS, *SPREADSHEETS}]
     labels = [path for path in tables if key(path.stem) in keys or path.stem.lower() in {"annotations", "splits", "labels"}]
     if labels:
@@ -118,11 +118,11 @@ def _unused(root: Path, files: Files, beside: Mapping[str, Beside], keys: Mappin
     others = [path for path in files.others if path not in labels]
     if others:
         names = passed_over([shown(path.relative_to(root)) for path in others])
-        yield Finding("", "info", f"passed over, since neither video nor audio: {names}")
+        yield Finding("", "info", f"ignored (neither video nor audio): {names}")
 
 
 def _names(root: Path, files: Files) -> tuple[dict[str, Path], dict[str, list[str]]]:
-    """Media by name; and the names of the recordings that a word in a table can mean. Those with the same name are left out."""
+    """Media by name, and the names of the recordings that a word in a table can mean. Duplicate names are left out."""
     media = files.media
     stems, names = Counter(_name(path.stem) for path in media), Counter(_name(path.name) for path in media)
     paths = Counter(path.with_suffix("") for path in media)
@@ -137,7 +137,7 @@ def _names(root: Path, files: Files) -> tuple[dict[str, Path], dict[str, list[st
             whole = below.with_suffix("") if paths[path.with_suffix("")] == 1 else below
             name = _name(whole.as_posix()).replace("/", "__")
         if name in named:
-            what = f"{shown(path)}: can't be told from {shown(named[name])}, so it is left out; rename one of them"
+            what = f"{shown(path)}: can't be distinguished from {shown(named[name])}, so it is left out; rename one of them"
             files.findings.append(Finding("", "error", what))
             continue
         named[name] = path

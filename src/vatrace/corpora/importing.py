@@ -1,4 +1,4 @@
-"""From features that were made elsewhere to features in a store: on its grid, with masks."""
+"""From features of other tools to features in a store: on its grid, with masks."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from vatrace.timeline import TOLERANCE, num_steps, steps_at
 
 DEFAULT_NAME = "imported"
 MAX_GAP = 1.5
-"""Intervals between two rows up to which the first one holds until the second."""
+"""Intervals between two rows up to which the first one applies until the second."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ def import_schema(sources: Sequence[Source], rate: float, options: ImportOptions
     if not dims:
         path = next((path for source in sources for path in source.features.values()), None)
         if path is not None:
-            read_features(path)  # raises what is wrong with it
+            read_features(path)  # raises the reason
         raise CorpusError("none of the recordings has features")
     names = {modality: options.names.get(modality, options.name) for modality in dims}
     return Schema(rate, {modality: EncoderInfo(name, name, dims[modality]) for modality, name in names.items()})
@@ -64,13 +64,13 @@ def import_features(
     options: ImportOptions,
     progress: Callable[[float], None] = lambda done: None,
 ) -> Iterator[Outcome]:
-    """Put features into a store; what is in it already, from files with the same content and the same rate, is left as it is.
+    """Put features into a store; recordings that are already in it, with the same content and rate, are left as they are.
 
     Args:
         sources: with features.
         store: of the schema from `import_schema`.
         options: how they are imported.
-        progress: is called with the share that is done, 0..1, after each recording.
+        progress: called with the share done, 0..1, after each recording.
 
     Yields:
         The outcome of each recording that was not in the store.
@@ -84,14 +84,14 @@ def import_features(
 
 
 def _import(source: Source, store: Store, options: ImportOptions, examples: Mapping[str, tuple[int, Path]]) -> Outcome | None:
-    """Import one recording; None if that is done already."""
+    """Import one recording; None if it is already in the store."""
     facts = {"feature_rate": options.feature_rate}
     try:
         if not source.features:
             raise CorpusError("no features of this name")
         if is_done(source, store, facts):
             return None
-        prints = fingerprints(source) | facts  # before reading: a file that changes meanwhile is imported again next time
+        prints = fingerprints(source) | facts  # before reading: a file that changes in the meantime is imported again next time
         rows = {}
         for modality, path in source.features.items():
             rows[modality] = read_features(path)
@@ -134,9 +134,9 @@ def on_grid(
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     """Put rows on a grid.
 
-    A step that contains rows is their mean, if they come faster than the grid's steps; else it is the row that is current when
-    the step starts. A row is current until the next one, or where that is more than 1.5 usual intervals away, for one usual
-    interval. Rows with NaN are missing, and so are steps without a row.
+    If rows are more frequent than the grid's steps, a step is the mean of the rows in it; else it is the row that is current
+    when the step starts. A row is current until the next one, or for one usual interval if the next one is more than 1.5 usual
+    intervals away. Rows with NaN are missing, and so are steps without a row.
 
     Args:
         rows: N rows with D channels.

@@ -1,4 +1,4 @@
-"""What a check finds in the labels of one recording."""
+"""Findings about the labels of one recording."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from vatrace.errors import CorpusError
 from vatrace.names import DIMENSIONS
 
 SPAN = 1.0
-"""Seconds by which annotators of one recording may start or end apart."""
+"""Seconds by which the starts or ends of annotators of one recording may differ."""
 MOST_MISSING = 0.5
 """Share of missing labels from which it is a warning."""
 
 
 def label_notes(annotations: Sequence[Annotation], end: float | None) -> Notes:
-    """What a check of one recording's annotations finds.
+    """Findings about one recording's annotations.
 
     Args:
         annotations: of the recording.
@@ -42,18 +42,18 @@ def label_notes(annotations: Sequence[Annotation], end: float | None) -> Notes:
             yield "warning", too_long
         elif last < end * MOST_MISSING:
             yield "warning", f"{who}annotated up to {last:.1f} s only; the recording ends at {end:.1f} s"
-    for side, index in (("starts", 0), ("ends", -1)):
+    for side, index in (("start", 0), ("end", -1)):
         moments = {annotation.annotator: float(annotation.times[index]) for annotation in found}
         if moments and max(moments.values()) - min(moments.values()) > SPAN:
             listed = ", ".join(f"{name} at {moment:.1f} s" for name, moment in sorted(moments.items()))
-            yield "warning", f"annotators cover different spans; it {side} for {listed}"
+            yield "warning", f"annotators {side} at different times: {listed}"
 
 
 def value_notes(values: NDArray[np.float64]) -> Notes:
-    """What a check of the values (N, 2) of one annotator finds."""
+    """Findings about the values (N, 2) of one annotator."""
     missing = np.isnan(values)
     if missing.all():
-        yield "warning", "not one value is annotated"
+        yield "warning", "no values are annotated"
         return
     share = missing[:, ~missing.all(axis=0)].any(axis=1).mean()
     if share > 0:
@@ -61,6 +61,6 @@ def value_notes(values: NDArray[np.float64]) -> Notes:
     for name, column in zip(DIMENSIONS, values.T, strict=True):
         known = column[~np.isnan(column)]
         if not len(known):
-            yield "warning", f"{name} is annotated nowhere"
+            yield "warning", f"{name} is not annotated at all"
         elif known.min() == known.max():
             yield "warning", f"{name} is {known[0]:g} throughout"

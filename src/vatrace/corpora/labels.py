@@ -28,8 +28,8 @@ class Labelling:
         lags: seconds by which each annotator's values were moved back.
         unclear: annotators who agree too little with the others for their lag to be estimated.
         apart: annotators who share no recording with another.
-        agreement: between annotators; None with one.
-        reaction: how the common lag was estimated; None where it was given or there is too little data.
+        agreement: between annotators; None with only one.
+        reaction: how the common lag was estimated; None if it was given or there is too little data.
         failures: why a recording has no labels, by recording.
         warnings: doubts about labels that were used, by recording.
     """
@@ -53,8 +53,8 @@ def label_store(corpus: Corpus, store: Store, merge: Merge = "mean", lag: float 
         corpus: with annotations.
         store: with the features of its recordings.
         merge: how several annotators' values become one.
-        lag: seconds by which all labels are late; None to estimate it from the features of the train recordings, or where
-            none is in train, of all recordings except those of test.
+        lag: seconds by which all labels are late; None to estimate it from the features of the train recordings, or if there
+            are none, of all recordings except those of test.
     """
     recordings = {source.name: store.recording(source.name) for source in corpus.sources if source.name in store}
     given, failures, warnings = _read(corpus, recordings)
@@ -110,10 +110,10 @@ def _read(corpus: Corpus, recordings: Recordings) -> tuple[dict[str, list[Annota
         except (CorpusError, OSError) as error:
             failures[source.name] = str(error)
             continue
-        except Exception as error:  # the other recordings must not fail because of it
+        except Exception as error:  # it must not stop the other recordings
             failures[source.name] = report_bug(error, source.name)
             continue
-        if annotations and scale is not None and scale.certain:  # of a file alone, all values may happen to be in -1..1
+        if annotations and scale is not None and scale.certain:  # in a single file, all values may happen to be in -1..1
             failures[source.name] = scale.what
             continue
         given[source.name] = annotations
@@ -123,7 +123,7 @@ def _read(corpus: Corpus, recordings: Recordings) -> tuple[dict[str, list[Annota
 
 
 def _common_lag(grids: Grids, recordings: Recordings, members: Mapping[str, Membership]) -> Reaction | None:
-    """The lag of all labels behind the features, from train, or where none is in train, from all except test."""
+    """The lag of all labels behind the features, from train, or if it is empty, from all except test."""
     usable = {"train"} if any(member.split == "train" for member in members.values()) else {"dev", None}
     train = [recording for name, recording in recordings.items() if members[name].split in usable and grids.get(name)]
     return reaction_lag(train, {recording.name: merged(grids[recording.name]) for recording in train})

@@ -14,11 +14,11 @@ MAX_LAG, LAG_STEP = 5.0, 0.1
 """Seconds. Reported lags lie between 1 and 5 s (Mariooryad & Busso 2015, IEEE Trans. Affective Computing 6(2), 97-108)."""
 SAMPLES_PER_SECOND = 2.0
 RIDGE = 0.1
-"""Of the mean squared feature."""
+"""Strength of the ridge penalty, relative to the mean squared feature."""
 MIN_CORRELATION, MIN_GAIN = 0.1, 0.01
-"""Below these the features say too little of the labels, or of one lag rather than none, to tell."""
+"""Below these, the features explain the labels, or one lag better than none, too little to estimate it."""
 MIN_DEVIATIONS = 4.0
-"""Standard errors of a correlation of nothing with nothing, 1 / sqrt(n), that the best of so many lags must reach as well."""
+"""Standard errors of a correlation by chance, 1 / sqrt(n), that the best of so many lags must reach as well."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Reaction:
         lags: (L,) seconds.
         correlations: (L,) Pearson's r on held-out recordings, mean of those of valence and arousal that are annotated.
         lag: the best, in seconds; 0 where it can't be told.
-        clear: whether it can.
+        lag: the best, in seconds; 0 if it can't be estimated.
     """
 
     lags: NDArray[np.float64]
@@ -39,10 +39,10 @@ class Reaction:
 
 
 def reaction_lag(recordings: Sequence[StoredRecording], labels: Mapping[str, NDArray[np.float64]]) -> Reaction | None:
-    """Estimate the lag of labels behind what is seen and heard.
+    """Estimate the lag of labels behind the features.
 
-    For each lag a ridge regression from the features of a moment to the labels that much later is fitted on half of the
-    recordings and tried on the others, and the other way round.
+    For each lag, a ridge regression from the features of a moment to the labels that much later is fitted on half of the
+    recordings and evaluated on the others, and vice versa.
 
     Args:
         recordings: at least two, with labels.
@@ -75,7 +75,7 @@ def reaction_lag(recordings: Sequence[StoredRecording], labels: Mapping[str, NDA
 
 
 class _Sums:
-    """What ridge regression and correlation need of samples, so that memory doesn't grow with their number."""
+    """Sums over samples for ridge regression and correlation, so that memory doesn't grow with their number."""
 
     def __init__(self) -> None:
         self.count = 0

@@ -1,4 +1,4 @@
-"""On which scale a corpus is annotated, if not on -1..1, by all its values together, so that all files get the same answer."""
+"""The scale of a corpus's annotations, if it isn't -1..1, from all values together, so that all files get the same answer."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ SCALES = {
 MIN_OUTSIDE = 0.02
 """Share of values outside -1..1 from which they are on another scale; fewer are mistakes."""
 MIN_VALUES = 100
-"""Values from which it is no chance that all are positive."""
+"""Number of values from which it isn't by chance that all are positive."""
 MIN_REACH = 0.5
-"""What the largest of values from 0 must reach for the scale to be 0..1."""
+"""Largest value from which a scale that starts at 0 is 0..1."""
 
 
 @dataclass(frozen=True)
 class Scale:
-    """What the scale of a corpus seems to be.
+    """The likely scale of a corpus.
 
     Attributes:
         what: a plain sentence, with what to do.
@@ -41,7 +41,7 @@ def scale_of(values: Iterable[NDArray[np.float64]]) -> Scale | None:
     """Guess the scale of annotations; None if they seem to be on -1..1, or there are few.
 
     Args:
-        values: (N, 2) valence and arousal of each annotation of the corpus as they are written, NaN where not annotated.
+        values: (N, 2) valence and arousal of each annotation of the corpus, as they are written, NaN where not annotated.
     """
     lows, highs = np.full(2, np.inf), np.full(2, -np.inf)
     counts, outside = np.zeros(2, np.int64), 0
@@ -66,7 +66,7 @@ def scale_of(values: Iterable[NDArray[np.float64]]) -> Scale | None:
         return None
     which = " and ".join(positive)
     are, they = ("are", "they") if len(positive) > 1 else ("is", "it")
-    what = f"{which} {are} never below 0 in the whole corpus: {are} {they} annotated on 0..1? Then write 2x - 1"
+    what = f"{which} {are} never below 0 in the whole corpus: {are} {they} annotated on 0..1? If so, convert with 2x - 1"
     return Scale(what, certain=False)
 
 
@@ -77,5 +77,5 @@ def _other_scale(low: float, high: float, spans: str) -> Scale:
         return Scale(f"{spans} over all annotations; rescale them to -1..1", certain=True)
     middle, half = (found[0] + found[1]) / 2, (found[1] - found[0]) / 2
     formula = f"(x - {middle:g}) / {half:g}" if middle else f"x / {half:g}"
-    guess = f"are they on a scale of {found[0]}..{found[1]}? Then write {formula}, which is in -1..1"
+    guess = f"are they on a scale of {found[0]}..{found[1]}? If so, convert with {formula}, which gives -1..1"
     return Scale(f"{spans} over all annotations: {guess}", certain=True)

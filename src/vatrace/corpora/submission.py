@@ -26,13 +26,13 @@ def write_submission(
     """Write `NAME/00001.jpg,valence,arousal` for every frame: the prediction at the time at which it is shown.
 
     Args:
-        path: of the file; replaced if it exists.
-        recordings: of the test split.
+        path: the file; replaced if it exists.
+        recordings: those of the test split.
         predictions: (T, 2) by name.
         listing: the frames, in its order; None for all frames of all recordings.
 
     Returns:
-        What the user should know.
+        Notes for the user.
 
     Raises:
         StoreError: if a listed recording is missing, has no frames, or lacks valence or arousal; or if a frame's number is

@@ -13,7 +13,7 @@ from vatrace.errors import CorpusError, reason
 
 DELIMITERS = (",", ";", "\t")
 UNKNOWN = frozenset({"", "nan", "na", "n/a", "null"})
-"""What an empty cell may hold, in lower case."""
+"""Contents that count as an empty cell, in lower case."""
 
 
 def read_table(path: Path, required: Sequence[str], optional: Sequence[str] = ()) -> Iterator[tuple[int, list[str]]]:
@@ -25,7 +25,7 @@ def read_table(path: Path, required: Sequence[str], optional: Sequence[str] = ()
         optional: names of columns that may exist.
 
     Yields:
-        The line's number from 1, and the cells of `required` and then `optional` without spaces around them: "" where there
+        The line's number from 1, and the cells of `required` and then `optional`, stripped of spaces: "" where there
         are none.
 
     Raises:
@@ -41,7 +41,7 @@ def read_table(path: Path, required: Sequence[str], optional: Sequence[str] = ()
             places = [found.index(name) if name in found else None for name in (*required, *optional)]
             reader = csv.reader(file, delimiter=delimiter, skipinitialspace=True)
             for row in reader:
-                line = reader.line_num + 1  # the reader hasn't seen the header
+                line = reader.line_num + 1  # the reader doesn't count the header
                 if any(cell.strip() for cell in row[len(found) :]):
                     raise CorpusError(f"{path}: line {line}: {len(row)} cells, but {len(found)} columns; decimals need a point")
                 if any(cell.strip() for cell in row):
@@ -51,7 +51,7 @@ def read_table(path: Path, required: Sequence[str], optional: Sequence[str] = ()
     except UnicodeError as error:
         raise CorpusError(f"{path}: not UTF-8; save it as CSV in UTF-8") from error
     except csv.Error as error:
-        raise CorpusError(f"{path}: not a CSV table that can be read ({error})") from error
+        raise CorpusError(f"{path}: not a readable CSV table ({error})") from error
 
 
 def column_names(path: Path) -> list[str]:
@@ -75,7 +75,7 @@ def _encoding(path: Path) -> str:
 
 
 def _header(line: str, path: Path) -> tuple[str, list[str]]:
-    """The delimiter and the names of the columns. Those of text files may be set apart by spaces."""
+    """The delimiter and the names of the columns. Those of text files may be separated by spaces."""
     delimiter = max(DELIMITERS, key=line.count)
     if path.suffix.lower() == ".txt" and delimiter not in line:
         return " ", [name.strip('"').lower() for name in line.split()]

@@ -23,7 +23,7 @@ def _failed(task: Task, reason: str) -> list[Outcome]:
 
 
 def _ignore_interrupt() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # ctrl-C is the parent's to handle
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles ctrl-C
 
 
 @contextmanager
@@ -61,12 +61,12 @@ def in_processes(tasks: Sequence[Task], num_workers: int) -> Iterator[list[Outco
 
 
 def _alone(task: Task) -> list[Outcome]:
-    """In a process of its own, so that it can't affect other tasks."""
+    """Extract in a separate process, so that a crash can't affect other tasks."""
     try:
         with _pool(1) as pool:
             return pool.submit(extract, task).result()
     except BrokenProcessPool:
-        return _failed(task, "its worker died, also when it ran alone (out of memory?)")
+        return _failed(task, "its worker died, even when it ran alone (out of memory?)")
 
 
 def _check_answers(address: str) -> None:
@@ -75,7 +75,7 @@ def _check_answers(address: str) -> None:
     try:
         socket.create_connection((host, int(port)), timeout=10).close()
     except (OSError, ValueError) as error:
-        raise ConnectionError(f"{address}: no Ray cluster answers there (HOST:PORT of its head is needed): {error}") from error
+        raise ConnectionError(f"{address}: no Ray cluster answers (HOST:PORT of its head is needed): {error}") from error
 
 
 def on_ray(tasks: Sequence[Task], address: str | None = None) -> Iterator[list[Outcome]]:
@@ -85,14 +85,14 @@ def on_ray(tasks: Sequence[Task], address: str | None = None) -> Iterator[list[O
     on all machines of a cluster.
 
     Args:
-        tasks: to be done.
+        tasks: the tasks.
         address: of a running cluster's head; None for a local cluster that ends with the work.
 
     Raises:
         MissingExtraError: if Ray is not installed.
         ConnectionError: if there is no cluster at the address, or it requires another token than this user's.
     """
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # Ray reports nothing
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # Ray must not send usage reports
     has_token = os.environ.get("RAY_AUTH_TOKEN") or (Path.home() / ".ray" / "auth_token").is_file()
     if address is not None and has_token:  # clusters require it; by default, Ray sends it only to clusters that it started
         os.environ.setdefault("RAY_AUTH_MODE", "token")
@@ -113,7 +113,7 @@ def on_ray(tasks: Sequence[Task], address: str | None = None) -> Iterator[list[O
             task = pending.pop(ready)
             try:
                 yield ray.get(ready)
-            except ray.exceptions.RayTaskError as error:  # of `extract` itself: the other tasks would fail in the same way
+            except ray.exceptions.RayTaskError as error:  # from `extract` itself: the other tasks would fail in the same way
                 raise error.as_instanceof_cause() from error
             except ray.exceptions.RayError as error:
                 yield _failed(task, f"lost by the cluster, 4 times ({type(error).__name__})")

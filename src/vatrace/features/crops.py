@@ -1,4 +1,4 @@
-"""Faces that a corpus gives out cropped: one image for each frame of the video that shows the person."""
+"""Face crops that a corpus provides: one image for each video frame that shows the person."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ BATCH = 64
 
 
 def numbered_images(folder: Path) -> dict[int, Path]:
-    """The images in a folder by the number that is their name: the video's first frame is 1, `00001.jpg`."""
+    """The images in a folder by frame number, which is their name: the video's first frame is 1, `00001.jpg`."""
     return {
         int(path.stem): path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES and path.stem.isdecimal()
     }
@@ -36,8 +36,7 @@ def read_crops(
         size: S, in pixels.
 
     Yields:
-        N <= 64 steps and their images (N, S, S, 3) RGB. Steps whose frame has no image, or none that can be read, are
-        left out.
+        N <= 64 steps and their images (N, S, S, 3) RGB. Steps whose frame has no readable image are left out.
     """
     images = numbered_images(folder)
     numbers = np.searchsorted(times, np.arange(num_steps) / rate + CLOCK_TOLERANCE, side="right")
@@ -59,5 +58,5 @@ def _read(path: Path, size: int) -> NDArray[np.uint8] | None:
     try:
         with Image.open(path) as image:
             return np.asarray(image.convert("RGB").resize((size, size), Image.Resampling.BILINEAR))
-    except (OSError, SyntaxError):  # Pillow's errors for what is no image
+    except (OSError, SyntaxError):  # Pillow's errors for files that aren't images
         return None

@@ -1,4 +1,4 @@
-"""Which recognised words are believed. Whisper makes up English where another language is spoken, or nobody speaks."""
+"""Which recognised words to keep: Whisper invents English where another language is spoken, or nobody speaks."""
 
 from __future__ import annotations
 
@@ -10,25 +10,26 @@ from dataclasses import dataclass, field
 from vatrace.media.transcripts import Word
 
 MIN_SCORE = -0.62
-"""Mean log probability of the tokens of one pass, below which its words are doubtful. At speech of -28 dBFS, the passes of 113
-English files (GRID, RAVDESS's training actors, a reading) had -0.52 and more, except one cry ("Get!", -1.63); 95 % of 40 files
-each in German, Italian, Korean, Polish and Urdu had -0.61 and less."""
+"""Mean log probability of the tokens of one pass, below which its words are doubtful. With speech at -28 dBFS, the passes of
+113 English files (GRID, RAVDESS's training actors, a reading) had -0.52 or more, except one cry ("Get!", -1.63); 95 % of 40
+files each in German, Italian, Korean, Polish and Urdu had -0.61 or less."""
 MIN_PROBABILITY = 0.5
-"""Mean probability of the words of one piece of speech, below which they are doubtful: 0.66 and more in the same English files.
-It is for pieces that the score of a long pass doesn't tell."""
+"""Mean probability of the words of one piece of speech, below which they are doubtful: 0.66 or more in the same English files.
+It finds doubtful pieces in a long pass whose score is good."""
 MAX_NO_SPEECH = 0.25
-"""Probability that nobody speaks, above which the words of a pass are doubtful: at most 0.13 in English, also with noise at
-5 dB, and 0.24 in the cry. Joined German, where one pass decodes several sentences, had a score of -0.61 and 0.30."""
+"""Probability that nobody speaks, above which the words of a pass are doubtful: at most 0.13 in English, even with noise at
+5 dB, and 0.24 for the cry. Several German sentences, decoded in one pass, had 0.30 and a score of -0.61."""
 MAX_COMPRESSION_RATIO = 2.4
-"""Of a piece's text by zlib, above which it loops; Whisper's own threshold (Radford et al. 2022, arXiv 2212.04356, §4.5)."""
+"""Compression ratio (zlib) of a piece's text above which it loops; Whisper's own threshold (Radford et al. 2022, arXiv
+2212.04356, §4.5)."""
 MIN_STOCK_PROBABILITY = 0.8
-"""Mean probability from which a stock phrase is believed."""
+"""Mean probability from which a stock phrase is kept."""
 STOCK_PHRASES = re.compile(
     r"thank(s| you)( (so|very) much)? for (watching|listening|viewing)|\bsubscribe\b|see you (in the )?next (video|time)|"
     r"subtitles by|^thank you( (so|very) much)?$|^bye(-bye| bye)?$",
     re.IGNORECASE,
 )
-"""What Whisper writes for noise, music and other languages: its training data are captioned videos."""
+"""Phrases that Whisper writes for noise, music and other languages, because it was trained on captioned videos."""
 
 
 @dataclass(frozen=True)
@@ -61,11 +62,11 @@ class Decoded:
 
 @dataclass(frozen=True)
 class Text:
-    """What is said.
+    """The recognised words of a piece of speech.
 
     Attributes:
-        words: those that are believed.
-        num_doubtful: how many others were recognised.
+        words: those that are kept.
+        num_doubtful: number of those that are left out.
     """
 
     words: list[Word] = field(default_factory=list)
@@ -75,7 +76,7 @@ class Text:
 def without_doubtful(decoded: Decoded) -> Text:
     """The words of one piece of speech, all or none of them.
 
-    Single words aren't left out: of names and letters, Whisper is as unsure as of words never said.
+    Single words aren't left out, because Whisper is as unsure of names and letters as of words never said.
 
     Args:
         decoded: the words of the piece, with the score of the pass that recognised them.

@@ -1,4 +1,4 @@
-"""Faces in the frames of a video: found, followed, and cut out as the expression network expects them."""
+"""Faces in the frames of a video: detected, followed, and cropped as the expression network expects them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ CROP_SIZE = 48
 FER_EYE_TO_MOUTH, FER_EYE_TO_EYE, FER_DROP = 18.9, 17.4, 4.1
 """Where faces lie in 48 x 48 FER2013 images, in pixels (medians over 497 training images): the distance from between the eyes
 to between the corners of the mouth; the distance between the eyes; and how far below the centre of the image the point half-way
-between eyes and mouth lies. Crops are cut alike, since the expression network was trained on FER2013."""
+between eyes and mouth lies. Crops are cut in the same way, because the expression network was trained on FER2013."""
 
 CLIPPED, CLIPPED_SHARE = 250, 0.15
 """A colour value from which light is clipped, and the share of a face from which that changes what it seems to express. GRID's
@@ -37,27 +37,27 @@ most."""
 
 MAX_FACES = 4
 DETECT_EVERY = 5
-"""While somebody is followed, new faces are looked for only in every so many frames."""
+"""While somebody is followed, new faces are searched for only once in this many frames."""
 
 CUT_DIFFERENCE, CUT_COLOURS = 12.0, 0.08
 """Differences between two frames above which a cut is possible: the mean absolute grey difference (0..255) of 32 x 32
 thumbnails, and the share of pixels whose colour changed (8 levels a channel). Within GRID's clips they stay below 2 and 0.06.
 At cuts between its speakers, who sit in front of the same blue wall, they are at least 6 and 0.13. A head that turns in a
-close-up reaches 21 and 0.10: a possible cut is only a reason to look who it is."""
+close-up reaches 21 and 0.10: a possible cut is only a reason to check who it is."""
 
 CUT_MOVE = 0.15
-"""By how much of its side (`Roi`) a face may move from one frame to the next without a look at who it is. The close-up stays
-below 0.1."""
+"""Share of its side (`Roi`) by which a face may move from one frame to the next without a check of who it is. The close-up
+stays below 0.1."""
 
 EARLY_VIEWS, EARLY_SECONDS, CHECK_SECONDS = 4, 0.5, 2.0
-"""A face is recognised when it appears. Views of it are added after this many seconds until it has EARLY_VIEWS, then after
-CHECK_SECONDS; each also checks that it is still the same person, as it isn't after a dissolve."""
+"""A face is recognised when it appears. Views are added every EARLY_SECONDS until it has EARLY_VIEWS, then every CHECK_SECONDS;
+each is also a check that it is still the same person, which isn't so after a dissolve."""
 
 REJOIN_SECONDS = 2.0
-"""How long a lost face is looked for in every frame."""
+"""Seconds for which a lost face is searched for in every frame."""
 
 MAX_GALLERY = 256
-"""Lost faces that are remembered; the one lost longest ago is forgotten first."""
+"""Number of lost faces that are remembered; the one lost longest ago is forgotten first."""
 
 
 @dataclass(frozen=True)
@@ -66,10 +66,10 @@ class Detection:
 
     Attributes:
         track: a number that stays the same while the face is followed; each new face gets the next one.
-        square: what a crop of the face shows.
+        square: the area that a crop of the face shows.
         points: (478, 2) landmarks in pixels.
         time: of the frame, in seconds.
-        view: who it is; None in most frames, in which it was not asked.
+        view: for its identity; None in most frames, in which it isn't checked.
     """
 
     track: int
@@ -116,7 +116,7 @@ def is_overexposed(crop: NDArray[np.uint8]) -> bool:
 
 
 def _near(one: Roi, other: Roi, reach: float = 0.5) -> bool:
-    """Whether two squares can be one face a moment apart: within `reach` sides of each other, and of like size."""
+    """Whether two squares can be one face a moment apart: within `reach` sides of each other, and of similar size."""
     side = max(one.side, other.side)
     return np.hypot(one.x - other.x, one.y - other.y) < reach * side and min(one.side, other.side) > 0.6 * side
 
@@ -127,12 +127,12 @@ class _Track:
 
     Attributes:
         number: of the track.
-        roi: where it was last.
+        roi: its last position.
         identity: who it is.
         last_seen: seconds.
-        check_at: when to look again who it is, in seconds.
+        check_at: when to check again who it is, in seconds.
         doubt: the last view, if it seemed to show somebody else.
-        num_views: how often it was looked at.
+        num_views: number of views of this person.
     """
 
     number: int
@@ -144,7 +144,7 @@ class _Track:
     num_views: int = 0
 
     def learn(self, view: View, time: float) -> None:
-        """Take a view for this person's."""
+        """Add a view of this person."""
         self.identity.add(view)
         self.num_views += 1
         self.doubt = None
@@ -163,8 +163,8 @@ class _Face:
 class FaceTracker:
     """Follows every face from frame to frame of one video, and remembers those that were lost.
 
-    Who a face belongs to is decided by its place only from one frame to the next. When it is new, or returns, or the scene may
-    have changed, it is decided by the identity network.
+    From one frame to the next, its position decides whose face it is. When it is new or returns, or the scene may have changed,
+    the identity network decides.
 
     Args:
         landmarker: finds faces and landmarks.
@@ -198,7 +198,7 @@ class FaceTracker:
         return [Detection(face.track.number, aligned_square(face.points), face.points, time, face.view) for face in faces]
 
     def _follow(self, image: Image.Image, time: float, may_be_cut: bool) -> list[_Face]:
-        """Find the live tracks near where they were last."""
+        """Find the live tracks near their last positions."""
         kept: list[_Face] = []
         others: list[tuple[NDArray[np.float64], View]] = []
         taken: list[Roi] = []
@@ -220,7 +220,7 @@ class FaceTracker:
         return kept + [self._recognise(points, view, time) for points, view in others]
 
     def _is_same(self, image: Image.Image, time: float, face: _Face, suspected: bool) -> bool:
-        """Whether a face that was followed to this frame still is the same person's; `face.view` is set if it was asked."""
+        """Whether a face that was followed to this frame is still the same person's; sets `face.view` if this was checked."""
         track = face.track
         if not suspected and time < track.check_at:
             return True
@@ -229,7 +229,7 @@ class FaceTracker:
             face.view = view
             track.learn(view, time)
             return True
-        if not suspected:  # one view can be blurred, half hidden or turned away; two that agree can't
+        if not suspected:  # one view can be blurred, half hidden or turned away, but not two that agree
             confirmed = track.doubt is not None and track.doubt.distance(view) < SAME_PERSON
             if not view.is_full:
                 track.doubt, track.check_at = None, time + EARLY_SECONDS
@@ -245,7 +245,7 @@ class FaceTracker:
         self._lost = [*self._lost, track][-MAX_GALLERY:]
 
     def _recognise(self, points: NDArray[np.float64], view: View, time: float) -> _Face:
-        """A face that isn't followed yet: that of a lost track if it looks like its person, else of a new one."""
+        """A face that isn't followed yet: it continues a lost track of the same person, or starts a new one."""
         track = min(self._lost, key=lambda track: track.identity.distance(view), default=None)
         if track is not None and track.identity.distance(view) < SAME_PERSON:
             self._lost.remove(track)
@@ -267,7 +267,7 @@ class FaceTracker:
             if any(_near(roi, other) for other in taken):
                 continue
             mesh = self._landmarker.landmarks(image, roi)
-            if mesh.presence >= MIN_SCORE:  # a face passes a second look, a car's rear window doesn't
+            if mesh.presence >= MIN_SCORE:  # a face passes a second check, a car's rear window doesn't
                 mesh = self._landmarker.landmarks(image, roi_from_mesh(mesh.points))
             place = roi_from_mesh(mesh.points)
             if mesh.presence < MIN_SCORE or any(_near(place, other) for other in taken):
@@ -278,7 +278,7 @@ class FaceTracker:
 
 
 class _Scene:
-    """Compares each frame with the one before."""
+    """Compares each frame with the previous one."""
 
     def __init__(self) -> None:
         self._grey: NDArray[np.float32] | None = None

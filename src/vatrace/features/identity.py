@@ -1,8 +1,8 @@
-"""Who a face belongs to: dlib's face recognition network on ONNX Runtime (`recipes/identity.py` converts it).
+"""Whose face it is: dlib's face recognition network on ONNX Runtime (`recipes/identity.py` converts it).
 
 The network maps an aligned face to 128 numbers, such that faces of one person lie close together and those of different people
 far apart (King 2017, dlib's `dlib_face_recognition_resnet_model_v1`). It is never used to find out a name: it only decides
-which faces of a recording, or of another image, are one person's.
+which faces in a recording, or in another image, are the same person's.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from vatrace.weights import onnx_session
 
 DIM = 128
 CHIP_SIZE, CHIP_PADDING = 150, 0.25
-"""Side of an aligned face in pixels, and the margin around the mean face in shares of its side, as dlib cuts them."""
+"""Side of an aligned face in pixels, and the margin around the mean face in shares of its side, as in dlib."""
 
 NOSE_TIP, NOSE_BASE = 1, 2
 """Mesh points at the tip of the nose, and where it meets the upper lip."""
@@ -28,15 +28,15 @@ MEAN_FACE = np.array(
     [[0.8595674595992, 0.2134981538014], [0.6460604764104, 0.2289674387677], [0.1205750620789, 0.2137274526848],
      [0.3340850613712, 0.2290642403242], [0.4901123135679, 0.6277975316475]]
 )  # fmt: skip
-"""Where dlib has the corners of the eyes and the base of the nose in a square face (`get_face_chip_details`, five points)."""
+"""dlib's corners of the eyes and base of the nose in a square face (`get_face_chip_details`, five points)."""
 
 SAME_PERSON = 0.50
-"""Distance between two embeddings below which they are one person's. dlib's own threshold is 0.6, for photographs; in GRID
+"""Distance between two embeddings below which they are the same person's. dlib's own threshold is 0.6, for photographs; in GRID
 clips one person's views are within 0.35 of each other, and different speakers' at least 0.55 apart."""
 
 FULL_VIEW, PROFILE_WEIGHT = 0.35, 0.05
-"""How far the nose may be from the middle between the eyes, in half distances of the eyes, in a view that counts fully; and
-how much others count. The network was trained on faces that look at the camera more or less."""
+"""Offset of the nose from the midpoint of the eyes, in halves of their distance, up to which a view counts fully; and the
+weight of other views. The network was trained on faces that look more or less at the camera."""
 
 TO_CHIP = (MEAN_FACE + CHIP_PADDING) / (1 + 2 * CHIP_PADDING) * CHIP_SIZE
 
@@ -75,7 +75,7 @@ class View:
     weight: float
 
     def distance(self, other: View) -> float:
-        """How far two views are from each other."""
+        """Distance between the embeddings."""
         return float(np.linalg.norm(self.embedding - other.embedding))
 
     @property
@@ -86,12 +86,12 @@ class View:
 
 @dataclass
 class Identity:
-    """What is known of how one person looks, from any number of views.
+    """How one person looks, from any number of views.
 
     Attributes:
-        weight: of all views together; 0 before the first.
-        mean: (128,) their mean.
-        latest: (128,) the last of them.
+        weight: sum of the views' weights; 0 before the first.
+        mean: (128,) weighted mean of their embeddings.
+        latest: (128,) the last embedding.
     """
 
     weight: float = 0.0
@@ -105,9 +105,9 @@ class Identity:
         self.latest = view.embedding
 
     def distance(self, view: View) -> float:
-        """How far a view is from this person: from the mean of the views; infinite without any.
+        """Distance of a view from the mean of this person's views; infinite without any.
 
-        A face that is turned away may be like the last view instead, which can be a profile as well.
+        A face that is turned away is also compared with the latest view, which can be a profile as well.
         """
         if not self.weight:
             return np.inf
@@ -116,10 +116,10 @@ class Identity:
 
 
 class IdentityEncoder:
-    """Faces to views.
+    """Computes the views of faces.
 
     Args:
-        path: ONNX file as `recipes/identity.py` makes it; None for the package's own.
+        path: ONNX file made by `recipes/identity.py`; None for the package's own.
         threads: CPU threads.
 
     Raises:

@@ -3,7 +3,7 @@
 The models are those of `face_landmarker.task` (Apache-2.0), converted by `recipes/landmarker.py`. The MediaPipe library itself
 is not used: from 0.10.3x on its wheels report usage to a server, and this package promises that nothing leaves the machine.
 Anchors, boxes and crops follow the published graph: short-range BlazeFace (Bazarevsky et al. 2019, arXiv 1907.05047) at
-128 x 128 with strides 8 and 16, and a 256 x 256 mesh crop 1.5 times the face, turned so that the eyes are level.
+128 x 128 with strides 8 and 16, and a 256 x 256 mesh crop 1.5 times the face, rotated so that the eyes are level.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ MESH_SIZE = 256
 NUM_LANDMARKS = 478
 ROI_SCALE = 1.5
 SQUARES_PER_SIDE = 1.5
-"""Squares along the longer side, for each time that the shorter side fits into it."""
+"""Squares along the longer side, per length of the shorter side."""
 MIN_SCORE = 0.5
 OVERLAP = 0.3
 
@@ -79,7 +79,7 @@ def square_matrix(roi: Roi, size: int) -> NDArray[np.float64]:
 def crop(image: Image.Image, matrix: NDArray[np.float64], size: int) -> Image.Image:
     """Sample a size x size crop whose pixel p shows the image at `matrix` (2, 3) applied to p, without aliasing."""
     shrink = int(np.sqrt(abs(np.linalg.det(matrix[:, :2]))))
-    if shrink >= 2:  # sample finer, then average
+    if shrink >= 2:  # sample more finely, then average
         fine = matrix.copy()
         fine[:, :2] /= shrink
         large = image.transform(
@@ -156,7 +156,7 @@ class Landmarker:
         return rois
 
     def landmarks(self, image: Image.Image, roi: Roi) -> Mesh:
-        """The landmarks of the face in `roi`; `Mesh.presence` says whether it contains one."""
+        """The landmarks of the face in `roi`; `Mesh.presence` is the probability that it contains one."""
         matrix = square_matrix(roi, MESH_SIZE)
         pixels = np.asarray(crop(image, matrix, MESH_SIZE), dtype=np.float32)[None] / 255
         points, presence = self._mesh.run(["landmarks", "presence"], {"pixels": pixels})

@@ -1,4 +1,4 @@
-"""Audio without its long pauses, which mislead speech recognition, and the way back to the times of the recording."""
+"""Audio without its long pauses, which mislead speech recognition, and the conversion to times of the recording."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from vatrace.features.doubt import Guess
 from vatrace.media.voice_activity import RATE, Spans
 
 MAX_PAUSE = 0.6
-"""Seconds between spans of speech that are kept. Whisper's aligner believes that words go on through longer pauses, and its
-decoder drops sentences."""
+"""Seconds of the longest pause that is kept. In longer ones, Whisper's aligner stretches words, and its decoder drops
+sentences."""
 PAUSE = 0.6
 """Seconds of silence in place of a longer pause, in addition to the 0.2 s that each span has before and after its speech.
-Without it, the decoder took repeated sentences for one: of 288 words in 48 sentences 223 were right, with it 226."""
+Without it, the decoder merged repeated sentences: 223 of 288 words in 48 sentences were right, with it 226."""
 MAX_CROSSING = 0.2
-"""Seconds that a word may reach into both of two pieces: as much as each has before and after its speech."""
+"""Seconds by which a word may extend into both of two pieces: the margin that each has around its speech."""
 STOPS = (".", ",", "?", "!", ";", ":")
 """Ends of words after which a pause is likely."""
 MIN_WORD_DUR = 0.04
-"""Seconds of the shortest word: two frames of Whisper's. Its aligner gives some words no duration at all."""
+"""Seconds of the shortest word: two of Whisper's frames. Its aligner gives some words no duration at all."""
 
 
 def pieces_of(spans: Spans) -> Spans:
@@ -54,9 +54,9 @@ class Cut:
         return np.cumsum([0.0, *(end - start + PAUSE for start, end in self.pieces[:-1])])
 
     def crossed(self, guesses: Sequence[Guess]) -> set[int]:
-        """The pieces whose words can't be trusted, since one of them goes on from one piece into the next.
+        """The pieces whose words can't be trusted, because one of them continues from one piece into the next.
 
-        That happens where the decoder has passed over a sentence: the aligner then spreads the others over all of the audio.
+        This happens if the decoder has skipped a sentence: the aligner then spreads the others over all of the audio.
         """
         found: set[int] = set()
         for guess in guesses:
@@ -66,7 +66,7 @@ class Cut:
         return found
 
     def restored(self, guesses: Sequence[Guess]) -> list[list[Guess]]:
-        """Words of the cut audio by the piece that each is in, with times in the uncut audio, within that piece."""
+        """The words of each piece of the cut audio, with times in the uncut audio, within that piece."""
         found: list[list[Guess]] = [[] for _ in self.pieces]
         starts = self.starts
         ends = starts + [end - start for start, end in self.pieces]
@@ -88,7 +88,7 @@ def _moved(guess: Guess, start: float, end: float) -> Guess:
 
 
 def _shared(guesses: list[Guess]) -> list[Guess]:
-    """Words of one piece, where one that the aligner gave no duration shares that of its neighbour, by their length."""
+    """Words of one piece; those without duration share their neighbour's, in proportion to the lengths of both."""
     result = list(guesses)
     for index in range(len(result)):
         if result[index].word.end - result[index].word.start >= MIN_WORD_DUR or len(result) == 1:

@@ -17,12 +17,12 @@ MIN_STEPS = 3
 """A person seen at fewer steps than this, in a recording that has as many, is taken for a false detection."""
 
 MIN_SHARE_OF_OTHERS = 0.1
-"""Other people count if they are visible for this share of the time of the one who is visible most; else they pass by."""
+"""Other people are passers-by unless they are visible for more than this share of the time of the most visible one."""
 
 
 @dataclass
 class Track:
-    """One face, for as long as it was followed without a break that changed its number.
+    """One face, for as long as its track number stayed the same.
 
     Attributes:
         steps: grid steps at which it was visible, ascending.
@@ -30,8 +30,8 @@ class Track:
         centres: horizontal position of its square's centre at each of them, pixels.
         rows: which row of the recording's face embeddings belongs to each of them.
         identity: who it is.
-        motion: how much it moves in itself.
-        num_overexposed: at how many steps it was overexposed.
+        motion: how much it moves, apart from the camera's motion.
+        num_overexposed: number of steps at which it was overexposed.
     """
 
     steps: list[int] = field(default_factory=list)
@@ -98,12 +98,12 @@ class Person:
 
 
 def prominent(people: list[Person]) -> list[Person]:
-    """Those who don't merely pass by: all who are visible for MIN_SHARE_OF_OTHERS of the first one's time."""
+    """The people who don't merely pass by: visible for more than MIN_SHARE_OF_OTHERS of the first one's time."""
     return [person for person in people if len(person.steps) > MIN_SHARE_OF_OTHERS * len(people[0].steps)]
 
 
 def person_at(found: list[Person], side: Side | None) -> Person | None:
-    """The first of those found, or of the first two the one at a side of the picture; None if nobody was found."""
+    """The first person found, or the one of the first two on the given side; None if nobody was found."""
     if side is None or len(found) < 2:
         return found[0] if found else None
     left, right = sorted(found[:2], key=lambda person: person.centre)
@@ -114,7 +114,7 @@ def group_tracks(tracks: Sequence[Track], num_steps: int) -> list[Person]:
     """Group the tracks of a recording of `num_steps` by person, the one seen longest and largest first, but photographs last.
 
     Tracks of one person look alike to the identity network and are never seen at the same time. A track joins the person with
-    the track that is most like it.
+    the most similar track.
     """
     tracks = sorted(tracks, key=lambda track: -len(track.steps))
     means = np.array([track.identity.mean if track.identity.weight else np.full(DIM, np.inf) for track in tracks])
@@ -135,11 +135,11 @@ def group_tracks(tracks: Sequence[Track], num_steps: int) -> list[Person]:
     still = [person for person in ranked if person.is_still]
     longest = max((len(person.steps) for person in still), default=0)
     alive = [person for person in ranked if person not in still and len(person.steps) > MIN_SHARE_OF_OTHERS * longest]
-    return alive + [person for person in ranked if person not in alive]  # who merely passes by doesn't come before a photograph
+    return alive + [person for person in ranked if person not in alive]  # passers-by don't come before a photograph
 
 
 def _alike(means: NDArray[np.float64], mean: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Which of the means (N, 128) can be the same person's as another (128,), the most like it first; infinite is unknown."""
+    """Which of the means (N, 128) can be the same person's as another (128,), the most similar first; infinite is unknown."""
     if not len(means) or not np.isfinite(mean[0]):
         return np.zeros(0, dtype=np.int64)
     apart = np.linalg.norm(means - mean, axis=1)

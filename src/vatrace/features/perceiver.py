@@ -1,4 +1,4 @@
-"""Seeing and hearing: a recording in, features of face, voice and words on one grid out."""
+"""From a recording to features of face, voice and words on one grid."""
 
 from __future__ import annotations
 
@@ -32,17 +32,17 @@ if TYPE_CHECKING:
     from vatrace.features.speech import Listener
 
 Progress = Callable[[str, float], None]
-"""Called with a stage ("face", "voice and words", "fusion") and how much of it is done, 0..1, from more than one thread."""
+"""Called with a stage ("face", "voice and words", "fusion") and the share of it that is done, 0..1, from several threads."""
 
 Features = Callable[[int, int], dict[str, NDArray[np.float16]]]
-"""Features (stop - start, D) by modality of the steps from start to stop."""
+"""Called with start and stop; returns the features (stop - start, D) of these steps by modality."""
 
 PERCEPTION = 2
 """Raise it when the features of the same recording change, for instance by other face crops or another level of the audio:
 recordings in a store with another number are extracted again, since a model must not be trained on both kinds."""
 
 MAX_SHORTFALL = 1.0
-"""Seconds by which a recording may be shorter than its container states before a note says so."""
+"""Seconds by which a recording may be shorter than its container states without a note."""
 
 
 @dataclass
@@ -77,7 +77,7 @@ class Sound:
         covered: the steps at which they are known.
         spans: (start, end) in seconds of what counts as voice.
         words: what was said.
-        num_doubtful: how many recognised words were left out, since they may never have been said.
+        num_doubtful: number of recognised words that were left out, because they may never have been said.
         end: when the audio ends, in seconds.
         notes: what the user should know.
     """
@@ -125,7 +125,7 @@ class Perceived:
 
 @dataclass(frozen=True)
 class Percept:
-    """What was perceived of one person, on the grid.
+    """The features of one person on the grid.
 
     Attributes:
         rate: steps a second.
@@ -162,7 +162,7 @@ class _Task:
 
     @cached_property
     def mix(self) -> Mix:
-        """What is heard of the recording, and how loud."""
+        """The track, channels and level of the recording's audio."""
         return choose_mix(self.recording.path)
 
     def blocks(self, reader: AudioReader) -> Iterator[NDArray[np.float32]]:
@@ -183,7 +183,7 @@ class Perceiver:
         encoders: by modality; a modality without one is left out. The package's own by default.
         whisper: a folder with Whisper tiny.en in CTranslate2 form; None to look for it (see `vatrace.weights`).
         threads: CPU threads; None for one a core.
-        keep_crops: whether to keep face crops beside their embeddings.
+        keep_crops: whether to keep face crops in addition to their embeddings.
     """
 
     def __init__(
@@ -245,13 +245,13 @@ class Perceiver:
         progress: Progress = lambda stage, share: None,
         transcribe: bool = True,
     ) -> Perceived:
-        """See and hear a recording at the same time.
+        """Process the video and audio of a recording, at the same time.
 
         Args:
             recording: what to perceive.
             rate: steps a second.
-            modalities: those that are wanted and that the recording can have.
-            progress: told how far each stage is.
+            modalities: those to perceive, which the recording can have.
+            progress: called with the progress of each stage.
             transcribe: whether to recognise the words, where they are wanted and the recording has no transcript.
 
         Raises:
@@ -334,7 +334,7 @@ class Perceiver:
         return sight
 
     def see_crops(self, folder: Path, times: NDArray[np.float64], rate: float, end: float) -> Sight:
-        """See one person in images of their face, cropped already and named by the video's frame number from 1.
+        """Process one person's face crops, named by the video's frame number from 1.
 
         Args:
             folder: of `00001.jpg`, ...; a frame without an image shows no face.
@@ -369,7 +369,7 @@ class Perceiver:
             if wants_voice and not self.encoders["voice"].on_whisper:
                 reader = self._embed_audio(task, sound)
         except BaseException:
-            task.stop.set()  # seeing on would be in vain
+            task.stop.set()  # the frames aren't needed any more
             raise
         assert reader is not None
         sound.end = reader.end
@@ -377,10 +377,10 @@ class Perceiver:
         if reader.num_silenced:
             samples = "1 audio sample was" if reader.num_silenced == 1 else f"{reader.num_silenced} audio samples were"
             where = f"{'at' if reader.num_silenced == 1 else 'from'} {reader.silenced_from:.1f} s"
-            sound.notes.append(f"{samples} no number, or too large for sound, and taken for silence ({where})")
+            sound.notes.append(f"{samples} not finite or too large for sound, and replaced by silence ({where})")
         if sound.num_doubtful:
             total = len(sound.words) + sound.num_doubtful
-            sound.notes.append(f"{sound.num_doubtful} of {total} words were doubtful and left out (is it English?)")
+            sound.notes.append(f"{sound.num_doubtful} of {total} words were left out as doubtful (is the speech in English?)")
         if reader.damage:
             sound.notes.append(f"some audio is damaged and was left out ({reader.damage})")
         task.progress("voice and words", 1.0)
@@ -417,12 +417,12 @@ class Perceiver:
         return reader
 
     def percept(self, perceived: Perceived, person: Person | None, words: Sequence[Word] | None = None) -> Percept:
-        """Put on the grid what was perceived of one person.
+        """Put the features of one person on the grid.
 
         Args:
             perceived: what was seen and heard of everybody.
-            person: whose face; None for nobody's.
-            words: to be used instead of those that were perceived.
+            person: whose face to use; None for nobody's.
+            words: used instead of those that were perceived.
         """
         from vatrace.features.people import rows_on_grid
 

@@ -1,4 +1,4 @@
-"""Speech through one pass of Whisper's encoder: its frames for the voice, and from them the words with their times."""
+"""Speech through Whisper: the encoder's frames for the voice, and the words decoded from them, with their times."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ FRAME_RATE = 50
 BLOCK_DUR = 60.0
 """Seconds of audio that are processed at once."""
 MAX_WINDOW_DUR = 28.0
-"""Seconds of the longest stretch that is encoded at once; Whisper takes 30."""
+"""Seconds of the longest stretch that is encoded at once; Whisper accepts 30."""
 LEAD_DUR = 0.5
 """Seconds kept before a stretch that continues in the next block."""
 
@@ -36,7 +36,7 @@ Audio = NDArray[np.float32]
 
 
 class Encoding(NamedTuple):
-    """What Whisper's encoder makes of at most 30 s.
+    """The output of Whisper's encoder for at most 30 s.
 
     Attributes:
         frames: (N, 384), 50 a second.
@@ -57,8 +57,8 @@ class SpeechWindow:
         start: time of the first frame, in seconds.
         frames: (N, 384) encoder frames, 50 a second.
         spans: (start, end) in seconds of speech within it.
-        words: what is said; empty if no transcription was asked for, or nothing was understood.
-        num_doubtful: words that were recognised, but too doubtfully to be kept.
+        words: the words; empty without transcription, or if nothing was understood.
+        num_doubtful: number of recognised words that were left out as doubtful.
     """
 
     start: float
@@ -117,10 +117,10 @@ class Listener:
         try:
             self._whisper: Any = WhisperModel(str(folder), device="cpu", compute_type="float32", cpu_threads=threads)
         except (RuntimeError, ValueError) as error:
-            raise MissingWeightsError(f"{folder}: CTranslate2 can't read this Whisper ({error})") from error
+            raise MissingWeightsError(f"{folder}: CTranslate2 can't read this Whisper model ({error})") from error
         width = np.array(self._whisper.encode(np.zeros((self._whisper.model.n_mels, 100), np.float32))).shape[-1]
         if self._whisper.model.is_multilingual or width != ENCODERS["whisper"].dim:
-            raise MissingWeightsError(f"{folder}: the voice model needs Whisper tiny.en, this is another one")
+            raise MissingWeightsError(f"{folder}: the voice model needs Whisper tiny.en, but this is another model")
         self._tokenizer = Tokenizer(self._whisper.hf_tokenizer, multilingual=False)
         self._suppressed = get_suppressed_tokens(self._tokenizer, [-1])
 
@@ -167,7 +167,7 @@ class Listener:
             yield SpeechWindow(spans[0][0], encoding.frames, spans, words, sum(text.num_doubtful for text in said))
 
     def _texts(self, audio: Audio, pieces: Spans, whole: Mapping[Span, Encoding]) -> dict[Span, Text]:
-        """What is said in each of several pieces, which are decoded together: context helps with short ones."""
+        """The words of several pieces, which are decoded together, because context helps with short ones."""
         if len(pieces) == 1:
             return {pieces[0]: self.text(whole.get(pieces[0]) or self.encode(_excerpt(audio, pieces[0])), pieces[0])}
         cut = cut_pauses(audio, pieces)
@@ -183,7 +183,7 @@ class Listener:
         return texts
 
     def encode(self, audio: Audio) -> Encoding:
-        """Encode audio (N,) of 16 kHz, of at most 30 s."""
+        """Encode audio (N,) at 16 kHz, at most 30 s."""
         from faster_whisper.audio import pad_or_trim
 
         mels = self._whisper.feature_extractor(audio)[..., :-1]
@@ -192,18 +192,18 @@ class Listener:
         return Encoding(np.array(encoded)[0, :num_frames].astype(np.float32), encoded, mels.shape[-1])
 
     def text(self, encoding: Encoding, piece: Span) -> Text:
-        """What is said in one piece of audio, without what is doubtful.
+        """The words of one piece of audio, without doubtful ones.
 
         Args:
             encoding: of the piece.
-            piece: when it starts and ends in seconds, as the words' times will, which stay within it.
+            piece: its start and end in seconds; the words' times stay within it.
         """
         decoded = self._decode(encoding)
         (guesses,) = Cut(np.zeros(0, np.float32), [piece]).restored(decoded.guesses)
         return without_doubtful(replace(decoded, guesses=guesses))
 
     def _decode(self, encoding: Encoding) -> Decoded:
-        """All that Whisper recognises, with times from the start of the audio."""
+        """Everything that Whisper recognises, with times from the start of the audio."""
         from faster_whisper.transcribe import merge_punctuations
 
         prompt = self._whisper.get_prompt(self._tokenizer, [], without_timestamps=True)

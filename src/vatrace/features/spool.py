@@ -18,7 +18,7 @@ class Spool:
     Args:
         shape: of a row.
         dtype: of its values.
-        maker: what makes them, for the message if they are no numbers.
+        maker: what computes them, for the message if they aren't finite.
 
     Attributes:
         length: one more than the last row written.
@@ -34,12 +34,12 @@ class Spool:
         """Write rows (n, ...) from row `start` on, replacing what was written before.
 
         Raises:
-            ModelError: if a value is not a number, or too large for `dtype`.
+            ModelError: if a value is not finite, or too large for `dtype`.
         """
         with np.errstate(over="ignore"):
             kept = np.ascontiguousarray(rows, dtype=self.dtype)
         if not np.isfinite(kept).all():
-            raise ModelError(f"{self._maker}: its features are no numbers, or too large (beyond {np.finfo(self.dtype).max:g})")
+            raise ModelError(f"{self._maker}: its features are not finite, or too large (beyond {np.finfo(self.dtype).max:g})")
         self._file.seek(start * self._row_size)
         self._file.write(kept.tobytes())
         self.length = max(self.length, start + len(rows))

@@ -1,8 +1,7 @@
 """Faces that never move, as in a photograph on the wall, a still on a screen or a printed page, however the camera moves.
 
-A camera that pans, zooms, turns or walks past a flat picture changes all landmarks by one affine map, nearly. What is left when
-it has been removed is noise in a picture; in a living face it is also the mouth, the eyelids, and the relief of a head that
-turns.
+When a camera pans, zooms, rolls or moves past a flat picture, all landmarks change by nearly the same affine map. The rest is
+noise in a picture; in a living face, it is also the motion of the mouth and the eyelids, and the relief of a head that turns.
 """
 
 from __future__ import annotations
@@ -13,17 +12,17 @@ from numpy.typing import NDArray
 from vatrace.features.landmarker import NUM_LANDMARKS
 
 MIN_SECONDS, MIN_FRAMES = 2.0, 10
-"""How long, and in how many frames, a face must be watched: between two words, people hold still for half a second."""
+"""Seconds and frames for which a face must be observed: between two words, people hold still for half a second."""
 
 STILL, PER_TRAVEL, MOST = 0.008, 0.04, 0.013
-"""Motion, in shares of the face's radius, below which a face is still: where it stays in its place; what is added for each
-radius that it travels in the picture, since landmarks and codecs are less exact then; and the most of both. Photographs of
-GRID's speakers, encoded by H.264 at a rate factor of 23, have 0.001 to 0.007 with a camera at rest, and 0.004 to 0.012 with
-one that pans, zooms or shakes. The speakers themselves have 0.014 to 0.026, heads that turn as they talk 0.06 and more."""
+"""Motion, in shares of the face's radius, below which a face is still: if it stays in its place; the increase for each radius
+that it travels in the picture, because landmarks and codecs are less exact then; and the maximum. Photographs of GRID's
+speakers, encoded in H.264 at a rate factor of 23, have 0.001 to 0.007 with a camera at rest, and 0.004 to 0.012 with one that
+pans, zooms or shakes. The speakers themselves have 0.014 to 0.026, heads that turn while they talk 0.06 or more."""
 
 
 class Motion:
-    """How much one face moves in itself, from its landmarks in any number of frames, in memory that doesn't grow."""
+    """How much one face moves, apart from the camera's motion, from its landmarks in any number of frames."""
 
     def __init__(self) -> None:
         self._count = 0
@@ -34,11 +33,11 @@ class Motion:
         self._places = np.zeros((2, 3))  # of centre and radius, and of their squares
 
     def add(self, points: NDArray[np.float64], time: float) -> None:
-        """Watch one more frame.
+        """Add one more frame.
 
         Args:
             points: (478, 2) landmarks in pixels.
-            time: seconds, later than before.
+            time: seconds, later than the previous frame's.
         """
         centre = points.mean(axis=0)
         radius = float(np.sqrt(((points - centre) ** 2).sum(axis=1).mean()))
@@ -56,7 +55,7 @@ class Motion:
 
     @property
     def amount(self) -> float:
-        """Standard deviation of the landmarks over time, without what one affine map explains, in shares of the radius."""
+        """Standard deviation of the landmarks over time after an affine map per frame is removed, in shares of the radius."""
         return float(np.sqrt(_variance(self._sums, self._count).sum(axis=1).mean()))
 
     @property
@@ -66,16 +65,16 @@ class Motion:
 
     @property
     def is_known(self) -> bool:
-        """Whether the face was watched long enough."""
+        """Whether the face was observed long enough."""
         return self._count >= MIN_FRAMES and self._end - self._start >= MIN_SECONDS
 
     @property
     def is_still(self) -> bool:
-        """Whether the face was watched long enough and never moved."""
+        """Whether the face was observed long enough and never moved."""
         return self.is_known and self.amount < min(STILL + PER_TRAVEL * self.travel, MOST)
 
 
 def _variance(sums: NDArray[np.float64], count: int) -> NDArray[np.float64]:
-    """Of what was summed up, with its squares, so many times."""
+    """Variance from the sums of `count` values and of their squares."""
     mean, squares = sums / max(count, 1)
     return np.maximum(squares - mean**2, 0)

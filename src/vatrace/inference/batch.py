@@ -1,4 +1,4 @@
-"""Batches of recordings: which files are recordings, what their results are called, and which transcript is whose."""
+"""Batches of recordings: which files are recordings, how their results are named, and which transcript belongs to which."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from vatrace.media.transcripts import is_transcript
 
 OVERLAY = ".overlay.mp4"
 RESULTS = (".csv", ".parquet", ".json", ".eaf", ".textgrid", ".png", ".html")
-"""How the names of results end, in lower case."""
+"""Endings of the names of results, in lower case."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Found:
 
     Attributes:
         recordings: by name.
-        others: names of what is in the folder and isn't a recording, nor its transcript or result, nor junk of the system.
+        others: names of the other files and folders in it, except transcripts and results of the recordings, and junk.
     """
 
     recordings: tuple[Path, ...]
@@ -32,9 +32,9 @@ class Found:
 
 
 def find_recordings(source: Path) -> Found:
-    """The videos and audio files of a folder, hidden ones excluded; a path that isn't a folder stands for itself.
+    """The video and audio files in a folder, except hidden ones; a path that isn't a folder stands for itself.
 
-    What its name doesn't reveal is opened. Links to files that are missing are recordings, so that they are reported.
+    Files with unknown suffixes are opened to find out. Links to missing files count, so that they are reported.
 
     Raises:
         MediaError: if a folder contains none.
@@ -51,7 +51,7 @@ def find_recordings(source: Path) -> Found:
     others = [path for path in inside if path not in recordings and not _belongs(path, recordings)]
     names = tuple(shown(path.name) + ("/" if path.is_dir() else "") for path in others)
     if not recordings:
-        contents = f"; it contains {passed_over(names)}; folders in it aren't searched" if names else ""
+        contents = f"; it contains {passed_over(names)}; subfolders aren't searched" if names else ""
         raise MediaError(f"{source}: no video or audio files in this folder{contents}")
     return Found(tuple(recordings), names)
 
@@ -95,7 +95,7 @@ class Choice:
 
     Attributes:
         path: the file; None for none.
-        given: whether the user named it, or its folder; else it lies beside the recording.
+        given: whether the user named it, or its folder; else it was found next to the recording.
         others: transcripts of the same recording that aren't used.
     """
 
@@ -117,11 +117,11 @@ class Choice:
             try:
                 opened = with_transcript(opened, self.path)
                 notes.append(
-                    f"the words are those of {shown(self.path.name)} beside it; to recognise speech instead: --transcript none"
+                    f"the words are from {shown(self.path.name)} in the same folder (--transcript none recognises speech)"
                 )
             except MediaError as error:
                 why = str(error).removeprefix(f"{self.path}: ")
-                notes.append(f"{shown(self.path.name)} beside it isn't used: {why}")
+                notes.append(f"{shown(self.path.name)} in the same folder was not used: {why}")
         if self.others:
             unused = ", ".join(shown(path.name) for path in self.others)
             why = "one transcript is enough" if self.path else "English is needed"
@@ -133,8 +133,8 @@ def match_transcripts(given: Path | None, recordings: Sequence[Path]) -> list[Ch
     """The transcript of each recording.
 
     Args:
-        given: a transcript, for a single recording; or a folder in which `talk.srt`, `talk.en.vtt` or the like is that of
-            talk.mp4; or None for what lies beside each recording.
+        given: a transcript, for a single recording; or a folder in which `talk.srt`, `talk.en.vtt` or the like belongs to
+            talk.mp4; or None for the transcripts next to the recordings.
         recordings: the batch.
 
     Raises:
@@ -148,7 +148,7 @@ def match_transcripts(given: Path | None, recordings: Sequence[Path]) -> list[Ch
     if len(recordings) == 1 and not given.is_dir():
         return [Choice(given)]
     if not given.is_dir():
-        raise UsageError(f"{given}: is one transcript for {len(recordings)} recordings; name a folder of transcripts")
+        raise UsageError(f"{given}: one transcript for {len(recordings)} recordings; name a folder of transcripts instead")
     files = _transcripts(given)
     choices = [_choice(recording, files, given=True) for recording in recordings]
     used = Counter(choice.path for choice in choices if choice.path)
@@ -174,7 +174,7 @@ def _transcripts(folder: Path) -> list[Path]:
 
 
 def _beside(folder: Path) -> list[Path]:
-    """The transcripts in the folder of a recording; none where it can't be listed, which doesn't keep files from being read."""
+    """The transcripts in the folder of a recording; none if it can't be listed, though its files may be readable."""
     try:
         return _transcripts(folder)
     except OSError:

@@ -19,17 +19,17 @@ from vatrace.media.recording import open_recording
 from vatrace.timeline import TOLERANCE
 
 NONE, DEFAULT_MICROPHONE = "none", "default"
-"""Names of no device, and of the system's own microphone."""
+"""Names for no device, and for the system's own microphone."""
 POLL = 0.05
 """Seconds between polls for new values."""
 MAX_STOP_DUR = 1.0
-"""Seconds in which a device has to stop."""
+"""Seconds to wait for a device to stop."""
 
 logger = logging.getLogger(__name__)
 
 
 class Capture:
-    """Feeds frames and audio from two threads while its `with` block runs. Files are played at the pace of their recording.
+    """Feeds frames and audio from two threads while its `with` block runs. Files are played at their own pace.
 
     Args:
         feed: where frames and audio go.
@@ -64,8 +64,8 @@ class Capture:
         """Poll the feed for values.
 
         Args:
-            seconds: since the start, after which the iteration ends. It also ends once all files have ended. All values of the
-                time until then are given out.
+            seconds: time since the start after which the iteration ends. It also ends once all files have ended. All values
+                until then are yielded.
 
         Yields:
             About 20 times a second: the seconds since the start, the values that have become known, and the pace.
@@ -87,7 +87,7 @@ class Capture:
         yield time.monotonic() - self._start, values, pace
 
     def finish(self, seconds: float = math.inf) -> list[Value]:
-        """Stop, and return the last values: those of the time until now, or until `seconds`, that haven't been given out."""
+        """Stop, and return the last values: those until now, or until `seconds`, that haven't been yielded."""
         end = min(time.monotonic() - self._start, seconds)
         self._stop.set()
         for thread in self._threads:

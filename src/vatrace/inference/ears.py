@@ -1,4 +1,4 @@
-"""What is heard live: the voice at each step, and the words once they are understood."""
+"""Live audio: the voice at each step, and the words once they are recognised."""
 
 from __future__ import annotations
 
@@ -17,32 +17,32 @@ from vatrace.media.transcripts import Word
 from vatrace.timeline import TOLERANCE, frames_on_grid
 
 HOP_DUR = 0.5
-"""Seconds of audio that are processed together, however long the blocks are in which it comes."""
+"""Seconds of audio that are processed together, regardless of the lengths of its blocks."""
 AUDIO_DUR = 12.0
-"""Seconds of audio that are kept: those of MAX_TALK_DUR, and of the hops that are processed together in a hurry."""
+"""Seconds of audio that are kept: MAX_TALK_DUR, and the hops that are processed together in a hurry."""
 KEEP_DUR = 600.0
-"""Seconds for which faces and voices are kept where nobody asks for values."""
+"""Seconds for which faces and voices are kept if their values aren't requested."""
 MAX_TALK_DUR = 8.0
 """Seconds after which speech is transcribed even if it continues."""
 PAUSE_DUR = 0.5
 """Seconds of silence that end an utterance."""
 MAX_WORD_LAG = 10.0
-"""Seconds after which a word that was recognised no longer counts: those before it took so long."""
+"""Seconds after recognition beyond which words no longer count, because those before them took so long."""
 
 
 class Ears:
     """The voice and the words at each step of one stream.
 
     Args:
-        listener: finds and transcribes speech; None where there is no audio.
+        listener: finds and transcribes speech; None without audio.
         transcribe: whether to recognise words.
         rate: steps a second.
 
     Attributes:
         voice: the vector (D,) of the voice by step, where somebody speaks.
         time: seconds until which the voice is known; infinite once no more audio comes.
-        skipped: from when to when audio was left out last, in seconds.
-        given: the first step whose value hasn't been given out; words can't count before it.
+        skipped: start and end of the latest audio that was left out, in seconds.
+        given: the first step whose value hasn't been returned; words can't count before it.
     """
 
     def __init__(self, listener: Listener | None, transcribe: bool, rate: float) -> None:
@@ -61,14 +61,14 @@ class Ears:
         self._words_end = 0
 
     def add_audio(self, samples: ArrayLike, hurry: bool = False) -> Iterator[Word]:
-        """Process all whole hops of the audio so far; what is left waits for more.
+        """Process all whole hops of the audio so far; the rest waits for more.
 
         Args:
             samples: (N,) 16 kHz mono, -1..1. Samples that aren't finite, or beyond MAX_SAMPLE, count as 0.
-            hurry: whether to process the hops together, which is faster but knows the voice, and the words, a little worse.
+            hurry: whether to process the hops together, which is faster but a little less accurate.
 
         Yields:
-            The words that have been understood.
+            The words that have been recognised.
 
         Raises:
             ValueError: if the samples have more than one dimension, or there is no listener.
@@ -84,13 +84,13 @@ class Ears:
             yield from self._hear(self._listener, block)
 
     def end(self) -> Iterator[Word]:
-        """Process what is left; no more audio will come. Yields the last words."""
+        """Process the rest; no more audio will come. Yields the last words."""
         if self._listener is not None and self.time < math.inf:
             yield from self._hear(self._listener, self._flushed(), last=True)
         self.time = math.inf
 
     def skip(self, seconds: float) -> Iterator[Word]:
-        """Continue after a gap, once what came before it has been processed. Yields the words before it."""
+        """Process the audio before a gap, and continue after it. Yields the words before it."""
         if self._listener is not None:
             yield from self._hear(self._listener, self._flushed(), last=True)
         self.skipped = (self.time, self.time + seconds)
@@ -106,7 +106,7 @@ class Ears:
         return block
 
     def _hear(self, listener: Listener, block: NDArray[np.float32], last: bool = False) -> list[Word]:
-        """Process the next audio; the words that have been understood. After the last, nothing is waited for."""
+        """Process the next audio, and return the words that have been recognised; after the last, nothing is waited for."""
         before, end = self.time, self.time + len(block) / SAMPLING_RATE
         self._audio = np.concatenate([self._audio, block])[-round(AUDIO_DUR * SAMPLING_RATE) :]
         origin = end - len(self._audio) / SAMPLING_RATE
@@ -127,7 +127,7 @@ class Ears:
     def _understand(
         self, listener: Listener, spans: list[tuple[float, float]], hop: tuple[float, float], origin: float, last: bool
     ) -> list[Word]:
-        """The words of an utterance that has ended with this hop (start and end in seconds); before them its voice."""
+        """Update the voice, and return the words of an utterance that ends in this hop (start and end in seconds)."""
         before, end = hop
         start = max(self._talk_start if self._talk_start is not None else spans[0][0], origin)
         self._talk_start = start
@@ -140,7 +140,7 @@ class Ears:
             inside = any(a - TOLERANCE <= step / self._rate < b for a, b in spans)
             if inside and before - TOLERANCE <= step / self._rate:
                 self.voice[step] = vector
-        self.time = end  # what follows takes long, and the voice need not wait for it
+        self.time = end  # recognition takes long, and the voice need not wait for it
         ended = last or spans[-1][1] < end - PAUSE_DUR
         if not ended and end - start < MAX_TALK_DUR:
             return []
@@ -151,7 +151,7 @@ class Ears:
         return words
 
     def _place(self, words: list[Word], end: float) -> None:
-        """Let words count from `end` seconds on, when they could be known, or from the next step that will be given out."""
+        """Let words count from `end` seconds on, when they became known, or from the next step whose value is returned."""
         first = max(math.ceil((end - TOLERANCE) * self._rate), self.given)
         step = max(first, self._words_end)
         for word, vector in zip(words, self._word_encoder([word.text for word in words]), strict=True):

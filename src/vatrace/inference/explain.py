@@ -34,7 +34,7 @@ def modality_shares(
     """Leave-one-out shares: how far the point moves when a modality is missing, over the sum of that for all modalities.
 
     A share is given where the modality is present, and where it is absent but within the model's memory: as long as leaving it
-    out moves the point by REMEMBERED. A share says what the model used, not what caused the person's expression.
+    out moves the point by REMEMBERED. A share shows what the model used, not what caused the person's expression.
 
     Args:
         values: (T, K) with all modalities.

@@ -1,4 +1,4 @@
-"""Frames and audio as they arrive, handed to a `Streamer` at its pace. What it can't keep up with is left out, and noted."""
+"""Passes frames and audio to a `Streamer` as fast as it can process them; the rest is left out, with a note."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ MAX_BACKLOG = 4.0
 HOLE, HOLE_DUR = 0.5, 3.0
 """Audio counts as lost on the way if it has been at least HOLE seconds behind its time for HOLE_DUR seconds."""
 SLOW = 0.75
-"""Share of the frames that arrive, or of RATE, below which the machine is too slow for the frames."""
+"""The machine is too slow for the frames if it processes less than this share of those that arrive, or of RATE."""
 MOST_LATE = 0.2
 """Share of values with a late face or voice above which the user is warned."""
 LAST_DUR = 5.0
-"""Seconds in which what has been taken in is still processed once the source has ended."""
+"""Seconds for processing what is waiting once the source has ended."""
 LATEST = 50
-"""How many of the latest frames and values these shares are taken over."""
+"""Number of latest frames and values over which these shares are computed."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ class Feed:
         """Add the next audio.
 
         Args:
-            samples: (N,) 16 kHz mono, -1..1, which follow those before. Audio that was lost on the way is replaced with
+            samples: (N,) 16 kHz mono, -1..1, which follow the previous ones. Audio that was lost on the way is replaced with
                 silence, once that is certain.
             time: when the last sample arrived, in seconds since the start.
         """
@@ -140,7 +140,7 @@ class Feed:
         return values, Pace(processed, lag, "; ".join(notes))
 
     def drain(self, end: float) -> list[Value]:
-        """The last values: those before `end` seconds that haven't been given out. No more frames or audio will come.
+        """The last values: those before `end` seconds that haven't been returned. No more frames or audio will come.
 
         What is waiting is processed first, for at most LAST_DUR.
 
@@ -183,7 +183,7 @@ class Feed:
                 self._streamer.end("face")
                 return
             image, time = waiting
-            if time < earliest:  # more frames than values would be of no use
+            if time < earliest:  # more frames than values are useless
                 continue
             earliest = time + 0.8 / RATE
             self._streamer.add_frame(image, time)
@@ -219,12 +219,12 @@ class Feed:
                 return
             started = monotonic()
             samples = np.concatenate(blocks)
-            self._streamer.add_audio(samples, hurry=True)  # several hops have come only where this machine was too slow
+            self._streamer.add_audio(samples, hurry=True)  # several hops are waiting only if this machine is too slow
             self._begun = (self._begun + len(samples) / SAMPLING_RATE) % HOP_DUR
             self._lag = monotonic() - started
 
     def _has_work(self) -> bool:
-        """Whether there is enough audio to complete a hop that has begun, or no more will come."""
+        """Whether there is enough audio to complete a hop, or no more will come."""
         return self._closed or self._begun + self._waiting() >= HOP_DUR - TOLERANCE or "voice" in self._ended
 
     def _waiting(self) -> float:

@@ -29,12 +29,12 @@ class FusionModel:
 
     Args:
         path: an ONNX file.
-        encoders: those that the user names, by modality; a model that was trained on features of other encoders than the
-            package's own needs them.
+        encoders: those that the user names, by modality; needed by a model that was trained on features of other encoders
+            than the package's own.
         threads: CPU threads.
 
     Attributes:
-        encoders: that make its features, by modality. A modality that can't be perceived has none.
+        encoders: of its features, by modality. A modality that can't be extracted from a recording has none.
         dims: channels of its features by modality, in the order of its masks.
         rate: steps a second.
         win_len: steps of the windows that it was trained on.
@@ -58,7 +58,7 @@ class FusionModel:
         except Exception as error:  # ONNX Runtime has no public base class for what it raises
             raise ModelError(f"{path}: not a vatrace fusion model (ONNX with its rate, win_len and outputs)") from error
         if outputs != ",".join(DIMENSIONS):
-            raise ModelError(f"{path}: gives {outputs}, where {','.join(DIMENSIONS)} is needed")
+            raise ModelError(f"{path}: predicts {outputs}, but {','.join(DIMENSIONS)} is needed")
         shapes = {value.name: value.shape for value in self._session.get_inputs()}
         self._state = {
             name: np.zeros((1, *shape[1:]), np.float32) for name, shape in shapes.items() if name.startswith("state_")
@@ -66,7 +66,7 @@ class FusionModel:
         num_masks = shapes.get("valid", [0])[-1]
         names = in_order(shapes.keys() - self._state.keys() - {"valid"})
         if not names or num_masks != len(names):
-            raise ModelError(f"{path}: not a vatrace fusion model, its inputs are {', '.join(shapes)}")
+            raise ModelError(f"{path}: not a vatrace fusion model: its inputs are {', '.join(shapes)}")
         self.dims = {name: int(shapes[name][-1]) for name in names}
         self.encoders = {
             name: _encoder(path, name, self.dims[name], versions.get(name), encoders)
@@ -112,7 +112,7 @@ class FusionModel:
 
     def _finite(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         if not np.isfinite(values).all():
-            raise ModelError(f"{self.name}: gives values that are not numbers; train or export the model again")
+            raise ModelError(f"{self.name}: predicts values that are not numbers; train or export the model again")
         return values
 
     def _inputs(self, features: Vectors, valid: Masks) -> dict[str, NDArray[np.generic]]:
@@ -153,5 +153,5 @@ def _encoder(path: Path, modality: str, dim: int, version: str | None, given: Ma
             f"one with --encoders {modality}=..., or predict recordings in a store of its features with vatrace evaluate"
         )
     if encoder.dim != dim:
-        raise ModelError(f"{path}: takes {dim} channels of {modality}, but {encoder.name} gives {encoder.dim}")
+        raise ModelError(f"{path}: needs {dim} channels of {modality}, but {encoder.name} provides {encoder.dim}")
     return encoder

@@ -17,7 +17,7 @@ from vatrace.names import in_order
 
 LEVEL = 0.9
 MEMORY = 3.0
-"""Seconds within which a modality's presence before or after a step still bears on it."""
+"""Seconds within which a modality's presence before or after a step still matters."""
 MIN_ERRORS = 200
 """With fewer errors than this, a situation gets no half-width of its own."""
 
@@ -36,11 +36,11 @@ def situations(valid: Mapping[str, NDArray[np.bool_]], rate: float, ahead: bool 
         rate: steps a second.
         ahead: whether what follows a step counts as near; not for a causal model.
     """
-    there = {name: np.asarray(valid[name], dtype=bool) for name in in_order(valid)}
-    code = np.zeros(len(next(iter(there.values()))), dtype=int)
-    for bit, mask in enumerate(there.values()):
-        code |= (mask << bit) | (_within(mask, MEMORY * rate, ahead) << (bit + len(there)))
-    return np.array([_name(list(there), value) for value in range(4 ** len(there))])[code]
+    present = {name: np.asarray(valid[name], dtype=bool) for name in in_order(valid)}
+    code = np.zeros(len(next(iter(present.values()))), dtype=int)
+    for bit, mask in enumerate(present.values()):
+        code |= (mask << bit) | (_within(mask, MEMORY * rate, ahead) << (bit + len(present)))
+    return np.array([_name(list(present), value) for value in range(4 ** len(present))])[code]
 
 
 def _within(mask: NDArray[np.bool_], steps: float, ahead: bool) -> NDArray[np.bool_]:

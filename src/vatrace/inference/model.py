@@ -1,4 +1,4 @@
-"""A recording in, its `Prediction` out."""
+"""From a recording to its `Prediction`."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from vatrace.names import DEFAULT_RATE, MAX_RATE, MODALITIES, Side
 from vatrace.timeline import num_steps, overlap_add, resample, resample_mask, steps_at
 
 ABSENT = {"face": "no face found", "voice": "no speech heard", "words": "no words understood"}
-"""Notes for a modality that a recording can have and doesn't."""
+"""Notes for a modality that a recording can have, but lacks."""
 
 
 class Model:
@@ -35,7 +35,7 @@ class Model:
         fusion: an ONNX file like the package's `fusion.onnx`; None for that one.
         whisper: a folder with Whisper tiny.en in CTranslate2 form; None to look for it (see `vatrace.weights`).
         threads: CPU threads; None for one a core.
-        encoders: by modality, where the fusion model was trained on features of others than the package's own.
+        encoders: by modality, if the fusion model was trained on features of other encoders than the package's own.
 
     Attributes:
         rate: steps a second at which the fusion model runs.
@@ -74,19 +74,19 @@ class Model:
         """Predict valence and arousal over one recording.
 
         Args:
-            source: a video, audio, image, or transcript (SRT, WebVTT, ASS), or one that is open already.
+            source: a video, audio, image, or transcript (SRT, WebVTT, ASS), or one that is already open.
             rate: rows a second, up to 100. The model runs at its own rate; other rates are interpolated.
             modalities: which of face, voice and words to use.
             transcript: SRT, WebVTT or ASS to use for the words instead of speech recognition.
             side: whose face to follow, of the two people who are visible longest and largest; None for the first of them.
                 Voice and words are those of the whole recording.
             explain: whether to measure what the values are based on (`Prediction.explanation`).
-            progress: told how far each stage is.
+            progress: called with the progress of each stage.
 
         Raises:
             MediaError: if the recording or the transcript can't be read, or has none of the modalities asked for.
             MissingWeightsError: if Whisper's weights are needed and missing.
-            UsageError: if the model or the modalities leave no use for the transcript.
+            UsageError: if the model or the modalities don't use the transcript.
             ValueError: if the rate, a modality or a side is not one of the choices.
         """
         _check_options(rate, modalities, side)
@@ -123,14 +123,14 @@ class Model:
         return usable
 
     def _notes(self, recording: Recording, modalities: Collection[str]) -> list[str]:
-        """What the recording or the model lacks of what was asked for."""
+        """Notes on requested modalities that the recording or the model lacks."""
         notes = []
         untrained = [name for name in modalities if name not in self._fusion.encoders]
         if untrained:
             notes.append(f"this model was trained without {' and '.join(untrained)}")
         unseen = [name for name in self._fusion.dims if name not in self._fusion.encoders]
         if unseen:
-            notes.append(f"this model also takes {' and '.join(unseen)}, which can't be perceived from a recording")
+            notes.append(f"this model also uses {' and '.join(unseen)}, which can't be extracted from a recording")
         if recording.kind == "transcript":
             return notes
         if "face" in modalities and not recording.has_frames:
@@ -217,15 +217,15 @@ def _people_notes(people: list[Person], side: Side | None, is_video: bool) -> li
     passed = [person for person in still if person is not followed]
     if len(people) > 1:
         which = f"on the {side}" if side else "who is visible longest and largest"
-        which += " of those that move" if passed and not side and followed not in still else ""
+        which += " of those who move" if passed and not side and followed not in still else ""
         notes.append(f"{len(people)} people seen: the trace follows the one {which}")
     elif side:
-        notes.append("fewer than two people seen: there is no choice between left and right")
+        notes.append("fewer than two people seen, so left and right make no difference")
     if followed in still:
-        notes.append("the face that is followed never moves, as in a photograph")
+        notes.append("the face that the trace follows never moves, as in a photograph")
     elif passed:
         count = "one face" if len(passed) == 1 else f"{len(passed)} faces"
-        notes.append(f"{count} that never {'moves' if len(passed) == 1 else 'move'}, as in a photograph: not followed")
+        notes.append(f"{count} that never {'moves' if len(passed) == 1 else 'move'}, as in a photograph, not followed")
     if followed is not None and followed.is_overexposed:
         notes.append("the face is overexposed: its values may be wrong, since much of its skin is white")
     return notes

@@ -33,13 +33,13 @@ class Prediction:
         valence: (T,) unpleasant -1 .. pleasant 1.
         arousal: (T,) calm -1 .. excited 1.
         presence: (T,) bool by modality: whether face, voice and words were present.
-        words: what was said, with times.
-        words_left_out: how many recognised words were left out, since they may never have been said.
+        words: the words, with times.
+        words_left_out: number of recognised words that were left out, because they may never have been said.
         notes: what the user should know about this recording, in plain sentences.
         explanation: what the values are based on, if it was asked for.
         bounds: lower and upper ends (T, 2) of 90 % intervals for valence and arousal; None if the model wasn't calibrated.
-        boxes: (T, 4) left, top, right and bottom of the face that is followed, as shares of the picture as it is shown, 0..1;
-            NaN where it isn't seen. None if none was found.
+        boxes: (T, 4) left, top, right and bottom of the face that the trace follows, as shares of the upright picture, 0..1;
+            NaN where it isn't visible. None if no face was found.
         made_by: the version of vatrace, the fusion model's file with the start of its SHA-256, and the options.
     """
 
@@ -78,7 +78,7 @@ class Prediction:
         return float(self.valence[row]), float(self.arousal[row])
 
     def box_at(self, time: float) -> tuple[float, float, float, float] | None:
-        """The box of the face that is followed in the row at a time in seconds; None where there is none."""
+        """The box of the face in the row at a time in seconds; None where there is none."""
         if self.boxes is None:
             return None
         left, top, right, bottom = self.boxes[min(int(steps_at(np.array(time), self.rate)), len(self.boxes) - 1)].tolist()

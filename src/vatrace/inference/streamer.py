@@ -1,10 +1,9 @@
-"""A live camera and microphone in, valence and arousal as they come.
+"""Valence and arousal from a live camera and microphone.
 
-What is known of a step when its value is given out: the face at that moment; the voice up to a moment after it; and the words
-of what was said before, which count from when they are understood. Nothing waits without bound: what is late is left out.
-The first value is that of the first step at which the face is present and the audio has been heard: a camera opens later than a
-microphone, and what the voice alone supports would jump once the face counts. If one of them doesn't come within START_DUR, all
-values are given out then, from 0 s on.
+A value is based on the face at its time, the voice up to a moment after it, and the words recognised so far. The wait for them
+is limited: late modalities are left out. The first value is that of the first step at which the face is present and the audio
+has been processed: a camera opens later than a microphone, and values from the voice alone would jump once the face counts. If
+one of them doesn't come within START_DUR, all values from 0 s on are returned then.
 """
 
 from __future__ import annotations
@@ -39,13 +38,13 @@ if TYPE_CHECKING:
 RATE = 10.0
 """Values a second."""
 MAX_WAIT = 1.5
-"""Seconds after which a step's value is given out without the face or voice that is still being processed."""
+"""Seconds after which a step's value is returned without a face or voice that is still being processed."""
 ABSENT_DUR = 10.0
-"""Seconds without any frame, or audio, after which none is waited for: there is no camera, or no microphone.
+"""Seconds without any frame, or audio, after which none is waited for, because there is no camera, or no microphone.
 
-More than twice `vatrace.inference.feed.MAX_BACKLOG`: on a slow machine as much is being processed as is waiting."""
+More than twice `vatrace.inference.feed.MAX_BACKLOG`: on a slow machine, as much is being processed as is waiting."""
 START_DUR = 3.0
-"""Seconds after which values are given out although there has been no face, or no audio."""
+"""Seconds after which values are returned although there has been no face, or no audio."""
 MAX_FRAME_RATE = 60
 """Frames a second up to which faces are kept for KEEP_DUR."""
 MAX_FACE_AGE = 0.35
@@ -61,7 +60,7 @@ class Value:
         valence: unpleasant -1 .. pleasant 1.
         arousal: calm -1 .. excited 1.
         presence: whether face, voice and words were present.
-        late: those of face and voice that were still being processed when the value had to be given out, or were skipped.
+        late: those of face and voice that were still being processed when the value had to be returned, or were skipped.
             Whether they were present isn't known, and they count as absent. Nothing is marked late until the first frame, or
             the first audio, has been processed.
         low: lower ends of 90 % intervals for valence and arousal; None if the model wasn't calibrated.
@@ -111,14 +110,14 @@ class Streamer:
         self._lock = Lock()
         self._step = 0
         self._expected = set(self._fusion.takes) & ({"face", "voice"} if has_audio else {"face"})
-        self._held: list[Value] | None = []  # until the first value is given out
+        self._held: list[Value] | None = []  # until the first value is returned
 
     def add_frame(self, image: Image.Image | NDArray[np.uint8], time: float) -> None:
         """Add the next frame.
 
         Args:
             image: RGB, or an array (H, W, 3) of it, 0..255.
-            time: when it was taken, in seconds since the start; later than the frame before.
+            time: when it was taken, in seconds since the start; later than the previous frame.
 
         Raises:
             ValueError: if an array is of another kind.
@@ -126,10 +125,10 @@ class Streamer:
         self._eyes.add_frame(_as_image(image), time)
 
     def add_audio(self, samples: ArrayLike, hurry: bool = False) -> None:
-        """Add the next audio, which follows what came before without a gap; the first starts at 0 s.
+        """Add the next audio, which follows the previous audio without a gap; the first starts at 0 s.
 
         Each half second is processed as soon as it is complete, so that the values don't depend on the lengths of the blocks.
-        That takes 0.1 to 0.3 s on two CPU cores while somebody speaks: where nothing may wait for it, call this from a
+        This takes 0.1 to 0.3 s on two CPU cores while somebody speaks; if nothing may wait for it, call this from a
         thread, or use `vatrace.inference.feed.Feed`.
 
         Args:
@@ -148,7 +147,7 @@ class Streamer:
 
     def end(self, modality: str) -> None:
         """Announce that no more frames ("face") or audio ("voice") will come: nothing is waited for any longer, or late."""
-        if not (self._eyes if modality == "face" else self._ears).time:  # none has come: there is no camera, or no microphone
+        if not (self._eyes if modality == "face" else self._ears).time:  # none came: no camera, or no microphone
             self._expected.discard(modality)
         if modality == "face":
             self._eyes.time = math.inf
@@ -183,8 +182,8 @@ class Streamer:
                     unknown.add("voice")
                 late = tuple(name for name in MODALITIES if name in unknown and vectors[name] is None)
                 value = replace(self._fusion.step(moment, vectors), late=late)
-                there = {"face": vectors["face"] is not None, "voice": known_until["voice"] > moment}
-                found += self._released(value, all(there[name] for name in self._expected))
+                known_now = {"face": vectors["face"] is not None, "voice": known_until["voice"] > moment}
+                found += self._released(value, all(known_now[name] for name in self._expected))
             if self._held and min(known_until.values()) == math.inf:  # nothing more will come
                 found, self._held = [*self._held, *found], None
             self._step = max(stop, self._step)
@@ -192,7 +191,7 @@ class Streamer:
             return found
 
     def _released(self, value: Value, complete: bool) -> list[Value]:
-        """The values that can be given out with this one; it is complete if all that is expected is there."""
+        """The values that can be returned with this one, which is complete if it is based on all expected modalities."""
         if self._held is None:
             return [value]
         if complete:
@@ -245,7 +244,7 @@ class _Eyes:
         if main is not None:
             self._beside = {found.track for found in detections} - {main.track}
             return main
-        # a face that wasn't seen beside the person who is followed can be theirs, with a new track
+        # a face that wasn't seen together with the person who is followed can be theirs, with a new track
         gone = self._main is None or time - self._main_seen > REJOIN_SECONDS
         others = [found for found in detections if gone or found.track not in self._beside]
         chosen = max(others, key=lambda found: found.square.side, default=None)
@@ -256,7 +255,7 @@ class _Eyes:
         return chosen
 
     def at(self, moment: float) -> NDArray[np.float32] | None:
-        """The face at a moment, later than the one before: that of the latest frame before it, unless it is too old."""
+        """The face at a moment, later than at the previous call: that of the latest frame before it, unless it is too old."""
         self.forget(moment)
         if not self._seen:
             return None
@@ -276,8 +275,8 @@ class _LiveFusion:
         self._model = open_fusion(file, streams=True, threads=threads)
         if self._model.rate != RATE or any(spec != DEFAULT_ENCODERS[name] for name, spec in self._model.encoders.items()):
             raise ModelError(
-                f"{self._model.name}: live takes models of {RATE:g} steps a second for the package's own encoders, "
-                f"not of {self._model.rate:g} for {', '.join(spec.name for spec in self._model.encoders.values())}"
+                f"{self._model.name}: live needs a model of {RATE:g} steps a second for the package's own encoders, "
+                f"not one of {self._model.rate:g} for {', '.join(spec.name for spec in self._model.encoders.values())}"
             )
         self._past: deque[dict[str, bool]] = deque(maxlen=round(MEMORY * RATE) + 1)
 

@@ -1,7 +1,7 @@
-"""What is spoken in a caption: without markup, descriptions of sounds, songs and credits; and who speaks.
+"""The speech in captions, without markup, descriptions of sounds, songs and credits; and who speaks.
 
 Captions for the deaf and hard of hearing describe what is heard, in brackets ("[DRAMATIC MUSIC]", "(sobbing)"), mark songs with
-notes, and name who speaks ("MAN: ..."). None of this is said.
+notes, and name who speaks ("MAN: ..."). None of this is spoken.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ TAGS = re.compile(r"</?[a-zA-Z][^<>]*>|<[\d:.]+>|\{[^{}]*\}")
 """Tags of HTML and WebVTT, WebVTT's times within a caption, and overrides and comments of SubStation Alpha."""
 VOICE = re.compile(r"<v(?:\.[^\s>]*)?\s+([^<>]+)>(.*?)(?=</v>|<v[.\s]|\Z)", re.DOTALL)
 GLOSS = re.compile(r"<rt\b[^<>]*>.*?(</rt>|\Z)", re.DOTALL)
-"""How a word is read, in small print above it."""
+"""Ruby text: how a word is pronounced, in small print above it."""
 INVISIBLE = re.compile("[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff\x00-\x08\x0b\x0e-\x1f]")
 
 NAMED_BRACKET = re.compile(r"^\s*[\[(]([A-Z][\w .'’-]{0,30})[\])]\s*:\s*")
@@ -37,7 +37,7 @@ CREDIT = re.compile(
 )
 
 DIALOGUE = re.compile(r"^\s*(?:[-–—‐‑―]+(?!\d)\s*|>{2,3}\s*)")
-"""What marks a change of speakers at the start of a line."""
+"""The mark of a change of speaker, at the start of a line."""
 NEXT_SPEAKER = re.compile(r"(?<=[.!?…])\s+(?=[-–—]\s?\w)")
 """Where the second speaker starts in a line of dialogue: "- Why? - Because."."""
 UPPER = "A-ZÀ-ÖØ-Þ"
@@ -52,30 +52,30 @@ NO_NAMES = frozenset(
         reason""",
     )
 )
-"""Words that stand before a colon without being a speaker's name, in lower case."""
+"""Words that can precede a colon without being a speaker's name, in lower case."""
 
 CONTINUES = 0.5
-"""Seconds from one caption to the next up to which the second can show again what the first shows."""
+"""Longest gap in seconds between two captions of which the second can repeat lines of the first."""
 ROLLING_DURATION = 0.05
-"""Seconds of the shortest captions: between two captions that roll, the line that both have is shown alone for a moment."""
+"""Seconds of the shortest captions: between two rolling captions, the line that they share is shown alone for a moment."""
 MOST_GROW = 0.5
-"""Share of captions that start with the whole of the one before from which captions grow word by word."""
+"""Captions grow word by word if more than this share of them start with the whole of the previous one."""
 MOST_SHOUTED = 0.8
-"""Share of lines in capitals from which a transcript is written in capitals."""
+"""A transcript is written in capitals if more than this share of its lines are."""
 LONGEST_BREAK = 2.0
-"""Seconds of silence after which a sentence that isn't finished is nobody's any more."""
+"""Seconds of silence after which an unfinished sentence no longer passes its speaker on."""
 SENTENCE_END = re.compile(r"[.!?…][\"'”’)\]]*$")
 
 
 @dataclass(frozen=True)
 class Caption:
-    """One caption as a file has it.
+    """One caption as it is in the file.
 
     Attributes:
         start: seconds.
         end: seconds.
-        text: with its markup; lines are separated by line feeds.
-        speaker: whom the file names beside the text; None where it names nobody.
+        text: with markup; lines are separated by line feeds.
+        speaker: the name that the file gives outside the text; None if it gives none.
     """
 
     start: float
@@ -86,7 +86,7 @@ class Caption:
 
 @dataclass(frozen=True)
 class Turn:
-    """What is said in one caption.
+    """The speech in one caption.
 
     Attributes:
         start: of the caption, seconds.
@@ -104,23 +104,23 @@ KINDS = {
     "song": ("line of a song", "lines of songs"),
     "credit": ("credit or address", "credits or addresses"),
 }
-"""What captions contain that nobody says, and what one and several of these are called."""
+"""Text in captions that isn't spoken: each kind, with its singular and plural for messages."""
 
 
 @dataclass
 class LeftOut:
-    """What captions contain that nobody says.
+    """Counts of the text in captions that isn't spoken.
 
     Attributes:
         counts: by the names in `KINDS`.
-        opened: whether the caption before ended within a description of a sound.
+        opened: whether the previous caption ended within a description of a sound.
     """
 
     counts: Counter[str] = field(default_factory=Counter)
     opened: bool = False
 
     def take(self, pattern: re.Pattern[str], kind: str, text: str) -> str:
-        """The text without what matches the pattern, which is counted."""
+        """Remove the matches of a pattern from the text, and count them."""
         text, count = pattern.subn(" ", text)
         self.counts[kind] += count
         return text
@@ -130,10 +130,10 @@ class LeftOut:
 
 
 def spoken(captions: Sequence[Caption]) -> tuple[list[Turn], LeftOut]:
-    """What is said in captions, in order of time, each line once where captions roll.
+    """The speech in captions, in their order.
 
     Returns:
-        Captions with speech, and what was left out.
+        The captions that contain speech, and what was left out.
     """
     left_out = LeftOut()
     lines = [_lines(caption, left_out) for caption in captions]
@@ -150,13 +150,13 @@ def spoken(captions: Sequence[Caption]) -> tuple[list[Turn], LeftOut]:
                 texts.append((speaker, text))
         if texts:
             turns.append(Turn(caption.start, caption.end, tuple(texts)))
-            marked = caption.speaker is not None or any(given for given, _ in group)  # then all of a speaker's captions are
+            marked = caption.speaker is not None or any(given for given, _ in group)  # then every caption is
             carried = None if marked or SENTENCE_END.search(texts[-1][1]) else speaker  # a sentence continues
     return turns, left_out
 
 
 def _lines(caption: Caption, left_out: LeftOut) -> list[tuple[str | None, str]]:
-    """The lines of a caption without what isn't said, each with the speaker that its markup names."""
+    """The spoken lines of a caption, each with the speaker that its markup names."""
     text = GLOSS.sub("", caption.text)
     result: list[tuple[str | None, str]] = []
     place = 0
@@ -175,7 +175,7 @@ def _plain(text: str, left_out: LeftOut) -> list[str]:
     text = "\n".join(NAMED_BRACKET.sub(r"\1: ", line) for line in text.split("\n"))
     for pattern in (SONG, SONG_LINE):
         text = left_out.take(pattern, "song", text)
-    for pattern in (BRACKETS, BRACKETS, STARS):  # twice: brackets in brackets
+    for pattern in (BRACKETS, BRACKETS, STARS):  # twice, for nested brackets
         text = left_out.take(pattern, "sound", text)
     if left_out.opened:
         text = CLOSED.sub(" ", text)
@@ -186,10 +186,10 @@ def _plain(text: str, left_out: LeftOut) -> list[str]:
 
 
 def _speakers(lines: Sequence[str]) -> set[str]:
-    """The names that the lines of a transcript start with.
+    """The names of speakers that label the lines of a transcript.
 
-    A name in capitals is taken for one, unless all is in capitals. Two or more capitalised words are, too. One is if the
-    transcript has several such labels, and it isn't a word that often stands before a colon.
+    A label in capitals is a name (of two words at most, if the whole transcript is in capitals), and so are two or more
+    capitalised words. One capitalised word is a name if the transcript has several labels, and it isn't in `NO_NAMES`.
     """
     plain = [DIALOGUE.sub("", line) for line in lines]
     written = [line for line in plain if any(map(str.isalpha, line))]
@@ -210,7 +210,7 @@ def _speakers(lines: Sequence[str]) -> set[str]:
 
 
 def _labelled(line: str, speaker: str | None, names: set[str]) -> tuple[str | None, str]:
-    """Who speaks a line, and the line without this label; `speaker` unless the line says otherwise."""
+    """The speaker of a line (`speaker` unless the line names another), and the line without this label."""
     changes = DIALOGUE.match(line)
     text = DIALOGUE.sub("", line)
     match = CAPITALS.match(text) or NAME.match(text)
@@ -220,10 +220,10 @@ def _labelled(line: str, speaker: str | None, names: set[str]) -> tuple[str | No
 
 
 def unrolled(captions: Sequence[Caption]) -> list[Caption]:
-    """Captions in order of time without what they repeat: each line of captions that roll, and each word of those that grow.
+    """Captions in order of time, without repeated lines and words.
 
-    Live and automatic captions show a line again above the next one, and alone for a moment between the two. Others grow word
-    by word. A caption that is in the file twice, with the same times, is kept once.
+    Live and automatic captions roll: they repeat a line above the next one, and alone for a moment between the two. Others grow
+    word by word. A caption that is in the file twice, with the same times, is kept once.
     """
     ordered = sorted(dict.fromkeys(captions), key=lambda caption: (caption.start, caption.end))
     grow = _grow(ordered)

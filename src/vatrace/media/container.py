@@ -15,18 +15,18 @@ from typing import Any
 from vatrace.errors import MediaError, reason
 
 TIME_JUMP, LONGEST_GAP = 1.0, 600.0
-"""Seconds that timestamps may go back, or ahead from one frame to the next, and still be believed. Beyond that they have
-restarted, as in files that were joined, and time continues from where it was."""
+"""Seconds by which timestamps may jump back, or ahead, from one frame to the next. Beyond that they have restarted, as in
+joined files, and time continues from where it was."""
 
 MAX_REORDER = 16
-"""Frames by which the order of decoding and that of presentation can differ, as in H.264."""
+"""Frames by which decoding order and presentation order can differ, as in H.264."""
 
 DEFAULT = 1
 OTHER = 1 << 10 | 1 << 11 | 1 << 19
-"""FFmpeg's flags of the default stream of its kind, and of those that are a cover, a thumbnail, or part of a larger image."""
+"""FFmpeg's flags of the default stream of its kind, and of covers, thumbnails and parts of a larger image."""
 
 MIN_AREA = 64 * 64
-"""Pixels below which a video track is a thumbnail if there is another."""
+"""A video track with fewer pixels than this is a thumbnail if there is another track."""
 
 
 def open_container(path: Path) -> Any:
@@ -44,14 +44,14 @@ def open_container(path: Path) -> Any:
     if size == 0:
         raise MediaError(f"{path}: the file is empty")
     try:
-        # "file:": a colon in a name is no protocol. PyAV before 19 raises on metadata that isn't UTF-8 unless told otherwise
+        # "file:", because a name with a colon looks like a URL. PyAV before 19 raises on metadata that isn't UTF-8 by default
         options: dict[str, Any] = {} if int(av.__version__.split(".")[0]) >= 19 else {"metadata_errors": "replace"}
         container = av.open(f"file:{path}", **options)
     except (av.FFmpegError, OSError, ValueError) as error:
-        raise MediaError(f"{path}: not a video, audio or image file that can be read ({reason(error)})") from error
-    if container.format.name == "tty":  # FFmpeg would show a text file as a film of a terminal
+        raise MediaError(f"{path}: not a readable video, audio or image file ({reason(error)})") from error
+    if container.format.name == "tty":  # FFmpeg renders a text file as video of a terminal
         container.close()
-        raise MediaError(f"{path}: not a video, audio or image file but a text file (transcripts end in .srt or .vtt)")
+        raise MediaError(f"{path}: a text file, not video, audio or an image (transcripts end in .srt, .vtt, .ass or .ssa)")
     return container
 
 
@@ -66,10 +66,10 @@ def start_time(container: Any) -> float:
 
 
 def video_streams(container: Any) -> list[Any]:
-    """The video streams of which one may be what the recording shows, the most likely first.
+    """The candidates for the main video stream, the most likely first.
 
-    Covers of music files, thumbnails, tiles of a larger image and streams without a decoder don't count. The order is that of
-    FFmpeg's players as far as the headers go: the one flagged as the default, then the one with the most pixels a second.
+    Covers of music files, thumbnails, tiles of a larger image and streams without a decoder are excluded. As far as the headers
+    allow, the order is that of FFmpeg's players: the default stream first, then by pixels per second.
     """
     streams = [stream for stream in container.streams.video if not _flags(stream) & OTHER and stream.codec_context is not None]
 
@@ -77,7 +77,7 @@ def video_streams(container: Any) -> list[Any]:
         area = stream.width * stream.height
         return area >= MIN_AREA, bool(_flags(stream) & DEFAULT), area * float(stream.average_rate or 1)
 
-    return sorted(streams, key=likelihood, reverse=True)  # stable: of equals the first
+    return sorted(streams, key=likelihood, reverse=True)  # stable: the first of equals
 
 
 def _flags(stream: Any) -> int:
@@ -86,7 +86,7 @@ def _flags(stream: Any) -> int:
 
 
 def video_stream(container: Any) -> Any | None:
-    """The video stream that the recording shows; None if there is none."""
+    """The main video stream; None if there is none."""
     return next(iter(video_streams(container)), None)
 
 
@@ -102,7 +102,7 @@ class Clock:
         self._expected = 0.0
 
     def time(self, stamp: float | None, duration: float) -> float:
-        """The time of a frame with this timestamp (None: it follows the one before) and duration, in seconds."""
+        """The time of a frame with this timestamp (None: it follows the previous frame) and duration, in seconds."""
         if self._offset is None and stamp is not None:
             self._offset = -stamp
         time = self._expected if stamp is None or self._offset is None else stamp + self._offset
@@ -114,7 +114,7 @@ class Clock:
 
 
 def has_decoding_times(container: Any, stream: Any) -> bool:
-    """Whether timestamps give the time of decoding, not of presentation: AVI has no other, and includes the delay."""
+    """Whether timestamps are decoding times, not presentation times: AVI has only these, which include the delay."""
     return bool(container.format.name == "avi" and stream.codec_context.has_b_frames)
 
 
@@ -124,12 +124,12 @@ def video_clock(container: Any, stream: Any) -> Clock:
 
 
 def usual_duration(stream: Any) -> float:
-    """Seconds that a frame of this stream lasts where its packet doesn't say."""
+    """Duration of a frame in seconds if its packet doesn't state one."""
     return float(1 / stream.average_rate) if stream.average_rate else 0.04
 
 
 def placed(times: array[float], time: float, usual: float) -> float:
-    """Add a frame's time to those before it: less than a frame late, or early, at the start is on time, and none goes back."""
+    """Append a frame's time. A first frame that is early, or less than a frame late, gets 0 s, and times never go back."""
     if times:
         time = max(time, times[-1])
     elif time < usual:
@@ -139,10 +139,10 @@ def placed(times: array[float], time: float, usual: float) -> float:
 
 
 def starts_whole(container: Any, stream: Any) -> bool:
-    """Whether the first packet can be decoded, and so can all that are shown after it, unless they are damaged.
+    """Whether the first packet and all that are shown after it can be decoded, unless they are damaged.
 
-    It can't in a broadcast that was cut in the middle of a group of frames, nor in one whose first frames refer to frames
-    before the cut. The container must be opened again afterwards.
+    They can't in a broadcast that was cut within a group of frames, or whose first frames refer to frames before the cut.
+    The container must be opened again afterwards.
     """
     first: Any = None
     for number, packet in enumerate(container.demux(stream)):
@@ -162,8 +162,8 @@ def starts_whole(container: Any, stream: Any) -> bool:
 def packet_times(container: Any, stream: Any) -> Iterator[tuple[float | None, float]]:
     """Presentation time (None where unknown) and duration of each packet, in seconds and in the order of presentation.
 
-    Packets come in the order of decoding. They are sorted between two jumps of the decoding time, so that the frames of files
-    that were joined aren't mixed.
+    Packets come in decoding order. They are sorted between two jumps of the decoding time, so that the frames of joined files
+    aren't mixed.
     """
     import av
 
@@ -177,7 +177,7 @@ def packet_times(container: Any, stream: Any) -> Iterator[tuple[float | None, fl
     while True:
         try:
             packet = next(packets, None)
-        except av.FFmpegError:  # a damaged end: what comes before it stands
+        except av.FFmpegError:  # a damaged end: keep what precedes it
             packet = None
         if packet is None:
             break
@@ -215,9 +215,9 @@ def decoded_frames(container: Any, stream: Any) -> Iterator[tuple[Any, str | Non
 def in_presentation_order(
     frames: Iterator[tuple[Any, str | None]], depth: int
 ) -> Iterator[tuple[Any, float | None, str | None]]:
-    """Frames with their timestamps, reordered where these are times of decoding.
+    """Frames with their timestamps, which are reordered if they are decoding times.
 
-    Decoders give frames in the order of presentation, so each frame has the earliest time among the next `depth`.
+    Decoders return frames in presentation order, so each frame has the earliest time among the next `depth`.
     """
     waiting: deque[Any] = deque()
     stamps: list[float] = []

@@ -65,7 +65,7 @@ def read_camera(camera: str, start: float, stop: Event) -> Iterator[tuple[Image.
 def read_microphone(microphone: str, start: float, stop: Event) -> Iterator[tuple[NDArray[np.float32], float]]:
     """Yield blocks (N,) of 16 kHz mono audio, and when they arrived, in seconds after `start`.
 
-    The first block of a device is silence, until the device was opened.
+    A device's first block is silence, for the time until it was opened.
 
     Args:
         microphone: name of a device, or a file with audio.
@@ -102,7 +102,7 @@ def _device(kind: str, name: str, devices: dict[str, tuple[str, str]]) -> Any:
     import av
 
     if sys.platform not in devices:
-        raise MediaError(f"{kind} {name}: devices of {sys.platform} are not supported; name a file")
+        raise MediaError(f"{kind} {name}: devices are not supported on {sys.platform}; name a file")
     container_format, pattern = devices[sys.platform]
     address = name if Path(name).is_absolute() else pattern.format(name)
     try:

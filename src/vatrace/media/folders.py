@@ -1,4 +1,4 @@
-"""Which files of a folder are recordings, and which transcript lies beside a recording. Names alone decide where they can."""
+"""Which files in a folder are recordings, and which transcript belongs to a recording; by their names alone if possible."""
 
 from __future__ import annotations
 
@@ -36,16 +36,16 @@ OTHER_SUFFIXES = _suffixes(
     nfo npy npz odt onnx parquet part pdf pfsx pkl png ppt pptx psfx psd py pyc r rar rtf sav srt ssa sub svg tar textgrid
     tif tiff toml torrent tsv txt url vtt webp xls xlsx xml xz yaml yml zip"""
 )
-"""Suffixes of files that are no recordings, and aren't opened to find out. Files with other suffixes, or none, are."""
+"""Suffixes of files that aren't recordings. Files with an unknown suffix, or none, are opened to find out."""
 
 JUNK = re.compile(
     r"\..*|~\$.*|.*~|.*\.(tmp|temp|swp|lnk)|thumbs\.db|ehthumbs.*\.db|desktop\.ini|icon\r|__macosx|@eadir|"
     r"\$recycle\.bin|system volume information|lost\+found|#recycle|#snapshot",
     re.IGNORECASE,
 )
-"""What systems and programs leave in folders; hidden files, too."""
+"""Files that systems and programs leave in folders, and hidden files."""
 POINTER_LENGTH = 1024
-"""Bytes up to which a file can be a pointer to content that lies elsewhere."""
+"""Bytes of the largest file that can be a pointer to content stored elsewhere."""
 
 ENGLISH = frozenset({"en", "eng", "english"})
 LANGUAGES = ENGLISH | frozenset(
@@ -56,27 +56,27 @@ LANGUAGES = ENGLISH | frozenset(
         vietnamese zho"""
     )
 )
-"""Names of languages in names of files, in lower case; those of two letters besides."""
+"""Languages in file names, in lower case; any two letters count as well."""
 QUALIFIERS = frozenset(_listed("sdh cc hi auto asr default full orig original forced captions subtitles"))
-"""What else such names say: for the hard of hearing (`sdh`, `cc`, `hi`), automatic, for foreign passages alone (`forced`)."""
+"""Other tags in file names: for the hard of hearing (`sdh`, `cc`, `hi`), automatic, only foreign passages (`forced`), ..."""
 MADE_BY = "NOTE vatrace"
-"""How the subtitles begin that vatrace writes: these are results, not transcripts."""
+"""The start of subtitles written by vatrace, which are results, not transcripts."""
 
 
 def key(name: str) -> str:
-    """A name such that names that look the same are the same, however their accents are encoded."""
+    """A name in NFC, so that names match however their accents are encoded."""
     return unicodedata.normalize("NFC", name)
 
 
 def is_junk(path: Path) -> bool:
-    """Whether a file or folder is of the operating system or a program, by its name."""
+    """Whether a file or folder was left by the operating system or a program, by its name."""
     return JUNK.fullmatch(path.name) is not None
 
 
 def is_media(path: Path) -> bool:
-    """Whether a file is a recording: by its suffix, or where that is unknown, because FFmpeg can decode it.
+    """Whether a file is a recording: by its suffix, or if that is unknown, by whether FFmpeg can decode it.
 
-    Links to files that are missing count, so that they can be reported.
+    Links to missing files count, so that they can be reported.
     """
     suffix = path.suffix.lower()
     if suffix in MEDIA_SUFFIXES:
@@ -85,7 +85,7 @@ def is_media(path: Path) -> bool:
 
 
 def _decodes(path: Path) -> bool:
-    """Whether a file of unknown kind contains video or audio, of which the start can be decoded."""
+    """Whether a file of unknown kind contains video or audio whose start can be decoded."""
     import av
 
     try:
@@ -110,15 +110,15 @@ def missing_content(path: Path) -> str:
     if path.is_symlink() and not path.exists():
         target = path.readlink()
         if "annex" in target.parts or ".git" in target.parts:
-            return f"its content isn't here (git-annex): get it with `{fetch['git-annex']}`"
+            return f"its content hasn't been fetched (git-annex): run `{fetch['git-annex']}`"
         return f"a link to {shown(target)}, which doesn't exist"
     try:
         if path.is_file() and path.stat().st_size <= POINTER_LENGTH:
             start = path.read_bytes()
             if start.startswith(b"version https://git-lfs.github.com/spec/"):
-                return f"its content isn't here (Git LFS): get it with `{fetch['Git LFS']}`"
+                return f"its content hasn't been fetched (Git LFS): run `{fetch['Git LFS']}`"
             if start.startswith((b"/annex/objects/", b"../.git/annex/")):
-                return f"its content isn't here (git-annex): get it with `{fetch['git-annex']}`"
+                return f"its content hasn't been fetched (git-annex): run `{fetch['git-annex']}`"
     except OSError:
         return ""
     return ""
@@ -126,10 +126,10 @@ def missing_content(path: Path) -> str:
 
 @dataclass(frozen=True)
 class Beside:
-    """The transcript beside a recording.
+    """The transcripts in the folder of a recording.
 
     Attributes:
-        path: the transcript; None where there is none in English.
+        path: the one to use; None if there is none, or none in English.
         others: transcripts of the same recording that aren't used.
     """
 
@@ -138,15 +138,14 @@ class Beside:
 
 
 def transcript_beside(recording: Path, files: Iterable[Path]) -> Beside:
-    """Choose the transcript of a recording: `talk.srt`, `talk.mp4.srt`, `talk.en.vtt` or `talk.en.sdh.srt` is that of talk.mp4.
+    """Choose the transcript of a recording: for talk.mp4, `talk.srt`, `talk.mp4.srt`, `talk.en.vtt` or `talk.en.sdh.srt`.
 
-    English is preferred, then those that name no language; other languages aren't used, because the words' network reads
-    English. SRT is preferred to WebVTT, and this to SubStation Alpha. Subtitles that vatrace wrote don't
-    count.
+    English is preferred, then names without a language; other languages aren't used, because the words network understands
+    only English. SRT is preferred to WebVTT, and WebVTT to SubStation Alpha. Subtitles written by vatrace are ignored.
 
     Args:
         recording: its path.
-        files: that may be its transcript.
+        files: the candidates.
     """
     ranked: list[tuple[tuple[int, int, int, str], Path]] = []
     others: list[Path] = []
@@ -165,7 +164,7 @@ def transcript_beside(recording: Path, files: Iterable[Path]) -> Beside:
 
 
 def _tags(path: Path, recording: Path) -> list[str] | None:
-    """What a transcript's name adds to that of the recording, in lower case; None if it is another recording's."""
+    """The tags that a transcript's name adds to the recording's, in lower case; None if it is another recording's."""
     if not is_transcript(path):
         return None
     stem = key(path.stem).casefold()
@@ -184,7 +183,7 @@ def _is_language(tag: str) -> bool:
 
 
 def is_result(path: Path) -> bool:
-    """Whether a transcript is one that vatrace wrote, with its values."""
+    """Whether a transcript was written by vatrace, with values."""
     if path.suffix.lower() != ".vtt":
         return False
     try:
@@ -195,7 +194,7 @@ def is_result(path: Path) -> bool:
 
 
 def in_folder(folder: Path) -> list[Path]:
-    """The files and folders in a folder, by name, without junk.
+    """The files and folders in a folder, sorted by name, without junk.
 
     Raises:
         OSError: if it can't be read.
@@ -204,23 +203,23 @@ def in_folder(folder: Path) -> list[Path]:
 
 
 def passed_over(names: Sequence[str], most: int = 5) -> str:
-    """A list of files for a message: the first of them, and how many more there are."""
+    """A list of file names for a message: the first ones, and how many more there are."""
     listed = ", ".join(names[:most])
     return f"{listed} and {len(names) - most} more" if len(names) > most else listed
 
 
 def walk(root: Path, refuse: Callable[[OSError], None]) -> Iterator[tuple[Path, list[Path]]]:
-    """Folders with the files in them, both by name and without junk; linked folders are followed, each folder once.
+    """Folders with their files, both sorted by name and without junk; linked folders are followed, each folder once.
 
     Args:
         root: where to start.
-        refuse: is called with the error of a folder that can't be read.
+        refuse: called with the error of each folder that can't be read.
     """
     waiting, seen = [root], set()
     while waiting:
         folder = waiting.pop()
         try:
-            if (real := folder.resolve()) in seen:  # links may go round
+            if (real := folder.resolve()) in seen:  # links may form a loop
                 continue
             seen.add(real)
             inside = in_folder(folder)

@@ -1,8 +1,8 @@
-"""What is heard of a recording: which audio track, which of its channels, and at what level.
+"""How a recording's audio becomes mono: from which track and channels, and at what level.
 
-A pass over parts of the recording decides once; then `Mix.mixed` is one weighted sum, however long the recording is. Channels
-are never averaged blindly: one may be inverted, or carry timecode, hum or nothing, and the dialogue of surround sound comes
-from its centre.
+One pass over parts of the recording decides; then `Mix.mixed` is one weighted sum, however long the recording is. Channels are
+never averaged blindly: one may be inverted, or contain timecode, hum or nothing, and the dialogue of surround sound comes from
+its centre.
 """
 
 from __future__ import annotations
@@ -21,24 +21,24 @@ from vatrace.media.samples import MAX_SAMPLE, Resampler, cleaned, plausible_limi
 from vatrace.media.voice_activity import RATE, speech_mask
 
 TARGET_LEVEL = -28.0
-"""dBFS of speech (RMS) that features are made from. The level of RAVDESS, which the voice encoder learned from, is
--45..-15 dBFS; at -40 dB of gain, arousal was off by 0.07."""
+"""dBFS (RMS) of the speech that features are computed from. In RAVDESS, which the voice encoder was trained on, it is
+-45..-15 dBFS; with a gain of -40 dB, arousal was off by 0.07."""
 MAX_GAIN = 60.0
-"""dB. Speech of -88 dBFS still reaches the target; 16 bits don't hold speech much below."""
+"""dB. Speech at -88 dBFS still reaches the target; 16 bits can't represent much quieter speech."""
 
 SURVEY_DUR, PART_DUR = 480.0, 10.0
-"""Seconds of all channels together that the decision is based on, and of each part where the recording is longer."""
+"""Seconds, summed over channels, that the decision is based on, and seconds of each part if the recording is longer."""
 MIN_SPEECH_DUR = 0.5
-"""Seconds of speech that a track or a channel must hold to be one with speech."""
+"""Seconds of speech from which a track or a channel counts as containing speech."""
 MIN_SPEECH_SHARE = 0.1
-"""Share of the main channel's speech below which what another one holds isn't taken for a voice of its own."""
+"""Share of the main channel's speech below which another channel counts as having no voice of its own."""
 INVERTED = -0.5
-"""Correlation in the speech band below which a channel is inverted. Pairs of AAC at 64 kbit/s had -0.9 and less, two
-microphones with different voices -0.1..0.1."""
+"""Correlation in the speech band below which a channel is inverted. Inverted channels in AAC at 64 kbit/s had -0.9 or less,
+two microphones with different voices -0.1..0.1."""
 DELAYED, MAX_DELAY = 0.5, 0.05
 """Correlation above which a channel is a delayed copy of another, and the longest delay in seconds."""
 HARMLESS = -20.0
-"""dB from the speech of the main channel: a channel without speech that is quieter than this does no harm in a mix."""
+"""dB relative to the main channel's speech: a channel without speech that is quieter than this does no harm in a mix."""
 SPEECH_BAND = (200.0, 4000.0)
 """Hz."""
 
@@ -48,7 +48,7 @@ SURROUND = {
     **dict.fromkeys(("FL", "FR", "FLC", "FRC", "WL", "WR"), FRONT),
     **dict.fromkeys(("BL", "BR", "BC", "SL", "SR", "SDL", "SDR"), AROUND),
 }
-"""Weights of a mono downmix after ITU-R BS.775-3, annex 4; the low-frequency effects and the ceiling are left out."""
+"""Weights of a mono downmix after ITU-R BS.775-3, annex 4; low-frequency effects and ceiling channels are left out."""
 
 ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth")
 SIDES = ("left", "right")
@@ -62,10 +62,10 @@ class Mix:
 
     Attributes:
         track: index of the track among the audio tracks.
-        weights: of the channels, by layout and where they aren't those of `default_weights`.
-        limit: samples beyond it aren't sound.
+        weights: of the channels, by layout, where they differ from `default_weights`.
+        limit: samples beyond it are damage, not sound.
         scale: factor that brings samples into -1..1.
-        level: RMS of the speech after that, in dBFS; None where none was found.
+        level: RMS of the speech after scaling, in dBFS; None if no speech was found.
         notes: what the user should know.
     """
 
@@ -77,13 +77,13 @@ class Mix:
     notes: tuple[str, ...] = ()
 
     def mixed(self, samples: Audio, layout: str, channels: Sequence[str]) -> Audio:
-        """Mix channels (C, N) of a layout, whose names are given too, to (N,)."""
+        """Mix the channels (C, N) of a layout, with these names, to (N,)."""
         weights = self.weights.get(layout) or default_weights(channels)
         return self.scale * (np.asarray(weights, np.float32) @ samples)
 
     @property
     def gain(self) -> float:
-        """Factor that brings the speech to `TARGET_LEVEL`; 1 where none was found, so that noise isn't taken for it."""
+        """Factor that brings the speech to `TARGET_LEVEL`; 1 without speech, so that noise isn't amplified."""
         return 1.0 if self.level is None else float(10 ** (min(TARGET_LEVEL - self.level, MAX_GAIN) / 20))
 
 
@@ -94,12 +94,12 @@ def default_weights(channels: Sequence[str]) -> tuple[float, ...]:
 
 
 def is_surround(channels: Sequence[str]) -> bool:
-    """Whether the layout has a centre or a subwoofer next to its sides, so that its channels belong together."""
+    """Whether the layout has a centre or a subwoofer in addition to its sides, so that its channels belong together."""
     return len(channels) > 2 and bool({"FC", "LFE"} & set(channels)) and {"FL", "FR"} <= set(channels)
 
 
 def track_order(container: Any) -> list[int]:
-    """The audio tracks that FFmpeg can decode, by index, the one to prefer first: flagged default, and for everybody."""
+    """Indices of the audio tracks that FFmpeg can decode: first those meant for everybody, and of these, the default one."""
     from av.stream import Disposition
 
     special = Disposition.comment | Disposition.visual_impaired | Disposition.hearing_impaired | Disposition.karaoke
@@ -113,7 +113,7 @@ def track_order(container: Any) -> list[int]:
 
 
 def choose_mix(path: Path) -> Mix:
-    """Listen to parts of a recording, and choose what is to be heard of it.
+    """Choose the track, channels and level of a recording's audio, from parts of it.
 
     Args:
         path: the recording, with audio.
@@ -138,7 +138,7 @@ def _track_note(track: int, total: int, order: Sequence[int], by_speech: bool) -
     name = ORDINALS[track] if track < len(ORDINALS) else f"{track + 1}th"
     why = ""
     if by_speech:
-        why = ", which holds the speech"
+        why = ", which contains the speech"
     elif 0 not in order:
         why = ", since the first can't be decoded"
     elif track > 0:
@@ -147,7 +147,7 @@ def _track_note(track: int, total: int, order: Sequence[int], by_speech: bool) -
 
 
 def _survey(path: Path, track: int) -> tuple[Mix, float]:
-    """The mix of one track, and the seconds of speech in the parts that it was chosen by."""
+    """The mix of one track, and the seconds of speech in the parts that it is based on."""
     limit = plausible_limit(_frames(path, track, SURVEY_DUR)) if _is_float(path, track) else MAX_SAMPLE
     parts: dict[str, list[Audio]] = {}
     names: dict[str, tuple[str, ...]] = {}
@@ -176,17 +176,17 @@ def _survey(path: Path, track: int) -> tuple[Mix, float]:
 
 
 def _is_float(path: Path, track: int) -> bool:
-    """Whether the track stores floating-point numbers, which can be anything."""
+    """Whether the track stores floating-point numbers, which aren't limited to -1..1."""
     with open_container(path) as container:
         name = container.streams.audio[track].codec_context.name
     return bool(name.startswith(("pcm_f", "wavpack")))
 
 
 def _frames(path: Path, track: int, dur: float) -> Iterator[Any]:
-    """Decoded frames of parts of a track, spread over the recording: of all channels together, `dur` seconds."""
+    """Decoded frames of parts of a track, spread over the recording: `dur` seconds, summed over channels."""
     with open_container(path) as container:
         stream = container.streams.audio[track]
-        dur /= max(stream.codec_context.channels or 1, 2)  # as much of mono as of stereo
+        dur /= max(stream.codec_context.channels or 1, 2)  # mono counts as stereo
         length = container.duration / 1e6 if container.duration else 0.0
         starts: list[float | None] = [None]
         if length > dur:
@@ -214,10 +214,10 @@ def _seek(container: Any, start: float) -> bool:
 
 
 def choose_weights(audio: Audio, channels: Sequence[str]) -> tuple[tuple[float, ...] | None, str]:
-    """Weights of channels (C, N) at 16 kHz that keep their speech, and a note; None where the default ones do.
+    """Weights of channels (C, N) at 16 kHz that preserve their speech, and a note; None if the default ones do.
 
-    Surround sound keeps its downmix. In other layouts, the channel with the most speech is compared with each other one,
-    which counts with its sign turned if it is inverted, and not at all if it is a delayed copy or loud without speech.
+    Surround sound keeps its downmix. In other layouts, the channel with the most speech is compared with each other one, whose
+    weight is negative if it is inverted, and 0 if it is a delayed copy or loud without speech.
     """
     if len(channels) < 2 or is_surround(channels):
         return None, ""
@@ -250,19 +250,24 @@ def choose_weights(audio: Audio, channels: Sequence[str]) -> tuple[tuple[float, 
 
 def _channel_note(signs: NDArray[np.float64], channels: Sequence[str]) -> str:
     def named(indices: NDArray[np.intp]) -> str:
-        names = [SIDES[index] if len(channels) == 2 else str(index + 1) for index in indices]
-        return f"{'channels' if len(names) > 1 else 'channel'} {', '.join(names)}"
+        if len(channels) == 2:
+            return f"the {SIDES[indices[0]]} one"
+        return f"{'channels' if len(indices) > 1 else 'channel'} {', '.join(str(index + 1) for index in indices)}"
 
+    inverted, used = np.flatnonzero(signs < 0), np.flatnonzero(signs)
     parts = []
-    if (signs < 0).any():
-        parts.append(f"{named(np.flatnonzero(signs < 0))} turned over, which cancels the others out")
-    if (signs == 0).any():
-        parts.append(f"only {named(np.flatnonzero(signs))} heard, where the speech is")
-    return f"audio of {len(channels)} channels: {'; '.join(parts)}"
+    if len(inverted):
+        verb, them = ("was", "it") if len(inverted) == 1 else ("were", "them")
+        others = "other" if len(channels) == 2 else "others"
+        parts.append(f"{named(inverted)} {verb} inverted to prevent {them} from cancelling the {others}")
+    if len(used) < len(channels):
+        contain, verb = ("contains", "was") if len(used) == 1 else ("contain", "were")
+        parts.append(f"only {named(used)}, which {contain} the speech, {verb} used")
+    return f"{len(channels)} audio channels: {'; '.join(parts)}"
 
 
 def in_speech_band(audio: Audio) -> Audio:
-    """Audio (N,) at 16 kHz without what lies outside `SPEECH_BAND`."""
+    """Audio (N,) at 16 kHz, limited to `SPEECH_BAND`."""
     size = 1 << 16
     result = np.empty_like(audio)
     for start in range(0, len(audio), size):
@@ -274,20 +279,20 @@ def in_speech_band(audio: Audio) -> Audio:
 
 
 def correlation(first: Audio, second: Audio) -> float:
-    """Of two channels (N,) without an offset, -1..1; 0 where one of them is silent."""
+    """Correlation of two channels (N,) of zero mean, -1..1; 0 if one of them is silent."""
     norm = float(np.sqrt(np.sum(np.square(first, dtype=np.float64)) * np.sum(np.square(second, dtype=np.float64))))
     return float(np.dot(first.astype(np.float64), second)) / norm if norm > 0 else 0.0
 
 
 def _is_delayed_copy(first: Audio, second: Audio, where: NDArray[np.bool_]) -> bool:
-    """Whether two channels hold the same voice at different times, so that a mix would filter it like a comb."""
+    """Whether two channels contain the same voice at different times, so that a mix would be a comb filter."""
     if correlation(first[where], second[where]) >= DELAYED:
         return False
     span, norm = round(MAX_DELAY * RATE), float(np.sqrt(np.sum(np.square(first[where])) * np.sum(np.square(second[where]))))
     size, total = 1 << 16, np.zeros(2 * span + 1)
     for start in range(0, len(first) - size // 2, size):
-        ends = [(channel * where)[start : start + size] for channel in (first, second)]
-        spectra = [np.fft.rfft(end, 2 * size) for end in ends]
+        parts = [(channel * where)[start : start + size] for channel in (first, second)]
+        spectra = [np.fft.rfft(part, 2 * size) for part in parts]
         lags = np.fft.irfft(spectra[0] * np.conj(spectra[1]), 2 * size)
         total += np.concatenate([lags[-span:], lags[: span + 1]])
     return norm > 0 and float(np.abs(total).max()) / norm >= DELAYED

@@ -1,8 +1,8 @@
 """A decoded frame as it is meant to be seen: upright, with square pixels, in the colours of a standard screen.
 
-What a file says of its colours is obeyed: the matrix and the range of its samples by FFmpeg's own conversion; the wide gamut of
-BT.2020 and Display P3, and the transfer of HDR video (PQ of SMPTE ST 2084, HLG of ARIB STD-B67), here. Untagged video is taken
-for BT.601 in limited range, as FFmpeg does.
+Colours follow the file's tags: FFmpeg's own conversion applies the matrix and the range; the wide gamuts of BT.2020 and Display
+P3, and the transfer of HDR video (PQ of SMPTE ST 2084, HLG of ARIB STD-B67), are converted here. Untagged video is taken for
+BT.601 in limited range, as FFmpeg does.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from PIL import Image, UnidentifiedImageError
 
 UNTAGGED = 2
 MATRICES = {1: 1, 4: 4, 5: 5, 6: 5, 7: 7, 9: 9, 10: 9}
-"""swscale's number of a matrix by that of ITU-T H.273: BT.709, FCC, BT.601 (twice), SMPTE 240M, BT.2020."""
+"""swscale's number of each matrix of ITU-T H.273: BT.709, FCC, BT.601 (twice), SMPTE 240M, BT.2020."""
 BT601, FULL_RANGE = 5, 2
 LINEAR, PQ, HLG = 8, 16, 18
-"""Transfers of ITU-T H.273 that a standard screen doesn't show by itself."""
+"""Transfers of ITU-T H.273 that must be converted for a standard screen."""
 
 D65 = (0.3127, 0.3290)
 GAMUTS = {
@@ -33,12 +33,12 @@ GAMUTS = {
 BT2020_LUMA = np.array([0.2627, 0.6780, 0.0593], dtype=np.float32)
 
 SDR_WHITE, HLG_PEAK, HLG_GAMMA = 203.0, 1000.0, 1.2
-"""cd/m2 of a white surface in HDR video (BT.2408), of the brightest HLG on the screen that it was made for, and that screen's
-system gamma (BT.2100)."""
+"""cd/m2 of a white surface in HDR video (BT.2408) and of the peak of HLG on its reference screen, and that screen's system
+gamma (BT.2100)."""
 SCREEN_GAMMA = 2.4
-"""Of a standard screen (BT.1886)."""
+"""Gamma of a standard screen (BT.1886)."""
 KNEE = 0.75
-"""Share of white from which light is compressed, so that what is brighter than white keeps some of its shape."""
+"""Share of white above which luminance is compressed, so that highlights keep some detail."""
 
 TURNS: tuple[tuple[Image.Transpose | None, tuple[tuple[int, int], tuple[int, int]]], ...] = (
     (None, ((1, 0), (0, 1))),
@@ -50,7 +50,7 @@ TURNS: tuple[tuple[Image.Transpose | None, tuple[tuple[int, int], tuple[int, int
     (Image.Transpose.TRANSPOSE, ((0, 1), (1, 0))),
     (Image.Transpose.TRANSVERSE, ((0, -1), (-1, 0))),
 )
-"""Pillow's eight ways to put an image upright, with where each takes a step to the right (first column) and down (second)."""
+"""Pillow's eight ways to turn an image, each with the directions (columns) of a step to the right and of one down."""
 
 EXIF_ORIENTATION = 0x0112
 EXIF_TURNS = {
@@ -62,18 +62,18 @@ EXIF_TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-"""What puts an image with this EXIF orientation upright (CIPA DC-008)."""
+"""The turn that puts an image with this EXIF orientation upright (CIPA DC-008)."""
 
 
 @dataclass(frozen=True)
 class Look:
-    """How the frames of a stream are to be shown, as far as the stream and not the frame says it.
+    """How to show the frames of a stream, as far as this isn't stated for each frame.
 
     Attributes:
         aspect: width of a pixel over its height.
-        turn: what puts every frame upright; None to follow each frame's display matrix.
-        transfer: of the stream, in ITU-T H.273, where frames don't name it.
-        primaries: of the stream, in ITU-T H.273, where frames don't name them.
+        turn: the turn that puts every frame upright; None to follow each frame's display matrix.
+        transfer: number in ITU-T H.273, for frames that don't state it.
+        primaries: number in ITU-T H.273, for frames that don't state them.
     """
 
     aspect: float = 1.0
@@ -86,8 +86,8 @@ def stream_look(stream: Any, still: Path | None = None) -> Look:
     """The look of a stream's frames.
 
     Args:
-        stream: of video.
-        still: the image file that it is read from; None for video.
+        stream: a video stream.
+        still: the path if it is an image file; None for video.
     """
     context = stream.codec_context
     return Look(
@@ -127,13 +127,13 @@ def _samples(frame: Any) -> NDArray[np.uint16]:
 def to_standard(pixels: NDArray[np.uint16], transfer: int, primaries: int) -> NDArray[np.uint8]:
     """Show HDR or wide-gamut RGB on a standard screen.
 
-    Light is measured in shares of white, BT.2408's 203 cd/m2: what is darker than KNEE of it is shown as bright as it is, what
-    is brighter is compressed. Colours outside BT.709 are clipped.
+    Luminance is relative to white (203 cd/m2, BT.2408). It is preserved up to `KNEE`, and compressed above. Colours outside
+    BT.709 are clipped.
 
     Args:
         pixels: (H, W, 3), full range.
-        transfer: of ITU-T H.273.
-        primaries: of ITU-T H.273.
+        transfer: number in ITU-T H.273.
+        primaries: number in ITU-T H.273.
 
     Returns:
         (H, W, 3) for BT.709's primaries and gamma 2.4.
@@ -152,7 +152,7 @@ def to_standard(pixels: NDArray[np.uint16], transfer: int, primaries: int) -> ND
 
 @cache
 def _to_light(transfer: int) -> NDArray[np.float32]:
-    """Light for each value of a sample (65536,), in shares of white; of HLG that of the scene, in shares of its brightest."""
+    """Linear light for each sample value (65536,), relative to white; for HLG, scene light relative to its peak."""
     signal = np.arange(1 << 16) / ((1 << 16) - 1)
     if transfer == PQ:  # SMPTE ST 2084
         m1, m2, c1, c2, c3 = 2610 / 16384, 2523 / 32, 3424 / 4096, 2413 / 128, 2392 / 128
@@ -173,20 +173,20 @@ def _to_bt709(primaries: int) -> NDArray[np.float32]:
 
 
 def _to_xyz(primaries: int) -> NDArray[np.float64]:
-    """The (3, 3) matrix from linear RGB to CIE XYZ, in which equal parts are D65."""
+    """The (3, 3) matrix from linear RGB to CIE XYZ, with D65 as white."""
     columns = np.array([(x / y, 1, (1 - x - y) / y) for x, y in GAMUTS[primaries]]).T
     x, y = D65
     return columns * np.linalg.solve(columns, np.array([x / y, 1, (1 - x - y) / y]))
 
 
 def _tag(frame: Any, name: str, of_stream: int) -> int:
-    """A colour tag of a frame, or of its stream where the frame has none; PyAV before 16 doesn't give the frame's."""
+    """A colour tag of a frame, or of its stream if the frame has none; PyAV before 16 doesn't provide the frame's."""
     value = getattr(frame, name, None)
     return of_stream if value is None or int(value) in {0, UNTAGGED} else int(value)
 
 
 def matrix_turn(matrix: NDArray[Any]) -> Image.Transpose | None:
-    """What puts a frame upright by its display matrix: the nearest of the eight turns with and without mirroring.
+    """The turn that puts a frame upright by its display matrix: the nearest of the eight, which include mirroring.
 
     Args:
         matrix: (5,) or (9,) as in ISO/IEC 14496-12: a, b, u, c, d, v, x, y, w, which take (p, q) to (ap + cq + x, bp + dq + y).
@@ -201,14 +201,14 @@ def matrix_turn(matrix: NDArray[Any]) -> Image.Transpose | None:
 def _display_turn(frame: Any) -> Image.Transpose | None:
     try:
         matrix = frame.side_data.get("DISPLAYMATRIX")
-    except ValueError:  # PyAV doesn't know another kind of data in this frame, and then gives none
+    except ValueError:  # the frame has other side data that PyAV doesn't know
         angle = np.radians(getattr(frame, "rotation", 0))
         return matrix_turn(np.round(65536 * np.array([np.cos(angle), -np.sin(angle), 0, np.sin(angle), np.cos(angle)])))
     return None if matrix is None else matrix_turn(np.frombuffer(bytes(matrix), dtype=np.int32)[:9])
 
 
 def _exif_turn(path: Path) -> Image.Transpose | None:
-    """What puts an image file upright by its EXIF data; not all versions of FFmpeg read these."""
+    """The turn that puts an image file upright by its EXIF data, which not all versions of FFmpeg read."""
     try:
         with Image.open(path) as image:
             return EXIF_TURNS.get(image.getexif().get(EXIF_ORIENTATION, 1))

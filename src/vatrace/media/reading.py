@@ -1,7 +1,7 @@
 """The frames and the audio of a recording with their times.
 
 Times are seconds from the start of the container, by its presentation timestamps: variable frame rates, audio that starts late
-and turned phone video come out right.
+and rotated phone video come out right.
 """
 
 from __future__ import annotations
@@ -40,10 +40,10 @@ SAMPLING_RATE = voice_activity.RATE
 """Hz of all audio in this package."""
 
 MAX_SIDE = 1280
-"""Larger frames are scaled down as they are converted; faces need no more. Pixels of the longer side."""
+"""Pixels of the longer side: larger frames are scaled down when they are converted, since faces need no more."""
 
 MAX_DRIFT = 0.05
-"""Seconds by which audio may be off its timestamps before it is put right: they are rounded, and resampling holds some back."""
+"""Seconds by which audio may be off its timestamps before it is moved: they are rounded, and resampling delays some audio."""
 
 CLOCK_TOLERANCE = 2e-3
 """Seconds by which a frame may be late at a step and still be shown there: containers round times, Matroska to milliseconds."""
@@ -77,9 +77,8 @@ class VideoReader:
 
     Attributes:
         end: when the last frame ends, in seconds; known after iteration.
-        times: when each frame that was decoded so far is shown, in seconds, never descending. This counts frames as other
-        decoders
-            do: the k-th is the k-th that OpenCV gives.
+        times: when each frame decoded so far is shown, in seconds, never descending. The k-th frame is also the k-th that other
+            decoders, such as OpenCV, return.
         damage: the first thing that could not be decoded, or None.
     """
 
@@ -128,7 +127,7 @@ class VideoReader:
                 yield frame, time, duration
 
     def decode_all(self) -> NDArray[np.float64]:
-        """Decode all frames and convert none: their times (F,) in seconds; empty if none can be decoded."""
+        """Decode all frames without converting them; their times (F,) in seconds, empty if none can be decoded."""
         self.times = array("d")
         for _, time, duration in self._decode():
             self.end = time + duration
@@ -146,13 +145,13 @@ class AudioReader:
     Args:
         path: the recording.
         block_dur: length of a block in seconds; the last may be shorter.
-        mix: what is to be heard of it; None to choose it (`choose_mix`) when it is read.
+        mix: track, channels and level; None to choose them (`choose_mix`) on reading.
 
     Attributes:
         end: when the audio ends, in seconds; known after iteration.
         damage: the first thing that could not be decoded, or None.
-        num_silenced: samples that weren't numbers, or too large to be sound, and were taken for silence.
-        silenced_from: when the first of them was, in seconds.
+        num_silenced: number of samples replaced by silence, because they weren't finite or were too large to be sound.
+        silenced_from: time of the first of them, in seconds.
     """
 
     def __init__(self, path: Path, block_dur: float, mix: Mix | None = None) -> None:
@@ -177,7 +176,7 @@ class AudioReader:
             yield np.concatenate(pieces)
 
     def _placed(self) -> Iterator[NDArray[np.float32]]:
-        """Pieces in sequence, with silence where the timestamps leave a gap, and without what overlaps."""
+        """Pieces in sequence, with silence where the timestamps leave a gap, and without overlaps."""
         position = 0
         for samples, time in self._decode():
             gap = round(time * SAMPLING_RATE) - position

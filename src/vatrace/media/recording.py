@@ -1,4 +1,4 @@
-"""A recording, opened once: what kind of file it is, what is in it, and the transcript that belongs to it."""
+"""A recording, opened once: its kind, its streams, and the transcript that belongs to it."""
 
 from __future__ import annotations
 
@@ -34,18 +34,18 @@ Kind = Literal["video", "audio", "image", "transcript"]
 
 @dataclass(frozen=True)
 class Recording:
-    """What a file says of itself.
+    """A file's properties, as its headers state them.
 
     Attributes:
         path: the file.
         kind: "video" with or without audio, "audio" alone, "image" for a still without time, or "transcript".
-        num_audio_tracks: how many there are; `vatrace.media.mixing` chooses the one that is heard.
+        num_audio_tracks: number of audio tracks; `vatrace.media.mixing` chooses one.
         duration: length in seconds as the container states it; None where it doesn't, and for a still.
         frame_rate: video frames a second as the container states or implies it; None where there are none.
         words: those of a transcript that replaces speech recognition; None where there is none.
         transcript: the transcript's path; None where there is none.
-        transcript_notes: what was left out of the transcript or mended, in plain sentences.
-        video_track: which of several video tracks is read, for a note; None where there is one at most.
+        transcript_notes: what was left out of the transcript or corrected, in plain sentences.
+        video_track: note on which of several video tracks is read; None if there is one at most.
     """
 
     path: Path
@@ -60,12 +60,12 @@ class Recording:
 
     @property
     def has_frames(self) -> bool:
-        """Whether there is something to see."""
+        """Whether it is a video or an image."""
         return self.kind in {"video", "image"}
 
     @property
     def has_audio(self) -> bool:
-        """Whether there is something to hear."""
+        """Whether it contains audio."""
         return self.num_audio_tracks > 0
 
 
@@ -83,7 +83,7 @@ def open_recording(path: str | Path, transcript: str | Path | None = None) -> Re
     path = Path(path)
     if is_transcript(path):
         if transcript is not None:
-            raise MediaError(f"{path}: is a transcript already; leave out {transcript}")
+            raise MediaError(f"{path}: already a transcript; leave out {transcript}")
         return with_transcript(Recording(path, "transcript"), path)
     absent = missing_content(path)
     if absent:
@@ -111,7 +111,7 @@ def with_transcript(recording: Recording, path: Path) -> Recording:
     transcript = read_transcript(path)
     if recording.kind in {"video", "audio"}:
         end = recording.duration or packets_end(recording)
-        if max(word.end for word in transcript.words) > end:  # containers may state less than they contain
+        if max(word.end for word in transcript.words) > end:  # the stated length may be too short
             end = max(end, packets_end(recording))
         transcript = transcript.fitted(end)
     return replace(recording, words=transcript.words, transcript=path, transcript_notes=transcript.notes)
@@ -126,9 +126,8 @@ def _track_note(streams: list[Any]) -> str:
 def frame_times(path: Path) -> NDArray[np.float64]:
     """When each frame of a video is shown.
 
-    These are `VideoReader.times`, from the packets alone, so that an hour takes a second; except that a frame in the middle
-    that can't be decoded is counted as well. Where the first frames can't be decoded, as in a broadcast that was cut, all are
-    decoded to count those that can.
+    These are `VideoReader.times`, but from the packets alone, so that an hour takes a second; damaged frames in the middle are
+    counted as well. If the first frames can't be decoded, as in a broadcast that was cut, all frames are decoded to count them.
 
     Args:
         path: the video.
@@ -163,7 +162,7 @@ def _times_by_packets(path: Path) -> NDArray[np.float64]:
 def audio_span(path: Path) -> tuple[float, float] | None:
     """When the audio starts and ends, in seconds from the container's start, by its packets alone; None where there is none.
 
-    Of several tracks, it is the one that the container prefers.
+    Of several tracks, the one that the container prefers counts.
 
     Raises:
         MediaError: if it can't be opened.

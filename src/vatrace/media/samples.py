@@ -1,4 +1,4 @@
-"""Decoded audio frames: put on one sampling rate, and rid of numbers that aren't sound."""
+"""Decoded audio frames: resampled to one rate, and with samples removed that aren't sound."""
 
 from __future__ import annotations
 
@@ -10,36 +10,36 @@ import numpy as np
 from vatrace.media.voice_activity import RATE
 
 MAX_SAMPLE = 8.0
-"""Largest sample (+18 dBFS) that is taken for sound without further thought: decoders of lossy codecs overshoot 1 a little."""
+"""Largest sample (+18 dBFS) that always counts as sound: decoders of lossy codecs overshoot 1 a little."""
 MAX_OCTAVES = 32
-"""Octaves above 1 of the loudest audio that is believed: floats on the scale of 32-bit integers."""
+"""Octaves above 1 of the loudest audio that is accepted: floats on the scale of 32-bit integers."""
 GAP = 3
-"""Empty octaves above which samples have nothing to do with the rest. Amplitudes of sound leave no such gap."""
+"""Empty octaves beyond which samples are damage. Amplitudes of sound leave no such gap."""
 
 
 class Resampler:
-    """Frames of any kind, and of changing kinds, as planar floats of 16 kHz with their own channels."""
+    """Converts frames of any format, which may change, to planar floats at 16 kHz with their own channels."""
 
     def __init__(self) -> None:
         self._resampler: Any = None
         self._kind: tuple[str, str, int] | None = None
 
     def resample(self, frame: Any | None) -> list[Any]:
-        """Resample the next frame; None for what remains at the end."""
+        """Resample the next frame; None at the end, for the rest."""
         import av
 
         kind = frame and (frame.format.name, frame.layout.name, frame.sample_rate)
         parts: list[Any] = []
-        if kind != self._kind:  # a resampler takes one kind of audio
+        if kind != self._kind:  # a resampler accepts one format
             parts += self._resampler.resample(None) if self._resampler else []
             self._kind, self._resampler = kind, av.AudioResampler(format="fltp", rate=RATE) if frame else None
         return parts + (self._resampler.resample(frame) if frame else [])
 
 
 def cleaned(frame: Any, limit: float) -> tuple[Any, int]:
-    """A decoded frame with silence for the samples that aren't numbers or are beyond `limit`, and how many these were.
+    """Replace the samples of a decoded frame that aren't finite or exceed `limit` by silence; the frame and their number.
 
-    It must be done before resampling, which spreads them. The frame itself is changed.
+    This must happen before resampling, which spreads them. The frame is changed in place.
     """
     if not frame.format.name.startswith(("flt", "dbl")):
         return frame, 0
@@ -54,10 +54,10 @@ def cleaned(frame: Any, limit: float) -> tuple[Any, int]:
 
 
 def plausible_limit(frames: Iterable[Any]) -> float:
-    """The level beyond which samples aren't sound, from a look at the amplitudes in (parts of) a recording.
+    """The level beyond which samples aren't sound, from the amplitudes in (parts of) a recording.
 
-    Some files are far too loud, or on the scale of integers, and sound all the same. Their amplitudes fill all octaves up to
-    the loudest. Damage stands out: it lies more than `GAP` octaves above everything else.
+    Some files are far too loud, or on the scale of integers, but intact: their amplitudes fill all octaves up to the loudest.
+    Damage stands out: it lies more than `GAP` octaves above everything else.
     """
     counts = np.zeros(MAX_OCTAVES + 1, np.int64)  # up to 1, 2, 4, ...
     for frame in frames:
@@ -68,7 +68,7 @@ def plausible_limit(frames: Iterable[Any]) -> float:
     present = np.flatnonzero(counts)
     if not len(present):
         return MAX_SAMPLE
-    top = int(np.searchsorted(np.cumsum(counts), counts.sum() / 2))  # half of all samples are damaged in no file
+    top = int(np.searchsorted(np.cumsum(counts), counts.sum() / 2))  # no file has half of its samples damaged
     for octave in present[present > top]:
         if octave - top > GAP + 1:
             break

@@ -1,4 +1,4 @@
-"""Words with their times, and transcripts that the user has (SRT, WebVTT, SubStation Alpha)."""
+"""Words with their times, and the user's own transcripts (SRT, WebVTT, SubStation Alpha)."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ TIME = (
 )
 TIMING = re.compile(rf"^\s*{TIME.format('a')}\s*[-–—]{{1,2}}>\s*{TIME.format('b')}(?![\d:])")
 CLOSING = re.compile(r"[?!.,;:…»\"”’)]+")
-"""Punctuation that some languages and programs set apart from the word before."""
+"""Punctuation that some languages and programs separate from the preceding word."""
 SIGNS = re.compile(r"\b(signs?|titles?|credits?|songs?|lyrics?|karaoke|opening|ending|op|ed)\b", re.IGNORECASE)
-"""Names of styles, in SubStation Alpha, of text that is shown but not said."""
+"""Names of styles, in SubStation Alpha, of text that is shown but not spoken."""
 
 SPEAKING_RATE = 15.0
-"""Characters a second, to guess how long a caption without a usable end is spoken."""
+"""Characters a second, to estimate the length of a caption without a usable end."""
 LONGEST_CAPTION = 15.0
-"""Seconds of the longest caption whose start and end are believed to have been exchanged."""
+"""Seconds of the longest caption whose start and end are swapped if they are in the wrong order."""
 TOLERANCE = 0.5
-"""Seconds by which captions may go on after the end of their recording, from rounding or a last caption that stays."""
+"""Seconds by which captions may outlast their recording, by rounding or because the last caption stays on screen."""
 MOST_SILENT = 0.5
-"""Share of a recording after its last caption from which this is doubted, if it is longer than `LONGEST_SILENCE` s."""
+"""Share of a recording after its last caption that causes a note, if it is longer than `LONGEST_SILENCE` s."""
 LONGEST_SILENCE = 30.0
 MOST_FOREIGN = 0.15
-"""Share of letters outside ASCII up to which text is believed to be in a Western European encoding."""
+"""Share of letters outside ASCII up to which text is taken for Western European."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Word:
         text: as written, with its punctuation, without spaces around it.
         start: seconds.
         end: seconds.
-        speaker: who says it, by the name in a transcript; None where unknown.
+        speaker: the name in the transcript; None where unknown.
     """
 
     text: str
@@ -61,12 +61,12 @@ class Word:
 
 @dataclass(frozen=True)
 class Transcript:
-    """What a transcript says.
+    """A transcript's words.
 
     Attributes:
         path: the file.
         words: in order of time.
-        notes: what was left out or mended, in plain sentences.
+        notes: what was left out or corrected, in plain sentences.
     """
 
     path: Path
@@ -74,7 +74,7 @@ class Transcript:
     notes: tuple[str, ...] = ()
 
     def fitted(self, end: float) -> Transcript:
-        """The same for a recording that ends at `end` seconds: what lies after it is left out, with a note.
+        """The transcript for a recording that ends at `end` seconds: later words are left out, with a note.
 
         Raises:
             MediaError: if all of it lies after the end.
@@ -82,18 +82,19 @@ class Transcript:
         first, last = self.words[0].start, max(word.end for word in self.words)
         if first >= end:
             raise MediaError(
-                f"{self.path}: the captions start at {first:.1f} s, the recording ends at {end:.1f} s{_shift(first, last, end)}"
+                f"{self.path}: the captions start at {first:.1f} s, but the recording ends at {end:.1f} s"
+                f"{_shift(first, last, end)}"
             )
         notes = list(self.notes)
         name = shown(self.path.name)
         inside = tuple(word for word in self.words if word.start < end)
         if last > end + TOLERANCE:
             notes.append(
-                f"{name}: the captions go on to {last:.1f} s, the recording ends at {end:.1f} s; "
-                f"{len(self.words) - len(inside)} of {len(self.words)} words are left out: is it this recording's transcript?"
+                f"{name}: the captions end at {last:.1f} s, but the recording ends at {end:.1f} s; "
+                f"{len(self.words) - len(inside)} of {len(self.words)} words were left out: is it this recording's transcript?"
             )
         elif end - last > max(LONGEST_SILENCE, MOST_SILENT * end):
-            notes.append(f"{name}: the captions end at {last:.1f} s, the recording at {end:.1f} s: no words after that")
+            notes.append(f"{name}: the captions end at {last:.1f} s, the recording at {end:.1f} s: it has no words in between")
         return replace(self, words=tuple(replace(word, end=min(word.end, end)) for word in inside), notes=tuple(notes))
 
 
@@ -113,7 +114,7 @@ def is_transcript(path: Path) -> bool:
 def read_transcript(path: Path) -> Transcript:
     """Read SRT, WebVTT or SubStation Alpha. A caption's words share its time in proportion to their length.
 
-    Only speech becomes words (see `captions`). A caption that ends before it starts, or starts before 0 s, is mended, with a
+    Only speech becomes words (see `captions`). A caption that ends before it starts, or starts before 0 s, is corrected, with a
     note.
 
     Raises:
@@ -134,12 +135,12 @@ def read_transcript(path: Path) -> Transcript:
         raise MediaError(f"{path}: contains captions, but no speech" + (f": only {left_out}" if str(left_out) else ""))
     notes += doubts
     if str(left_out):
-        notes.append(f"{left_out}, which nobody says: left out")
+        notes.append(f"left out, because it isn't speech: {left_out}")
     return Transcript(path, tuple(words), tuple(f"{shown(path.name)}: {note}" for note in notes))
 
 
 def _decoded(content: bytes, path: Path) -> tuple[str, list[str]]:
-    """The text of a file, by its byte order mark, as UTF-8, or as Windows-1252; and notes."""
+    """The text of a file, decoded by its byte order mark, as UTF-8 or as Windows-1252; and notes."""
     marks = {
         codecs.BOM_UTF8: "utf-8-sig",
         codecs.BOM_UTF32_LE: "utf-32",
@@ -159,14 +160,14 @@ def _decoded(content: bytes, path: Path) -> tuple[str, list[str]]:
             text = ""
         letters = [letter for letter in text if letter.isalpha()]
         if b"\0" in content:
-            raise MediaError(f"{path}: not a transcript that can be read ({KINDS})") from error
+            raise MediaError(f"{path}: not a readable transcript ({KINDS})") from error
         if encoding != "utf-8" or not letters or sum(map(str.isascii, letters)) < (1 - MOST_FOREIGN) * len(letters):
-            raise MediaError(f"{path}: not a transcript in UTF-8; save it in this encoding") from error
-        return text, ["not UTF-8; read as Windows-1252: if letters are wrong, save it in UTF-8"]
+            raise MediaError(f"{path}: the transcript isn't in UTF-8; save it in this encoding") from error
+        return text, ["not in UTF-8, so read as Windows-1252: if letters are wrong, save it in UTF-8"]
 
 
 def _read(path: Path, text: str) -> Iterator[Caption]:
-    """The captions of a file as they are; what it is, its content says."""
+    """The captions of a file as they are; its content shows the format."""
     if "[Script Info]" in text[:2000] or "\n[Events]" in text:
         return _read_substation(path, text)
     return _read_blocks(text)
@@ -209,7 +210,7 @@ def _read_substation(path: Path, text: str) -> Iterator[Caption]:
     try:
         events = pysubs2.SSAFile.from_string(text).events
     except (ValueError, IndexError, KeyError, pysubs2.exceptions.Pysubs2Error) as error:
-        raise MediaError(f"{path}: not a transcript that can be read ({error})") from error
+        raise MediaError(f"{path}: not a readable transcript ({error})") from error
     for event in events:
         if not event.is_comment and not event.is_drawing and not SIGNS.search(event.style):
             text = event.text.replace(r"\N", "\n").replace(r"\n", "\n").replace(r"\h", " ")
@@ -217,7 +218,7 @@ def _read_substation(path: Path, text: str) -> Iterator[Caption]:
 
 
 def _mended(captions: Sequence[Caption]) -> tuple[list[Caption], list[str]]:
-    """Captions that end after they start, from 0 s on; and notes."""
+    """Captions, corrected so that none ends before it starts or starts before 0 s; and notes."""
     starts = sorted(caption.start for caption in captions)
     mended: list[Caption] = []
     backwards = early = 0
@@ -234,9 +235,9 @@ def _mended(captions: Sequence[Caption]) -> tuple[list[Caption], list[str]]:
             early += 1
         if end >= 0:
             mended.append(replace(caption, start=max(start, 0.0), end=end))
-    notes = [_count(backwards, "ends before it starts", "end before they start") + ": mended"] if backwards else []
+    notes = [_count(backwards, "ends before it starts", "end before they start") + ": corrected"] if backwards else []
     if early:
-        notes.append(_count(early, "starts", "start") + " before 0 s: cut there; are all times right?")
+        notes.append(_count(early, "starts", "start") + " before 0 s: cut there; check whether all times are right")
     return mended, notes
 
 
@@ -262,7 +263,7 @@ def _share(texts: Iterable[tuple[str | None, str]], start: float, end: float) ->
 
 
 def sentences(words: Sequence[Word]) -> list[list[Word]]:
-    """Split words at full stops, long pauses, changes of speaker and a maximum length, into what is encoded together."""
+    """Split words into sentences to encode: at full stops, long pauses, changes of speaker and a maximum length."""
     result: list[list[Word]] = []
     for word in words:
         previous = result[-1][-1] if result else None

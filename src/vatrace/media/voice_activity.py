@@ -1,4 +1,4 @@
-"""Where somebody speaks, by Silero's voice activity detection, which faster-whisper carries."""
+"""Voice activity detection with Silero VAD, which faster-whisper contains."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 RATE = 16_000
-"""Hz of the audio that it takes."""
+"""Hz of the audio it needs."""
 MAX_SPEECH_DUR = 27.0
 """Seconds of the longest span; longer speech is split. Whisper takes 30."""
 VAD = {"min_silence_duration_ms": 500, "speech_pad_ms": 200, "max_speech_duration_s": MAX_SPEECH_DUR}
@@ -17,11 +17,11 @@ Spans = list[Span]
 
 
 MIN_PEAK = 1e-4
-"""Audio that never exceeds this (-80 dBFS) is silence: what 16 bits leave of it is rounding."""
+"""Audio that never exceeds this (-80 dBFS) is silence: in 16 bits, it is little more than rounding errors."""
 
 
 def speech_spans(audio: NDArray[np.float32]) -> Spans:
-    """The spans of speech in audio (N,) of 16 kHz, each with up to 0.2 s before and after it."""
+    """The spans of speech in audio (N,) at 16 kHz, each with up to 0.2 s before and after it."""
     from faster_whisper.vad import VadOptions, get_speech_timestamps
 
     found = get_speech_timestamps(audio, VadOptions(**VAD)) if len(audio) else []
@@ -29,7 +29,7 @@ def speech_spans(audio: NDArray[np.float32]) -> Spans:
 
 
 def speech_mask(audio: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """Whether each sample of audio (N,) belongs to speech, at whatever level it was recorded."""
+    """Whether each sample of audio (N,) belongs to speech, regardless of the level."""
     peak = float(np.abs(audio).max(initial=0.0))
     mask = np.zeros(len(audio), bool)
     if peak < MIN_PEAK:

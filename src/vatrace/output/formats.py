@@ -44,7 +44,7 @@ FORMATS = {
 
 
 def check_formats(names: Iterable[str]) -> None:
-    """Import the libraries of some formats, before any work is done whose result they write.
+    """Import the libraries of some formats, so that missing ones are reported before any work is done.
 
     Raises:
         MissingExtraError: if one is missing or can't be imported; the message names the cause.

@@ -20,17 +20,17 @@ from vatrace.output.colours import BOX, BOX_EDGE, DARK
 RATE, MAX_SIDE = 25, 960
 """Pictures a second, and pixels of the recording's longer side."""
 STRIP = 0.28
-"""Height of the strip by its width."""
+"""Height of the strip relative to its width."""
 SPAN = 20.0
 """Seconds that the strip shows, half of them still to come."""
 SMOOTH = 2
-"""The strip is drawn this much larger, then made smaller: lines have soft edges."""
+"""The strip is drawn this much larger, then scaled down, so that lines have soft edges."""
 
 
 def write_overlay(
     prediction: Prediction, recording: Recording, path: Path, progress: Callable[[float], None] = lambda share: None
 ) -> None:
-    """Write an MP4 with the trace below the picture, moving along, and a box around the face; for audio alone, the trace alone.
+    """Write an MP4 with the trace below the picture, moving along, and a box around the face; for audio, the trace alone.
 
     Args:
         prediction: of the recording.
@@ -68,7 +68,7 @@ def draw_box(picture: Image.Image, size: tuple[int, int], box: tuple[float, ...]
     corners = [share * (side - 1) for share, side in zip(box, size * 2, strict=True)]
     thick = max(2, round(max(size) / 320))
     canvas = ImageDraw.Draw(picture)
-    canvas.rectangle(corners, outline=BOX_EDGE, width=thick + 1)  # is visible on a bright picture, too
+    canvas.rectangle(corners, outline=BOX_EDGE, width=thick + 1)  # visible on bright pictures as well
     canvas.rectangle(corners, outline=BOX, width=thick)
 
 
@@ -86,12 +86,12 @@ def draw_strip(prediction: Prediction, time: float, width: int) -> Image.Image:
     shown = np.flatnonzero(abs(prediction.times - time) <= SPAN / 2 + 1)
     x = ((prediction.times[shown] - time) / SPAN + 0.5) * wide
     runs = np.split(np.arange(len(shown)), np.flatnonzero(np.diff(prediction.supported[shown])) + 1)
-    there = [run for run in runs if len(run) > 1 and prediction.supported[shown[run[0]]]]
+    drawn = [run for run in runs if len(run) > 1 and prediction.supported[shown[run[0]]]]
     labels = []
     for column, name in enumerate(DIMENSIONS):
         colour = DARK[name]
         values = getattr(prediction, name)
-        for run in there:
+        for run in drawn:
             rows = shown[run]
             if prediction.bounds is not None:
                 low, top = (_y(ends[rows, column], high) for ends in prediction.bounds)

@@ -1,4 +1,4 @@
-"""A prediction as a figure of its traces, and as a page that shows it beside the recording."""
+"""A prediction as a figure of its traces, and as a page that shows it next to the recording."""
 
 from __future__ import annotations
 
@@ -110,15 +110,15 @@ BANDS = (
     "Bands are 90 % intervals: on recordings like those that the model was calibrated on (composed recordings, for the model "
     "that comes with vatrace), they contain the true value 9 times in 10. Expect less on other recordings. "
 )
-"""What the page says about intervals."""
+"""The page's text on intervals."""
 
 CONTRIBUTIONS = (
     "A contribution is given only where the modality was detected, or lies within the model's memory (some seconds before and "
     "after): where leaving it out moves the point by 0.005 or more. "
 )
-"""What the page says about contributions."""
+"""The page's text on contributions."""
 FACE = "The box shows the face that the trace follows. "
-"""What the page says about the box."""
+"""The page's text on the box."""
 
 NUM_TINTS = 10
 """Strengths of the tint of a word."""
@@ -133,7 +133,7 @@ QUADRANTS = {
 
 
 def write_page(prediction: Prediction, path: Path, media: str) -> None:
-    """Write one HTML file that needs no network: the recording beside its traces, the words, the numbers.
+    """Write one HTML file that needs no network: the recording next to its traces, the words, the numbers.
 
     Args:
         prediction: what to show.
@@ -185,7 +185,7 @@ def embedded_copy(kind: str, copy: Path) -> str:
 
 
 def media_element(kind: str, address: str) -> str:
-    """An HTML element that shows or plays what has this media type and address."""
+    """An HTML element that shows or plays the file of this media type at an address."""
     tag = kind.partition("/")[0]
     if tag == "image":
         return f'<img alt="The picture" src="{address}">'
@@ -244,14 +244,14 @@ def _circumplex(prediction: Prediction) -> str:
     points[~prediction.supported] = np.nan
     parts = np.split(points[::thin], np.flatnonzero(np.isnan(points[::thin, 0])))
     lines = [" ".join(f"{x:.1f},{y:.1f}" for x, y in part[~np.isnan(part[:, 0])]) for part in parts]
-    ways = "".join(f'<polyline class="path" points="{line}"/>' for line in lines if line)
+    paths = "".join(f'<polyline class="path" points="{line}"/>' for line in lines if line)
     return (
         '<svg class="circumplex" viewBox="-112 -112 224 224" role="img" aria-label="The path in valence and arousal">'
         '<rect class="frame" x="-100" y="-100" width="200" height="200"/>'
         '<path class="frame" d="M-100 0H100M0 -100V100"/><circle class="frame round" r="100"/>'
         '<text x="98" y="-3" text-anchor="end">pleasant</text><text x="-98" y="-3">unpleasant</text>'
         '<text x="3" y="-94">excited</text><text x="3" y="98">calm</text>'
-        f'{ways}<circle class="dot" r="4"/></svg>'
+        f'{paths}<circle class="dot" r="4"/></svg>'
     )
 
 
@@ -309,7 +309,7 @@ def _numbers(prediction: Prediction) -> str:
     shares = pd.DataFrame({"detected": {name: f"{prediction.presence[name].mean():.0%}" for name in MODALITIES}})
     if prediction.explanation:
         given = pd.DataFrame(prediction.explanation.shares).dropna(how="all")
-        rests = given.fillna(0).mean().where(given.notna().any())
-        shares["contribution"] = rests.map("{:.0%}".format, na_action="ignore")
+        means = given.fillna(0).mean().where(given.notna().any())
+        shares["contribution"] = means.map("{:.0%}".format, na_action="ignore")
     tables = [table, pd.DataFrame({"share of time": quadrants}).to_html(border=0), shares.to_html(border=0, na_rep="")]
     return "".join(tables).replace(' style="text-align: right;"', "")  # the content policy forbids it

@@ -50,7 +50,7 @@ function countDown(seconds) {
     task = Object.fromEntries(["annotator", "dimension", "device"].map(id => [id, element(id).value]));
     pressed.clear();
     document.activeElement?.blur();
-    element("bar").focus({ preventScroll: true }); // a button or a list would take the keys for itself
+    element("bar").focus({ preventScroll: true }); // a button or a list would capture the keys
   }
   if (seconds > 0) {
     enter("countdown", String(seconds));
@@ -58,7 +58,7 @@ function countDown(seconds) {
     return;
   }
   enter("waiting", FIRST_INPUT[task.device]);
-  const ready = { mouse: pointer !== null, keys: pressed.size > 0, gamepad: false }; // put there, or held, since the countdown
+  const ready = { mouse: pointer !== null, keys: pressed.size > 0, gamepad: false }; // already on the bar, or held, during the countdown
   if (ready[task.device]) begin();
 }
 
@@ -197,7 +197,7 @@ element("reveal").addEventListener("click", () => {
   draw();
 });
 
-function point(event) { // on the way from the bar to a button the value stays as it was
+function point(event) { // on the way from the bar to a button, the value stays as it was
   const box = element("bar").getBoundingClientRect();
   pointer = 1 - 2 * (event.clientY - box.top) / box.height;
   if (phase === "waiting" && task.device === "mouse") begin();
@@ -219,7 +219,7 @@ addEventListener("keydown", event => {
   } else return;
   event.preventDefault();
   event.stopPropagation();
-}, true); // before a list, a button or the player takes the key
+}, true); // before a list, a button or the player gets the key
 addEventListener("keyup", event => pressed.delete(event.key));
 addEventListener("blur", () => pressed.clear());
 addEventListener("pagehide", () => {

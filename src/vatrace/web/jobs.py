@@ -45,7 +45,7 @@ class Job:
     Attributes:
         id: name of its folder; later ones sort after earlier ones.
         name: the recording's file name.
-        state: how far it is.
+        state: its progress.
         message: the trace in one line once done, the cause once failed.
         stages: the share of each stage that is done, 0..1.
         notes: what the user should know about the trace.
@@ -91,7 +91,7 @@ class Jobs:
             shutil.rmtree(path.parent)
             return
         self._jobs[job.id] = job
-        if job.state == "done" and "notes" not in content:  # of a version that kept them in the result only
+        if job.state == "done" and "notes" not in content:  # written by a version that kept them in the result only
             job.notes = self.result(job).notes
         if job.state in {"waiting", "running"}:
             self.start(job)
@@ -189,7 +189,7 @@ class Jobs:
                 continue
             except (VatraceError, OSError) as error:
                 job.state, job.message = "failed", str(error).replace(str(self._upload(job)), job.name)
-            except Exception as error:  # the other recordings must not fail because of it
+            except Exception as error:  # it must not stop the other recordings
                 job.state, job.message = "failed", report_bug(error, job.name)
             try:
                 self._finish(job)

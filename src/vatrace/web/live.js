@@ -2,7 +2,7 @@
 "use strict";
 
 const SPAN = 30, PICTURES = 10, WIDTH = 480; // seconds shown, frames per second, and their width in pixels
-const START = 3, PATIENCE = 8; // seconds after which values come without a face; seconds for which the last values are waited for
+const START = 3, PATIENCE = 8; // seconds until values come without a face; seconds to wait for the last values
 const element = id => document.getElementById(id);
 const mirror = element("mirror"), canvas = document.createElement("canvas");
 const colour = name => getComputedStyle(document.documentElement).getPropertyValue("--" + name).trim();

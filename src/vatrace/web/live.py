@@ -1,4 +1,4 @@
-"""The browser's camera and microphone, over a web socket, to a `Streamer`; its values back to the browser.
+"""Passes the browser's camera and microphone over a web socket to a `Streamer`, and its values back.
 
 The browser sends `{"rate": 48000, "absent": []}` first: the sampling rate of its audio, and "face" or "voice" where it has no
 camera or microphone. Then it sends bytes. The first byte is 1 for a frame (its time in seconds since the start as a
@@ -96,10 +96,10 @@ def _message(streamer: Streamer, values: list[Value], pace: Pace) -> dict[str, A
 
 
 async def _receive(socket: WebSocket, feed: Feed, resampler: Callable[[np.ndarray], np.ndarray], start: float) -> float:
-    """Pass on what comes until the browser ends it; the seconds from the start until then.
+    """Pass on frames and audio until the browser ends the stream; the seconds from the start until then.
 
     Raises:
-        WebSocketDisconnect: if the browser leaves before.
+        WebSocketDisconnect: if the browser leaves first.
     """
     while True:
         try:

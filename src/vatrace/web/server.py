@@ -46,7 +46,7 @@ ASSETS = (Path(__file__).parent, Path(output.__file__).parent)
 """Folders of the files that browsers get; the reports use some of them as well."""
 KINDS = {".html": "text/html", ".js": "text/javascript", ".css": "text/css"}
 SPARE = 1 << 30
-"""Bytes that an upload leaves free on the disk."""
+"""Bytes that an upload must leave free on the disk."""
 
 
 class Samples(BaseModel):
@@ -92,7 +92,7 @@ async def _guarded(request: Request, call_next: Callable[[Request], Awaitable[Re
         response = JSONResponse({"detail": report_bug(error, "vatrace serve")}, 500)
     response.headers.setdefault("Content-Security-Policy", POLICY)
     response.headers["X-Content-Type-Options"] = "nosniff"
-    response.headers["Referrer-Policy"] = "no-referrer"  # it would carry the token
+    response.headers["Referrer-Policy"] = "no-referrer"  # it would contain the token
     response.headers["Cross-Origin-Resource-Policy"] = "same-origin"
     response.headers["Cache-Control"] = "no-store"
     return response
