@@ -23,6 +23,7 @@ from conftest import write_movie
 from vatrace.cli import _parse
 from vatrace.encoders.onnx import _read_toml
 from vatrace.media.reading import SAMPLING_RATE
+from vatrace.models.fusions import FUSIONS
 from vatrace.training.config import read_config
 
 ROOT = Path(__file__).parents[1]
@@ -235,3 +236,10 @@ def test_links_lead_to_files_and_headings_that_exist(page: str) -> None:
         if not path.exists() or (anchor and anchor not in anchors(path)):
             broken.append(target)
     assert broken == []
+
+
+def test_every_fusion_has_its_row() -> None:
+    first_table, _, _ = PAGES["docs/models.md"].read_text(encoding="utf-8").partition("\n\n- ")
+    assert sorted(re.findall(r"^\| `(\w+)` \|", first_table, re.MULTILINE)) == sorted(FUSIONS)
+    assert "RCMA, RJCMA and eight other fusions" in PAGES["README.md"].read_text(encoding="utf-8")
+    assert len(FUSIONS) == 10

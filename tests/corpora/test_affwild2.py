@@ -11,7 +11,7 @@ from layouts import Planted, brightness, loudness, make_affwild2
 from vatrace.corpora import affwild2_files, open_corpus
 from vatrace.corpora.corpus import Corpus, Source
 from vatrace.errors import CorpusError
-from vatrace.features.crops import numbered_images
+from vatrace.features.cropped_faces import numbered_images
 from vatrace.media.reading import SAMPLING_RATE, AudioReader, VideoReader
 from vatrace.media.recording import frame_times
 

@@ -41,7 +41,7 @@ from vatrace.corpora.label_notes import MOST_MISSING, value_notes
 from vatrace.corpora.scales import Scale, scale_of
 from vatrace.corpora.tables import read_table
 from vatrace.errors import CorpusError, reason
-from vatrace.features.crops import numbered_images
+from vatrace.features.cropped_faces import numbered_images
 from vatrace.media.folders import VIDEO_SUFFIXES, is_junk, key
 from vatrace.names import Side, Split
 

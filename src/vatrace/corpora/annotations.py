@@ -257,7 +257,7 @@ def _find_files(
             continue
         if suffix in BACKUPS or (suffix[1:].isdigit() and path.stem.endswith(".eaf")):
             continue
-        if suffix not in FORMATS:
+        if suffix not in TABLE_READERS:
             other[below] = (name if known else "", path)
         elif suffix == ".txt" and not known:  # perhaps notes about the annotations
             unread.append(shown(below.as_posix()))
@@ -358,7 +358,7 @@ SPREADSHEETS = (".xlsx", ".xls", ".xlsm", ".ods", ".numbers", ".sav")
 BACKUPS = (".bak", ".etf", ".pfsx", ".psfx")
 """Files that ELAN, and the library that writes its documents, leave next to them, in addition to NAME.eaf.001 and so on."""
 HOW_TO_SAVE = dict.fromkeys(SPREADSHEETS, "save it as CSV")
-FORMATS: dict[str, Callable[[Path, Collection[str]], Iterator[tuple[str, list[str]]]]] = {
+TABLE_READERS: dict[str, Callable[[Path, Collection[str]], Iterator[tuple[str, list[str]]]]] = {
     **dict.fromkeys(TABLE_SUFFIXES, _read_csv),
     ".eaf": read_elan,
 }
@@ -372,6 +372,6 @@ def _read(path: Path, name: str, media: Path | None = None) -> Rows:
         CorpusError: if it can't be read.
     """
     rows = Rows()
-    for where, cells in FORMATS[path.suffix.lower()](path, {name} if media is None else {name, media.name, media.stem}):
+    for where, cells in TABLE_READERS[path.suffix.lower()](path, {name} if media is None else {name, media.name, media.stem}):
         rows.add(f"{path}: {where}", *cells)
     return rows

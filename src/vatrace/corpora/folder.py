@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from vatrace.corpora.annotations import FORMATS, SPREADSHEETS, is_annotations, is_table, read_tables
+from vatrace.corpora.annotations import TABLE_READERS, SPREADSHEETS, is_annotations, is_table, read_tables
 from vatrace.corpora.corpus import Annotation, Corpus, Finding, MediaTimes, Notes, Source
 from vatrace.corpora.label_notes import label_notes
 from vatrace.errors import CorpusError, reason
@@ -109,7 +109,7 @@ def _unused(root: Path, files: Files, beside: Mapping[str, Beside], keys: Mappin
     if transcripts:
         names = passed_over([shown(path.relative_to(root)) for path in transcripts])
         yield Finding("", "warning", f"transcripts that aren't used: {names}; no recording in their folder has this name")
-    tables = [path for path in files.others if path.suffix.lower() in {*FORMATS, *SPREADSHEETS}]
+    tables = [path for path in files.others if path.suffix.lower() in {*TABLE_READERS, *SPREADSHEETS}]
     labels = [path for path in tables if key(path.stem) in keys or path.stem.lower() in {"annotations", "splits", "labels"}]
     if labels:
         names = passed_over([shown(path.relative_to(root)) for path in labels])

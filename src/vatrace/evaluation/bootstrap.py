@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 NUM_RESAMPLES = 2000
-LEVEL = 0.95
+CONFIDENCE = 0.95
 FEW_UNITS = 10
 """With fewer recordings or subjects, a percentile interval is clearly too narrow."""
 MIN_SPREAD = 1e-12
@@ -80,7 +80,7 @@ def caution(num_units: int) -> str:
     return f"Intervals from only {num_units} subjects or recordings are rough and too narrow."
 
 
-def interval(values: NDArray[np.float64], level: float = LEVEL) -> tuple[float, float]:
+def interval(values: NDArray[np.float64], level: float = CONFIDENCE) -> tuple[float, float]:
     """The percentile interval of resampled values (R,); NaN where fewer than half are defined."""
     defined = values[~np.isnan(values)]
     if len(defined) * 2 < len(values):

@@ -342,7 +342,7 @@ class Perceiver:
             rate: steps a second.
             end: of the video, in seconds.
         """
-        from vatrace.features.crops import read_crops
+        from vatrace.features.cropped_faces import read_crops
         from vatrace.features.people import Person, Track
 
         sight, track, encoder = self._new_sight(), Track(), self._face_encoder

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from vatrace.names import in_order
 
-LEVEL = 0.9
+COVERAGE = 0.9
 MEMORY = 3.0
 """Seconds within which a modality's presence before or after a step still matters."""
 MIN_ERRORS = 200
@@ -57,7 +57,7 @@ def _name(names: list[str], code: int) -> str:
     return ("+".join(now) or NOTHING) + (NEAR + "+".join(near) if near else "")
 
 
-def half_widths(recordings: Iterable[tuple[NDArray[np.float64], NDArray[np.str_]]], level: float = LEVEL) -> HalfWidths:
+def half_widths(recordings: Iterable[tuple[NDArray[np.float64], NDArray[np.str_]]], level: float = COVERAGE) -> HalfWidths:
     """The conformal quantile of the absolute errors in each situation.
 
     Args:
@@ -79,7 +79,7 @@ def half_widths(recordings: Iterable[tuple[NDArray[np.float64], NDArray[np.str_]
 def metadata(widths: HalfWidths) -> dict[str, object]:
     """The half-widths as metadata of a model file."""
     rounded = {name: [round(value, 4) for value in pair] for name, pair in widths.items()}
-    return {"intervals": json.dumps(rounded), "interval_level": LEVEL} if widths else {}
+    return {"intervals": json.dumps(rounded), "interval_level": COVERAGE} if widths else {}
 
 
 def _quantiles(values: NDArray[np.float64], level: float) -> tuple[float, float]:
