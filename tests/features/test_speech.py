@@ -49,6 +49,16 @@ def test_words_are_those_that_are_read_at_their_times(listener: Listener, speech
     assert times[first][0] < 3.2 < times[second][0]
 
 
+def test_figures_of_speech_are_no_loops(listener: Listener, speech: NDArray[np.float32]) -> None:
+    for dur in (
+        27.5,
+        28.0,
+    ):  # "we had everything before us, we had nothing before us, we were all going direct to heaven, we were all ..."
+        windows = list(listener.listen([speech[: round(dur * SAMPLING_RATE)]]))
+        assert len(plain(windows)) > 78
+        assert not any(window.num_doubtful for window in windows)
+
+
 def test_words_begin_and_end_with_the_sound_of_them(listener: Listener, speech: NDArray[np.float32]) -> None:
     words = [word for window in listener.listen([speech[: 28 * SAMPLING_RATE]]) for word in window.words]
     power = np.convolve(speech[: 28 * SAMPLING_RATE] ** 2, np.ones(160) / 160, "same")[::160]  # every 10 ms

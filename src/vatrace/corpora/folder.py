@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from vatrace.corpora.annotations import TABLE_READERS, SPREADSHEETS, is_annotations, is_table, read_tables
+from vatrace.corpora.annotations import SPREADSHEETS, TABLE_READERS, is_annotations, is_table, read_tables
 from vatrace.corpora.corpus import Annotation, Corpus, Finding, MediaTimes, Notes, Source
 from vatrace.corpora.label_notes import label_notes
 from vatrace.errors import CorpusError, reason

@@ -19,9 +19,9 @@ It finds doubtful pieces in a long pass whose score is good."""
 MAX_NO_SPEECH = 0.25
 """Probability that nobody speaks, above which the words of a pass are doubtful: at most 0.13 in English, even with noise at
 5 dB, and 0.24 for the cry. Several German sentences, decoded in one pass, had 0.30 and a score of -0.61."""
-MAX_COMPRESSION_RATIO = 2.4
-"""Compression ratio (zlib) of a piece's text above which it loops; Whisper's own threshold (Radford et al. 2022, arXiv
-2212.04356, §4.5)."""
+MAX_COMPRESSION_RATIO = 3.0
+"""Of a piece's text by zlib, above which it loops. A phrase said eight times has 4.0 and more. Whisper's own threshold is 2.4 (Radford
+et al. 2022, arXiv 2212.04356, §4.5), which the opening of "A Tale of Two Cities" exceeds."""
 MIN_STOCK_PROBABILITY = 0.8
 """Mean probability from which a stock phrase is kept."""
 STOCK_PHRASES = re.compile(
