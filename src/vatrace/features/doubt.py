@@ -16,9 +16,10 @@ each in German, Italian, Korean, Polish and Urdu had -0.61 and less."""
 MIN_PROBABILITY = 0.5
 """Mean probability of the words of one piece of speech, below which they are doubtful: 0.66 and more in the same English files.
 It is for pieces that the score of a long pass doesn't tell."""
-MAX_NO_SPEECH = 0.25
-"""Probability that nobody speaks, above which the words of a pass are doubtful: at most 0.13 in English, also with noise at
-5 dB, and 0.24 in the cry. Joined German, where one pass decodes several sentences, had a score of -0.61 and 0.30."""
+MAX_NO_SPEECH, MIN_SURE_SCORE = 0.25, -0.35
+"""Probability that nobody speaks, above which the words of a pass are doubtful if their score is below the other value. Joined
+German, where one pass decodes several sentences, had 0.30 and a score of -0.61, joined Italian 0.38 and -0.40; joined English
+had up to 0.32, but a score of -0.14."""
 MAX_COMPRESSION_RATIO = 2.4
 """Of a piece's text by zlib, above which it loops; Whisper's own threshold (Radford et al. 2022, arXiv 2212.04356, §4.5)."""
 MIN_STOCK_PROBABILITY = 0.8
@@ -86,9 +87,19 @@ def without_doubtful(decoded: Decoded) -> Text:
 
 def is_doubtful(decoded: Decoded) -> bool:
     """Whether the words of a piece of speech may never have been said."""
-    text = " ".join(guess.word.text for guess in decoded.guesses)
+    text = text_of(decoded)
     probability = sum(guess.probability for guess in decoded.guesses) / len(decoded.guesses)
-    looping = len(text.encode()) / len(zlib.compress(text.encode())) > MAX_COMPRESSION_RATIO
     stock = STOCK_PHRASES.search(text.strip(" .!?")) is not None and probability < MIN_STOCK_PROBABILITY
-    unsure = decoded.score < MIN_SCORE or decoded.no_speech > MAX_NO_SPEECH or probability < MIN_PROBABILITY
-    return unsure or looping or stock
+    min_score = MIN_SURE_SCORE if decoded.no_speech > MAX_NO_SPEECH else MIN_SCORE
+    unsure = decoded.score < min_score or probability < MIN_PROBABILITY
+    return unsure or is_looping(text) or stock
+
+
+def text_of(decoded: Decoded) -> str:
+    """The words, with spaces between them."""
+    return " ".join(guess.word.text for guess in decoded.guesses)
+
+
+def is_looping(text: str) -> bool:
+    """Whether a text repeats itself so much that the decoder may have got into a loop, of whose words it is too sure."""
+    return len(text.encode()) / len(zlib.compress(text.encode())) > MAX_COMPRESSION_RATIO
