@@ -17,6 +17,7 @@ def decoded(text: str, probability: float = 0.95, score: float = -0.2, no_speech
         decoded("Kids are talking by the door."),
         decoded("Kids are talking", score=MIN_SCORE + 0.01),
         decoded("Kids are talking", probability=MIN_PROBABILITY + 0.01),
+        decoded("Kids are talking", no_speech=0.5, score=-0.1),
         decoded("No, no, no, no."),
         decoded("Thank you for watching my children.", probability=0.9),
         decoded("I thank you for the door.", probability=0.7),
@@ -32,7 +33,7 @@ def test_words_that_were_said_are_kept(found: Decoded) -> None:
     [
         decoded("Kids are talking", score=MIN_SCORE - 0.01),
         decoded("Kids are talking", probability=MIN_PROBABILITY - 0.01),
-        decoded("Kids are talking", no_speech=0.5),
+        decoded("Kids are talking", no_speech=0.5, score=-0.5),
         decoded("Wasn't it? " * 12),
         decoded("Thanks for watching!", probability=0.7),
         decoded("Please subscribe to my channel.", probability=0.7),

@@ -16,12 +16,13 @@ files each in German, Italian, Korean, Polish and Urdu had -0.61 or less."""
 MIN_PROBABILITY = 0.5
 """Mean probability of the words of one piece of speech, below which they are doubtful: 0.66 or more in the same English files.
 It finds doubtful pieces in a long pass whose score is good."""
-MAX_NO_SPEECH = 0.25
-"""Probability that nobody speaks, above which the words of a pass are doubtful: at most 0.13 in English, even with noise at
-5 dB, and 0.24 for the cry. Several German sentences, decoded in one pass, had 0.30 and a score of -0.61."""
-MAX_COMPRESSION_RATIO = 3.0
-"""Of a piece's text by zlib, above which it loops. A phrase said eight times has 4.0 and more. Whisper's own threshold is 2.4 (Radford
-et al. 2022, arXiv 2212.04356, §4.5), which the opening of "A Tale of Two Cities" exceeds."""
+MAX_NO_SPEECH, MIN_SURE_SCORE = 0.25, -0.35
+"""Probability that nobody speaks, above which the words of a pass are doubtful if their score is below the other value. Joined
+German, where one pass decodes several sentences, had 0.30 and a score of -0.61, joined Italian 0.38 and -0.40; joined English
+had up to 0.32, but a score of -0.14."""
+MAYBE_LOOPING, LOOPING = 2.4, 3.0
+"""Compression ratios (zlib) of a text above which it may loop, and does. The first is Whisper's own (Radford et al. 2022, arXiv
+2212.04356, §4.5), which the opening of "A Tale of Two Cities" exceeds. A phrase said eight times has 4.0 or more."""
 MIN_STOCK_PROBABILITY = 0.8
 """Mean probability from which a stock phrase is kept."""
 STOCK_PHRASES = re.compile(
@@ -87,9 +88,19 @@ def without_doubtful(decoded: Decoded) -> Text:
 
 def is_doubtful(decoded: Decoded) -> bool:
     """Whether the words of a piece of speech may never have been said."""
-    text = " ".join(guess.word.text for guess in decoded.guesses)
+    text = text_of(decoded)
     probability = sum(guess.probability for guess in decoded.guesses) / len(decoded.guesses)
-    looping = len(text.encode()) / len(zlib.compress(text.encode())) > MAX_COMPRESSION_RATIO
     stock = STOCK_PHRASES.search(text.strip(" .!?")) is not None and probability < MIN_STOCK_PROBABILITY
-    unsure = decoded.score < MIN_SCORE or decoded.no_speech > MAX_NO_SPEECH or probability < MIN_PROBABILITY
-    return unsure or looping or stock
+    min_score = MIN_SURE_SCORE if decoded.no_speech > MAX_NO_SPEECH else MIN_SCORE
+    unsure = decoded.score < min_score or probability < MIN_PROBABILITY
+    return unsure or compression(text) > LOOPING or stock
+
+
+def text_of(decoded: Decoded) -> str:
+    """The words, with spaces between them."""
+    return " ".join(guess.word.text for guess in decoded.guesses)
+
+
+def compression(text: str) -> float:
+    """Compression ratio (zlib) of a text, which is high if it repeats itself. Of a loop's words, the decoder is too sure."""
+    return len(text.encode()) / len(zlib.compress(text.encode()))

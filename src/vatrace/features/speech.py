@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from vatrace.encoders import ENCODERS
 from vatrace.errors import MissingWeightsError
-from vatrace.features.doubt import Decoded, Guess, Text, without_doubtful
+from vatrace.features.doubt import MAYBE_LOOPING, Decoded, Guess, Text, compression, text_of, without_doubtful
 from vatrace.features.pauses import PAUSE, Cut, cut_pauses, pieces_of
 from vatrace.media.reading import SAMPLING_RATE
 from vatrace.media.transcripts import Word
@@ -174,9 +174,12 @@ class Listener:
         decoded = self._decode(self.encode(cut.audio))
         found, crossed = cut.restored(decoded.guesses), cut.crossed(decoded.guesses)
         texts: dict[Span, Text] = {}
+        looping = (
+            compression(text_of(decoded)) > MAYBE_LOOPING
+        )  # if somebody repeats a sentence, it is recognised alone as well
         for index, (piece, guesses) in enumerate(zip(pieces, found, strict=True)):
             spoken = sum(guess.word.end - guess.word.start for guess in guesses)
-            if index in crossed or spoken < MIN_SPOKEN_SHARE * (piece[1] - piece[0]):
+            if looping or index in crossed or spoken < MIN_SPOKEN_SHARE * (piece[1] - piece[0]):
                 texts |= self._texts(audio, [piece], whole)
             else:
                 texts[piece] = without_doubtful(replace(decoded, guesses=guesses))
