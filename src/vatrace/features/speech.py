@@ -176,7 +176,7 @@ class Listener:
         texts: dict[Span, Text] = {}
         looping = (
             compression(text_of(decoded)) > MAYBE_LOOPING
-        )  # if somebody repeats a sentence, it is recognised alone as well
+        )  # or somebody repeats a sentence
         for index, (piece, guesses) in enumerate(zip(pieces, found, strict=True)):
             spoken = sum(guess.word.end - guess.word.start for guess in guesses)
             if looping or index in crossed or spoken < MIN_SPOKEN_SHARE * (piece[1] - piece[0]):
