@@ -264,7 +264,7 @@ def test_hidden_files_and_folders_in_a_folder_are_left_alone(tmp_path: Path, fac
         (["predict", "face.jpg", "--out", "file.txt"], 1, "can't be written to"),
         (["predict", "face.jpg", "--format", "xlsx"], 2, "csv, parquet, json"),
         (["predict", "face.jpg", "--format", ""], 2, "csv, parquet, json"),
-        (["predict", "file.txt"], 1, "not a video, audio or image file"),
+        (["predict", "file.txt"], 1, "not a readable video, audio or image file"),
         (["predict", "face.jpg", "--modalities", "face,smell"], 2, "face, voice, words"),
         (["predict", "face.jpg", "--rate", "-3"], 2, "a number above 0"),
         (["predict", "face.jpg", "--model", "none.onnx"], 1, "no such model file"),

@@ -88,7 +88,7 @@ def affwild2_findings(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, l
         ("ghost", "error", "there is no video or audio of this name"),
         ("percent", "error", "line 3: 40 is neither in -1..1 nor -5"),
         ("twice", "error", "in 2 splits (dev, train)"),
-        ("broken", "error", "broken.mp4: not a video"),
+        ("broken", "error", "broken.mp4: not a readable video"),
         ("late", "error", "counted from 0"),
         ("constant", "warning", "valence is 0.25 throughout"),
         ("constant", "warning", "no audio"),

@@ -149,7 +149,7 @@ def test_other_encodings_are_refused(tmp_path: Path, encoding: str) -> None:
     path = tmp_path / "a.srt"
     text = "Я люблю тебя, и всё хорошо" if encoding == "cp1251" else "これはとても楽しい一日でした"
     path.write_bytes(SRT.replace("Hello", text).replace("there", text).encode(encoding))
-    with pytest.raises(MediaError, match=r"a\.srt: not a transcript in UTF-8; save it in this encoding"):
+    with pytest.raises(MediaError, match=r"a\.srt: the transcript isn't in UTF-8; save it in this encoding"):
         read_transcript(path)
 
 

@@ -280,7 +280,7 @@ def test_row_k_of_an_annotation_is_of_the_kth_decoded_frame(
 @pytest.mark.parametrize("change", ["half", "dark", "bright", "gamma"])
 @pytest.mark.parametrize("name", ["lwbsza", "swiz3n"])
 def test_brightness_alone(tmp_path: Path, model: Model, shared: Path, name: str, change: str) -> None:
-    """The two clips that changed most: by 0.21 and 0.14 before the light of a face was normalised."""
+    """The two clips that changed most: by 0.21 and 0.14 before the brightness of a face was normalised."""
     gain, gamma = {"half": (0.5, 1), "dark": (0.7, 1), "bright": (1.25, 1), "gamma": (1, 0.6)}[change]
     table = [min(255, round(255 * gain * (value / 255) ** gamma)) for value in range(256)] * 3
     images = clip(shared, name)[::2]

@@ -86,7 +86,7 @@ def test_files_that_can_not_be_used_are_named_and_stop_nobody(opened: Opened, tm
     opened.page.set_input_files("#files", [tmp_path / name for name in ("talk.mp4", "empty.mp4", "face.png")])
     opened.wait("document.querySelectorAll('#jobs .failed').length === 2 && document.querySelector('#jobs .done')", 60)
     text = opened.page.inner_text("#jobs")
-    assert "talk.mp4: not a video, audio or image file" in text and "empty.mp4: the file is empty" in text
+    assert "talk.mp4: not a readable video, audio or image file" in text and "empty.mp4: the file is empty" in text
     assert str(tmp_path) not in text and "upload" not in text
     opened.page.click("button:text-is('Open report')")
     opened.page.frame_locator("#frame").locator("img[alt='The picture']").wait_for()

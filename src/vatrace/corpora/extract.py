@@ -59,8 +59,8 @@ class Task:
     """The recordings that share one video or audio file; one worker extracts them together.
 
     Attributes:
-        store: that they are written into.
         store: path of the store that they are written into.
+        sources: recordings of one `media`.
         setting: how features are extracted.
     """
 

@@ -28,8 +28,8 @@ class Reaction:
     Attributes:
         lags: (L,) seconds.
         correlations: (L,) Pearson's r on held-out recordings, mean of those of valence and arousal that are annotated.
-        lag: the best, in seconds; 0 where it can't be told.
         lag: the best, in seconds; 0 if it can't be estimated.
+        clear: whether it can be estimated.
     """
 
     lags: NDArray[np.float64]

@@ -10,15 +10,15 @@ from numpy.typing import NDArray
 from vatrace.weights import onnx_session
 
 FACE_PART = (((np.arange(48) - 23.5) / 15) ** 2 + ((np.arange(48)[:, None] - 25) / 18) ** 2) < 1
-"""The pixels of a crop that show the face and not what surrounds it, by which its light is measured."""
+"""The pixels of a crop that show the face, without its surroundings: its brightness is measured in them."""
 
 BRIGHTEST, MIDDLE = 0.85, 0.55
-"""What the light of a face is brought to, in shares of white: its brightest fiftieth, and its mean. The images that the
-network was trained on have 0.80 and 0.55 on average; with these values its accuracy on FER+'s dev split falls least, from
-0.833 to 0.831."""
+"""Target brightness of a face, in shares of white: of its brightest 2 %, and of its mean. The images that the network was
+trained on have 0.80 and 0.55 on average; with these values, its accuracy on FER+'s dev split falls least, from 0.833 to
+0.831."""
 
 GAIN, GAMMA = (0.5, 3.0), (0.5, 2.0)
-"""The least and the most by which light is multiplied, and the exponents to which it is raised."""
+"""Minimum and maximum of the gain and of the exponent applied to the brightness."""
 
 
 class FerPlusEncoder:
@@ -56,9 +56,9 @@ class FerPlusEncoder:
 
 
 def usual_light(grey: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Bring faces to the brightness and contrast of the images that the network was trained on.
+    """Normalise faces to the brightness and contrast of the images that the network was trained on.
 
-    A gain, then a gamma, both within bounds: how a camera is exposed says nothing about the face. What is clipped stays
+    A gain, then a gamma, both within bounds: a camera's exposure says nothing about the face. Clipped pixels stay
     clipped.
 
     Args:

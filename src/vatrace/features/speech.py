@@ -174,9 +174,7 @@ class Listener:
         decoded = self._decode(self.encode(cut.audio))
         found, crossed = cut.restored(decoded.guesses), cut.crossed(decoded.guesses)
         texts: dict[Span, Text] = {}
-        looping = (
-            compression(text_of(decoded)) > MAYBE_LOOPING
-        )  # or somebody repeats a sentence
+        looping = compression(text_of(decoded)) > MAYBE_LOOPING  # or somebody repeats a sentence
         for index, (piece, guesses) in enumerate(zip(pieces, found, strict=True)):
             spoken = sum(guess.word.end - guess.word.start for guess in guesses)
             if looping or index in crossed or spoken < MIN_SPOKEN_SHARE * (piece[1] - piece[0]):
