@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from vatrace.encoders import DEFAULT_ENCODERS, EncoderSpec
 from vatrace.errors import MediaError, UsageError
 from vatrace.features.people import Person, person_at, prominent
-from vatrace.features.perceiver import Perceiver, Percept, Progress
+from vatrace.features.perceived import Percept
+from vatrace.features.perceiver import Perceiver, Progress
 from vatrace.files import shown
 from vatrace.inference.explain import Explanation, modality_shares, recursion_changes
 from vatrace.inference.fusion import Masks, open_fusion

@@ -1,0 +1,126 @@
+"""The results of perceiving a recording: those of everybody in it, and those of one person on the grid."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vatrace.features.spool import Spool
+from vatrace.media.transcripts import Word
+from vatrace.timeline import num_steps
+
+if TYPE_CHECKING:
+    from vatrace.features.people import Person
+
+Features = Callable[[int, int], dict[str, NDArray[np.float16]]]
+"""Called with start and stop; returns the features (stop - start, D) of these steps by modality."""
+
+
+@dataclass
+class Sight:
+    """What was seen in a recording.
+
+    Attributes:
+        embeddings: of all faces, one row for each face in each frame.
+        crops: of all faces in the same rows, (48, 48, 3); None where they aren't kept.
+        boxes: of all faces in the same rows: left, top, right, bottom as shares of the upright picture; none for cropped faces.
+        people: who was seen, the one who was visible longest and largest first.
+        end: when the last frame ends, in seconds.
+        frame_times: (F,) when each decoded frame is shown, in seconds; empty where none was decoded.
+        notes: what the user should know.
+    """
+
+    embeddings: Spool
+    crops: Spool | None = None
+    boxes: list[tuple[float, float, float, float]] = field(default_factory=list)
+    people: list[Person] = field(default_factory=list)
+    end: float = 0.0
+    frame_times: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Sound:
+    """What was heard in a recording.
+
+    Attributes:
+        frames: the voice's features on the grid.
+        covered: the steps at which they are known.
+        spans: (start, end) in seconds of what counts as voice.
+        words: what was said.
+        num_doubtful: number of recognised words that were left out, because they may never have been said.
+        end: when the audio ends, in seconds.
+        notes: what the user should know.
+    """
+
+    frames: Spool
+    covered: list[range] = field(default_factory=list)
+    spans: list[tuple[float, float]] = field(default_factory=list)
+    words: list[Word] = field(default_factory=list)
+    num_doubtful: int = 0
+    end: float = 0.0
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Perceived:
+    """What was seen and heard in a recording, of everybody in it.
+
+    Attributes:
+        rate: steps a second.
+        modalities: those that were perceived.
+        sight: what was seen.
+        sound: what was heard.
+    """
+
+    rate: float
+    modalities: frozenset[str]
+    sight: Sight
+    sound: Sound
+
+    @property
+    def people(self) -> list[Person]:
+        """Who was seen, the one who was visible longest and largest first."""
+        return self.sight.people
+
+    @property
+    def notes(self) -> list[str]:
+        """What the user should know, in plain sentences."""
+        return self.sight.notes + self.sound.notes
+
+    @property
+    def duration(self) -> float:
+        """Seconds."""
+        return max(self.sight.end, self.sound.end)
+
+
+@dataclass(frozen=True)
+class Percept:
+    """The features of one person on the grid.
+
+    Attributes:
+        rate: steps a second.
+        duration: seconds.
+        valid: (T,) bool by modality: where it is present.
+        features: reads features.
+        crops: reads face crops (stop - start, 48, 48, 3), zeros where there is no face; None where they aren't kept.
+        words: what was said.
+        boxes: (T, 4) left, top, right and bottom of the face as shares of the upright picture, 0..1; NaN where there is none.
+    """
+
+    rate: float
+    duration: float
+    valid: dict[str, NDArray[np.bool_]]
+    features: Features
+    crops: Callable[[int, int], NDArray[np.uint8]] | None
+    words: list[Word]
+    boxes: NDArray[np.float64]
+
+    @property
+    def num_steps(self) -> int:
+        """T."""
+        return num_steps(self.duration, self.rate)
