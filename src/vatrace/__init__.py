@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from vatrace.inference.streamer import Streamer, Value
     from vatrace.media.recording import Recording, open_recording
 
-__version__ = "0.1.0"
+__version__ = "0.2.0.dev0"
 __all__ = [
     "CheckpointError",
     "ConfigError",
