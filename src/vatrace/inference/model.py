@@ -224,8 +224,10 @@ def _people_notes(people: list[Person], side: Side | None, is_video: bool) -> li
     if followed in still:
         notes.append("the face that the trace follows never moves, as in a photograph")
     elif passed:
-        count = "one face" if len(passed) == 1 else f"{len(passed)} faces"
-        notes.append(f"{count} that never {'moves' if len(passed) == 1 else 'move'}, as in a photograph, not followed")
+        count, why = (
+            ("one face was", "it never moves") if len(passed) == 1 else (f"{len(passed)} faces were", "they never move")
+        )
+        notes.append(f"{count} not followed, because {why}, as in a photograph")
     return notes
 
 
