@@ -269,7 +269,7 @@ class Perceiver:
         if reader.num_silenced:
             samples = "1 audio sample was" if reader.num_silenced == 1 else f"{reader.num_silenced} audio samples were"
             where = f"{'at' if reader.num_silenced == 1 else 'from'} {reader.silenced_from:.1f} s"
-            sound.notes.append(f"{samples} not finite or too large for sound, and replaced by silence ({where})")
+            sound.notes.append(f"{samples} replaced by silence ({where}): not finite, or too large for sound")
         if sound.num_doubtful:
             total = len(sound.words) + sound.num_doubtful
             sound.notes.append(f"{sound.num_doubtful} of {total} words were left out as doubtful (is the speech in English?)")

@@ -225,8 +225,9 @@ def _people_notes(people: list[Person], side: Side | None, is_video: bool) -> li
     if followed in still:
         notes.append("the face that the trace follows never moves, as in a photograph")
     elif passed:
-        count = "one face" if len(passed) == 1 else f"{len(passed)} faces"
-        notes.append(f"{count} that never {'moves' if len(passed) == 1 else 'move'}, as in a photograph, not followed")
+        one = len(passed) == 1
+        count, why = ("one face was", "it never moves") if one else (f"{len(passed)} faces were", "they never move")
+        notes.append(f"{count} not followed, because {why}, as in a photograph")
     if followed is not None and followed.is_overexposed:
         notes.append("the face is overexposed: its values may be wrong, since much of its skin is white")
     return notes
