@@ -6,7 +6,7 @@ from PIL import Image
 
 from categories import CATEGORY_VALENCE_AROUSAL
 from vatrace.encoders import FEATURE_DIMS
-from vatrace.encoders.face import BRIGHTEST, FACE_PART, MIDDLE, FerPlusEncoder, luma, usual_light
+from vatrace.encoders.face import BRIGHTEST, FACE_PART, MIDDLE, FerPlusEncoder, luma, with_usual_brightness
 from vatrace.encoders.networks.face import EXPRESSIONS
 
 
@@ -50,12 +50,12 @@ def test_colour_crops_are_made_grey_as_pillow_does(faces: FerPlusEncoder) -> Non
 def test_light_is_brought_to_that_of_the_training_images() -> None:
     grey = np.random.default_rng(0).normal(120, 30, (5, 48, 48)).clip(0, 255).astype(np.uint8)
     for factor in (0.4, 0.7, 1.0, 1.3):
-        light = usual_light((grey * factor).astype(np.uint8)) / 255
+        light = with_usual_brightness((grey * factor).astype(np.uint8)) / 255
         assert light.min() >= 0 and light.max() <= 1
         np.testing.assert_allclose(light[:, FACE_PART].mean(axis=1), MIDDLE, atol=0.01)
-    within = usual_light(np.full((1, 48, 48), 255 * BRIGHTEST, np.uint8))  # flat: the bounds hold it back
+    within = with_usual_brightness(np.full((1, 48, 48), 255 * BRIGHTEST, np.uint8))  # flat: the bounds hold it back
     assert 0 < within.min() == within.max() <= 255
-    assert np.isfinite(usual_light(np.zeros((1, 48, 48), np.uint8))).all()
+    assert np.isfinite(with_usual_brightness(np.zeros((1, 48, 48), np.uint8))).all()
 
 
 @pytest.mark.parametrize("factor", [0.5, 0.7, 1.2])

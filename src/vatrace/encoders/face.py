@@ -51,11 +51,11 @@ class FerPlusEncoder:
 
     def _run(self, output: str, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
         grey = crops if crops.ndim == 3 else luma(crops)
-        (result,) = self._session.run([output], {"faces": usual_light(grey)[:, None]})
+        (result,) = self._session.run([output], {"faces": with_usual_brightness(grey)[:, None]})
         return np.asarray(result, dtype=np.float32)
 
 
-def usual_light(grey: NDArray[np.uint8]) -> NDArray[np.float32]:
+def with_usual_brightness(grey: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Normalise faces to the brightness and contrast of the images that the network was trained on.
 
     A gain, then a gamma, both within bounds: a camera's exposure says nothing about the face. Clipped pixels stay
