@@ -9,6 +9,7 @@ from vatrace.encoders.networks.voice import MAX_LOGIT, AttentiveStatistics, Voic
 from vatrace.encoders.voice import RavdessEncoder
 from vatrace.features.perceiver import Perceiver
 from vatrace.features.speech import Listener
+from vatrace.media.mixing import choose_mix
 from vatrace.media.reading import AudioReader
 from vatrace.media.recording import open_recording
 from vatrace.timeline import frames_on_grid
@@ -72,7 +73,8 @@ def test_the_voice_is_the_encoding_of_each_stretch_of_speech(name: str, talking:
     sound = perceiver.perceive(open_recording(talking), 10.0, {"voice"}, transcribe=False).sound
     encoder = RavdessEncoder() if name == "ravdess" else np.asarray
     listener = Listener(find_whisper())
-    windows = list(listener.listen(AudioReader(talking, 60), transcribe=False))
+    gain = choose_mix(talking).gain
+    windows = list(listener.listen((block * gain for block in AudioReader(talking, 60)), transcribe=False))
     assert windows
     for window, covered in zip(windows, sound.covered, strict=True):
         start, expected = frames_on_grid(window.start, encoder(window.frames), 10.0)

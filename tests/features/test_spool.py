@@ -24,6 +24,6 @@ def test_an_empty_spool_reads_as_zeros() -> None:
 @pytest.mark.parametrize("value", [np.nan, np.inf, 1e5])
 def test_features_that_are_no_numbers_are_refused(value: float) -> None:
     spool = Spool((2,), maker="voice encoder mine.onnx")
-    with pytest.raises(ModelError, match=r"voice encoder mine\.onnx: its features are no numbers, or too large"):
+    with pytest.raises(ModelError, match=r"voice encoder mine\.onnx: its features are not finite, or too large"):
         spool.write(0, np.array([[1.0, value]]))
     assert spool.length == 0

@@ -156,5 +156,5 @@ def test_values_that_are_no_numbers_are_refused(concat: tuple[AffectModel, Path,
                 weights.CopyFrom(onnx.numpy_helper.from_array(np.full_like(values, np.nan), weights.name))
         onnx.save(network, tmp_path / path.name)
         fusion = open_fusion(tmp_path / path.name, streams=streaming, threads=1)
-        with pytest.raises(ModelError, match=rf"^{path.name} .*: gives values that are not numbers"):
+        with pytest.raises(ModelError, match=rf"^{path.name} .*: predicts values that are not numbers"):
             (fusion.step if streaming else fusion.run)(*features(5))

@@ -35,6 +35,7 @@ raise SystemExit("the group is still held" if group() else 0)
 
 # one step without an optimiser: Adam amplifies differences in rounding, which depend on the CPU
 GRADIENTS = """
+import gc
 import sys
 import torch
 from torch.nn.parallel import DistributedDataParallel
@@ -58,6 +59,8 @@ with process_group(torch.device("cpu")):
     if rank() == 0:
         found = {name: value.grad for name, value in model.named_parameters()} | dict(model.named_buffers())
         torch.save({name: value for name, value in found.items() if value is not None} | {"loss": loss.detach()}, sys.argv[1])
+    del trained, loss  # which hold the group
+    gc.collect()
 """
 
 
