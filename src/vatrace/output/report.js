@@ -33,7 +33,7 @@ function traceChart(name) {
   const more = {};
   if (rows[name + "_low"]) {
     data.push(rows[name + "_high"], rows[name + "_low"]);
-    series.push({ width: 0 }, { width: 0 });
+    series.push({ width: 0, points: { show: false } }, { width: 0, points: { show: false } });
     more.bands = [{ series: [3, 4], fill: line + "2e" }];
   }
   if (rows.time.length === 1) series[0].points = series[1].points = { show: true, size: 8 };

@@ -120,8 +120,8 @@ CONTRIBUTIONS = (
 FACE = "The box shows the face that the trace follows. "
 """The page's text on the box."""
 
-NUM_TINTS = 10
-"""Strengths of the tint of a word."""
+NUM_TINTS, STRONGEST_TINT = 10, 0.5
+"""Strengths of the tint of a word, and the opacity of the strongest, on which text is readable."""
 
 QUADRANTS = {
     "unpleasant, excited": (-1, 1),
@@ -285,7 +285,7 @@ def _transcript(prediction: Prediction) -> str:
 
 def _tints() -> str:
     return "".join(
-        f".{name}-{strength} {{ background: color-mix(in srgb, var(--{name}) {strength / NUM_TINTS:.0%}, transparent); }}\n"
+        f".{name}-{strength} {{ background: color-mix(in srgb, var(--{name}) {STRONGEST_TINT * strength / NUM_TINTS:.0%}, transparent); }}\n"
         for name in ("pleasant", "unpleasant")
         for strength in range(1, NUM_TINTS + 1)
     )
