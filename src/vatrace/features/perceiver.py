@@ -272,7 +272,8 @@ class Perceiver:
             sound.notes.append(f"{samples} replaced by silence ({where}): not finite, or too large for sound")
         if sound.num_doubtful:
             total = len(sound.words) + sound.num_doubtful
-            sound.notes.append(f"{sound.num_doubtful} of {total} words were left out as doubtful (is the speech in English?)")
+            why = " (is the speech in English?)" if sound.num_doubtful > total / 2 else ""
+            sound.notes.append(f"{sound.num_doubtful} of {total} words were left out as doubtful{why}")
         if reader.damage:
             sound.notes.append(f"some audio is damaged and was left out ({reader.damage})")
         task.progress("voice and words", 1.0)
