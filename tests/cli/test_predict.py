@@ -91,7 +91,7 @@ def test_a_bug_is_said_to_be_one_and_the_batch_goes_on(
 
 def test_a_bug_of_a_whole_command_has_a_status_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    monkeypatch.setattr("vatrace.inference.batch.result_names", lambda recordings: recordings.none)
+    monkeypatch.setattr("vatrace.output.batch.result_names", lambda recordings: recordings.none)
     result = run("predict", "a.srt")
     assert result.status == 70 and result.err.startswith("error: vatrace predict: a bug in vatrace (AttributeError")
     assert len(list(tmp_path.glob("vatrace-bug-*"))) == 1

@@ -20,10 +20,10 @@ from vatrace.output.formats import FORMATS, check_formats
 
 if TYPE_CHECKING:
     from vatrace.features.perceiver import Progress
-    from vatrace.inference.batch import Choice
     from vatrace.inference.model import Model
     from vatrace.inference.prediction import Prediction
     from vatrace.media.recording import Recording
+    from vatrace.output.batch import Choice
 
 NO_TRANSCRIPT = Path("none")
 """As --transcript: to use none."""
@@ -139,7 +139,7 @@ def _rate(text: str) -> float:
 
 def run_predict(args: argparse.Namespace) -> int:
     """Run the predict command."""
-    from vatrace.inference.batch import result_names
+    from vatrace.output.batch import result_names
     from vatrace.output.writers import write_summary
 
     check_formats(args.format)
@@ -169,7 +169,7 @@ def run_predict(args: argparse.Namespace) -> int:
 
 def _find(sources: Sequence[Path]) -> tuple[list[Path], bool]:
     """Find the recordings, each once, and whether every source has at least one."""
-    from vatrace.inference.batch import find_recordings
+    from vatrace.output.batch import find_recordings
 
     recordings: dict[Path, None] = {}
     failures = 0
@@ -187,7 +187,7 @@ def _find(sources: Sequence[Path]) -> tuple[list[Path], bool]:
 
 def _transcripts(args: argparse.Namespace, recordings: Sequence[Path], model: Model) -> list[Choice]:
     """The transcript of each recording: the one that was given, or one in its folder if the words are wanted."""
-    from vatrace.inference.batch import Choice, match_transcripts
+    from vatrace.output.batch import Choice, match_transcripts
 
     given: Path | None = args.transcript
     if given == NO_TRANSCRIPT or (given is None and ("words" not in args.modalities or "words" not in model.modalities)):

@@ -37,9 +37,9 @@ from vatrace.corpora.corpus import (
     Source,
     in_several_splits,
 )
+from vatrace.corpora.csv_table import read_table
 from vatrace.corpora.label_notes import MOST_MISSING, value_notes
 from vatrace.corpora.scales import Scale, scale_of
-from vatrace.corpora.tables import read_table
 from vatrace.errors import CorpusError, reason
 from vatrace.features.cropped_faces import numbered_images
 from vatrace.media.folders import VIDEO_SUFFIXES, is_junk, key

@@ -22,9 +22,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vatrace.corpora.corpus import Annotation, Finding, in_several_splits
+from vatrace.corpora.csv_table import number, read_table
 from vatrace.corpora.elan import check_readable, linked_media, read_elan
 from vatrace.corpora.scales import Scale, scale_of
-from vatrace.corpora.tables import number, read_table
 from vatrace.errors import CorpusError, reason
 from vatrace.files import shown
 from vatrace.media.folders import in_folder, key, passed_over, walk

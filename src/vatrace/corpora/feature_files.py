@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 
 from vatrace.corpora.annotations import is_annotations, read_tables
 from vatrace.corpora.corpus import MISMATCH, Annotation, Corpus, MediaTimes, Notes, Source
+from vatrace.corpora.csv_table import column_names, number, read_table
 from vatrace.corpora.label_notes import MOST_MISSING, label_notes
-from vatrace.corpora.tables import column_names, number, read_table
 from vatrace.errors import CorpusError, missing, reason
 from vatrace.media.folders import in_folder, key
 from vatrace.names import check_modality, in_order

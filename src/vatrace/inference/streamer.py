@@ -21,10 +21,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from vatrace.encoders import DEFAULT_ENCODERS
 from vatrace.errors import ModelError
-from vatrace.features.faces import REJOIN_SECONDS, Detection, FaceTracker, face_crop
-from vatrace.features.landmarker import Landmarker
 from vatrace.features.speech import Listener
-from vatrace.inference.ears import KEEP_DUR, Ears
+from vatrace.inference.ears import Ears
+from vatrace.inference.eyes import Eyes, as_image
 from vatrace.inference.fusion import open_fusion
 from vatrace.inference.intervals import MEMORY, bounds, situations
 from vatrace.media.transcripts import Word
@@ -45,10 +44,6 @@ ABSENT_DUR = 10.0
 More than twice `vatrace.inference.feed.MAX_BACKLOG`: on a slow machine, as much is being processed as is waiting."""
 START_DUR = 3.0
 """Seconds after which values are returned although there has been no face, or no audio."""
-MAX_FRAME_RATE = 60
-"""Frames a second up to which faces are kept for KEEP_DUR."""
-MAX_FACE_AGE = 0.35
-"""Seconds for which a face counts after the frame that showed it."""
 
 
 @dataclass(frozen=True)
@@ -105,7 +100,7 @@ class Streamer:
         threads = threads or os.cpu_count() or 1
         self.words: deque[Word] = deque(maxlen=1000)
         self._fusion = _LiveFusion(fusion, threads)
-        self._eyes = _Eyes()
+        self._eyes = Eyes(RATE)
         self._ears = Ears(Listener(find_whisper(whisper), max(1, threads - 1)) if has_audio else None, transcribe, RATE)
         self._lock = Lock()
         self._step = 0
@@ -122,7 +117,7 @@ class Streamer:
         Raises:
             ValueError: if an array is of another kind.
         """
-        self._eyes.add_frame(_as_image(image), time)
+        self._eyes.add_frame(as_image(image), time)
 
     def add_audio(self, samples: ArrayLike, hurry: bool = False) -> None:
         """Add the next audio, which follows the previous audio without a gap; the first starts at 0 s.
@@ -202,70 +197,6 @@ class Streamer:
             return []
         self._held = None
         return held
-
-
-def _as_image(image: Image.Image | NDArray[np.uint8]) -> Image.Image:
-    """A frame as RGB."""
-    from PIL import Image
-
-    if isinstance(image, Image.Image):
-        return image if image.mode == "RGB" else image.convert("RGB")
-    array = np.asarray(image)
-    if array.ndim != 3 or array.shape[2] != 3 or array.dtype != np.uint8:
-        raise ValueError(f"a frame must be an image or an array (H, W, 3) of uint8, not {array.shape} of {array.dtype}")
-    return Image.fromarray(array)
-
-
-class _Eyes:
-    """The face of the person who is followed, as of the latest frames."""
-
-    def __init__(self) -> None:
-        self.time = 0.0
-        self._encoder = DEFAULT_ENCODERS["face"].build(1)
-        self._tracker = FaceTracker(Landmarker())
-        self._main: int | None = None
-        self._main_seen = 0.0
-        self._beside: set[int] = set()
-        self._seen: deque[tuple[float, NDArray[np.float32] | None]] = deque(maxlen=round(MAX_FRAME_RATE * KEEP_DUR))
-
-    def add_frame(self, image: Image.Image, time: float) -> None:
-        detections = self._tracker.update(image, time)
-        followed = self._choose(detections, time)
-        vector = None
-        if followed is not None:
-            self._main_seen = time
-            vector = self._encoder(face_crop(image, followed.square, self._encoder.crop_size)[None])[0]
-        self._seen.append((time, vector))
-        self.time = time + 1 / RATE  # steps before this are known
-
-    def _choose(self, detections: list[Detection], time: float) -> Detection | None:
-        """The detection of the person who is followed; None if they aren't in this frame."""
-        main = next((found for found in detections if found.track == self._main), None)
-        if main is not None:
-            self._beside = {found.track for found in detections} - {main.track}
-            return main
-        # a face that wasn't seen together with the person who is followed can be theirs, with a new track
-        gone = self._main is None or time - self._main_seen > REJOIN_SECONDS
-        others = [found for found in detections if gone or found.track not in self._beside]
-        chosen = max(others, key=lambda found: found.square.side, default=None)
-        if chosen is not None:
-            self._main = chosen.track
-        elif gone:
-            self._main = None
-        return chosen
-
-    def at(self, moment: float) -> NDArray[np.float32] | None:
-        """The face at a moment, later than at the previous call: that of the latest frame before it, unless it is too old."""
-        self.forget(moment)
-        if not self._seen:
-            return None
-        time, vector = self._seen[0]
-        return vector if -TOLERANCE <= moment - time <= MAX_FACE_AGE else None
-
-    def forget(self, moment: float) -> None:
-        """Drop the frames that no step from this moment on needs."""
-        while len(self._seen) > 1 and self._seen[1][0] <= moment + TOLERANCE:
-            self._seen.popleft()
 
 
 class _LiveFusion:

@@ -284,10 +284,11 @@ def _transcript(prediction: Prediction) -> str:
 
 
 def _tints() -> str:
+    shades = [(step, f"{STRONGEST_TINT * step / NUM_TINTS:.0%}") for step in range(1, NUM_TINTS + 1)]
     return "".join(
-        f".{name}-{strength} {{ background: color-mix(in srgb, var(--{name}) {STRONGEST_TINT * strength / NUM_TINTS:.0%}, transparent); }}\n"
+        f".{name}-{step} {{ background: color-mix(in srgb, var(--{name}) {shade}, transparent); }}\n"
         for name in ("pleasant", "unpleasant")
-        for strength in range(1, NUM_TINTS + 1)
+        for step, shade in shades
     )
 
 

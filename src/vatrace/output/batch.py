@@ -12,9 +12,10 @@ from vatrace.files import shown
 from vatrace.media.folders import Beside, in_folder, is_junk, is_media, is_result, passed_over, transcript_beside
 from vatrace.media.recording import Recording, open_recording, with_transcript
 from vatrace.media.transcripts import is_transcript
+from vatrace.output.formats import FORMATS
 
 OVERLAY = ".overlay.mp4"
-RESULTS = (".csv", ".parquet", ".json", ".eaf", ".textgrid", ".png", ".html")
+RESULTS = frozenset({".png", ".html", *(f".{known.suffix.lower()}" for known in FORMATS.values())})
 """Endings of the names of results, in lower case."""
 
 

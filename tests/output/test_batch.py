@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from vatrace.errors import MediaError, UsageError
-from vatrace.inference.batch import Choice, find_recordings, match_transcripts, result_names
+from vatrace.output.batch import Choice, find_recordings, match_transcripts, result_names
 
 
 def touch(folder: Path, *names: str) -> list[Path]:

@@ -1,7 +1,7 @@
 """How many words are kept in English, and how many are invented in other languages.
 
-    python benchmarks/words.py DATA                     40 files of each corpus, about 6 min
-    python benchmarks/words.py DATA --files 10 --test   a quick look, and the corpora that no threshold was chosen by
+    python benchmarks/transcription.py DATA                     40 files of each corpus, about 6 min
+    python benchmarks/transcription.py DATA --files 10 --test   a quick look, and the corpora that no threshold was chosen by
 
 DATA is a folder with `clips/*.mpg` (GRID), `ravdess/*.flac` and `speech/meta.csv`, as in recipes/README.md. For English, the
 table has the share of recognised words that are kept; for other languages, the share of the time with speech that has words.

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from properties import searched
-from vatrace.corpora.tables import DELIMITERS, UNKNOWN, column_names, number, read_table
+from vatrace.corpora.csv_table import DELIMITERS, UNKNOWN, column_names, number, read_table
 from vatrace.errors import CorpusError
 
 COLUMNS = ("time", "valence", "arousal")
