@@ -64,7 +64,10 @@ def test_all_rows_of_the_time_come(clip: Clip) -> None:
     values = live(clip)
     assert [value.time for value in values] == pytest.approx(np.arange(len(values)) / 10) and len(values) in {29, 30}
     result = run("live", "--camera", clip.path, "--seconds", 2)
-    assert len(pd.read_csv(io.StringIO(result.out))) == 20, result.err
+    times = pd.read_csv(io.StringIO(result.out))["time"]
+    first = round(times[0] * 10)
+    assert first <= 5, result.err  # a busy machine may leave out the first frames
+    np.testing.assert_allclose(times, np.arange(first, 20) / 10)
 
 
 def test_the_lengths_of_blocks_change_nothing(clip: Clip) -> None:
