@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from vatrace.media.mixing import MAX_GAIN, TARGET_LEVEL
+from vatrace.media.mixing import gain_from
 from vatrace.media.voice_activity import MIN_PEAK, RATE, Spans
 
 MEMORY_DUR = 30.0
@@ -43,4 +43,4 @@ class RunningLevel:
         """Factor that brings speech to the level used for recordings; 1 until its level is known."""
         if self._dur < MIN_DUR or self._power <= 0:
             return 1.0
-        return float(10 ** (min(TARGET_LEVEL - 10 * np.log10(self._power), MAX_GAIN) / 20))
+        return gain_from(10 * np.log10(self._power))

@@ -131,11 +131,12 @@ def group_tracks(tracks: Sequence[Track], num_steps: int) -> list[Person]:
             owner[index] = len(persons)
             persons.append(Person([track], set(track.steps)))
     lasting = [person for person in persons if len(person.steps) >= min(MIN_STEPS, num_steps)]
-    ranked = sorted(lasting, key=lambda person: -person.prominence)
-    still = [person for person in ranked if person.is_still]
-    longest = max((len(person.steps) for person in still), default=0)
-    alive = [person for person in ranked if person not in still and len(person.steps) > MIN_SHARE_OF_OTHERS * longest]
-    return alive + [person for person in ranked if person not in alive]  # passers-by don't come before a photograph
+    longest = max((len(person.steps) for person in lasting if person.is_still), default=0)
+
+    def rank(person: Person) -> tuple[bool, float]:  # passers-by don't come before a photograph
+        return person.is_still or len(person.steps) <= MIN_SHARE_OF_OTHERS * longest, -person.prominence
+
+    return sorted(lasting, key=rank)
 
 
 def _alike(means: NDArray[np.float64], mean: NDArray[np.float64]) -> NDArray[np.int64]:

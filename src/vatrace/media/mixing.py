@@ -84,7 +84,12 @@ class Mix:
     @property
     def gain(self) -> float:
         """Factor that brings the speech to `TARGET_LEVEL`; 1 without speech, so that noise isn't amplified."""
-        return 1.0 if self.level is None else float(10 ** (min(TARGET_LEVEL - self.level, MAX_GAIN) / 20))
+        return 1.0 if self.level is None else gain_from(self.level)
+
+
+def gain_from(level: float) -> float:
+    """Factor that brings speech of a level in dBFS to `TARGET_LEVEL`, by at most `MAX_GAIN`."""
+    return float(10 ** (min(TARGET_LEVEL - level, MAX_GAIN) / 20))
 
 
 def default_weights(channels: Sequence[str]) -> tuple[float, ...]:
