@@ -6,7 +6,7 @@ import pytest
 
 from vatrace.errors import MediaError
 from vatrace.files import shown
-from vatrace.media.folders import in_folder, is_media, missing_content, transcript_beside
+from vatrace.media.folders import find_transcripts, in_folder, is_media, missing_content
 from vatrace.media.recording import open_recording
 from vatrace.output.writers import MADE_BY
 
@@ -87,15 +87,15 @@ def test_names_that_are_not_utf8_can_be_shown() -> None:
     ],
 )
 def test_the_transcript_beside_a_recording(tmp_path: Path, names: list[str], chosen: str | None, others: list[str]) -> None:
-    found = transcript_beside(tmp_path / "talk.mp4", [tmp_path / name for name in names])
+    found = find_transcripts(tmp_path / "talk.mp4", [tmp_path / name for name in names])
     assert (found.path and found.path.name, [path.name for path in found.others]) == (chosen, others)
 
 
 def test_accents_may_be_written_in_two_ways(tmp_path: Path) -> None:
-    assert transcript_beside(tmp_path / "Mu\u0308ller.mp4", [tmp_path / "M\u00fcller.srt"]).path is not None
+    assert find_transcripts(tmp_path / "Mu\u0308ller.mp4", [tmp_path / "M\u00fcller.srt"]).path is not None
 
 
 def test_subtitles_that_vatrace_wrote_are_no_transcript(tmp_path: Path) -> None:
     path = tmp_path / "talk.vtt"
     path.write_text(f"WEBVTT\n\n{MADE_BY} wrote these\n\n00:01.000 --> 00:02.000\nHello\n")
-    assert transcript_beside(tmp_path / "talk.mp4", [path]).path is None
+    assert find_transcripts(tmp_path / "talk.mp4", [path]).path is None

@@ -12,7 +12,7 @@ import pytest
 
 from vatrace.inference.explain import Explanation
 from vatrace.inference.prediction import Prediction
-from vatrace.media.folders import transcript_beside
+from vatrace.media.folders import find_transcripts
 from vatrace.media.transcripts import Word
 from vatrace.output.writers import (
     read_json,
@@ -177,7 +177,7 @@ def test_speakers_are_in_every_format_that_has_words(prediction: Prediction, tmp
 def test_subtitles_say_that_they_are_no_transcript(prediction: Prediction, tmp_path: Path) -> None:
     write_subtitles(prediction, tmp_path / "talk.vtt")
     assert (tmp_path / "talk.vtt").read_text(encoding="utf-8").startswith("WEBVTT\n\nNOTE vatrace")
-    assert transcript_beside(tmp_path / "talk.mp4", tmp_path.iterdir()).path is None
+    assert find_transcripts(tmp_path / "talk.mp4", tmp_path.iterdir()).path is None
 
 
 def test_names_that_are_not_utf8_are_written_with_replacement_characters(prediction: Prediction, tmp_path: Path) -> None:

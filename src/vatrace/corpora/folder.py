@@ -23,7 +23,7 @@ from vatrace.corpora.corpus import Annotation, Corpus, Finding, MediaTimes, Note
 from vatrace.corpora.label_notes import label_notes
 from vatrace.errors import CorpusError, reason
 from vatrace.files import shown
-from vatrace.media.folders import Beside, is_media, is_result, key, missing_content, passed_over, transcript_beside, walk
+from vatrace.media.folders import Transcripts, find_transcripts, is_media, is_result, key, missing_content, passed_over, walk
 from vatrace.media.transcripts import is_transcript
 
 
@@ -56,24 +56,24 @@ def open_folder(root: Path) -> Corpus | None:
         return None
     media, keys = _names(root, files)
     tables = read_tables(root, keys)
-    beside = {name: transcript_beside(path, files.transcripts[path.parent]) for name, path in media.items()}
+    transcripts = {name: find_transcripts(path, files.transcripts[path.parent]) for name, path in media.items()}
 
     def source(name: str) -> Source:
-        transcript = beside[name].path if name in beside else None
+        transcript = transcripts[name].path if name in transcripts else None
         return Source(name, media.get(name), tables.split(name), tables.subject(name), transcript=transcript)
 
     def annotations(source: Source, times: NDArray[np.float64]) -> list[Annotation]:
         return tables.annotations(source.name, source.media)
 
     def notes(source: Source, media: MediaTimes | None) -> Notes:
-        unused = beside[source.name].others if source.name in beside else ()
+        unused = transcripts[source.name].others if source.name in transcripts else ()
         if unused:
             yield "info", f"transcripts that aren't used: {', '.join(shown(path.name) for path in unused)}"
         if tables.names:  # without annotations, the corpus is for features only
             yield from label_notes(tables.annotations(source.name, source.media), media.end if media else None)
 
     sources = tuple(source(name) for name in sorted({*media, *tables.names}))
-    findings = (*files.findings, *_unused(root, files, beside, keys), *tables.findings(media))
+    findings = (*files.findings, *_unused(root, files, transcripts, keys), *tables.findings(media))
     return Corpus(root, "folder", sources, annotations, findings, notes, scale=cache(tables.scale))
 
 
@@ -102,12 +102,14 @@ def _files(root: Path) -> Files:
     return files
 
 
-def _unused(root: Path, files: Files, beside: Mapping[str, Beside], keys: Mapping[str, list[str]]) -> Iterator[Finding]:
+def _unused(
+    root: Path, files: Files, transcripts: Mapping[str, Transcripts], keys: Mapping[str, list[str]]
+) -> Iterator[Finding]:
     """Findings about files that aren't used."""
-    used = {path for found in beside.values() for path in (found.path, *found.others)}
-    transcripts = [path for group in files.transcripts.values() for path in group if path not in used and not is_result(path)]
-    if transcripts:
-        names = passed_over([shown(path.relative_to(root)) for path in transcripts])
+    used = {path for found in transcripts.values() for path in found.all}
+    unused = [path for group in files.transcripts.values() for path in group if path not in used and not is_result(path)]
+    if unused:
+        names = passed_over([shown(path.relative_to(root)) for path in unused])
         yield Finding("", "warning", f"transcripts that aren't used: {names}; no recording in their folder has this name")
     tables = [path for path in files.others if path.suffix.lower() in {*TABLE_READERS, *SPREADSHEETS}]
     labels = [path for path in tables if key(path.stem) in keys or path.stem.lower() in {"annotations", "splits", "labels"}]

@@ -125,7 +125,7 @@ def missing_content(path: Path) -> str:
 
 
 @dataclass(frozen=True)
-class Beside:
+class Transcripts:
     """The transcripts in the folder of a recording.
 
     Attributes:
@@ -136,8 +136,13 @@ class Beside:
     path: Path | None = None
     others: tuple[Path, ...] = ()
 
+    @property
+    def all(self) -> tuple[Path, ...]:
+        """The one to use, if any, and the others."""
+        return (*([self.path] if self.path else []), *self.others)
 
-def transcript_beside(recording: Path, files: Iterable[Path]) -> Beside:
+
+def find_transcripts(recording: Path, files: Iterable[Path]) -> Transcripts:
     """Choose the transcript of a recording: for talk.mp4, `talk.srt`, `talk.mp4.srt`, `talk.en.vtt` or `talk.en.sdh.srt`.
 
     English is preferred, then names without a language; other languages aren't used, because the words network understands
@@ -160,7 +165,7 @@ def transcript_beside(recording: Path, files: Iterable[Path]) -> Beside:
         rank = (not languages, "forced" in tags, TRANSCRIPT_SUFFIXES.index(path.suffix.lower()), path.name)
         ranked.append((rank, path))
     chosen = [path for _, path in sorted(ranked)]
-    return Beside(chosen[0] if chosen else None, (*chosen[1:], *sorted(others)))
+    return Transcripts(chosen[0] if chosen else None, (*chosen[1:], *sorted(others)))
 
 
 def _tags(path: Path, recording: Path) -> list[str] | None:

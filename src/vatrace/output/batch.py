@@ -9,7 +9,7 @@ from pathlib import Path
 
 from vatrace.errors import MediaError, UsageError
 from vatrace.files import shown
-from vatrace.media.folders import Beside, in_folder, is_junk, is_media, is_result, passed_over, transcript_beside
+from vatrace.media.folders import find_transcripts, in_folder, is_media, is_result, passed_over
 from vatrace.media.recording import Recording, open_recording, with_transcript
 from vatrace.media.transcripts import is_transcript
 from vatrace.output.formats import FORMATS
@@ -49,7 +49,8 @@ def find_recordings(source: Path) -> Found:
     recordings = [
         path for path in media if path.name.removesuffix(OVERLAY) == path.name or path.name.removesuffix(OVERLAY) not in stems
     ]
-    others = [path for path in inside if path not in recordings and not _belongs(path, recordings)]
+    taken, stems_and_names = set(recordings), {name for path in recordings for name in (path.stem, path.name)}
+    others = [path for path in inside if path not in taken and not _belongs(path, recordings, stems_and_names)]
     names = tuple(shown(path.name) + ("/" if path.is_dir() else "") for path in others)
     if not recordings:
         contents = f"; it contains {passed_over(names)}; subfolders aren't searched" if names else ""
@@ -57,16 +58,11 @@ def find_recordings(source: Path) -> Found:
     return Found(tuple(recordings), names)
 
 
-def _belongs(path: Path, recordings: Sequence[Path]) -> bool:
+def _belongs(path: Path, recordings: Sequence[Path], names: set[str]) -> bool:
     """Whether a file is a result or the transcript of a recording in the same folder."""
     if is_transcript(path):
-        return is_result(path) or any(path in _all(transcript_beside(recording, [path])) for recording in recordings)
-    names = {name for recording in recordings for name in (recording.stem, recording.name)}
+        return is_result(path) or any(path in find_transcripts(recording, [path]).all for recording in recordings)
     return (path.suffix.lower() in RESULTS and path.stem in names) or path.name.removesuffix(OVERLAY) in names
-
-
-def _all(beside: Beside) -> tuple[Path, ...]:
-    return (*([beside.path] if beside.path else []), *beside.others)
 
 
 def result_names(recordings: Sequence[Path]) -> list[str]:
@@ -144,7 +140,7 @@ def match_transcripts(given: Path | None, recordings: Sequence[Path]) -> list[Ch
         OSError: if the folder can't be read.
     """
     if given is None:
-        folders = {recording.parent: _beside(recording.parent) for recording in recordings}
+        folders = {folder: _transcripts_if_listed(folder) for folder in {recording.parent for recording in recordings}}
         return [_choice(recording, folders[recording.parent], given=False) for recording in recordings]
     if len(recordings) == 1 and not given.is_dir():
         return [Choice(given)]
@@ -166,15 +162,15 @@ def match_transcripts(given: Path | None, recordings: Sequence[Path]) -> list[Ch
 def _choice(recording: Path, files: Sequence[Path], given: bool) -> Choice:
     if is_transcript(recording):
         return Choice()
-    beside = transcript_beside(recording, files)
-    return Choice(beside.path, given, beside.others)
+    found = find_transcripts(recording, files)
+    return Choice(found.path, given, found.others)
 
 
 def _transcripts(folder: Path) -> list[Path]:
-    return [path for path in folder.iterdir() if is_transcript(path) and not is_junk(path) and not path.is_dir()]
+    return [path for path in in_folder(folder) if is_transcript(path) and not path.is_dir()]
 
 
-def _beside(folder: Path) -> list[Path]:
+def _transcripts_if_listed(folder: Path) -> list[Path]:
     """The transcripts in the folder of a recording; none if it can't be listed, though its files may be readable."""
     try:
         return _transcripts(folder)
