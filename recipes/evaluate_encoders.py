@@ -40,7 +40,7 @@ class Figure(NamedTuple):
     """A number to report.
 
     Attributes:
-        part: what is evaluated, and on what.
+        part: the encoder and the data to evaluate.
         name: name of the measure.
         truth: (N,) or (N, ...), one for each sample.
         prediction: predictions of the same shape.

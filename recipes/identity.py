@@ -118,7 +118,7 @@ class Network(Graph):
         return self.add("Conv", above, weight, bias, strides=[stride] * 2, pads=pads)
 
     def block(self, above: str, num_inputs: int, num_outputs: int, halves: bool, sizes: tuple[int, int, int]) -> str:
-        """A residual block; what is smaller, or has fewer channels, is filled up with zeros before the sum.
+        """A residual block. Before the sum, the smaller input is padded with zeros, in size and channels.
 
         `sizes` are the side of the block's input, of its convolutions and of the shortcut.
         """

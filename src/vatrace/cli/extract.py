@@ -30,7 +30,7 @@ CHECK_EPILOG = """examples:
 Aff-Wild2 is recognised by the folders that ABAW distributes. Any other corpus is a folder of videos or audio files with
   annotations.csv                recording,time,valence,arousal[,annotator]
   or annotations/NAME.csv        time,valence,arousal; with several annotators NAME.ANNOTATOR.csv (.tsv, .txt or .eaf as well)
-  NAME.srt, NAME.en.vtt ...      beside a recording: its words
+  NAME.srt, NAME.en.vtt ...      next to a recording: its words
   splits.csv                     recording,split[,subject], where split is train, dev or test
 Features from other tools have MODALITY/NAME.npy, .csv or .parquet instead of videos (see: vatrace import --help).
 Exit status: 0 without errors (there may be warnings), 1 with errors.
@@ -205,7 +205,7 @@ def run_extract(args: argparse.Namespace) -> int:
 
 
 def report_findings(corpus: Corpus) -> int:
-    """Print what is wrong with files of the whole corpus, and return the number of errors; the rest of it is extracted."""
+    """Print the problems with files of the whole corpus, and return the number of errors. Extraction continues without them."""
     for finding in corpus.findings:
         what = f"{finding.recording}: {finding.what}" if finding.recording else finding.what
         if finding.severity == "error":

@@ -106,7 +106,7 @@ def _add_predict(commands: Any) -> None:
         type=Path,
         metavar="PATH",
         help="SRT, VTT or ASS instead of speech recognition, or a folder of such files, or `none` (default: talk.srt or "
-        "talk.en.vtt beside talk.mp4)",
+        "talk.en.vtt next to talk.mp4)",
     )
     add(
         "--side", choices=["left", "right"], help="which of two people to follow (default: the one visible longest and largest)"

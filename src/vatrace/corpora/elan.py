@@ -4,8 +4,8 @@
     arousal   |    0.5    |  0.4  | 0.1 |
 
 A number applies from the start of its annotation to its end; elsewhere, nothing is annotated. Times are those of the linked
-recording: if ELAN synchronised it with others, its offset (TIME_ORIGIN) is added. Annotations without a time of their own, as
-in a tier that subdivides another, share the time between those that have one, as in ELAN.
+recording: if ELAN synchronised it with others, its offset (TIME_ORIGIN) is added. In a tier that subdivides another, some
+annotations have no times of their own: they are spaced evenly between those that do, as in ELAN.
 """
 
 from __future__ import annotations

@@ -196,7 +196,7 @@ def _extract(task: Task, perceiver: Perceiver, report: Progress) -> Iterator[Out
     tracked = any(source.face_folder is None for source in task.sources)
     perceived = perceiver.perceive(recording, rate, usable if tracked else usable - {"face"}, report, transcribe)
     perceived = replace(perceived, modalities=frozenset(wanted))
-    if len(perceived.sight.frame_times):  # without those that can't be decoded
+    if len(perceived.sight.frame_times):  # the times of the frames that could be decoded
         times = perceived.sight.frame_times
     end = perceived.sight.end or (times[-1] + 1 / rate if len(times) else 0.0)
     for source, known in zip(task.sources, prints, strict=True):

@@ -37,7 +37,7 @@ class Eyes:
         self._tracker = FaceTracker(Landmarker())
         self._main: int | None = None
         self._main_seen = 0.0
-        self._beside: set[int] = set()
+        self._seen_together: set[int] = set()
         self._seen: deque[tuple[float, NDArray[np.float32] | None]] = deque(maxlen=round(MAX_FRAME_RATE * KEEP_DUR))
 
     def add_frame(self, image: Image.Image, time: float) -> None:
@@ -55,11 +55,11 @@ class Eyes:
         """The detection of the person who is followed; None if they aren't in this frame."""
         main = next((found for found in detections if found.track == self._main), None)
         if main is not None:
-            self._beside = {found.track for found in detections} - {main.track}
+            self._seen_together = {found.track for found in detections} - {main.track}
             return main
         # a face that wasn't seen together with the person who is followed can be theirs, with a new track
         gone = self._main is None or time - self._main_seen > REJOIN_SECONDS
-        others = [found for found in detections if gone or found.track not in self._beside]
+        others = [found for found in detections if gone or found.track not in self._seen_together]
         chosen = max(others, key=lambda found: found.square.side, default=None)
         if chosen is not None:
             self._main = chosen.track
