@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,10 +22,30 @@ if TYPE_CHECKING:
 NOBODY = "nothing supports the values: no face, voice or words were found"
 """The note for a recording in which nobody was seen, heard or understood."""
 
+OFF_SCREEN, SEVERAL = "off screen", "several"
+"""The `Turn.person` of speech by nobody in sight, and of several people at once."""
+
+
+@dataclass(frozen=True)
+class Turn:
+    """A stretch of speech in a recording.
+
+    Attributes:
+        start: seconds.
+        end: seconds.
+        person: who speaks: "1", "2", ... as in `Prediction.people`, OFF_SCREEN or SEVERAL.
+        words: what was said, if it was understood.
+    """
+
+    start: float
+    end: float
+    person: str
+    words: tuple[Word, ...] = ()
+
 
 @dataclass(frozen=True)
 class Prediction:
-    """The trace of one person in one recording, T rows.
+    """The trace of one person in one recording, T rows, and those of others if they were asked for.
 
     Attributes:
         source: the recording's path.
@@ -33,7 +54,7 @@ class Prediction:
         valence: (T,) unpleasant -1 .. pleasant 1.
         arousal: (T,) calm -1 .. excited 1.
         presence: (T,) bool by modality: whether face, voice and words were present.
-        words: the words, with times.
+        words: the person's words, with times.
         words_left_out: number of recognised words that were left out, because they may never have been said.
         notes: what the user should know about this recording, in plain sentences.
         explanation: what the values are based on, if it was asked for.
@@ -41,6 +62,11 @@ class Prediction:
         boxes: (T, 4) left, top, right and bottom of the face that the trace follows, as shares of the upright picture, 0..1;
             NaN where it isn't visible. None if no face was found.
         made_by: the version of vatrace, the fusion model's file with the start of its SHA-256, and the options.
+        person: "1" for the most prominent person in the recording, "2" for the next, and so on, whoever was asked for; or the
+            name given by `renamed`.
+        speaking: (T,) bool: whether the person speaks, alone; None if nothing was listened to.
+        turns: all speech in the recording, in order, whoever speaks.
+        others: the traces of the other people who were asked for.
     """
 
     source: Path
@@ -56,6 +82,15 @@ class Prediction:
     made_by: dict[str, str] = field(default_factory=dict)
     words_left_out: int = 0
     boxes: NDArray[np.float64] | None = None
+    person: str = "1"
+    speaking: NDArray[np.bool_] | None = None
+    turns: list[Turn] = field(default_factory=list)
+    others: tuple[Prediction, ...] = ()
+
+    @property
+    def people(self) -> dict[str, Prediction]:
+        """The trace of each person who was asked for, this one first, each alone (without `others`)."""
+        return {found.person: found for found in (replace(self, others=()), *self.others)}
 
     @property
     def supported(self) -> NDArray[np.bool_]:
@@ -86,19 +121,22 @@ class Prediction:
 
     def statistics(self) -> pd.DataFrame:
         """Mean, SD, minimum and maximum (columns) of valence and arousal (rows) where supported; NaN if never."""
-        traces = self.to_pandas().loc[self.supported, list(DIMENSIONS)]
+        traces = replace(self, others=()).to_pandas().loc[self.supported, list(DIMENSIONS)]
         return traces.agg(["mean", "std", "min", "max"]).T.rename(columns={"std": "SD"})
 
     def to_pandas(self) -> pd.DataFrame:
         """A table with the columns time, valence, arousal, and face, voice, words (1 where the modality was present, else 0).
 
-        Then valence_low, valence_high, arousal_low, arousal_high if the model was calibrated, and supported (1 where any
-        modality was present, else 0). With an explanation also face_share, voice_share, words_share (0..1, NaN where no
-        modality matters) and recursion_1, ... (how far each recursion moved the point).
+        Then valence_low, valence_high, arousal_low, arousal_high if the model was calibrated, supported (1 where any
+        modality was present, else 0), person, and speaking (1 where the person speaks, else 0; NaN if it isn't known). With an
+        explanation also face_share, voice_share, words_share (0..1, NaN where no modality matters) and recursion_1, ... (how
+        far each recursion moved the point). The rows of each person come after those of the one before.
         """
         import pandas as pd
 
-        columns = {"time": self.times, "valence": self.valence, "arousal": self.arousal}
+        if self.others:
+            return pd.concat([found.to_pandas() for found in self.people.values()], ignore_index=True)
+        columns: dict[str, NDArray[Any]] = {"time": self.times, "valence": self.valence, "arousal": self.arousal}
         columns |= {name: self.presence[name].astype(np.int8) for name in MODALITIES}
         if self.bounds:
             for column, name in enumerate(DIMENSIONS):
@@ -106,7 +144,16 @@ class Prediction:
                     f"{name}_{end}": values[:, column] for end, values in zip(("low", "high"), self.bounds, strict=True)
                 }
         columns["supported"] = self.supported.astype(np.int8)
+        columns["person"] = np.full(len(self.times), self.person, dtype=object)
+        columns["speaking"] = np.full(len(self.times), np.nan) if self.speaking is None else self.speaking.astype(np.int8)
         if self.explanation:
             columns |= {f"{name}_share": self.explanation.shares[name] for name in MODALITIES}
             columns |= {f"recursion_{i}": change for i, change in enumerate(self.explanation.changes, start=1)}
         return pd.DataFrame(columns)
+
+
+def renamed(prediction: Prediction, names: Mapping[str, str]) -> Prediction:
+    """The same prediction with other names for its people, such as {"1": "P01"}; people who aren't in it keep theirs."""
+    turns = [replace(turn, person=names.get(turn.person, turn.person)) for turn in prediction.turns]
+    others = tuple(renamed(other, names) for other in prediction.others)
+    return replace(prediction, person=names.get(prediction.person, prediction.person), turns=turns, others=others)
