@@ -10,6 +10,8 @@ Dimension = Literal["valence", "arousal"]
 Split = Literal["train", "dev", "test"]
 Side = Literal["left", "right"]
 """Which of two people in the frame."""
+People = Literal["main", "all", "left", "right"] | int
+"""Whose traces are wanted: see `vatrace.Model.predict`."""
 
 MODALITIES = ("face", "voice", "words")
 """The modalities of a recording. Stores and models may have others, such as `physiology`."""

@@ -19,7 +19,7 @@ from vatrace.names import DEFAULT_RATE, MAX_RATE, MODALITIES
 from vatrace.output.formats import FORMATS, check_formats
 
 if TYPE_CHECKING:
-    from vatrace.features.perceiver import Progress
+    from vatrace.features.task import Progress
     from vatrace.inference.model import Model
     from vatrace.inference.prediction import Prediction
     from vatrace.media.recording import Recording

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from vatrace.errors import reason
 
 if TYPE_CHECKING:
-    from vatrace.features.perceiver import Progress
+    from vatrace.features.task import Progress
     from vatrace.inference.model import Model
 
 

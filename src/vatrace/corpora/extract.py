@@ -17,14 +17,15 @@ from numpy.typing import NDArray
 from vatrace.corpora.corpus import Source
 from vatrace.encoders import EncoderSpec
 from vatrace.errors import MediaError, MissingWeightsError, VatraceError, reason, report_bug
-from vatrace.features.people import person_at
+from vatrace.features.choice import choose
 from vatrace.features.perceiver import PERCEPTION
 from vatrace.media.recording import Recording, frame_times, open_recording, with_transcript
 from vatrace.names import MODALITIES
 from vatrace.store import EncoderInfo, Meta, Schema, Store
 
 if TYPE_CHECKING:
-    from vatrace.features.perceiver import Perceiver, Progress
+    from vatrace.features.perceiver import Perceiver
+    from vatrace.features.task import Progress
 
 
 MAX_RATE_ERROR = 0.1
@@ -203,8 +204,10 @@ def _extract(task: Task, perceiver: Perceiver, report: Progress) -> Iterator[Out
         said = transcripts[source.name]
         seen = perceived
         if source.face_folder is not None and "face" in perceiver.encoders:
-            seen = replace(perceived, sight=perceiver.see_crops(source.face_folder, times, rate, end))
-        percept = perceiver.percept(seen, person_at(seen.people, source.side), said.words)
+            sight = perceiver.see_crops(source.face_folder, times, rate, end)
+            seen = replace(perceived, sight=sight, people=sight.people, turns=[])
+        chosen = choose(seen, source.side or "main")
+        percept = perceiver.percept(seen, chosen[0] if chosen else None, said.words)
         notes = [*seen.notes, *said.transcript_notes]
         meta = Meta(source.name, rate, percept.num_steps, known, percept.words, notes)
         store.write(meta, percept.valid, percept.features, times, percept.crops)

@@ -55,15 +55,17 @@ class Track:
 
 @dataclass(frozen=True)
 class Person:
-    """Tracks that show one person, never at the same time.
+    """Tracks that show one person, never at the same time; or a voice, in a recording in which nobody was seen.
 
     Attributes:
-        tracks: the longest first.
+        tracks: the longest first; none for a voice.
         steps: all steps at which the person was seen.
+        voice: the number of the voice; None for somebody who was seen.
     """
 
     tracks: list[Track]
     steps: set[int]
+    voice: int | None = None
 
     @property
     def prominence(self) -> float:

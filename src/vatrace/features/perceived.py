@@ -10,11 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vatrace.features.spool import Spool
+from vatrace.features.turns import Turn, turn_at
 from vatrace.media.transcripts import Word
 from vatrace.timeline import num_steps
 
 if TYPE_CHECKING:
     from vatrace.features.people import Person
+    from vatrace.features.speakers import Voices
 
 Features = Callable[[int, int], dict[str, NDArray[np.float16]]]
 """Called with start and stop; returns the features (stop - start, D) of these steps by modality."""
@@ -51,6 +53,7 @@ class Sound:
         frames: the voice's features on the grid.
         covered: the steps at which they are known.
         spans: (start, end) in seconds of what counts as voice.
+        voices: who speaks when, by voice alone; None if nothing was listened to.
         words: what was said.
         num_doubtful: number of recognised words that were left out, because they may never have been said.
         end: when the audio ends, in seconds.
@@ -60,6 +63,7 @@ class Sound:
     frames: Spool
     covered: list[range] = field(default_factory=list)
     spans: list[tuple[float, float]] = field(default_factory=list)
+    voices: Voices | None = None
     words: list[Word] = field(default_factory=list)
     num_doubtful: int = 0
     end: float = 0.0
@@ -75,17 +79,29 @@ class Perceived:
         modalities: those that were perceived.
         sight: what was seen.
         sound: what was heard.
+        people: who can be followed, the most prominent first: those who were seen; those who were heard, if nobody was seen;
+            then photographs.
+        turns: all speech, and which of the people speaks.
+        unclear: seconds of speech whose speaker isn't certain.
     """
 
     rate: float
     modalities: frozenset[str]
     sight: Sight
     sound: Sound
+    people: list[Person]
+    turns: list[Turn]
+    unclear: float = 0.0
 
-    @property
-    def people(self) -> list[Person]:
-        """Who was seen, the one who was visible longest and largest first."""
-        return self.sight.people
+    def is_theirs(self, person: int | None, times: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Whether what is heard at each of some times (N,) in seconds is a person's, by their index in `people`.
+
+        It is everybody's where no turns are known.
+        """
+        if not self.turns:
+            return np.ones(len(times), bool)
+        speakers = np.array([-1 if turn.person is None else turn.person for turn in self.turns])
+        return speakers[turn_at(self.turns, times)] == (np.nan if person is None else person)
 
     @property
     def notes(self) -> list[str]:
@@ -108,7 +124,8 @@ class Percept:
         valid: (T,) bool by modality: where it is present.
         features: reads features.
         crops: reads face crops (stop - start, 48, 48, 3), zeros where there is no face; None where they aren't kept.
-        words: what was said.
+        words: what the person said.
+        speaking: (T,) bool: whether the person speaks, alone; None if it isn't known.
         boxes: (T, 4) left, top, right and bottom of the face as shares of the upright picture, 0..1; NaN where there is none.
     """
 
@@ -118,6 +135,7 @@ class Percept:
     features: Features
     crops: Callable[[int, int], NDArray[np.uint8]] | None
     words: list[Word]
+    speaking: NDArray[np.bool_] | None
     boxes: NDArray[np.float64]
 
     @property

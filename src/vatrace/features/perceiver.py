@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from threading import Event
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,54 +17,27 @@ from vatrace.encoders import DEFAULT_ENCODERS, EncoderSpec, FaceEncoder, SpeechE
 from vatrace.errors import MediaError
 from vatrace.features.perceived import Perceived, Percept, Sight, Sound
 from vatrace.features.spool import Spool
-from vatrace.media.mixing import Mix, choose_mix
-from vatrace.media.reading import AudioReader, VideoReader
+from vatrace.features.task import Progress, Task
 from vatrace.media.recording import Recording, packets_end
 from vatrace.media.transcripts import Word
 from vatrace.names import MODALITIES
-from vatrace.timeline import frames_on_grid, num_steps, spans_to_mask
+from vatrace.timeline import num_steps, spans_to_mask
 from vatrace.weights import find_whisper
 
 if TYPE_CHECKING:
     from vatrace.features.identity import IdentityEncoder
     from vatrace.features.landmarker import Landmarker
-    from vatrace.features.people import Person, Track
+    from vatrace.features.people import Person
+    from vatrace.features.speakers import Diarizer
     from vatrace.features.speech import Listener
+    from vatrace.features.turns import Turn
 
-Progress = Callable[[str, float], None]
-"""Called with a stage ("face", "voice and words", "fusion") and the share of it that is done, 0..1, from several threads."""
-
-PERCEPTION = 2
+PERCEPTION = 3
 """Raise it when the features of the same recording change, for instance by other face crops or another level of the audio:
 recordings in a store with another number are extracted again, since a model must not be trained on both kinds."""
 
 MAX_SHORTFALL = 1.0
 """Seconds by which a recording may be shorter than its container states without a note."""
-
-
-@dataclass(frozen=True)
-class _Task:
-    """One recording that is being perceived by two threads."""
-
-    recording: Recording
-    rate: float
-    progress: Progress
-    stop: Event = field(default_factory=Event)
-
-    @cached_property
-    def mix(self) -> Mix:
-        """The track, channels and level of the recording's audio."""
-        return choose_mix(self.recording.path)
-
-    def blocks(self, reader: AudioReader) -> Iterator[NDArray[np.float32]]:
-        """The reader's blocks with the speech at its usual level, until the other thread fails."""
-        duration, gain = self.recording.duration, np.float32(self.mix.gain)
-        for block in reader:
-            if self.stop.is_set():
-                return
-            yield block * gain
-            if duration:
-                self.progress("voice and words", min(reader.end / duration, 1.0))
 
 
 class Perceiver:
@@ -101,6 +73,12 @@ class Perceiver:
         from vatrace.features.identity import IdentityEncoder
 
         return IdentityEncoder()
+
+    @cached_property
+    def _diarizer(self) -> Diarizer:
+        from vatrace.features.speakers import Diarizer
+
+        return Diarizer()
 
     @cached_property
     def _face_encoder(self) -> FaceEncoder:
@@ -153,30 +131,47 @@ class Perceiver:
         wanted = frozenset(modalities)
         sight, sound = self._new_sight(), Sound(self._spool("voice"))
         if recording.kind != "transcript":
-            sight, sound = self._see_and_hear(_Task(recording, rate, progress), wanted, transcribe and recording.words is None)
+            sight, sound = self._see_and_hear(Task(recording, rate, progress), wanted, transcribe and recording.words is None)
         if recording.words is not None and "words" in wanted:
             sound.words = list(recording.words)
         if recording.kind == "transcript":
             sound.end = max(word.end for word in recording.words or ())
-        return Perceived(rate, wanted, sight, sound)
+        people, turns, unclear = self._who_is_who(recording.path, rate, sight, sound, progress)
+        return Perceived(rate, wanted, sight, sound, people, turns, unclear)
 
-    def _see_and_hear(self, task: _Task, wanted: frozenset[str], transcribe: bool) -> tuple[Sight, Sound]:
+    def _who_is_who(
+        self, path: Path, rate: float, sight: Sight, sound: Sound, progress: Progress
+    ) -> tuple[list[Person], list[Turn], float]:
+        """The people who can be followed, all turns of speech, and the seconds of speech whose speaker isn't certain."""
+        from vatrace.features.people import Person
+
+        living, still = ([person for person in sight.people if person.is_still == photo] for photo in (False, True))
+        if sound.voices is None or not sound.voices.turns:
+            return [*living, *still], [], 0.0
+        if not living:
+            heard = [Person([], set(), voice) for voice in range(len(sound.voices.embeddings))]
+            return [*heard, *still], [replace(turn, person=turn.voice) for turn in sound.voices.turns], 0.0
+        turns, unclear = self._attributed(path, rate, living, sight, sound.voices, progress)
+        return [*living, *still], turns, unclear
+
+    def _see_and_hear(self, task: Task, wanted: frozenset[str], transcribe: bool) -> tuple[Sight, Sound]:
         recording = task.recording
         wants_voice = recording.has_audio and "voice" in wanted
-        transcribe = transcribe and recording.has_audio and "words" in wanted
+        wants_words = recording.has_audio and "words" in wanted
+        transcribe = transcribe and wants_words
         # loaded here, so that missing weights are reported at once
         listener = self._listener if transcribe or (wants_voice and self.encoders["voice"].on_whisper) else None
         if wants_voice:
             _ = self._voice_encoder
         with ThreadPoolExecutor(1) as pool:
-            hearing = pool.submit(self._hear, task, listener, wants_voice, transcribe)
+            hearing = pool.submit(self._hear, task, listener, wants_voice, transcribe) if wants_voice or wants_words else None
             try:
                 sight = self._see(task) if "face" in wanted else self._new_sight()
-                sound = hearing.result()
+                sound = hearing.result() if hearing else Sound(self._spool("voice"))
             finally:  # an error or ctrl-C in this thread must stop the other
                 task.stop.set()
         end = max(sight.end, sound.end)
-        if not end and not wants_voice and listener is None and "face" not in wanted:  # nothing had to be decoded
+        if not end and hearing is None and "face" not in wanted:  # nothing had to be decoded
             sound.end = recording.duration or packets_end(recording)
         elif not end and recording.kind != "image":
             reasons = "; ".join(sight.notes + sound.notes) or "it is empty"
@@ -185,44 +180,12 @@ class Perceiver:
             sound.notes.append(f"ends at {end:.1f} s, although its container states a length of {recording.duration:.1f} s")
         return sight, sound
 
-    def _see(self, task: _Task) -> Sight:
-        from vatrace.features.faces import FaceTracker, box_in, face_crop, is_overexposed
-        from vatrace.features.people import Track, group_tracks
+    def _see(self, task: Task) -> Sight:
+        from vatrace.features.faces import FaceTracker
+        from vatrace.features.seeing import look
 
-        recording, sight, encoder = task.recording, self._new_sight(), self._face_encoder
-        reader, tracker = VideoReader(recording.path, task.rate), FaceTracker(self._landmarker, self._identities)
-        tracks: dict[int, Track] = {}
-        task.progress("face", 0.0)
-        try:
-            for frame in reader:
-                if task.stop.is_set():
-                    break
-                detections = tracker.update(frame.image, frame.time)
-                if detections:
-                    first = sight.embeddings.length
-                    crops = np.stack([face_crop(frame.image, found.square, encoder.crop_size) for found in detections])
-                    sight.embeddings.write(first, encoder(crops))
-                    sight.boxes += [box_in(found.square, frame.image.size) for found in detections]
-                    if sight.crops is not None:
-                        sight.crops.write(first, np.stack([face_crop(frame.image, found.square) for found in detections]))
-                    for row, (found, crop) in enumerate(zip(detections, crops, strict=True), first):
-                        track = tracks.setdefault(found.track, Track())
-                        track.add(found, frame.steps, row)
-                        track.num_overexposed += len(frame.steps) * is_overexposed(crop)
-                if recording.duration:
-                    task.progress("face", min(frame.time / recording.duration, 1.0))
-        except MediaError as error:
-            if not recording.has_audio:
-                raise
-            sight.notes.append(str(error).removeprefix(f"{recording.path}: "))
-        else:
-            if recording.video_track:
-                sight.notes.append(recording.video_track)
-            if reader.damage:
-                sight.notes.append(f"some frames are damaged and were left out ({reader.damage})")
-        task.progress("face", 1.0)
-        sight.people, sight.end = group_tracks(list(tracks.values()), num_steps(reader.end, task.rate)), reader.end
-        sight.frame_times = np.array(reader.times)
+        sight = self._new_sight()
+        look(task, FaceTracker(self._landmarker, self._identities), self._face_encoder, sight)
         return sight
 
     def see_crops(self, folder: Path, times: NDArray[np.float64], rate: float, end: float) -> Sight:
@@ -249,22 +212,21 @@ class Perceiver:
         sight.people, sight.end = [Person([track], set(track.steps))], end
         return sight
 
-    def _hear(self, task: _Task, listener: Listener | None, wants_voice: bool, transcribe: bool) -> Sound:
+    def _hear(self, task: Task, listener: Listener | None, wants_voice: bool, transcribe: bool) -> Sound:
+        from vatrace.features.hearing import embed, listen, tell_voices_apart
+
         sound = Sound(self._spool("voice"))
-        if listener is None and not wants_voice:
-            return sound
         task.progress("voice and words", 0.0)
         try:
-            reader = None
+            reader = tell_voices_apart(task, self._diarizer, sound)
+            on_whisper = wants_voice and self.encoders["voice"].on_whisper
             if listener is not None:
-                reader = self._listen(task, listener, sound, wants_voice and self.encoders["voice"].on_whisper, transcribe)
-            if wants_voice and not self.encoders["voice"].on_whisper:
-                reader = self._embed_audio(task, sound)
+                listen(task, listener, sound, self._voice_encoder if on_whisper else None, transcribe)
+            if wants_voice and not on_whisper:
+                embed(task, self._voice_encoder, sound)
         except BaseException:
             task.stop.set()  # the frames aren't needed any more
             raise
-        assert reader is not None
-        sound.end = reader.end
         sound.notes += task.mix.notes
         if reader.num_silenced:
             samples = "1 audio sample was" if reader.num_silenced == 1 else f"{reader.num_silenced} audio samples were"
@@ -279,58 +241,33 @@ class Perceiver:
         task.progress("voice and words", 1.0)
         return sound
 
-    def _listen(self, task: _Task, listener: Listener, sound: Sound, wants_voice: bool, transcribe: bool) -> AudioReader:
-        """Find the speech and its words; the voice's features are made from the listener's own frames."""
-        from vatrace.features.speech import BLOCK_DUR
+    def percept(self, perceived: Perceived, person: int | None, words: Sequence[Word] | None = None) -> Percept:
+        """Put the features of one person on the grid: their face, and the voice and words of their own turns.
 
-        reader = AudioReader(task.recording.path, BLOCK_DUR, task.mix)
-        for window in listener.listen(task.blocks(reader), transcribe):
-            if task.stop.is_set():
-                break
-            sound.words += window.words
-            sound.num_doubtful += window.num_doubtful
-            if wants_voice:
-                encoder: Any = self._voice_encoder
-                start, frames = frames_on_grid(window.start, encoder(window.frames), task.rate)
-                sound.frames.write(start, frames)
-                sound.covered.append(range(start, start + len(frames)))
-                sound.spans += window.spans
-        return reader
-
-    def _embed_audio(self, task: _Task, sound: Sound) -> AudioReader:
-        """Make the voice's features from the audio itself; all of it counts as voice."""
-        from vatrace.features.speech import BLOCK_DUR
-
-        encoder: Any = self._voice_encoder
-        reader = AudioReader(task.recording.path, BLOCK_DUR, task.mix)
-        for start, vectors in encoder.steps(task.blocks(reader), task.rate):
-            sound.frames.write(start, vectors)
-            sound.covered.append(range(start, start + len(vectors)))
-        sound.spans = [(0.0, reader.end)]
-        return reader
-
-    def percept(self, perceived: Perceived, person: Person | None, words: Sequence[Word] | None = None) -> Percept:
-        """Put the features of one person on the grid.
+        Voice and words are everybody's where nothing is known about turns, as in a transcript.
 
         Args:
             perceived: what was seen and heard of everybody.
-            person: whose face to use; None for nobody's.
+            person: the index in `perceived.people`; None for nobody in particular.
             words: used instead of those that were perceived.
         """
         from vatrace.features.people import rows_on_grid
 
         sight, sound, rate = perceived.sight, perceived.sound, perceived.rate
-        said = sound.words if words is None else list(words)
         steps = num_steps(perceived.duration, rate)
+        own = perceived.is_theirs(person, np.arange(steps) / rate)
+        said = sound.words if words is None else list(words)
+        middles = np.array([(word.start + word.end) / 2 for word in said])
+        said = [word for word, theirs in zip(said, perceived.is_theirs(person, middles), strict=True) if theirs]
         valid = {name: np.zeros(steps, bool) for name in MODALITIES}
         rows = np.full(steps, -1)
         if "face" in perceived.modalities and person is not None:
-            rows = rows_on_grid(person, steps)
+            rows = rows_on_grid(perceived.people[person], steps)
             valid["face"] = rows >= 0
         if "voice" in perceived.modalities:
             for covered in sound.covered:
                 valid["voice"][covered.start : covered.stop] = True
-            valid["voice"] &= spans_to_mask(sound.spans, steps, rate)
+            valid["voice"] &= spans_to_mask(sound.spans, steps, rate) & own
         vectors = self._spool("words")
         if "words" in perceived.modalities and said:
             from vatrace.encoders.words import words_on_grid
@@ -351,7 +288,9 @@ class Perceiver:
             return _gather(sight.crops, rows[start:stop])
 
         kept = crops if self.keep_crops else None
-        return Percept(rate, perceived.duration, valid, features, kept, said, _boxes_at(sight.boxes, rows))
+        turns = [(turn.start, turn.end) for turn in perceived.turns if turn.person == person]
+        speaking = spans_to_mask(turns, steps, rate) if perceived.turns and person is not None else None
+        return Percept(rate, perceived.duration, valid, features, kept, said, speaking, _boxes_at(sight.boxes, rows))
 
 
 def _boxes_at(boxes: Sequence[tuple[float, ...]], rows: NDArray[np.int64]) -> NDArray[np.float64]:

@@ -13,16 +13,19 @@ from numpy.typing import NDArray
 
 from vatrace.encoders import DEFAULT_ENCODERS, EncoderSpec
 from vatrace.errors import MediaError, UsageError
-from vatrace.features.people import Person, person_at, prominent
+from vatrace.features.choice import MAX_PEOPLE, choose
 from vatrace.features.perceived import Percept
-from vatrace.features.perceiver import Perceiver, Progress
+from vatrace.features.perceiver import Perceiver
+from vatrace.features.task import Progress
 from vatrace.files import shown
 from vatrace.inference.explain import Explanation, modality_shares, recursion_changes
 from vatrace.inference.fusion import Masks, open_fusion
 from vatrace.inference.intervals import bounds, situations
+from vatrace.inference.notes import people_notes, person_notes, speech_notes
 from vatrace.inference.prediction import NOBODY, Prediction
+from vatrace.inference.spoken import label, spoken_turns
 from vatrace.media.recording import Recording, open_recording
-from vatrace.names import DEFAULT_RATE, MAX_RATE, MODALITIES, Side
+from vatrace.names import DEFAULT_RATE, MAX_RATE, MODALITIES, People
 from vatrace.timeline import num_steps, overlap_add, resample, resample_mask, steps_at
 
 ABSENT = {"face": "no face found", "voice": "no speech heard", "words": "no words understood"}
@@ -68,7 +71,8 @@ class Model:
         rate: float = DEFAULT_RATE,
         modalities: Collection[str] = MODALITIES,
         transcript: str | Path | None = None,
-        side: Side | None = None,
+        people: People = "main",
+        person: str | Path | None = None,
         explain: bool = False,
         progress: Progress = lambda stage, share: None,
     ) -> Prediction:
@@ -79,35 +83,49 @@ class Model:
             rate: rows a second, up to 100. The model runs at its own rate; other rates are interpolated.
             modalities: which of face, voice and words to use.
             transcript: SRT, WebVTT or ASS to use for the words instead of speech recognition.
-            side: whose face to follow, of the two people who are visible longest and largest; None for the first of them.
-                Voice and words are those of the whole recording.
+            people: whom to follow: "main", the most prominent person; "all"; "left" or "right", of the two most prominent; or a
+                number, for as many of the most prominent. A person's voice and words are those of their own turns. In a
+                recording in which nobody is seen, people are the voices, the one that speaks longest first.
+            person: an image of the person to follow instead.
             explain: whether to measure what the values are based on (`Prediction.explanation`).
             progress: called with the progress of each stage.
 
+        Returns:
+            The trace of the most prominent person of those asked for, with the others in `Prediction.people`.
+
         Raises:
-            MediaError: if the recording or the transcript can't be read, or has none of the modalities asked for.
+            MediaError: if the recording, the transcript or the image can't be read, the recording has none of the modalities
+                asked for, or the person in the image isn't in it.
             MissingWeightsError: if Whisper's weights are needed and missing.
             UsageError: if the model or the modalities don't use the transcript.
-            ValueError: if the rate, a modality or a side is not one of the choices.
+            ValueError: if the rate, a modality or the people are not one of the choices.
         """
-        _check_options(rate, modalities, side)
+        _check_options(rate, modalities, people)
+        view = None if person is None else self._perceiver.view_of(Path(person))
         recording = source if isinstance(source, Recording) else open_recording(source, transcript)
         usable = self._usable(recording, modalities)
         perceived = self._perceiver.perceive(recording, self.rate, usable, progress)
-        people = prominent(perceived.people)
-        percept = self._perceiver.percept(perceived, person_at(people, side))
-        progress("fusion", 0.0)
-        prediction = self._fuse(recording.path, percept, rate, explain)
-        progress("fusion", 1.0)
+        chosen = choose(perceived, people) if view is None else [self._find(perceived, view, Path(person or ""))]
         notes = perceived.notes + self._notes(recording, modalities) + list(recording.transcript_notes)
-        notes += _people_notes(people, side, recording.kind == "video") if "face" in usable else []
-        notes += [ABSENT[name] for name in MODALITIES if name in usable and not percept.valid[name].any()]
-        if not any(mask.any() for mask in percept.valid.values()):
-            notes.append(NOBODY)
+        named = shown(Path(person).name) if person else None
+        notes += people_notes(perceived, people, chosen, named) + speech_notes(perceived, chosen)
         if not self._fusion.half_widths:
             notes.append("no intervals: this model was not calibrated")
-        made_by = self._made_by(recording, usable, side if "face" in usable else None)
-        return replace(prediction, notes=notes, made_by=made_by, words_left_out=perceived.sound.num_doubtful)
+        made_by = self._made_by(recording, usable, {"people": None if people == "main" else str(people), "person": named})
+        traces: list[Prediction] = []
+        for index in chosen or [None]:
+            progress("fusion", len(traces) / max(len(chosen), 1))
+            percept = self._perceiver.percept(perceived, index)
+            own = person_notes(perceived.people[index]) if index is not None else []
+            own += [ABSENT[name] for name in MODALITIES if name in usable and not percept.valid[name].any()]
+            if not any(mask.any() for mask in percept.valid.values()):
+                own.append(NOBODY)
+            trace = self._fuse(recording.path, percept, rate, explain)
+            traces.append(replace(trace, person=label(index or 0), notes=notes + own))
+        progress("fusion", 1.0)
+        turns, left_out = spoken_turns(perceived), perceived.sound.num_doubtful
+        first, *others = (replace(trace, made_by=made_by, words_left_out=left_out, turns=turns) for trace in traces)
+        return replace(first, others=tuple(others))
 
     def _usable(self, recording: Recording, modalities: Collection[str]) -> set[str]:
         """The modalities that are wanted, and that the recording and the model can have."""
@@ -160,6 +178,7 @@ class Model:
             explanation=self._explain(passes, percept, times) if explain else None,
             bounds=ends,
             boxes=percept.boxes[self._current(times, percept.num_steps)] if percept.valid["face"].any() else None,
+            speaking=None if percept.speaking is None else resample_mask(percept.speaking, self.rate, times),
         )
 
     def _current(self, times: NDArray[np.float64], num_steps: int) -> NDArray[np.int64]:
@@ -193,44 +212,22 @@ class Model:
             changes=np.array(changes).reshape(-1, len(times)),
         )
 
-    def _made_by(self, recording: Recording, usable: Collection[str], side: Side | None) -> dict[str, str]:
+    def _made_by(self, recording: Recording, usable: Collection[str], choice: Mapping[str, str | None]) -> dict[str, str]:
         from vatrace import __version__
 
         names = "+".join(name for name in MODALITIES if name in usable)
-        options = {"transcript": recording.transcript and shown(recording.transcript.name), "side": side}
+        options = {"transcript": recording.transcript and shown(recording.transcript.name), **choice}
         made_by = {"vatrace": __version__, "model": self._fusion.name, "modalities": names}
         return made_by | {name: value for name, value in options.items() if value}
 
 
-def _check_options(rate: float, modalities: Collection[str], side: str | None) -> None:
+def _check_options(rate: float, modalities: Collection[str], people: People) -> None:
     if not 0 < rate <= MAX_RATE:
         raise ValueError(f"rate must be above 0 and at most {MAX_RATE:g}, not {rate:g}")
     if isinstance(modalities, str) or not modalities or not set(modalities) <= set(MODALITIES):
         raise ValueError(f"modalities must be a list of {', '.join(MODALITIES)}, not {modalities!r}")
-    if side not in {None, "left", "right"}:
-        raise ValueError(f"side must be left or right, not {side!r}")
-
-
-def _people_notes(people: list[Person], side: Side | None, is_video: bool) -> list[str]:
-    notes = []
-    followed = person_at(people, side)
-    still = [person for person in people if person.is_still] if is_video else []
-    passed = [person for person in still if person is not followed]
-    if len(people) > 1:
-        which = f"on the {side}" if side else "who is visible longest and largest"
-        which += " of those who move" if passed and not side and followed not in still else ""
-        notes.append(f"{len(people)} people seen: the trace follows the one {which}")
-    elif side:
-        notes.append("fewer than two people seen, so left and right make no difference")
-    if followed in still:
-        notes.append("the face that the trace follows never moves, as in a photograph")
-    elif passed:
-        one = len(passed) == 1
-        count, why = ("one face was", "it never moves") if one else (f"{len(passed)} faces were", "they never move")
-        notes.append(f"{count} not followed, because {why}, as in a photograph")
-    if followed is not None and followed.is_overexposed:
-        notes.append("the face is overexposed: its values may be wrong, since much of its skin is white")
-    return notes
+    if people not in {"main", "all", "left", "right", *range(1, MAX_PEOPLE + 1)} or isinstance(people, bool):
+        raise ValueError(f"people must be main, all, left, right or a number up to {MAX_PEOPLE}, not {people!r}")
 
 
 def load_model(

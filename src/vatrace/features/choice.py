@@ -1,0 +1,50 @@
+"""Which of the people in a recording get a trace."""
+
+from __future__ import annotations
+
+from vatrace.features.people import MIN_SHARE_OF_OTHERS, Person
+from vatrace.features.perceived import Perceived
+from vatrace.names import People
+
+MAX_PEOPLE = 8
+"""The most people of one recording who get a trace."""
+MIN_SPEECH = 1.0
+"""Seconds of speech from which somebody who is hardly seen counts as one of the people."""
+
+
+def spoken(perceived: Perceived, person: int | None) -> float:
+    """Seconds for which a person speaks, alone; None for speech that belongs to nobody in particular."""
+    return sum(turn.end - turn.start for turn in perceived.turns if turn.person == person and turn.voice is not None)
+
+
+def candidates(perceived: Perceived) -> list[int]:
+    """The indices of the people who aren't photographs or silent passers-by, the most prominent first.
+
+    Photographs count if there is nothing else.
+    """
+    times = [_presence(person, spoken(perceived, index)) for index, person in enumerate(perceived.people)]
+    enough = MIN_SHARE_OF_OTHERS * max(times, default=0)
+    found = [
+        index
+        for index, person in enumerate(perceived.people)
+        if not person.is_still and (times[index] > enough or (person.tracks and spoken(perceived, index) >= MIN_SPEECH))
+    ]
+    return found or list(range(min(1, len(perceived.people))))
+
+
+def _presence(person: Person, speech: float) -> float:
+    """How long somebody is seen, in steps, or heard, in seconds; 0 for a photograph."""
+    if person.is_still:
+        return 0.0
+    return len(person.steps) if person.tracks else speech
+
+
+def choose(perceived: Perceived, people: People) -> list[int]:
+    """The indices of those who are asked for (see `Model.predict`), the most prominent first; empty if there is nobody."""
+    found = candidates(perceived)
+    if isinstance(people, int):
+        return found[:people]
+    if people in {"left", "right"} and len(found) > 1:
+        left, right = sorted(found[:2], key=lambda index: perceived.people[index].centre)
+        return [left if people == "left" else right]
+    return found[: MAX_PEOPLE if people == "all" else 1]

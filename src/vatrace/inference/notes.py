@@ -1,0 +1,82 @@
+"""Notes on whom a trace follows, and on what it leaves out."""
+
+from __future__ import annotations
+
+from vatrace.features.choice import candidates, spoken
+from vatrace.features.people import Person
+from vatrace.features.perceived import Perceived
+from vatrace.names import People
+
+MIN_SECONDS = 0.5
+"""Seconds of speech below which a note isn't worth reading."""
+
+
+def people_notes(perceived: Perceived, people: People, chosen: list[int], named: str | None) -> list[str]:
+    """What the user should know about the choice of people.
+
+    Args:
+        perceived: the recording.
+        people: who was asked for.
+        chosen: the indices of those who were found.
+        named: the name of the image of the person who was asked for instead.
+    """
+    notes = []
+    found = candidates(perceived)
+    heard = bool(perceived.people) and not perceived.people[0].tracks
+    what = "voices heard" if heard else "people seen"
+    if len(found) > 1:
+        notes.append(f"{len(found)} {what}: {_choice(perceived, people, chosen, named, heard)}")
+    if people in {"left", "right"} and (len(found) < 2 or heard):
+        notes.append("fewer than two people seen, so left and right make no difference")
+    return notes + _still_notes(perceived, chosen, heard)
+
+
+def _choice(perceived: Perceived, people: People, chosen: list[int], named: str | None, heard: bool) -> str:
+    """A sentence on who was chosen of several."""
+    most = "speaks longest" if heard else "is visible longest and largest"
+    if any(person.is_still for person in perceived.people) and not heard:
+        most += " of those who move"
+    if named:
+        return f"the trace follows the one in {named}"
+    if len(chosen) > 1:
+        return f"the traces are those of {len(chosen)} of them, in the order of who {most}"
+    if people in {"left", "right"} and not heard:
+        return f"the trace follows the one on the {people}"
+    return f"the trace follows the one who {most}"
+
+
+def _still_notes(perceived: Perceived, chosen: list[int], heard: bool) -> list[str]:
+    still = [index for index, person in enumerate(perceived.people) if person.is_still]
+    notes = []
+    if set(still) & set(chosen):
+        notes.append("the face that the trace follows never moves, as in a photograph")
+    passed = len(set(still) - set(chosen))
+    if passed:
+        count, why = ("one face was", "it never moves") if passed == 1 else (f"{passed} faces were", "they never move")
+        rest = ": the trace is based on what is heard" if heard else ""
+        notes.append(f"{count} not followed, because {why}, as in a photograph{rest}")
+    return notes
+
+
+def speech_notes(perceived: Perceived, chosen: list[int]) -> list[str]:
+    """What the user should know about speech that isn't part of the traces."""
+    notes = []
+    off_screen = sum(turn.end - turn.start for turn in perceived.turns if turn.person is None and turn.voice is not None)
+    of_others = sum(spoken(perceived, index) for index in range(len(perceived.people)) if index not in chosen)
+    several = sum(turn.end - turn.start for turn in perceived.turns if turn.voice is None)
+    if of_others >= MIN_SECONDS:
+        notes.append(f"{of_others:.1f} s of speech by others were left out")
+    if off_screen >= MIN_SECONDS:
+        notes.append(f"{off_screen:.1f} s of speech by nobody in sight were left out")
+    if several >= MIN_SECONDS:
+        notes.append(f"{several:.1f} s in which several people speak at once were left out")
+    if perceived.unclear >= MIN_SECONDS:
+        notes.append(f"for {perceived.unclear:.1f} s of speech, it isn't certain who speaks")
+    return notes
+
+
+def person_notes(person: Person) -> list[str]:
+    """What the user should know about one person's trace."""
+    if person.is_overexposed:
+        return ["the face is overexposed: its values may be wrong, since much of its skin is white"]
+    return []

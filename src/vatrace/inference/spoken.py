@@ -1,0 +1,49 @@
+"""The turns of a prediction: what everybody in a recording says."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import pairwise
+
+import numpy as np
+
+from vatrace.features.perceived import Perceived
+from vatrace.features.turns import Turn as Heard
+from vatrace.features.turns import turn_at
+from vatrace.inference.prediction import OFF_SCREEN, SEVERAL, Turn
+from vatrace.media.transcripts import Word
+
+MAX_PAUSE = 1.0
+"""Seconds of silence after which the same person's speech is a new turn."""
+
+
+def label(index: int) -> str:
+    """What a person is called in outputs, by their index in `Perceived.people`."""
+    return str(index + 1)
+
+
+def spoken_turns(perceived: Perceived) -> list[Turn]:
+    """All speech of a recording, in order; a person's pauses of up to MAX_PAUSE are part of a turn."""
+    heard, words = perceived.turns, perceived.sound.words
+    if not heard:
+        return []
+    said: dict[int, list[Word]] = {}
+    for word, index in zip(words, turn_at(heard, [(word.start + word.end) / 2 for word in words]).tolist(), strict=True):
+        said.setdefault(index, []).append(word)
+    turns = [Turn(turn.start, turn.end, _speaker(turn), tuple(said.get(i, ()))) for i, turn in enumerate(heard)]
+    starts = [0, *(i for i, (before, turn) in enumerate(pairwise(turns), 1) if not _continues(before, turn))]
+    groups = np.split(np.arange(len(turns)), starts[1:])
+    return [
+        replace(turns[group[0]], end=turns[group[-1]].end, words=sum((turns[i].words for i in group), start=()))
+        for group in groups
+    ]
+
+
+def _speaker(turn: Heard) -> str:
+    if turn.voice is None:
+        return SEVERAL
+    return OFF_SCREEN if turn.person is None else label(turn.person)
+
+
+def _continues(before: Turn, turn: Turn) -> bool:
+    return before.person == turn.person and turn.start - before.end <= MAX_PAUSE
