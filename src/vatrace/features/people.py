@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from vatrace.features.faces import Detection
 from vatrace.features.identity import DIM, SAME_PERSON, Identity, View
 from vatrace.features.stillness import Motion
+from vatrace.features.turns import Turn
 from vatrace.names import Side
 
 MIN_STEPS = 3
@@ -97,6 +98,11 @@ class Person:
         known = [track for track in self.tracks if track.motion.is_known]
         watched = sum(len(track.steps) for track in known)
         return 2 * watched > len(self.steps) and all(track.motion.is_still for track in known)
+
+
+def voices_only(turns: Sequence[Turn]) -> list[Person]:
+    """The people in a recording in which nobody was seen: one for each voice."""
+    return [Person([], set(), voice) for voice in sorted({turn.voice for turn in turns if turn.voice is not None})]
 
 
 def prominent(people: list[Person]) -> list[Person]:
