@@ -7,7 +7,7 @@ would mix them, and sentences would run from one speaker into the next.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -68,6 +68,8 @@ class Hearing:
         except BaseException:
             task.stop.set()  # the frames aren't needed any more
             raise
+        if sound.voices is not None and not sound.voices.turns:  # speech that the diarizer missed is one voice's
+            sound.voices = replace(sound.voices, turns=[Turn(start, end, 0) for start, end in sorted(sound.spans)])
         sound.end = reader.end
         sound.notes = [*task.mix.notes, *_notes(reader, sound)]
         task.progress("voice and words", 1.0)
