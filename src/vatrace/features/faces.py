@@ -67,6 +67,14 @@ each is also a check that it is still the same person, which isn't so after a di
 REJOIN_SECONDS = 2.0
 """Seconds for which a lost face is searched for in every frame."""
 
+MEETING, MEETING_SECONDS = 1.2, 0.3
+"""Distance, in sides, within which two faces may soon cover each other, or one has just covered the other; and seconds between
+checks of who is who while they do."""
+
+SAME_PLACE = 0.6
+"""Distance to a face that was lost near this place a moment ago below which a new one is taken for it until the next check. While
+a face is partly covered, its distance from its own views rises to this."""
+
 AMBIGUOUS = 0.1
 """Difference between the distances to two lost faces up to which both may be meant, as with twins, or a mirror; then the one that
 was lost nearest to the place is."""
@@ -154,6 +162,7 @@ class _Track:
         identity: who it is.
         last_seen: seconds.
         check_at: when to check again who it is, in seconds.
+        checked: when that was last checked.
         doubt: the last view, if it seemed to show somebody else.
         num_views: number of views of this person.
     """
@@ -163,6 +172,7 @@ class _Track:
     identity: Identity = field(default_factory=Identity)
     last_seen: float = 0.0
     check_at: float = 0.0
+    checked: float = 0.0
     doubt: View | None = None
     num_views: int = 0
 
@@ -171,6 +181,7 @@ class _Track:
         self.identity.add(view)
         self.num_views += 1
         self.doubt = None
+        self.checked = time
         self.check_at = time + (EARLY_SECONDS if self.num_views < EARLY_VIEWS else CHECK_SECONDS)
 
 
@@ -255,6 +266,7 @@ class FaceTracker:
                 if track.identity.distance(rival.view) < rival.track.identity.distance(rival.view):
                     rival.track, track = track, rival.track
                 self._lose(track)
+        self._expect_meetings(seen, time)
         kept: list[_Face] = []
         others: list[_Face] = []
         for face in seen:
@@ -270,12 +282,21 @@ class FaceTracker:
             kept.append(self._recognise(face.points, face.view, time))
         return kept
 
+    def _expect_meetings(self, seen: list[_Face], time: float) -> None:
+        """Check more often who is who where faces are close to each other, or where one was lost."""
+        lost = [track for track in self._lost if time - track.last_seen <= REJOIN_SECONDS]
+        for face in seen:
+            others = [track.roi for track in lost] + [other.place for other in seen if other is not face]
+            if any(_near(face.place, other, MEETING) for other in others):
+                face.track.check_at = min(face.track.check_at, face.track.checked + MEETING_SECONDS)
+
     def _is_same(self, image: Image.Image, time: float, face: _Face, suspected: bool) -> bool:
         """Whether a face that was followed to this frame is still the same person's; sets `face.view` if this was checked."""
         track = face.track
         if not suspected and time < track.check_at:
             return True
         view = face.view or self._identities(image, face.points)
+        track.checked = time
         if track.identity.distance(view) < SAME_PERSON:
             face.view = view
             track.learn(view, time)
@@ -285,7 +306,7 @@ class FaceTracker:
             if not view.is_full:
                 track.doubt, track.check_at = None, time + EARLY_SECONDS
                 return True
-            if not confirmed:
+            if not confirmed and not any(lost.identity.distance(view) < SAME_PERSON for lost in self._lost):
                 track.doubt = view
                 return True
         face.view = view
@@ -302,8 +323,16 @@ class FaceTracker:
         nearest = min(apart.values(), default=np.inf)
         alike = [track for track in self._lost if apart[track.number] < min(SAME_PERSON, nearest + AMBIGUOUS)]
         track = min(alike, key=lambda track: np.hypot(track.roi.x - place.x, track.roi.y - place.y), default=None)
+        here = [lost for lost in self._lost if time - lost.last_seen <= REJOIN_SECONDS and _near(lost.roi, place, MEETING)]
+        here = [lost for lost in here if apart[lost.number] < SAME_PLACE]
         if track is not None:
             self._lost.remove(track)
+        elif here:
+            track = min(here, key=lambda track: apart[track.number])
+            self._lost.remove(track)
+            self._live.append(track)
+            track.check_at = time + MEETING_SECONDS
+            return _Face(track, points)
         else:
             track = _Track(self._num_tracks, place)
             self._num_tracks += 1
