@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vatrace.features.faces import Detection
-from vatrace.features.identity import DIM, SAME_PERSON, Identity, View
+from vatrace.errors import MediaError
+from vatrace.features.faces import Detection, FaceTracker
+from vatrace.features.identity import DIM, SAME_PERSON, Identity, IdentityEncoder, View
+from vatrace.features.landmarker import Landmarker
 from vatrace.features.stillness import Motion
+from vatrace.media.reading import VideoReader
+from vatrace.media.recording import open_recording
 from vatrace.names import Side
 
 MIN_STEPS = 3
@@ -60,10 +65,14 @@ class Person:
     Attributes:
         tracks: the longest first.
         steps: all steps at which the person was seen.
+        looks_like: index of an earlier one of the same people who was seen at the same time and can't be told apart by looks: a
+            twin, or the same person in a mirror or on a screen. After both were out of sight, they may have been mistaken for
+            each other.
     """
 
     tracks: list[Track]
     steps: set[int]
+    looks_like: int | None = None
 
     @property
     def prominence(self) -> float:
@@ -110,6 +119,31 @@ def person_at(found: list[Person], side: Side | None) -> Person | None:
     return left if side == "left" else right
 
 
+def find_person(people: Sequence[Person], view: View) -> Person | None:
+    """The one of the people who looks most like a view, of another recording or image; None if it shows none of them."""
+    apart = [person.identity.distance(view) for person in people]
+    nearest = min(range(len(apart)), key=lambda index: apart[index], default=None)
+    return people[nearest] if nearest is not None and apart[nearest] < SAME_PERSON else None
+
+
+def view_in(path: Path, landmarker: Landmarker, identities: IdentityEncoder) -> tuple[View, int]:
+    """The largest face in an image file, and the number of faces in it.
+
+    Raises:
+        MediaError: if the file isn't an image, or no face is found in it.
+    """
+    if open_recording(path).kind != "image":
+        raise MediaError(f"{path}: not an image, so it doesn't show who is wanted")
+    image = next(iter(VideoReader(path, 1.0))).image
+    tracker = FaceTracker(landmarker, identities)
+    found = tracker.update(image, 0.0)
+    if not found:
+        raise MediaError(f"{path}: no face was found in it")
+    view = max(found, key=lambda face: face.square.side).view
+    assert view is not None  # new faces are always recognised
+    return view, tracker.most_seen
+
+
 def group_tracks(tracks: Sequence[Track], num_steps: int) -> list[Person]:
     """Group the tracks of a recording of `num_steps` by person, the one seen longest and largest first, but photographs last.
 
@@ -136,7 +170,20 @@ def group_tracks(tracks: Sequence[Track], num_steps: int) -> list[Person]:
     def rank(person: Person) -> tuple[bool, float]:  # passers-by don't come before a photograph
         return person.is_still or len(person.steps) <= MIN_SHARE_OF_OTHERS * longest, -person.prominence
 
-    return sorted(lasting, key=rank)
+    lasting.sort(key=rank)
+    return [replace(person, looks_like=_double(lasting[:index], person)) for index, person in enumerate(lasting)]
+
+
+def _double(earlier: Sequence[Person], person: Person) -> int | None:
+    """Index of the first of the earlier people who looks like a person and was seen at the same time; None if nobody was."""
+    known = person.identity
+    if not known.weight:
+        return None
+    view = View(known.mean, 1.0)
+    for index, other in enumerate(earlier):
+        if other.identity.distance(view) < SAME_PERSON and not other.steps.isdisjoint(person.steps):
+            return index
+    return None
 
 
 def _alike(means: NDArray[np.float64], mean: NDArray[np.float64]) -> NDArray[np.int64]:
