@@ -181,14 +181,14 @@ class Perceiver:
         self, path: Path, rate: float, sight: Sight, voices: Voices | None, progress: Progress
     ) -> tuple[list[Person], list[Turn], float]:
         """The people who can be followed, all turns of speech, and the seconds of speech whose speaker isn't certain."""
-        from vatrace.features.people import voices_only
+        from vatrace.features.people import living, voices_only
 
-        living, still = ([person for person in sight.people if person.is_still == photo] for photo in (False, True))
         if voices is None or not voices.turns:
-            return [*living, *still], [], 0.0
-        if not living:
+            return sight.people, [], 0.0
+        alive = living(sight.people)
+        if not alive:
             turns = [replace(turn, person=turn.voice) for turn in voices.turns]
-            return [*voices_only(turns), *still], turns, 0.0
+            return [*voices_only(turns), *sight.people], turns, 0.0
         turns, unclear = self._attributed(path, rate, living, sight, voices, progress)
         return [*living, *still], by_speaker(turns), unclear
 
