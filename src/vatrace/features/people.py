@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from vatrace.features.faces import Detection
 from vatrace.features.identity import DIM, SAME_PERSON, Identity, View
+from vatrace.features.mouths import mouth_opening
 from vatrace.features.stillness import Motion
 from vatrace.names import Side
 
@@ -29,6 +30,7 @@ class Track:
         sizes: side of its square at each of them, pixels.
         centres: horizontal position of its square's centre at each of them, pixels.
         rows: which row of the recording's face embeddings belongs to each of them.
+        openings: how far the mouth is open at each of them (`mouth_opening`); NaN where that can't be measured.
         identity: who it is.
         motion: how much it moves, apart from the camera's motion.
         num_overexposed: number of steps at which it was overexposed.
@@ -38,6 +40,7 @@ class Track:
     sizes: list[float] = field(default_factory=list)
     centres: list[float] = field(default_factory=list)
     rows: list[int] = field(default_factory=list)
+    openings: list[float] = field(default_factory=list)
     identity: Identity = field(default_factory=Identity)
     motion: Motion = field(default_factory=Motion)
     num_overexposed: int = 0
@@ -48,6 +51,7 @@ class Track:
         self.sizes += [detection.square.side] * len(steps)
         self.centres += [detection.square.x] * len(steps)
         self.rows += [row] * len(steps)
+        self.openings += [mouth_opening(detection.points)] * len(steps)
         self.motion.add(detection.points, detection.time)
         if detection.view is not None:
             self.identity.add(detection.view)
