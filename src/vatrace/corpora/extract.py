@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from vatrace.corpora.corpus import Source
 from vatrace.encoders import EncoderSpec
 from vatrace.errors import MediaError, MissingWeightsError, VatraceError, reason, report_bug
+from vatrace.features.attribution import Attribution
 from vatrace.features.choice import choose
 from vatrace.features.perceiver import PERCEPTION
 from vatrace.media.recording import Recording, frame_times, open_recording, with_transcript
@@ -205,7 +206,7 @@ def _extract(task: Task, perceiver: Perceiver, report: Progress) -> Iterator[Out
         seen = perceived
         if source.face_folder is not None and "face" in perceiver.encoders:
             sight = perceiver.see_crops(source.face_folder, times, rate, end)
-            seen = replace(perceived, sight=sight, people=sight.people, turns=[])
+            seen = replace(perceived, sight=sight, people=sight.people, attribution=Attribution([]))
         chosen = choose(seen, source.side or "main")
         percept = perceiver.percept(seen, chosen[0] if chosen else None, said.words)
         notes = [*seen.notes, *said.transcript_notes]

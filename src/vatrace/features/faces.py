@@ -214,9 +214,7 @@ class FaceTracker:
         most_seen: the largest number of faces that were seen at once, whether they were followed or not.
     """
 
-    def __init__(
-        self, landmarker: Landmarker, identities: IdentityEncoder | None = None, max_faces: int = MAX_FACES
-    ) -> None:
+    def __init__(self, landmarker: Landmarker, identities: IdentityEncoder | None = None, max_faces: int = MAX_FACES) -> None:
         self.most_seen = 0
         self._landmarker = landmarker
         self._identities = identities or IdentityEncoder()

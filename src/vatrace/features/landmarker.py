@@ -33,6 +33,8 @@ RIGHT_EYE, LEFT_EYE = (33, 133), (263, 362)
 """Mesh points at the outer and inner corner of the person's right and left eye."""
 MOUTH = (61, 291)
 """Mesh points at the corners of the mouth."""
+INNER_LIPS = (13, 14)
+"""Mesh points in the middle of the upper and the lower lip, where they meet."""
 
 
 @dataclass(frozen=True)

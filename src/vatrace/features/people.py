@@ -13,6 +13,7 @@ from vatrace.errors import MediaError
 from vatrace.features.faces import Detection, FaceTracker
 from vatrace.features.identity import DIM, SAME_PERSON, Identity, IdentityEncoder, View
 from vatrace.features.landmarker import Landmarker
+from vatrace.features.mouths import mouth_opening
 from vatrace.features.stillness import Motion
 from vatrace.features.turns import Turn
 from vatrace.media.reading import VideoReader
@@ -34,6 +35,7 @@ class Track:
         sizes: side of its square at each of them, pixels.
         centres: horizontal position of its square's centre at each of them, pixels.
         rows: which row of the recording's face embeddings belongs to each of them.
+        openings: how far the mouth is open at each of them (`mouth_opening`); NaN where that can't be measured.
         identity: who it is.
         motion: how much it moves, apart from the camera's motion.
         num_overexposed: number of steps at which it was overexposed.
@@ -43,6 +45,7 @@ class Track:
     sizes: list[float] = field(default_factory=list)
     centres: list[float] = field(default_factory=list)
     rows: list[int] = field(default_factory=list)
+    openings: list[float] = field(default_factory=list)
     identity: Identity = field(default_factory=Identity)
     motion: Motion = field(default_factory=Motion)
     num_overexposed: int = 0
@@ -53,6 +56,7 @@ class Track:
         self.sizes += [detection.square.side] * len(steps)
         self.centres += [detection.square.x] * len(steps)
         self.rows += [row] * len(steps)
+        self.openings += [mouth_opening(detection.points)] * len(steps)
         self.motion.add(detection.points, detection.time)
         if detection.view is not None:
             self.identity.add(detection.view)
@@ -145,8 +149,7 @@ def view_in(path: Path, landmarker: Landmarker, identities: IdentityEncoder) -> 
 
 
 def group_tracks(tracks: Sequence[Track], num_steps: int) -> list[Person]:
-    """Group the tracks of a recording by person: the one seen longest and largest first, then passers-by, then
-    photographs.
+    """Group the tracks of a recording by person: the one seen longest and largest first, passers-by later, photographs last.
 
     Tracks of one person look alike to the identity network and are never seen at the same time. A track joins the person with
     the most similar track.

@@ -18,7 +18,8 @@ from vatrace.errors import MediaError
 from vatrace.features.perceived import Perceived, Percept, Sight, Sound
 from vatrace.features.spool import Spool
 from vatrace.features.task import Progress, Task
-from vatrace.features.turns import Turn, by_speaker, labelled_turns, same_voices
+from vatrace.features.turns import by_speaker, labelled_turns, same_voices
+from vatrace.media.reading import VideoReader
 from vatrace.media.recording import Recording, packets_end
 from vatrace.media.transcripts import Word
 from vatrace.names import MODALITIES
@@ -26,8 +27,9 @@ from vatrace.timeline import num_steps, spans_to_mask
 from vatrace.weights import find_whisper
 
 if TYPE_CHECKING:
+    from vatrace.features.attribution import Attribution
     from vatrace.features.hearing import Hearing
-    from vatrace.features.identity import IdentityEncoder
+    from vatrace.features.identity import IdentityEncoder, View
     from vatrace.features.landmarker import Landmarker
     from vatrace.features.people import Person
     from vatrace.features.speakers import Diarizer, Voices
@@ -71,7 +73,7 @@ class Perceiver:
 
     @cached_property
     def _identities(self) -> IdentityEncoder:
-        from vatrace.features.identity import IdentityEncoder
+        from vatrace.features.identity import IdentityEncoder, View
 
         return IdentityEncoder()
 
@@ -129,6 +131,7 @@ class Perceiver:
             MediaError: if nothing in it can be decoded.
             MissingWeightsError: if Whisper's weights are needed and missing.
         """
+        from vatrace.features.attribution import Attribution
         from vatrace.features.people import voices_only
 
         wanted = frozenset(modalities)
@@ -136,15 +139,15 @@ class Perceiver:
             sound = Sound(self._spool("voice"), words=list(recording.words or ()))
             sound.end = max(word.end for word in sound.words)
             turns = labelled_turns(sound.words)
-            return Perceived(rate, wanted, self._new_sight(), sound, voices_only(turns), turns)
+            return Perceived(rate, wanted, self._new_sight(), sound, voices_only(turns), Attribution(turns))
         hearing = self._hearing(recording, wanted, transcribe)
         sight, sound = self._see_and_hear(Task(recording, rate, progress), wanted, hearing)
-        people, turns, unclear = self._who_speaks(recording.path, rate, sight, sound.voices, progress)
-        if hearing and sound.voices and not same_voices(sound.voices.turns, turns):
-            sound = hearing.hear(Task(recording, rate, progress), replace(sound.voices, turns=turns))
+        people, attribution = self._who_speaks(Task(recording, rate, progress), sight, sound.voices)
+        if hearing and sound.voices and not same_voices(sound.voices.turns, attribution.turns):
+            sound = hearing.hear(Task(recording, rate, progress), replace(sound.voices, turns=attribution.turns))
         if recording.words is not None and "words" in wanted:
             sound.words = list(recording.words)
-        return Perceived(rate, wanted, sight, sound, people, turns, unclear)
+        return Perceived(rate, wanted, sight, sound, people, attribution)
 
     def _hearing(self, recording: Recording, wanted: Collection[str], transcribe: bool) -> Hearing | None:
         """What listens to a recording; None if nothing does. Loaded before the work, so that missing weights are reported."""
@@ -177,20 +180,25 @@ class Perceiver:
             sound.notes.append(f"ends at {end:.1f} s, although its container states a length of {recording.duration:.1f} s")
         return sight, sound
 
-    def _who_speaks(
-        self, path: Path, rate: float, sight: Sight, voices: Voices | None, progress: Progress
-    ) -> tuple[list[Person], list[Turn], float]:
-        """The people who can be followed, all turns of speech, and the seconds of speech whose speaker isn't certain."""
+    def _who_speaks(self, task: Task, sight: Sight, voices: Voices | None) -> tuple[list[Person], Attribution]:
+        """The people who can be followed, and whose turns of speech are."""
+        from vatrace.features.attribution import Attribution, attribute
+        from vatrace.features.mouths import watch_mouths
         from vatrace.features.people import living, voices_only
 
-        if voices is None or not voices.turns:
-            return sight.people, [], 0.0
+        turns = voices.turns if voices else []
         alive = living(sight.people)
+        if voices is None or not turns:
+            return sight.people, Attribution([])
         if not alive:
-            turns = [replace(turn, person=turn.voice) for turn in voices.turns]
-            return [*voices_only(turns), *sight.people], turns, 0.0
-        turns, unclear = self._attributed(path, rate, living, sight, voices, progress)
-        return [*living, *still], by_speaker(turns), unclear
+            return [*voices_only(turns), *sight.people], Attribution([replace(turn, person=turn.voice) for turn in turns])
+        if len(alive) == 1 and len(voices.embeddings) == 1:
+            return sight.people, Attribution([replace(turn, person=0) for turn in turns])
+        spans = [(turn.start, turn.end) for turn in turns]
+        reader, progress = VideoReader(task.recording.path, task.rate), partial(task.progress, "who speaks")
+        mouths = watch_mouths(reader, alive, sight.boxes, spans, self._landmarker, progress, task.stop)
+        found = attribute(turns, voices.envelope, alive, mouths)
+        return sight.people, replace(found, turns=by_speaker(found.turns))
 
     def _see(self, task: Task) -> Sight:
         from vatrace.features.faces import FaceTracker
@@ -199,6 +207,16 @@ class Perceiver:
         sight = self._new_sight()
         look(task, FaceTracker(self._landmarker, self._identities), self._face_encoder, sight)
         return sight
+
+    def view_of(self, path: Path) -> tuple[View, int]:
+        """The largest face in an image, and the number of faces in it.
+
+        Raises:
+            MediaError: if the file isn't an image, or no face is found in it.
+        """
+        from vatrace.features.people import view_in
+
+        return view_in(path, self._landmarker, self._identities)
 
     def see_crops(self, folder: Path, times: NDArray[np.float64], rate: float, end: float) -> Sight:
         """Process one person's face crops, named by the video's frame number from 1.
