@@ -12,7 +12,7 @@ How a scene is made:
   speech that the voice activity detector finds in the clips, without its padding; that is right to about 0.05 s.
 - **Pictures.** A person who speaks shows the clip that is heard. Others listen: they show the longer end of their clip without
   speech, to and fro (the mouth rests), or their clip at half speed and backwards (they chew). Changes between these are blended
-  for 0.16 s. The background is a plain wall. The main person is shown larger or longer than the others.
+  for 0.16 s. The background is a plain wall. The main person is shown larger, or for longer, than the others.
 - **Voices off screen** are RAVDESS actors, in one emotion of normal intensity a scene.
 - **Alone.** A second file has only the main person: the other voices are silent, and the wall replaces the other pictures.
 
@@ -136,7 +136,7 @@ class Truth:
         name: of its files.
         kind: one of KINDS.
         duration: seconds.
-        main: the person shown largest or longest.
+        main: the person with the largest product of time in sight and size of the face.
         turns: who speaks when, in order, never two at once.
         sights: who is in sight when, and where.
     """
@@ -362,7 +362,10 @@ def plan(kind: str, split: str, seed: int, data: Path) -> Scene:
         for (start, shown), stop in zip(shots, ends, strict=True)
         for person, place in shown.items()
     ]  # fmt: skip
-    truth = Truth(f"{split}-{kind}-{seed}", kind, end, people[0], turns, sights)
+    sizes = {person: 0.0 for person in people}
+    for sight in sights:
+        sizes[sight.person] += (sight.end - sight.start) * (sight.box[2] - sight.box[0])
+    truth = Truth(f"{split}-{kind}-{seed}", kind, end, max(people, key=lambda person: sizes[person]), turns, sights)
     return Scene(truth, sentences, size, shots, seed, kind == "music", clips)
 
 
