@@ -362,7 +362,7 @@ def plan(kind: str, split: str, seed: int, data: Path) -> Scene:
         for (start, shown), stop in zip(shots, ends, strict=True)
         for person, place in shown.items()
     ]  # fmt: skip
-    sizes = {person: 0.0 for person in people}
+    sizes = dict.fromkeys(people, 0.0)
     for sight in sights:
         sizes[sight.person] += (sight.end - sight.start) * (sight.box[2] - sight.box[0])
     truth = Truth(f"{split}-{kind}-{seed}", kind, end, max(people, key=lambda person: sizes[person]), turns, sights)
