@@ -141,9 +141,9 @@ def turn_table(prediction: Prediction) -> pd.DataFrame:
 
     A mean is that of the speaker's trace over the supported rows of the turn, or over the row nearest to its start if none
     lies inside. It is NaN if the speaker has no trace (other people than those asked for, off screen, several), or if no row is
-    supported. The ends of its interval are the means of the rows' ends. Whatever the dependence between the errors of rows, the
-    SD of their mean is at most the mean of their SDs; so if errors are about normal, this interval contains the mean of the true
-    values at least as often as a row's interval contains its value. It is too wide where the errors of rows cancel out.
+    supported. The ends of its interval are the means of the rows' ends. However the errors of rows depend on each other, the SD
+    of their mean is at most the mean of their SDs; so if the errors are about normal, this interval contains the mean of the
+    true values at least as often as a row's interval contains its value. It is too wide where the errors of rows cancel out.
     """
     import pandas as pd
 
@@ -161,7 +161,7 @@ def _means(prediction: Prediction, turn: Turn) -> dict[str, float]:
     rows = _rows(prediction, turn.start, turn.end) & prediction.supported
     if not rows.any():
         return {}
-    means = {name: float(getattr(prediction, name)[rows].mean()) for name in DIMENSIONS}
+    means: dict[str, float] = {name: float(getattr(prediction, name)[rows].mean()) for name in DIMENSIONS}
     for end, values in zip(("low", "high"), prediction.bounds or (), strict=False):
         means |= {f"{name}_{end}": float(values[rows, column].mean()) for column, name in enumerate(DIMENSIONS)}
     return means
@@ -328,6 +328,5 @@ def _spoken(prediction: Prediction) -> list[tuple[str, list[Word]]]:
 
 def _title(person: str) -> str:
     """Who speaks, for a reader: a number is no name."""
-    return {OFF_SCREEN: "Off screen", SEVERAL: "Several people"}.get(
-        person, f"Person {person}" if person.isdecimal() else person
-    )
+    titles = {OFF_SCREEN: "Off screen", SEVERAL: "Several people"}
+    return f"Person {person}" if person.isdecimal() else titles.get(person, person)
