@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any
 
 from vatrace.cli.terminal import add_model_options, complain, load, make_folder, progress_bars, refuse_existing, warn
 from vatrace.errors import MediaError, MissingWeightsError, UsageError, VatraceError, reason, report_bug
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from vatrace.media.recording import Recording
     from vatrace.output.batch import Choice, Result
 
-People = Literal["main", "all", "left", "right"] | int
-"""Whose trace to write, as --people names them."""
 NO_TRANSCRIPT = Path("none")
 """As --transcript: to use none."""
 
@@ -142,9 +140,9 @@ def _add_people_options(parser: argparse.ArgumentParser) -> None:
     add("--names", type=Path, metavar="FILE", help=names)
 
 
-def _people(text: str) -> People:
+def _people(text: str) -> str | int:
     if text in {"main", "all", "left", "right"}:
-        return cast(People, text)
+        return text
     if text.isdecimal() and 1 <= int(text) <= MAX_PEOPLE:
         return int(text)
     raise argparse.ArgumentTypeError(f"main, all, left, right, or a number from 1 to {MAX_PEOPLE}, not {text!r}")
@@ -321,8 +319,6 @@ def _rows(item: Item, choice: Choice, args: argparse.Namespace, model: Model) ->
 
 def _process(item: Item, choice: Choice, args: argparse.Namespace, model: Model) -> Prediction:
     """Predict one recording and write its results."""
-    from vatrace.inference.prediction import renamed
-
     targets = [result.path for result in item.possible(args)]
     for source in (item.path, choice.path, args.person, args.names):
         if source and any(target.exists() and source.exists() and target.samefile(source) for target in targets):
@@ -339,12 +335,27 @@ def _process(item: Item, choice: Choice, args: argparse.Namespace, model: Model)
             explain=args.explain or args.report,
             progress=progress,
         )
-        prediction = renamed(prediction, item.names)
+        prediction = _named(prediction, item.names, args.names)
         results = _results(item.name, args, list(prediction.people))
         refuse_existing([result.path for result in results], args.overwrite)
         _write(prediction, recording, results, args.explain, progress)
     _print_summary(prediction, results)
     return prediction
+
+
+def _named(prediction: Prediction, names: Mapping[str, str], table: Path) -> Prediction:
+    """A prediction with the names of a table for its people.
+
+    Raises:
+        UsageError: if two of those who are seen or heard would have the same name.
+    """
+    from vatrace.inference.prediction import renamed
+
+    numbers = {*prediction.people, *(turn.person for turn in prediction.turns)}
+    name, times = Counter(names.get(number, number) for number in numbers).most_common(1)[0]
+    if times > 1:
+        raise UsageError(f"{prediction.source}: {name} would be the name of two people; change {table}")
+    return renamed(prediction, names)
 
 
 def _write(prediction: Prediction, recording: Recording, results: Sequence[Result], explain: bool, progress: Progress) -> None:
@@ -385,9 +396,11 @@ def _print_summary(prediction: Prediction, results: Sequence[Result]) -> None:
         f"{name}{'' if list(people) == ['1'] else f', person {person}'}: {summary(found)}" for person, found in people.items()
     ]
     lines = [*lines, f"{name}: {len(people)} people -> {written}"] if len(people) > 1 else [f"{lines[0]} -> {written}"]
-    lines += [f"  note: {note}" for note in prediction.notes]
-    for found in prediction.others:
-        lines += [f"  note on person {found.person}: {note}" for note in found.notes if note not in prediction.notes]
+    shared = [note for note in prediction.notes if all(note in found.notes for found in prediction.others)]
+    lines += [f"  note: {note}" for note in shared]
+    lines += [
+        f"  note on person {person}: {note}" for person, found in people.items() for note in found.notes if note not in shared
+    ]
     print("\n".join(lines), flush=True)
 
 

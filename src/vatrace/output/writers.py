@@ -182,9 +182,11 @@ def summary_rows(prediction: Prediction) -> list[dict[str, object]]:
 
     A row has the person; the duration in seconds; mean, SD, minimum and maximum of valence and arousal over the supported rows;
     the share of the time (0..1) in which each modality was present, the values are supported, and the person speaks (none if it
-    isn't known); the number of doubtful words that were left out; the notes; and `made_by` of the recording.
+    isn't known); the number of doubtful words that were left out; the notes; and `made_by` of the recording, whose `person` is
+    `person picture` here.
     """
-    return [_summary_row(found) | prediction.made_by for found in prediction.people.values()]
+    made_by = {"person picture" if name == "person" else name: value for name, value in prediction.made_by.items()}
+    return [_summary_row(found) | made_by for found in prediction.people.values()]
 
 
 def _summary_row(prediction: Prediction) -> dict[str, object]:
