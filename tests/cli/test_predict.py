@@ -19,6 +19,9 @@ import vatrace
 from command import run
 from conftest import write_movie
 from made_plugins import add_module, forget_module
+from vatrace.cli.predict import _named
+from vatrace.errors import UsageError
+from vatrace.inference.prediction import Prediction, Turn
 from vatrace.media.reading import SAMPLING_RATE
 from vatrace.output.formats import FORMATS
 from vatrace.output.writers import SUMMARY_COLUMNS, read_json
@@ -112,6 +115,17 @@ def test_each_person_has_a_table_on_request_and_the_names_of_a_study(two: Path, 
     (tmp_path / "out" / "two.2.csv").unlink()
     again = run("predict", two, "--out", tmp_path / "out", *options)
     assert again.status == 1 and "two.Anna_ a_b.csv: already exists" in again.err
+
+
+def test_names_that_would_join_two_people_are_refused() -> None:
+    made = Prediction(
+        **{"source": Path("a.mp4"), "rate": 10.0, "presence": {"face": np.ones(2, bool)}},
+        **dict.fromkeys(("times", "valence", "arousal"), np.zeros(2)),
+        turns=[Turn(0.0, 0.1, "9"), Turn(0.1, 0.2, "off screen")],
+    )
+    assert _named(made, {"1": "Anna", "9": "1"}, Path("people.csv")).turns[0].person == "1"
+    with pytest.raises(UsageError, match=r"a.mp4: 9 would be the name of two people; change people.csv"):
+        _named(made, {"1": "9"}, Path("people.csv"))
 
 
 def test_the_person_at_a_side_or_in_a_picture_is_followed(two: Path, tmp_path: Path, face_images: list[Image.Image]) -> None:

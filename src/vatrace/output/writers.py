@@ -298,7 +298,7 @@ def write_textgrid(prediction: Prediction, path: Path) -> None:
 
 
 def write_subtitles(prediction: Prediction, path: Path) -> None:
-    """WebVTT: each sentence, and below it the speaker's mean valence and arousal while it was spoken.
+    """WebVTT: each sentence in order of time, and below it the speaker's mean valence and arousal while it was spoken.
 
     Speakers are named where a transcript names them, and everywhere if there are several. Those without a trace have no values.
     """
@@ -320,12 +320,11 @@ def write_subtitles(prediction: Prediction, path: Path) -> None:
 
 
 def _spoken(prediction: Prediction) -> list[tuple[str, list[Word]]]:
-    """All sentences in the order of their starts, with the people who say them, whether these have traces or not."""
+    """All sentences with the people who say them, whether these have traces or not."""
     people = prediction.people
     said = [(name, found.words) for name, found in people.items()]
     said += [(turn.person, list(turn.words)) for turn in prediction.turns if turn.person not in people]
-    found = [(person, sentence) for person, words in said for sentence in sentences(words)]
-    return sorted(found, key=lambda item: item[1][0].start)
+    return [(person, sentence) for person, words in said for sentence in sentences(words)]
 
 
 def _title(person: str) -> str:
