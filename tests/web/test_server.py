@@ -116,7 +116,7 @@ def test_all_downloads_are_what_they_say(server: Server, talking: Path, tmp_path
     name = server.upload(talking)
     assert server.wait(name)["state"] == "done"
     kinds = json.loads(server.get("jobs")[2])["downloads"]
-    assert kinds == ["csv", "parquet", "json", "elan", "textgrid", "vtt", "png", "html", "overlay"]
+    assert kinds == ["csv", "parquet", "json", "turns", "elan", "textgrid", "vtt", "png", "html", "overlay"]
     found = {kind: server.get(f"jobs/{name}/download/{kind}") for kind in kinds}
     assert {status for status, _, _ in found.values()} == {200}
     assert found["elan"][1]["content-disposition"] == f"attachment; filename*=UTF-8''{talking.stem}.eaf"
@@ -124,6 +124,7 @@ def test_all_downloads_are_what_they_say(server: Server, talking: Path, tmp_path
         *("job.json", f"upload{talking.suffix}", "copy", "page.html", "result.json")
     }
     assert stat.S_IMODE((server.folder / name).stat().st_mode) == 0o700  # others of this machine can't look into it
+    assert found["turns"][2].startswith(b"start,end,person,words,valence")
     assert found["elan"][2].startswith(b"<?xml") and found["png"][2].startswith(b"\x89PNG")
     assert found["parquet"][2].startswith(b"PAR1") and b"data:video/mp4" in found["html"][2]
     (tmp_path / "o.mp4").write_bytes(found["overlay"][2])
