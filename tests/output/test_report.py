@@ -13,7 +13,8 @@ from vatrace.inference.explain import Explanation
 from vatrace.inference.prediction import NOBODY, Prediction
 from vatrace.media.recording import open_recording
 from vatrace.media.transcripts import Word
-from vatrace.output.report import embedded, figure, summary, write_page
+from vatrace.output.figure import figure
+from vatrace.output.report import embedded, summary, write_page
 
 
 def prediction(steps: int = 30, source: Path = Path("<b>talk.srt")) -> Prediction:
@@ -133,7 +134,7 @@ def test_the_face_has_a_box_while_it_is_seen(opened: Opened) -> None:
 
 def test_shares_that_are_not_given_leave_the_others_in_their_place(opened: Opened) -> None:
     top = opened.page.evaluate("charts[3].data.slice(1).map(layer => layer[30])")  # words on top, then voice, then face
-    shares = opened.page.evaluate("view.shares")
+    shares = opened.page.evaluate("person.shares")
     assert shares["voice"][30] is None
     assert top == pytest.approx([shares["face"][30] + shares["words"][30], shares["face"][30], shares["face"][30]])
 
@@ -186,8 +187,9 @@ def test_a_word_that_would_end_the_script_does_not(tmp_path: Path) -> None:
 def test_long_traces_are_thinned_for_drawing_and_load_at_once(tmp_path: Path) -> None:
     write_page(prediction(18_000), tmp_path / "a.html", "")
     with open_page(f"file://{tmp_path}/a.html") as opened:
-        drawn = json.loads(opened.page.inner_text("#view") or opened.page.text_content("#view"))["trace"]
-        assert 1000 < len(drawn["time"]) <= 4000
+        view = json.loads(opened.page.inner_text("#view") or opened.page.text_content("#view"))
+        (drawn,) = (person["trace"] for person in view["people"])
+        assert 1000 < len(view["time"]) <= 4000
         np.testing.assert_allclose(drawn["valence"], np.sin(np.arange(18_000) / 10).reshape(-1, 5).mean(axis=1), atol=6e-4)
         assert not opened.complaints
 
