@@ -183,7 +183,7 @@ function show(time) {
     const band = rows[name + "_low"] ? ` (${signed(rows[name + "_low"][i])} to ${signed(rows[name + "_high"][i])})` : "";
     lines.push([name, signed(rows[name][i]) + band]);
   }
-  if (view.turns.length) lines.push(["speaks", speaker ?? "nobody"]);
+  if (view.turns.length) lines.push(["speaks", { several: "several people", "off screen": "somebody off screen" }[speaker] ?? speaker ?? "nobody"]);
   if (!rows.supported[i]) lines.push(["", "no face, voice or words detected"]);
   document.getElementById("values").replaceChildren(...lines.map(([name, text]) => {
     const line = document.createElement("div");
@@ -213,7 +213,7 @@ media?.addEventListener("seeked", follow);
 for (const span of words) span.addEventListener("click", () => seek(Number(span.dataset.start)));
 for (const part of document.querySelectorAll("button[data-person]")) {
   part.addEventListener("click", () => choose(Number(part.dataset.person)));
-  part.addEventListener("pointerdown", event => event.preventDefault()); // the keys go on moving in time
+  part.addEventListener("mousedown", event => event.preventDefault()); // the keys go on moving in time
 }
 for (const link of document.querySelectorAll(".transcript a")) {
   link.addEventListener("click", event => {

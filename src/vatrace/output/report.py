@@ -75,11 +75,10 @@ CONTRIBUTIONS = (
 """The page's text on contributions."""
 FACE = "The box shows the face that the trace follows. "
 """The page's text on the box."""
-PEOPLE_HINT = (
-    "A click on a face or its button, or the keys <kbd>1</kbd> to <kbd>{number}</kbd>, choose whose trace is shown. "
-    "The frame of a face is filled at its number while that person speaks. "
-)
+CHOICE = "The buttons with names, and the keys <kbd>1</kbd> to <kbd>{}</kbd>, choose the person whose trace is shown. "
 """The page's text on several people."""
+FACES = "So does a click on a face. While somebody speaks, the box of their face is thicker and its number is filled. "
+"""The page's text on the boxes of several people."""
 
 NUM_TINTS, STRONGEST_TINT = 10, 0.5
 """Strengths of the tint of a word, and the opacity of the strongest, on which text is readable."""
@@ -107,7 +106,10 @@ def write_page(prediction: Prediction, path: Path, media: str) -> None:
     styles = style() + web_file("uPlot.min.css") + web_file("report.css") + _tints() + _people_styles()
     script = web_file("uPlot.iife.min.js") + web_file("report.js")
     boxed = bool(media) and any(person.boxes is not None for person in people)
-    hint = PEOPLE_HINT.format(number=min(len(people), 9)) if prediction.others else FACE if boxed else ""
+    if prediction.others:
+        hint = CHOICE.format(min(len(people), 9)) + (FACES if boxed else "")
+    else:
+        hint = FACE if boxed else ""
     text = web_file("report.html").format(
         policy=POLICY.format(style=_digest(styles), script=_digest(script)),
         title=html.escape(os.fsencode(prediction.source.name).decode("utf-8", "replace")),
@@ -256,9 +258,10 @@ def _people_styles() -> str:
 
 
 def _notes(prediction: Prediction) -> str:
-    """The notes, those of one of several people with the name."""
-    notes = list(prediction.notes)
-    notes += [f"{title(other.person)}: {note}" for other in prediction.others for note in other.notes if note not in notes]
+    """The notes, those of only some of several people with the name."""
+    people = prediction.people.values()
+    notes = [note for note in prediction.notes if all(note in person.notes for person in people)]
+    notes += [f"{title(person.person)}: {note}" for person in people for note in person.notes if note not in notes]
     items = "".join(f"<li>{html.escape(note)}</li>" for note in notes)
     return f"<h2>Notes</h2><ul>{items}</ul>" if items else ""
 

@@ -36,8 +36,8 @@ from vatrace.output.writers import read_json, write_json
 logger = logging.getLogger(__name__)
 
 State = Literal["uploading", "waiting", "running", "done", "failed"]
-People = Literal["main", "all", "left", "right"]
-"""Whose traces to make; see `Model.predict`."""
+Wanted = Literal["main", "all", "left", "right"]
+"""Whose traces to make: the choices of `Model.predict` that need no number."""
 
 
 @dataclass
@@ -62,7 +62,7 @@ class Job:
     stages: dict[str, float] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     kind: str = ""
-    people: People = "main"
+    people: Wanted = "main"
 
 
 class _RemovedError(Exception):
@@ -114,7 +114,7 @@ class Jobs:
         with self._lock:
             return self._jobs[name]
 
-    def add(self, name: str, people: People = "main") -> tuple[Job, Path]:
+    def add(self, name: str, people: Wanted = "main") -> tuple[Job, Path]:
         """Add a job for a recording with this file name, and the people whose traces to make.
 
         Returns:

@@ -33,7 +33,7 @@ from vatrace.output.formats import FORMATS, check_formats
 from vatrace.output.overlay import write_overlay
 from vatrace.output.report import embedded_copy, write_page
 from vatrace.web import annotations as traces  # the name `annotations` is taken by __future__
-from vatrace.web.jobs import Job, Jobs, People
+from vatrace.web.jobs import Job, Jobs, Wanted
 from vatrace.web.live import serve_live
 
 POLICY = (
@@ -127,7 +127,7 @@ def _queue(jobs: Jobs, max_upload: int) -> APIRouter:  # a short function for ea
 
     @routes.post("/jobs", status_code=201)
     async def upload(
-        request: Request, name: Annotated[str, Query(min_length=1, max_length=255)], people: People = "main"
+        request: Request, name: Annotated[str, Query(min_length=1, max_length=255)], people: Wanted = "main"
     ) -> dict[str, Any]:
         size = int(request.headers.get("content-length", 0))
         free = disk_usage(jobs.folder).free - SPARE
