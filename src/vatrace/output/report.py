@@ -106,10 +106,7 @@ def write_page(prediction: Prediction, path: Path, media: str) -> None:
     styles = style() + web_file("uPlot.min.css") + web_file("report.css") + _tints() + _people_styles()
     script = web_file("uPlot.iife.min.js") + web_file("report.js")
     boxed = bool(media) and any(person.boxes is not None for person in people)
-    if prediction.others:
-        hint = CHOICE.format(min(len(people), 9)) + (FACES if boxed else "")
-    else:
-        hint = FACE if boxed else ""
+    choice, faces = (CHOICE.format(min(len(people), 9)), FACES) if prediction.others else ("", FACE)
     text = web_file("report.html").format(
         policy=POLICY.format(style=_digest(styles), script=_digest(script)),
         title=html.escape(os.fsencode(prediction.source.name).decode("utf-8", "replace")),
@@ -125,7 +122,7 @@ def write_page(prediction: Prediction, path: Path, media: str) -> None:
         view=json.dumps(_view(prediction), ensure_ascii=False, allow_nan=False).replace("<", "\\u003c"),
         bands="" if prediction.bounds is None else BANDS,
         contributions="" if prediction.explanation is None else CONTRIBUTIONS,
-        face=hint,
+        face=choice + (faces if boxed else ""),
         made_by=_made_by(prediction),
         script=script,
     )
