@@ -360,8 +360,9 @@ def _named(prediction: Prediction, names: Mapping[str, str], table: Path) -> Pre
 
 def _write(prediction: Prediction, recording: Recording, results: Sequence[Result], explain: bool, progress: Progress) -> None:
     """Write the results; the tables contain the explanation only with `explain`, the report always."""
+    from vatrace.output.figure import write_picture
     from vatrace.output.overlay import write_overlay
-    from vatrace.output.report import embedded, write_page, write_picture
+    from vatrace.output.report import embedded, write_page
 
     tabulated = prediction if explain else _unexplained(prediction)
     try:
