@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby, pairwise
@@ -83,11 +82,11 @@ def same_voices(turns: Sequence[Turn], others: Sequence[Turn]) -> bool:
 
 def labelled_turns(words: Sequence[Word]) -> list[Turn]:
     """The turns of a transcript that names the speaker of every word, the one who speaks longest first; none for another."""
-    spoken: Counter[str | None] = Counter()
+    spoken: dict[str | None, float] = {}
     for word in words:
-        spoken[word.speaker] += word.end - word.start
+        spoken[word.speaker] = spoken.get(word.speaker, 0.0) + word.end - word.start
     if None in spoken or len(spoken) < 2:
         return []
-    numbers = {name: number for number, (name, _) in enumerate(spoken.most_common())}
+    numbers = {name: number for number, name in enumerate(sorted(spoken, key=lambda name: -spoken[name]))}
     groups = [list(group) for _, group in groupby(words, key=attrgetter("speaker"))]
     return [Turn(group[0].start, group[-1].end, *[numbers[group[0].speaker]] * 2) for group in groups]
