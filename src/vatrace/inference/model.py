@@ -113,9 +113,8 @@ class Model:
         notes += people_notes(perceived, people, chosen, named) + speech_notes(perceived, chosen)
         if not self._fusion.half_widths:
             notes.append("no intervals: this model was not calibrated")
-        made_by = self._made_by(
-            recording, usable, {"people": None if people == "main" else str(people), "person": named or None}
-        )
+        asked_for = {"people": "" if people == "main" else str(people), "person": named}
+        made_by = self._made_by(recording, usable, asked_for)
         traces: list[Prediction] = []
         whom: list[int | None] = [*chosen] or [None]
         for index in whom:
