@@ -304,8 +304,8 @@ def test_two_people_who_cross_keep_their_numbers(
     images = []
     for step in range(80):
         place = min(max(8 * (step - 5), 0), 540)
-        one, other = (back_and_forth(clip, step) for clip in (behind, before))
-        images.append(paste((900, 288), (one, 540 - place, 0), (other, place, 0), keyed=True))
+        further, nearer = (back_and_forth(clip, step) for clip in (behind, before))
+        images.append(paste((900, 288), (further, 540 - place, 0), (nearer, place, 0), keyed=True))
     people = group_tracks(follow(landmarker, images), len(images))
     assert len(people) == 2
     one, other = sorted(people, key=lambda person: -share_at(person, range(20), 450, 900))
@@ -325,6 +325,20 @@ def test_a_person_and_their_mirror_image_are_two_who_look_alike(
     assert len(people) == 3 and [person.steps for person in people].count({*range(12), *range(24, 36)}) == 2
     doubles = [person for person in people if person.looks_like is not None]
     assert len(doubles) == 1 and people[doubles[0].looks_like or 0].centre < doubles[0].centre
+
+
+@pytest.mark.parametrize("slides", [["lbax4n.mpg"], ["lbax4n.mpg", "brbk7n.mpg"]])
+def test_pictures_on_a_screen_come_after_the_person_beside_them(
+    landmarker: Landmarker, speakers: dict[str, list[Image.Image]], slides: list[str]
+) -> None:
+    """A paused video, and a slideshow of several people; both larger than the person."""
+    images = []
+    for step in range(60):
+        slide = speakers[slides[step // 30 % len(slides)]][0].resize((480, 384))
+        images.append(paste((860, 400), (slide, 0, 0), (back_and_forth(speakers["bbaf2n.mpg"], step), 490, 60)))
+    first, *others = group_tracks(follow(landmarker, images), 60)
+    assert first.centre > 490 and first.steps == set(range(60)) and not first.is_still
+    assert [person.is_still for person in others] == [True] * len(slides)
 
 
 def test_a_mirrored_shot_shows_the_same_person(landmarker: Landmarker, speakers: dict[str, list[Image.Image]]) -> None:
