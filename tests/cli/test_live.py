@@ -13,7 +13,7 @@ from PIL import Image
 from command import run
 from conftest import write_movie
 from vatrace import Model
-from vatrace.media.reading import SAMPLING_RATE
+from vatrace.media.reading import SAMPLING_RATE, VideoReader
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +54,22 @@ def test_all_values_of_the_time_that_was_asked_for_come(talking: Path) -> None:
     assert first <= 5  # a busy machine may leave out the first frames
     np.testing.assert_allclose(table["time"], np.arange(first, 30) / 10)
     assert table["face"].mean() > 0.9 and table["supported"].mean() > 0.9
+
+
+def test_another_person_in_view_is_counted_and_said(tmp_path: Path, face_images: list[Image.Image], shared: Path) -> None:
+    other = [frame.image for frame in VideoReader(shared / "clips" / "brbk7n.mpg", 30)]
+    scenes = []
+    for index in range(90):
+        scene = Image.new("RGB", (560, 240), (90, 90, 90))
+        scene.paste(face_images[index].resize((320, 240)), (0, 0))
+        if index >= 30:
+            scene.paste(other[index % len(other)].resize((200, 160)), (340, 40))
+        scenes.append(scene)
+    result = run("live", "--camera", write_movie(tmp_path / "two.mp4", scenes, frame_rate=30))
+    table = pd.read_csv(io.StringIO(result.out))
+    assert result.status == 0 and set(table["person"]) == {1} and table["face"].mean() > 0.9
+    assert (table["others"][table["time"] < 1] == 0).all() and (table["others"][table["time"] > 2.4] == 1).all()
+    assert "another person was in view at" in result.err
 
 
 def test_a_video_without_sound_is_followed(silent: Path) -> None:

@@ -4,13 +4,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image, ImageFilter, ImageOps
 
 from vatrace.features.faces import (
     CROP_SIZE,
     FER_DROP,
     FER_EYE_TO_EYE,
     FER_EYE_TO_MOUTH,
+    MAX_FACES,
     Detection,
     FaceTracker,
     aligned_square,
@@ -18,7 +19,7 @@ from vatrace.features.faces import (
     is_overexposed,
 )
 from vatrace.features.landmarker import LEFT_EYE, MOUTH, NUM_LANDMARKS, RIGHT_EYE, Landmarker, roi_from_mesh
-from vatrace.features.people import Track, group_tracks, rows_on_grid
+from vatrace.features.people import Person, Track, group_tracks, rows_on_grid
 from vatrace.media.reading import VideoReader
 
 
@@ -205,3 +206,158 @@ def test_a_head_that_turns_in_a_close_up_is_one_person_who_is_never_lost(landmar
     images = [frame.image for frame in VideoReader(shared / "real" / "closeup_moving_head.mp4", 10)]
     (track,) = follow(landmarker, images)
     assert track.steps == list(range(len(images)))
+
+
+def paste(size: tuple[int, int], *parts: tuple[Image.Image, int, int], keyed: bool = False) -> Image.Image:
+    """Pictures at their places, the last in front; `keyed`: without the blue wall behind GRID's speakers."""
+    scene = Image.new("RGB", size, (110, 110, 110))
+    for picture, left, top in parts:
+        red, green, blue = np.moveaxis(np.asarray(picture, dtype=int), -1, 0)
+        wall = (blue - red > 15) & (green - red > 5) & keyed
+        scene.paste(picture, (left, top), Image.fromarray((~wall * 255).astype(np.uint8)).filter(ImageFilter.MedianFilter(5)))
+    return scene
+
+
+def back_and_forth(images: list[Image.Image], step: int) -> Image.Image:
+    return images[abs((step + len(images) - 1) % (2 * len(images) - 2) - len(images) + 1)]
+
+
+def share_at(person: Person, steps: range, left: float, right: float) -> float:
+    """At how many of the steps a person was seen between two places."""
+    places = {step: x for track in person.tracks for step, x in zip(track.steps, track.centres, strict=True)}
+    return float(np.mean([left < places.get(step, -1) < right for step in steps]))
+
+
+def test_four_people_side_by_side_are_found_at_once(landmarker: Landmarker, speakers: dict[str, list[Image.Image]]) -> None:
+    images = [paste((1440, 288), *((speakers[name][step], 360 * at, 0) for at, name in enumerate(GRID))) for step in range(12)]
+    people = group_tracks(follow(landmarker, images), 12)
+    assert [person.steps for person in people] == [set(range(12))] * 4
+    assert sorted(int(person.centre // 360) for person in people) == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize(("size", "seen_from"), [((216, 172), 0), ((126, 100), 0)])
+def test_a_small_face_next_to_a_close_up_is_found(
+    landmarker: Landmarker, speakers: dict[str, list[Image.Image]], size: tuple[int, int], seen_from: int
+) -> None:
+    close, small = speakers["bbaf2n.mpg"], speakers["brbk7n.mpg"]
+    images = [paste((1280, 720), (close[k].resize((900, 720)), 0, 0), (small[k].resize(size), 1050, 90)) for k in range(12)]
+    first, second = group_tracks(follow(landmarker, images), 12)
+    assert first.steps == set(range(12)) and second.steps == set(range(seen_from, 12))
+    assert first.centre < 700 and second.centre > 1050
+
+
+@pytest.mark.parametrize(("size", "most_steps"), [((216, 172), 21), ((126, 100), 5 * 18 + 5)])
+def test_who_comes_in_small_is_found_after_a_while(
+    landmarker: Landmarker, speakers: dict[str, list[Image.Image]], size: tuple[int, int], most_steps: int
+) -> None:
+    """The large squares are searched every 2 s, and all fine ones within 9 s."""
+    close, small = speakers["bbaf2n.mpg"], speakers["brbk7n.mpg"]
+    tracker = FaceTracker(landmarker)
+    for step in range(most_steps + 6):
+        parts = [(back_and_forth(close, step).resize((900, 720)), 0, 0)]
+        if step > 5:
+            parts.append((back_and_forth(small, step).resize(size), 1050, 90))
+        if len(tracker.update(paste((1280, 720), *parts), step / 10)) == 2:
+            break
+    else:
+        pytest.fail("never found")
+
+
+def crowd(speakers: dict[str, list[Image.Image]], step: int) -> Image.Image:
+    """Forty faces, of which those in the last row are the largest."""
+    parts = []
+    for index in range(40):
+        row, column = divmod(index, 8)
+        scale = 0.6 if row == 4 else 0.4
+        picture = back_and_forth(speakers[GRID[index % 4]], step + index).resize((round(360 * scale), round(288 * scale)))
+        parts.append((picture, 220 * column, 124 * row))
+    return paste((1760, 720), *parts)
+
+
+def test_of_forty_faces_the_eight_largest_are_followed_and_all_are_counted(
+    landmarker: Landmarker, speakers: dict[str, list[Image.Image]]
+) -> None:
+    tracker = FaceTracker(landmarker)
+    found = [tracker.update(crowd(speakers, step), step / 10) for step in range(12)]
+    assert all(len(frame) == MAX_FACES and min(face.square.y for face in frame) > 496 for frame in found)
+    assert len({face.track for frame in found for face in frame}) == MAX_FACES
+    assert 38 <= tracker.most_seen <= 41
+
+
+def test_who_becomes_larger_takes_the_place_of_the_smallest(
+    landmarker: Landmarker, speakers: dict[str, list[Image.Image]]
+) -> None:
+    tracker = FaceTracker(landmarker, max_faces=1)
+    large, small = speakers["bbaf2n.mpg"][0], speakers["lbax4n.mpg"][0].resize((252, 202))
+    images = [paste((720, 288), (large, 0, 0), (small, 400, 40))] * 2
+    images += [paste((720, 288), (large.resize((180, 144)), 0, 0), (small, 400, 40))] * 12
+    found = [tracker.update(image, step / 10) for step, image in enumerate(images)]
+    assert [len(frame) for frame in found] == [1] * len(found)
+    assert found[0][0].square.x < 360 < found[-1][0].square.x and tracker.most_seen == 2
+
+
+@pytest.mark.parametrize("names", [("brbk7n.mpg", "bbaf2n.mpg"), ("lbax4n.mpg", "bbaf2n.mpg")])
+def test_two_people_who_cross_keep_their_numbers(
+    landmarker: Landmarker, speakers: dict[str, list[Image.Image]], names: tuple[str, str]
+) -> None:
+    behind, before = (speakers[name] for name in names)
+    images = []
+    for step in range(80):
+        place = min(max(8 * (step - 5), 0), 540)
+        further, nearer = (back_and_forth(clip, step) for clip in (behind, before))
+        images.append(paste((900, 288), (further, 540 - place, 0), (nearer, place, 0), keyed=True))
+    people = group_tracks(follow(landmarker, images), len(images))
+    assert len(people) == 2
+    one, other = sorted(people, key=lambda person: -share_at(person, range(20), 450, 900))
+    assert share_at(one, range(20), 450, 900) == share_at(other, range(20), 0, 450) == 1
+    assert share_at(one, range(60, 80), 0, 450) == share_at(other, range(60, 80), 450, 900) == 1
+
+
+@pytest.mark.parametrize("name", ["bbaf2n.mpg", "brbk7n.mpg"])
+def test_a_person_and_their_mirror_image_are_two_who_look_alike(
+    landmarker: Landmarker, speakers: dict[str, list[Image.Image]], name: str
+) -> None:
+    mirrored = [ImageOps.mirror(image).resize((288, 230)) for image in speakers[name]]
+    images = [paste((720, 288), (image, 0, 0), (other, 380, 30)) for image, other in zip(speakers[name], mirrored, strict=True)]
+    images += [paste((720, 288), (image, 180, 0)) for image in speakers["lbax4n.mpg"]]
+    images += images[:12]
+    people = group_tracks(follow(landmarker, images), 36)
+    assert len(people) == 3 and [person.steps for person in people].count({*range(12), *range(24, 36)}) == 2
+    doubles = [person for person in people if person.looks_like is not None]
+    assert len(doubles) == 1 and people[doubles[0].looks_like or 0].centre < doubles[0].centre
+
+
+@pytest.mark.parametrize("slides", [["lbax4n.mpg"], ["lbax4n.mpg", "brbk7n.mpg"]])
+def test_pictures_on_a_screen_come_after_the_person_beside_them(
+    landmarker: Landmarker, speakers: dict[str, list[Image.Image]], slides: list[str]
+) -> None:
+    """A paused video, and a slideshow of several people; both larger than the person."""
+    images = []
+    for step in range(60):
+        slide = speakers[slides[step // 30 % len(slides)]][0].resize((480, 384))
+        images.append(paste((860, 400), (slide, 0, 0), (back_and_forth(speakers["bbaf2n.mpg"], step), 490, 60)))
+    first, *others = group_tracks(follow(landmarker, images), 60)
+    assert first.centre > 490 and first.steps == set(range(60)) and not first.is_still
+    assert [person.is_still for person in others] == [True] * len(slides)
+
+
+def test_a_mirrored_shot_shows_the_same_person(landmarker: Landmarker, speakers: dict[str, list[Image.Image]]) -> None:
+    one, other = speakers["brbk7n.mpg"], speakers["lrwp9a.mpg"]
+    images = one + other + [ImageOps.mirror(image) for image in one] + [ImageOps.mirror(image) for image in other]
+    people = group_tracks(follow(landmarker, images), 48)
+    assert sorted(sorted(person.steps) for person in people) == [
+        [*range(12), *range(24, 36)],
+        [*range(12, 24), *range(36, 48)],
+    ]
+
+
+def test_two_people_who_change_places_at_a_cut_are_not_confused(
+    landmarker: Landmarker, speakers: dict[str, list[Image.Image]]
+) -> None:
+    one, other = speakers["bbaf2n.mpg"], speakers["lbax4n.mpg"]
+    images = [paste((720, 288), (one[step], 0, 0), (other[step], 360, 0)) for step in range(12)]
+    images += [paste((720, 288), (other[step], 0, 0), (one[step], 360, 0)) for step in range(12)]
+    people = group_tracks(follow(landmarker, images), 24)
+    assert [person.steps for person in people] == [set(range(24))] * 2
+    for person in people:
+        assert {share_at(person, range(12), 0, 360), share_at(person, range(12, 24), 0, 360)} == {0.0, 1.0}

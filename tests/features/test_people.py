@@ -1,18 +1,25 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
+from PIL import Image
 
+from vatrace.errors import MediaError
 from vatrace.features.faces import Detection
-from vatrace.features.identity import DIM, SAME_PERSON, Identity, View
-from vatrace.features.landmarker import NUM_LANDMARKS, Roi
+from vatrace.features.identity import DIM, SAME_PERSON, Identity, IdentityEncoder, View
+from vatrace.features.landmarker import NUM_LANDMARKS, Landmarker, Roi
 from vatrace.features.people import (
     MIN_SHARE_OF_OTHERS,
     Person,
     Track,
+    find_person,
     group_tracks,
     person_at,
     prominent,
     rows_on_grid,
+    view_in,
 )
+from vatrace.media.reading import VideoReader
 
 POINTS = np.zeros((NUM_LANDMARKS, 2))
 
@@ -146,3 +153,46 @@ def test_a_side_chooses_between_the_first_two_people() -> None:
 def test_rows_on_grid_are_at_their_steps_and_those_beyond_the_end_are_dropped() -> None:
     found = Person([track(range(3, 8), [1, 0]), track(range(0, 1), [1, 0])], set())
     assert rows_on_grid(found, 6).tolist() == [0, -1, -1, 6, 8, 10]
+
+
+def test_a_double_is_seen_at_the_same_time_and_cannot_be_told_apart() -> None:
+    first, twin = track(range(50), [0.0], size=30), track(range(20, 60), [SAME_PERSON - 0.01], size=20)
+    stranger = track(range(60), [0.0, 2 * SAME_PERSON], size=5)
+    people = group_tracks([stranger, twin, first], 60)
+    assert [person.tracks for person in people] == [[first], [twin], [stranger]]
+    assert [person.looks_like for person in people] == [None, 0, None]
+
+
+def test_the_person_in_a_picture_is_the_nearest_one_or_nobody() -> None:
+    people = [Person([track(range(9), [0.0])], set(range(9))), Person([track(range(9), [1.0])], set(range(9)))]
+    people.append(Person([track(range(9))], set(range(9))))  # never recognised, as in face crops
+    assert find_person(people, view(0.1)) is people[0] and find_person(people, view(0.9)) is people[1]
+    assert find_person(people, view(1.0, SAME_PERSON + 0.01)) is None and find_person([], view(0.0)) is None
+
+
+def test_the_largest_face_in_an_image_is_the_one_that_is_wanted(shared: Path, tmp_path: Path) -> None:
+    landmarker, identities = Landmarker(), IdentityEncoder()
+    pictures = [next(iter(VideoReader(shared / "clips" / f"{name}.mpg", 10))).image for name in ("bbaf2n", "brbk7n")]
+    views = []
+    for name, image in zip(("one.png", "other.png"), pictures, strict=True):
+        image.save(tmp_path / name)
+        found, num_faces = view_in(tmp_path / name, landmarker, identities)
+        views.append(found)
+        assert num_faces == 1
+    both = Image.new("RGB", (720, 288))
+    both.paste(pictures[0].resize((240, 192)), (0, 0))
+    both.paste(pictures[1], (360, 0))
+    both.save(tmp_path / "both.png")
+    found, num_faces = view_in(tmp_path / "both.png", landmarker, identities)
+    assert num_faces == 2 and found.distance(views[1]) < 0.2 < SAME_PERSON < found.distance(views[0])
+
+
+def test_an_image_without_a_face_and_a_video_are_refused_by_name(shared: Path, tmp_path: Path) -> None:
+    landmarker, identities = Landmarker(), IdentityEncoder()
+    Image.new("RGB", (100, 100)).save(tmp_path / "wall.png")
+    with pytest.raises(MediaError, match=r"wall\.png: no face was found in it"):
+        view_in(tmp_path / "wall.png", landmarker, identities)
+    with pytest.raises(MediaError, match=r"bbaf2n\.mpg: not an image"):
+        view_in(shared / "clips" / "bbaf2n.mpg", landmarker, identities)
+    with pytest.raises(MediaError, match=r"no\.jpg: no such file"):
+        view_in(tmp_path / "no.jpg", landmarker, identities)

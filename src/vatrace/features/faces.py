@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -152,7 +153,7 @@ def _inside(one: Roi, other: Roi) -> bool:
     return max(abs(one.x - other.x), abs(one.y - other.y)) < 0.25 * other.side
 
 
-@dataclass
+@dataclass(eq=False)
 class _Track:
     """A face that is followed, or has been lost.
 
@@ -185,7 +186,7 @@ class _Track:
         self.check_at = time + (EARLY_SECONDS if self.num_views < EARLY_VIEWS else CHECK_SECONDS)
 
 
-@dataclass
+@dataclass(eq=False)
 class _Face:
     """A face in the current frame."""
 
@@ -224,6 +225,7 @@ class FaceTracker:
         self._num_tracks = 0
         self._scene = _Scene()
         self._frames_since_detection = DETECT_EVERY
+        self._cut_at = 0.0
         self._squares_at = 0.0
         self._next_square = 0
         self._most_candidates = 0
@@ -236,6 +238,7 @@ class FaceTracker:
             time: when it is shown, in seconds.
         """
         may_be_cut = self._scene.changed(image)
+        self._cut_at = time if may_be_cut else self._cut_at
         num_live = len(self._live)
         faces = self._follow(image, time, may_be_cut)
         self._frames_since_detection += 1
@@ -275,9 +278,10 @@ class FaceTracker:
                 self._lose(face.track)
                 others.append(face)
         self._live = [face.track for face in kept]
+        refused = [face.track for face in others]
         for face in others:
             assert face.view is not None
-            kept.append(self._recognise(face.points, face.view, time))
+            kept.append(self._recognise(face.points, face.view, time, refused))
         return kept
 
     def _expect_meetings(self, seen: list[_Face], time: float) -> None:
@@ -314,15 +318,22 @@ class FaceTracker:
         track.doubt = None
         self._lost = [*self._lost, track][-MAX_GALLERY:]
 
-    def _recognise(self, points: NDArray[np.float64], view: View, time: float) -> _Face:
-        """A face that isn't followed yet: it continues a lost track of the same person, or starts a new one."""
+    def _recognise(self, points: NDArray[np.float64], view: View, time: float, refused: Collection[_Track] = ()) -> _Face:
+        """A face that isn't followed yet: it continues a lost track of the same person, or starts a new one.
+
+        Args:
+            points: (478, 2) landmarks in pixels.
+            view: for its identity.
+            time: seconds.
+            refused: tracks of which it has just turned out that they show somebody else.
+        """
         place = roi_from_mesh(points)
         apart = {track.number: track.identity.distance(view) for track in self._lost}
         nearest = min(apart.values(), default=np.inf)
         alike = [track for track in self._lost if apart[track.number] < min(SAME_PERSON, nearest + AMBIGUOUS)]
         track = min(alike, key=lambda track: np.hypot(track.roi.x - place.x, track.roi.y - place.y), default=None)
-        here = [lost for lost in self._lost if time - lost.last_seen <= REJOIN_SECONDS and _near(lost.roi, place, MEETING)]
-        here = [lost for lost in here if apart[lost.number] < SAME_PLACE]
+        here = [lost for lost in self._lost if _near(lost.roi, place, MEETING) and apart[lost.number] < SAME_PLACE]
+        here = [lost for lost in here if lost.last_seen >= max(time - REJOIN_SECONDS, self._cut_at) and lost not in refused]
         if track is not None:
             self._lost.remove(track)
         elif here:

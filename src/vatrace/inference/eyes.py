@@ -172,7 +172,7 @@ class Eyes:
         return chosen
 
     def at(self, moment: float) -> Seen:
-        """What the latest frame before a moment shows, unless it is too old; moments must be later than at the previous call."""
+        """What the latest frame before a moment shows, unless it is too old. Moments must be in order."""
         self.forget(moment)
         if not self._seen:
             return Seen()
