@@ -113,7 +113,9 @@ def with_several_weights(model: onnx.ModelProto) -> onnx.ModelProto:
         helper.make_node("Concat", ["mean", "deviation"], [POOLED], axis=1),
     ]
     used = {name for node in nodes[:start] + nodes[end:] for name in node.input}
-    weights = [tensor for tensor in model.graph.initializer if tensor.name in used or tensor.name in ("flat_shape", "over_time")]
+    weights = [
+        tensor for tensor in model.graph.initializer if tensor.name in used or tensor.name in ("flat_shape", "over_time")
+    ]
     weights += [tensor for tensor in model.graph.initializer if tensor.name in ("tiny", "zero")]
     graph = helper.make_graph(
         [*nodes[:start], *pooling, *nodes[end:]],
@@ -155,7 +157,9 @@ def check_embedding(target: Path, data: bytes) -> None:
     feeds = [{"fbank": fbank, "weights": row.repeat(STRIDE)[None]} for row in weights]
     theirs = np.concatenate([original.run(None, feed)[0] for feed in feeds])
     difference = float(np.abs(ours - theirs).max())
-    print(f"{target.name}: values differ from the original's by at most {difference:.1e}, these reach {np.abs(theirs).max():.2f}")
+    print(
+        f"{target.name}: values differ from the original's by at most {difference:.1e}, these reach {np.abs(theirs).max():.2f}"
+    )
     if difference > MAX_DIFFERENCE:
         raise SystemExit("that is too much")
 
