@@ -24,8 +24,8 @@ FLOOR = float(np.finfo(np.float32).eps)
 def fbank(audio: NDArray[np.float32]) -> NDArray[np.float32]:
     """Log energies in 80 mel bands (F, 80) of audio (N,) at 16 kHz, -1..1: `compute-fbank-feats` without dither.
 
-    Frames lie within the audio, so F = (N - 400) // 160 + 1, or 0 if the audio is shorter than a frame. The mean over time isn't
-    subtracted.
+    Frames lie within the audio, so F = (N - 400) // 160 + 1, or 0 if the audio is shorter than a frame. The mean over time is
+    not subtracted.
     """
     if len(audio) < FRAME:
         return np.zeros((0, NUM_MELS), np.float32)

@@ -80,7 +80,7 @@ class Diarizer:
         stitcher = Stitcher()
         kept, begin = np.zeros(0, np.float32), 0  # audio that may still be needed, and the sample where it begins
         for start, window, is_last in windows(blocks):
-            kept, begin = np.concatenate([kept, window[begin + len(kept) - start :]]), begin
+            kept = np.concatenate([kept, window[begin + len(kept) - start :]])
             active = self._find(window)
             for first, last, speakers in stitcher.add(active, is_last):
                 yield self._encode(kept, begin, first, last, speakers)

@@ -59,9 +59,8 @@ def voices_of(speech: Sequence[Speech]) -> tuple[list[int | None], NDArray[np.fl
     durs = np.array([speech[index].dur for index in heard])
     means = _unit(np.array([durs[group] @ vectors[group] for group in _groups(vectors, durs)]))
     found = dict(zip(heard, np.argmax(vectors @ means.T, axis=1).tolist(), strict=True))
-    order = np.argsort(
-        [-sum(speech[i].dur for i, voice in found.items() if voice == k) for k in range(len(means))], kind="stable"
-    )
+    spoken = np.bincount(list(found.values()), durs, len(means))
+    order = np.argsort(-spoken, kind="stable")
     rank = {int(voice): place for place, voice in enumerate(order)}
     known = {index: rank[voice] for index, voice in found.items()}
     return [known.get(index, _guess(speech, index, known)) for index in range(len(speech))], means[order]
@@ -84,16 +83,12 @@ def _groups(vectors: NDArray[np.float64], durs: NDArray[np.float64]) -> Iterator
     waiting = [tree(1 - vectors[core] @ vectors[core].T)]
     while waiting:
         group = waiting.pop()
-        while group.parts:
-            one, other = sorted(group.parts, key=lambda part: durs[core[part.rows]].sum())
-            if durs[core[one.rows]].sum() < MIN_VOICE_DUR:
-                group = other
-                continue
-            if are_apart(group):
-                waiting += group.parts
-                group = None
-            break
-        if group is not None:
+        small, large = sorted(group.parts, key=lambda part: durs[core[part.rows]].sum()) if group.parts else (None, None)
+        if small and large and durs[core[small.rows]].sum() < MIN_VOICE_DUR:
+            waiting.append(large)
+        elif small and large and are_apart(group):
+            waiting += [small, large]
+        else:
             yield core[group.rows].tolist()
 
 
