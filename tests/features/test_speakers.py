@@ -1,3 +1,4 @@
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -33,7 +34,7 @@ def shares(turns: list[Turn], start: float, end: float) -> dict[int | None, floa
 
 def check_order(voices: Voices) -> None:
     assert all(turn.end - turn.start >= 0.2 and turn.person is None for turn in voices.turns)
-    assert all(one.end <= two.start for one, two in zip(voices.turns, voices.turns[1:], strict=False))
+    assert all(one.end <= two.start for one, two in pairwise(voices.turns))
 
 
 def test_one_reader_is_one_voice(diarizer: Diarizer, speech: NDArray[np.float32]) -> None:
@@ -55,7 +56,7 @@ def test_two_who_alternate_are_two_voices(diarizer: Diarizer, speech: NDArray[np
     voices = diarizer([np.concatenate(pieces)])
     check_order(voices)
     assert len(voices.embeddings) == 2
-    heard = [shares(voices.turns, start, end) for start, end in zip(borders[:-1], borders[1:], strict=True)]
+    heard = [shares(voices.turns, start, end) for start, end in pairwise(borders)]
     right = sum(found.get(index % 2, 0.0) for index, found in enumerate(heard))  # the slower one speaks longer: voice 0
     assert right > 0.9 * sum(sum(found.values()) for found in heard)
 
@@ -146,7 +147,7 @@ def test_two_actors_are_two_voices(diarizer: Diarizer, shared: Path, one: str, o
     voices = diarizer([audio])
     borders = np.cumsum([0, *(len(piece) / RATE for piece in pieces)])
     owners = []
-    for start, end in zip(borders[:-1], borders[1:], strict=True):
+    for start, end in pairwise(borders):
         heard = shares(voices.turns, start, end)
         owners.append(max(heard, key=lambda voice: heard[voice]))
     assert len(voices.embeddings) == 2 and owners[0] == owners[2] != owners[1] == owners[3]

@@ -35,6 +35,9 @@ def test_a_voice_of_a_moment_is_no_voice() -> None:
     short = said(100.0, 100.0 + MIN_VOICE_DUR - 0.1, 1)
     assert set(voices_of([*in_a_row([0] * 6), short])[0]) == {0}
     assert voices_of([*in_a_row([0] * 6), short, said(110.0, 112.0, 1)])[0][-2:] == [1, 1]
+    many = in_a_row([0] * 100)  # 200 s: less than 5 % is no voice, but 10 s are one
+    assert set(voices_of([*many, *in_a_row([1] * 3, dur=3.0)])[0]) == {0}
+    assert set(voices_of([*many, *in_a_row([1] * 4, dur=3.0)])[0]) == {0, 1}
 
 
 def test_speech_too_short_for_a_vector_takes_the_voice_of_its_speaker() -> None:

@@ -13,10 +13,15 @@ MIN_CORE_DUR = 0.6
 """Seconds of the shortest turn that has a say in which voices there are; shorter ones only join them."""
 MAX_CORE = 2000
 """Turns that have a say, the longest ones, so that neither memory nor time explodes with the length of a recording."""
-MIN_VOICE_DUR = 2.0
-"""Seconds of speech that a voice must have in all; less is given to the other voices."""
-APART = 0.68
-"""Mean cosine distance between the turns of two groups from which they are two voices, if the turns within them are `USUAL`."""
+MIN_VOICE_DUR, MIN_VOICE_SHARE, ENOUGH_DUR = 2.0, 0.05, 10.0
+"""Seconds, and share of all speech, that a voice must have; less is given to the other voices. From the last number of seconds
+on, the share doesn't matter."""
+APART = 0.70
+"""Mean cosine distance between the turns of two groups from which they are two voices, if the turns within them are `USUAL`.
+
+Measured on recordings composed of acted and spontaneous utterances of six corpora, in part with music or noise: 139 of 145
+with one speaker became one voice, and in dialogues of two to four speakers 10 % of the speech was given to the wrong voice. At
+0.68 fewer dialogues lose a voice, but more of the single speakers, who act several emotions in a row, become two."""
 USUAL, USUAL_PAIRS = 0.45, 3.0
 """Mean distance between two turns of one voice, and how many pairs of turns that is worth where there are few."""
 ADAPTS = 0.5
@@ -79,12 +84,13 @@ def _groups(vectors: NDArray[np.float64], durs: NDArray[np.float64]) -> Iterator
     """The rows of vectors (N, 256) that are surely one voice, for each voice."""
     core = np.flatnonzero(durs >= MIN_CORE_DUR)
     core = core if len(core) else np.arange(len(durs))
+    enough = min(max(MIN_VOICE_DUR, MIN_VOICE_SHARE * durs.sum()), ENOUGH_DUR)
     core = np.sort(core[np.argsort(-durs[core], kind="stable")][:MAX_CORE])
     waiting = [tree(1 - vectors[core] @ vectors[core].T)]
     while waiting:
         group = waiting.pop()
         small, large = sorted(group.parts, key=lambda part: durs[core[part.rows]].sum()) if group.parts else (None, None)
-        if small and large and durs[core[small.rows]].sum() < MIN_VOICE_DUR:
+        if small and large and durs[core[small.rows]].sum() < enough:
             waiting.append(large)
         elif small and large and are_apart(group):
             waiting += [small, large]
