@@ -1,0 +1,219 @@
+"""Who speaks when, by voice alone: the networks of pyannote's speaker-diarization-community-1 (`recipes/speakers.py`).
+
+The first network hears windows of 10 s and finds up to three speakers in each. Where one speaker follows another, or pauses,
+a turn ends. The second network maps each turn to a vector, and the vectors are grouped to voices (`voices.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import permutations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vatrace.features.fbank import fbank
+from vatrace.features.turns import Turn
+from vatrace.features.voices import Speech, voices_of
+from vatrace.media.voice_activity import RATE
+from vatrace.weights import onnx_session
+
+ENVELOPE_RATE = 100
+"""Values of the envelope in a second."""
+WINDOW = 10 * RATE
+"""Samples that the first network hears at once."""
+STEP, FIRST = 270, 495
+"""Samples from the middle of one of its frames to the next, and where the first middle is."""
+NUM_FRAMES, NUM_LOCAL = 589, 3
+"""Frames of a window, and speakers."""
+HOP = 296
+"""Frames from one window to the next, half a window. Each window decides about the frames that are nearest to its middle."""
+MARGIN = (NUM_FRAMES - HOP) // 2
+PAUSE = round(0.3 * RATE / STEP)
+"""Frames of the shortest pause that ends a turn."""
+MAX_TURN = round(10 * RATE / STEP)
+"""Frames of the longest turn that becomes one vector."""
+MIN_SHARED = 6
+"""Frames that a speaker of one window and one of the next must share to be taken for one (0.1 s)."""
+EMBED_STRIDE = 8
+"""Frames of the filter bank in one frame of the second network, before it pools them."""
+MIN_TURN_DUR = 0.2
+"""Seconds of the shortest turn; shorter ones are left out."""
+
+
+@dataclass(frozen=True)
+class Voices:
+    """The voices in a recording.
+
+    Attributes:
+        turns: who speaks when, in order. They don't overlap, and `person` is None.
+        embeddings: (V, 256) of each voice, of unit length.
+        envelope: (N,) root mean square of the audio, `ENVELOPE_RATE` values a second.
+    """
+
+    turns: list[Turn]
+    embeddings: NDArray[np.float64]
+    envelope: NDArray[np.float32]
+
+
+class Diarizer:
+    """Finds out who speaks when in 16 kHz audio whose speech has the usual level (`choose_mix`).
+
+    Args:
+        threads: CPU threads of each network.
+    """
+
+    def __init__(self, threads: int = 1) -> None:
+        self._finder = onnx_session("speaker_turns.onnx", threads)
+        self._encoder = onnx_session("speaker_embedding.onnx", threads)
+
+    def __call__(self, blocks: Iterable[NDArray[np.float32]]) -> Voices:
+        """The voices in successive blocks (N,) of audio, the first of which starts at 0 s."""
+        envelope = Envelope()
+        speech = list(self.hear(envelope.follow(blocks)))
+        voices, embeddings = voices_of(speech)
+        return Voices(turns_of(speech, voices), embeddings, envelope.values)
+
+    def hear(self, blocks: Iterable[NDArray[np.float32]]) -> Iterator[Speech]:
+        """The turns, whose voices are not yet known."""
+        stitcher = Stitcher()
+        kept, begin = np.zeros(0, np.float32), 0  # audio that may still be needed, and the sample where it begins
+        for start, window, is_last in windows(blocks):
+            kept = np.concatenate([kept, window[begin + len(kept) - start :]])
+            active = self._find(window)
+            for first, last, speakers in stitcher.add(active, is_last):
+                yield self._encode(kept, begin, first, last, speakers)
+            needed = min(stitcher.open_from * STEP, start + HOP * STEP)
+            kept, begin = kept[max(needed - begin, 0) :], max(needed, begin)
+
+    def _find(self, window: NDArray[np.float32]) -> NDArray[np.bool_]:
+        """(589, 3) Whether each of the speakers in a window of audio is active; frames after its end are not."""
+        padded = np.pad(window, (0, WINDOW - len(window)))
+        (active,) = self._finder.run(None, {"waveforms": padded[None, None]})
+        found = active[0] > 0.5
+        found[(np.arange(NUM_FRAMES) * STEP + FIRST) >= len(window)] = False
+        return found
+
+    def _encode(self, audio: NDArray[np.float32], begin: int, first: int, last: int, speakers: tuple[int, ...]) -> Speech:
+        """The vector of a turn in frames [first, last) of the recording, from audio that begins at a sample of it."""
+        start, end = (FIRST + first * STEP - STEP // 2), (FIRST + last * STEP - STEP // 2)
+        bank = fbank(audio[max(start - begin, 0) : max(end - begin, 0)])
+        embedding = None
+        if len(speakers) == 1 and len(bank) >= 2 * EMBED_STRIDE:
+            weights = np.ones((1, -(-len(bank) // EMBED_STRIDE)), np.float32)
+            bank -= bank.mean(axis=0)
+            (found,) = self._encoder.run(None, {"fbank": bank[None], "weights": weights})
+            embedding = found[0].astype(np.float64)
+        return Speech(max(start, 0) / RATE, end / RATE, speakers, embedding)
+
+
+def windows(blocks: Iterable[NDArray[np.float32]]) -> Iterator[tuple[int, NDArray[np.float32], bool]]:
+    """Overlapping windows of audio: the first sample, up to 10 s, and whether it is the last."""
+    kept, start = np.zeros(0, np.float32), 0
+    for block in blocks:
+        kept = np.concatenate([kept, block])
+        while len(kept) > WINDOW:
+            yield start, kept[:WINDOW], False
+            kept, start = kept[HOP * STEP :], start + HOP * STEP
+    if len(kept):
+        yield start, kept, True
+
+
+@dataclass
+class Stitcher:
+    """Joins the speakers of successive windows, and cuts their speech into turns.
+
+    Attributes:
+        open_from: the frame of the recording from which turns may still come.
+    """
+
+    open_from: int = 0
+    _next: int = 0
+    _chains: list[int] = field(default_factory=list)
+    _before: NDArray[np.bool_] | None = None
+    _start: int = 0
+    _turn: tuple[int, int, tuple[int, ...]] | None = None
+
+    def add(self, active: NDArray[np.bool_], is_last: bool) -> Iterator[tuple[int, int, tuple[int, ...]]]:
+        """Add a window's decisions (589, 3); the turns that have ended: first frame, end frame, speakers."""
+        self._chains = self._continued(active)
+        self._before = active
+        first = 0 if self._start == 0 else MARGIN
+        last = NUM_FRAMES if is_last else MARGIN + HOP
+        for index in range(first, last):
+            speakers = tuple(chain for chain, speaks in zip(self._chains, active[index], strict=True) if speaks)
+            yield from self._step(self._start + index, speakers)
+        self.open_from = self._turn[0] if self._turn else self._start + last
+        self._start += HOP
+        if is_last and self._turn:
+            yield self._turn
+            self._turn = None
+
+    def _step(self, frame: int, speakers: tuple[int, ...]) -> Iterator[tuple[int, int, tuple[int, ...]]]:
+        turn = self._turn
+        if turn and (
+            (speakers and speakers != turn[2]) or frame - turn[1] >= PAUSE or (speakers and frame - turn[0] >= MAX_TURN)
+        ):
+            yield turn
+            turn = None
+        if speakers:
+            turn = (turn[0] if turn else frame, frame + 1, speakers)
+        self._turn = turn
+
+    def _continued(self, active: NDArray[np.bool_]) -> list[int]:
+        """A number for each speaker of a window: that of the speaker of the window before with whom it shares most frames."""
+        chains = [-1] * NUM_LOCAL
+        if self._before is not None:
+            shared = self._before[HOP:].astype(int).T @ active[: NUM_FRAMES - HOP]
+            best = max(permutations(range(NUM_LOCAL)), key=lambda order: sum(shared[i, j] for i, j in enumerate(order)))
+            for before, now in enumerate(best):
+                if shared[before, now] >= MIN_SHARED:
+                    chains[now] = self._chains[before]
+        for index, chain in enumerate(chains):
+            if chain < 0:
+                chains[index], self._next = self._next, self._next + 1
+        return chains
+
+
+class Envelope:
+    """The root mean square of audio while it passes."""
+
+    def __init__(self) -> None:
+        self._rest = np.zeros(0, np.float32)
+        self._values: list[NDArray[np.float32]] = []
+
+    def follow(self, blocks: Iterable[NDArray[np.float32]]) -> Iterator[NDArray[np.float32]]:
+        """Pass blocks on, and note their envelope."""
+        size = RATE // ENVELOPE_RATE
+        for block in blocks:
+            audio = np.concatenate([self._rest, block])
+            whole = len(audio) // size * size
+            self._add(audio[:whole].reshape(-1, size))
+            self._rest = audio[whole:]
+            yield block
+        if len(self._rest):
+            self._add(self._rest[None])
+
+    def _add(self, audio: NDArray[np.float32]) -> None:
+        self._values.append(np.sqrt(np.mean(np.square(audio), axis=1, dtype=np.float32)))
+
+    @property
+    def values(self) -> NDArray[np.float32]:
+        """(N,) up to now."""
+        return np.concatenate([np.zeros(0, np.float32), *self._values])
+
+
+def turns_of(speech: Sequence[Speech], voices: Sequence[int | None]) -> list[Turn]:
+    """Turns of speech with its voices, without those that are too short; what was only cut for its length is joined again."""
+    turns: list[Turn] = []
+    before: tuple[int, ...] = ()
+    for part, voice in zip(speech, voices, strict=True):
+        if part.dur < MIN_TURN_DUR:
+            continue
+        if turns and part.speakers == before and voice == turns[-1].voice and part.start == turns[-1].end:
+            turns[-1] = replace(turns[-1], end=part.end)
+        else:
+            turns.append(Turn(part.start, part.end, voice))
+        before = part.speakers
+    return turns
