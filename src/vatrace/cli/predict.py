@@ -11,8 +11,8 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vatrace.cli.terminal import add_model_options, complain, load, make_folder, progress_bars, refuse_existing, warn
-from vatrace.errors import MediaError, MissingWeightsError, UsageError, VatraceError, reason, report_bug
+from vatrace.cli.terminal import add_model_options, complain, find_all, load, make_folder, progress_bars, refuse_existing, warn
+from vatrace.errors import MissingWeightsError, UsageError, VatraceError, reason, report_bug
 from vatrace.files import shown, written_whole
 from vatrace.media.folders import passed_over
 from vatrace.names import DEFAULT_RATE, MAX_RATE, MODALITIES
@@ -143,7 +143,7 @@ def run_predict(args: argparse.Namespace) -> int:
     from vatrace.output.writers import write_summary
 
     check_formats(args.format)
-    recordings, all_found = _find(args.sources)
+    recordings, all_found = find_all(args.sources)
     names = result_names(recordings)
     if not recordings:
         return 1
@@ -165,24 +165,6 @@ def run_predict(args: argparse.Namespace) -> int:
     if len(recordings) > 1:
         print(f"{done} of {len(recordings)} recordings done")
     return int(not all_found or done < len(recordings))
-
-
-def _find(sources: Sequence[Path]) -> tuple[list[Path], bool]:
-    """Find the recordings, each once, and whether every source has at least one."""
-    from vatrace.output.batch import find_recordings
-
-    recordings: dict[Path, None] = {}
-    failures = 0
-    for source in sources:
-        try:
-            found = find_recordings(source)
-            recordings |= dict.fromkeys(found.recordings)
-            if found.others:
-                warn(f"{source}: ignored (neither video nor audio): {passed_over(found.others)}")
-        except (MediaError, OSError) as error:
-            failures += 1
-            complain(error)
-    return list(recordings), failures == 0
 
 
 def _transcripts(args: argparse.Namespace, recordings: Sequence[Path], model: Model) -> list[Choice]:
