@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vatrace.corpora.corpus import MISMATCH, Corpus, Finding, MediaTimes, Notes, Severity, Source
+from vatrace.corpora.corpus import MISMATCH, NO_PICTURE, Corpus, Finding, MediaTimes, Notes, Severity, Source
 from vatrace.errors import CorpusError, MediaError, report_bug
 from vatrace.media.recording import audio_span, frame_times, open_recording
 from vatrace.media.transcripts import read_transcript
@@ -100,6 +100,8 @@ def _recording(corpus: Corpus, source: Source, media: MediaTimes | str | None) -
         yield "error", media
     elif not source.features:
         yield "error", "annotated or listed, but there is no video or audio of this name"
+    if isinstance(source.person, Path):
+        yield from _picture(source.person)
     try:
         yield from corpus.notes(source, media if isinstance(media, MediaTimes) else None)
     except (CorpusError, OSError) as error:
@@ -108,6 +110,17 @@ def _recording(corpus: Corpus, source: Source, media: MediaTimes | str | None) -
         yield "error", report_bug(error, source.name)
     if source.transcript is not None:
         yield from _transcript(source.transcript, media.end if isinstance(media, MediaTimes) else None)
+
+
+def _picture(path: Path) -> Notes:
+    """Problems with the picture of the person who is annotated."""
+    try:
+        if not path.is_file():
+            yield "error", NO_PICTURE.format(path)
+        elif open_recording(path).kind != "image":
+            yield "error", f"person {path}: not an image"
+    except (MediaError, OSError) as error:
+        yield "error", f"person {error}"
 
 
 def _transcript(path: Path, end: float | None) -> Notes:

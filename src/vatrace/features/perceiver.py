@@ -25,7 +25,7 @@ from vatrace.timeline import num_steps, spans_to_mask
 from vatrace.weights import find_whisper
 
 if TYPE_CHECKING:
-    from vatrace.features.identity import IdentityEncoder
+    from vatrace.features.identity import IdentityEncoder, View
     from vatrace.features.landmarker import Landmarker
     from vatrace.features.people import Person
     from vatrace.features.speakers import Diarizer
@@ -240,6 +240,31 @@ class Perceiver:
             sound.notes.append(f"some audio is damaged and was left out ({reader.damage})")
         task.progress("voice and words", 1.0)
         return sound
+
+    def view_of(self, path: Path) -> View:
+        """How the largest face in an image looks.
+
+        Raises:
+            MediaError: if it isn't an image, or shows no face.
+        """
+        from vatrace.features.faces import FaceTracker
+        from vatrace.media.reading import VideoReader
+        from vatrace.media.recording import open_recording
+
+        if open_recording(path).kind != "image":
+            raise MediaError(f"{path}: not an image, so it doesn't show who is wanted")
+        image = next(iter(VideoReader(path, 1.0))).image
+        found = FaceTracker(self._landmarker, self._identities).update(image, 0.0)
+        view = max(found, key=lambda face: face.square.side).view if found else None
+        if view is None:
+            raise MediaError(f"{path}: no face was found in it")
+        return view
+
+    def view_of_crops(self, folder: Path) -> View | None:
+        """How the person in a folder of cropped faces looks (`see_crops`); None if no face can be recognised in them."""
+        from vatrace.features.cropped_faces import view_of_crops
+
+        return view_of_crops(folder, self._landmarker, self._identities)
 
     def percept(self, perceived: Perceived, person: int | None, words: Sequence[Word] | None = None) -> Percept:
         """Put the features of one person on the grid: their face, and the voice and words of their own turns.
