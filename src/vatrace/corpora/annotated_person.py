@@ -10,6 +10,7 @@ import numpy as np
 
 from vatrace.corpora.corpus import Source
 from vatrace.errors import MediaError
+from vatrace.features.attribution import Attribution
 from vatrace.features.choice import candidates, choose
 from vatrace.features.identity import SAME_PERSON, View
 from vatrace.features.perceived import Perceived, Sight
@@ -47,7 +48,7 @@ def choose_annotated(source: Source, recording: Recording, perceived: Perceived,
     if recording.has_frames and "face" not in perceived.modalities:
         several = has_several_voices(perceived)
         notes = [f"several people speak, and faces aren't followed, {EVERYBODYS}"] if several else []
-        return replace(perceived, turns=[]), None, notes
+        return replace(perceived, attribution=Attribution([])), None, notes
     index, notes = _named(source, perceived, perceiver)
     return perceived, index, notes
 
@@ -62,7 +63,7 @@ def choose_cropped(source: Source, perceived: Perceived, sight: Sight, perceiver
         perceiver: recognises them.
     """
     (cropped,) = sight.people
-    alone = replace(perceived, sight=sight, people=[cropped], turns=[])
+    alone = replace(perceived, sight=sight, people=[cropped], attribution=Attribution([]))
     if not has_several_voices(perceived):
         return alone, 0, []
     assert source.face_folder is not None
@@ -85,22 +86,28 @@ def _named(source: Source, perceived: Perceived, perceiver: Perceiver) -> tuple[
     """The index of the person whom the corpus names, and doubts about it."""
     person, people = source.person, perceived.people
     if isinstance(person, Path):
-        alike = _alike(perceived, perceiver.view_of(person))
+        view, num_faces = perceiver.view_of(person)
+        alike = _alike(perceived, view)
         if not alike:
             raise MediaError(f"{source.media}: nobody in it looks like {shown(person.name)}")
-        others = f"{len(alike)} people look like {shown(person.name)}; the most similar one is used"
-        return alike[0], [others] if len(alike) > 1 else []
+        doubts = [f"{shown(person.name)} shows {num_faces} faces; the largest one is used"] if num_faces > 1 else []
+        if len(alike) > 1:
+            doubts.append(f"{len(alike)} people look like {shown(person.name)}; the most similar one is used")
+        return alike[0], doubts
     if isinstance(person, int):
         if not 1 <= person <= len(people):
             found = "1 was found" if len(people) == 1 else f"{len(people)} were found"
             raise MediaError(f"{source.media}: there is no person {person} in it; {found}")
         return person - 1, []
     assert person is not None
-    seen = [index for index in candidates(perceived) if people[index].tracks]
+    seen = [index for index, one in enumerate(people) if one.tracks]
     if not seen:
         raise MediaError(f"{source.media}: nobody is in sight, so nobody is on the {person}")
+    if not people[seen[0]].is_still:  # else there are only photographs
+        seen = candidates(perceived)
     only = f"only one person is in sight, who is taken for the one on the {person}"
-    return choose(perceived, person)[0], [only] if len(seen) == 1 else []
+    placed = sorted(seen[:2], key=lambda index: people[index].centre)
+    return placed[0 if person == "left" else -1], [only] if len(seen) == 1 else []
 
 
 def _alike(perceived: Perceived, view: View) -> list[int]:

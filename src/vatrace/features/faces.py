@@ -18,8 +18,11 @@ from vatrace.features.landmarker import (
     Roi,
     crop,
     eye_angle,
+    fine_squares,
+    large_squares,
     roi_from_mesh,
     square_matrix,
+    whole,
 )
 
 CROP_SIZE = 48
@@ -35,9 +38,17 @@ CLIPPED, CLIPPED_SHARE = 250, 0.15
 clips at 1.8 times their light have 0.17 to 0.5, and at 1.4 times, where valence and arousal change by 0.01 on average, 0.03 at
 most."""
 
-MAX_FACES = 4
+MAX_FACES = 8
+"""Faces that are followed at once: the largest ones. Each costs about 12 ms a frame."""
+LARGER = 1.25
+"""How much larger than the smallest of MAX_FACES faces another one must be to take its place."""
 DETECT_EVERY = 5
 """While somebody is followed, new faces are searched for only once in this many frames."""
+SQUARES_SECONDS = 2.0
+"""Seconds between searches for small faces in `large_squares`. In between, each search for new faces includes one of the
+`fine_squares`, so that the 18 of a wide picture are searched within 9 s at ten frames a second."""
+SEARCHED_AGAIN = 3
+"""Number of lost faces whose surroundings are searched while they may return."""
 
 CUT_DIFFERENCE, CUT_COLOURS = 12.0, 0.08
 """Differences between two frames above which a cut is possible: the mean absolute grey difference (0..255) of 32 x 32
@@ -55,6 +66,21 @@ each is also a check that it is still the same person, which isn't so after a di
 
 REJOIN_SECONDS = 2.0
 """Seconds for which a lost face is searched for in every frame."""
+
+MEETING, MEETING_SECONDS = 1.2, 0.3
+"""Distance, in sides, within which two faces may soon cover each other, or one has just covered the other; and seconds between
+checks of who is who while they do."""
+
+SAME_PLACE = 0.6
+"""Distance to a face that was lost near this place a moment ago below which a new one is taken for it until the next check. While
+a face is partly covered, its distance from its own views rises to this."""
+
+AMBIGUOUS = 0.1
+"""Difference between the distances to two lost faces up to which both may be meant, as with twins, or a mirror; then the one that
+was lost nearest to the place is."""
+
+SURROUNDINGS = 4.0
+"""Side of the square in which a lost face is searched for, in sides of its own."""
 
 MAX_GALLERY = 256
 """Number of lost faces that are remembered; the one lost longest ago is forgotten first."""
@@ -121,6 +147,11 @@ def _near(one: Roi, other: Roi, reach: float = 0.5) -> bool:
     return np.hypot(one.x - other.x, one.y - other.y) < reach * side and min(one.side, other.side) > 0.6 * side
 
 
+def _inside(one: Roi, other: Roi) -> bool:
+    """Whether the centre of a square lies in the middle of another, where no second face can be."""
+    return max(abs(one.x - other.x), abs(one.y - other.y)) < 0.25 * other.side
+
+
 @dataclass
 class _Track:
     """A face that is followed, or has been lost.
@@ -131,6 +162,7 @@ class _Track:
         identity: who it is.
         last_seen: seconds.
         check_at: when to check again who it is, in seconds.
+        checked: when that was last checked.
         doubt: the last view, if it seemed to show somebody else.
         num_views: number of views of this person.
     """
@@ -140,6 +172,7 @@ class _Track:
     identity: Identity = field(default_factory=Identity)
     last_seen: float = 0.0
     check_at: float = 0.0
+    checked: float = 0.0
     doubt: View | None = None
     num_views: int = 0
 
@@ -148,6 +181,7 @@ class _Track:
         self.identity.add(view)
         self.num_views += 1
         self.doubt = None
+        self.checked = time
         self.check_at = time + (EARLY_SECONDS if self.num_views < EARLY_VIEWS else CHECK_SECONDS)
 
 
@@ -159,26 +193,40 @@ class _Face:
     points: NDArray[np.float64]
     view: View | None = None
 
+    @property
+    def place(self) -> Roi:
+        """Its square."""
+        return roi_from_mesh(self.points)
+
 
 class FaceTracker:
-    """Follows every face from frame to frame of one video, and remembers those that were lost.
+    """Follows the largest faces from frame to frame of one video, and remembers those that were lost.
 
-    From one frame to the next, its position decides whose face it is. When it is new or returns, or the scene may have changed,
-    the identity network decides.
+    From one frame to the next, its position decides whose face it is. When it is new or returns, when two faces meet, or when
+    the scene may have changed, the identity network decides.
 
     Args:
         landmarker: finds faces and landmarks.
         identities: recognises faces; None to load the package's own network.
+        max_faces: how many faces to follow at once.
+
+    Attributes:
+        most_seen: the largest number of faces that were seen at once, whether they were followed or not.
     """
 
-    def __init__(self, landmarker: Landmarker, identities: IdentityEncoder | None = None) -> None:
+    def __init__(self, landmarker: Landmarker, identities: IdentityEncoder | None = None, max_faces: int = MAX_FACES) -> None:
+        self.most_seen = 0
         self._landmarker = landmarker
         self._identities = identities or IdentityEncoder()
+        self._max_faces = max_faces
         self._live: list[_Track] = []
         self._lost: list[_Track] = []
         self._num_tracks = 0
         self._scene = _Scene()
         self._frames_since_detection = DETECT_EVERY
+        self._squares_at = 0.0
+        self._next_square = 0
+        self._most_candidates = 0
 
     def update(self, image: Image.Image, time: float) -> list[Detection]:
         """Find the faces in the next frame.
@@ -188,43 +236,65 @@ class FaceTracker:
             time: when it is shown, in seconds.
         """
         may_be_cut = self._scene.changed(image)
+        num_live = len(self._live)
         faces = self._follow(image, time, may_be_cut)
         self._frames_since_detection += 1
         searching = any(time - track.last_seen <= REJOIN_SECONDS for track in self._lost)
         if may_be_cut or searching or not self._live or self._frames_since_detection >= DETECT_EVERY:
-            faces += self._discover(image, time, faces)
+            new_scene = not num_live or (may_be_cut and (searching or len(self._live) < num_live))
+            faces = self._discover(image, time, faces, new_scene)
         for face in faces:
             face.track.roi, face.track.last_seen = roi_from_mesh(face.points), time
+        self.most_seen = max(self.most_seen, len(faces))
         return [Detection(face.track.number, aligned_square(face.points), face.points, time, face.view) for face in faces]
 
     def _follow(self, image: Image.Image, time: float, may_be_cut: bool) -> list[_Face]:
         """Find the live tracks near their last positions."""
-        kept: list[_Face] = []
-        others: list[tuple[NDArray[np.float64], View]] = []
-        taken: list[Roi] = []
+        seen: list[_Face] = []
         for track in self._live:
             mesh = self._landmarker.landmarks(image, track.roi)
-            roi = roi_from_mesh(mesh.points)
-            if mesh.presence < MIN_SCORE or any(_near(roi, other) for other in taken):
-                self._lose(track)
-                continue
-            taken.append(roi)
             face = _Face(track, mesh.points)
-            if self._is_same(image, time, face, may_be_cut or not _near(track.roi, roi, CUT_MOVE)):
+            rival = next((other for other in seen if _near(face.place, other.place)), None)
+            if mesh.presence < MIN_SCORE:
+                self._lose(track)
+            elif rival is None:
+                seen.append(face)
+            else:  # one face covers the other: whose is it?
+                rival.view = rival.view or self._identities(image, rival.points)
+                if track.identity.distance(rival.view) < rival.track.identity.distance(rival.view):
+                    rival.track, track = track, rival.track
+                self._lose(track)
+        self._expect_meetings(seen, time)
+        kept: list[_Face] = []
+        others: list[_Face] = []
+        for face in seen:
+            moved = not _near(face.track.roi, face.place, CUT_MOVE)
+            if self._is_same(image, time, face, may_be_cut or moved or face.view is not None):
                 kept.append(face)
             else:
-                assert face.view is not None
-                self._lose(track)
-                others.append((face.points, face.view))
+                self._lose(face.track)
+                others.append(face)
         self._live = [face.track for face in kept]
-        return kept + [self._recognise(points, view, time) for points, view in others]
+        for face in others:
+            assert face.view is not None
+            kept.append(self._recognise(face.points, face.view, time))
+        return kept
+
+    def _expect_meetings(self, seen: list[_Face], time: float) -> None:
+        """Check more often who is who where faces are close to each other, or where one was lost."""
+        lost = [track for track in self._lost if time - track.last_seen <= REJOIN_SECONDS]
+        for face in seen:
+            others = [track.roi for track in lost] + [other.place for other in seen if other is not face]
+            if any(_near(face.place, other, MEETING) for other in others):
+                face.track.check_at = min(face.track.check_at, face.track.checked + MEETING_SECONDS)
 
     def _is_same(self, image: Image.Image, time: float, face: _Face, suspected: bool) -> bool:
         """Whether a face that was followed to this frame is still the same person's; sets `face.view` if this was checked."""
         track = face.track
         if not suspected and time < track.check_at:
             return True
-        view = self._identities(image, face.points)
+        view = face.view or self._identities(image, face.points)
+        track.checked = time
         if track.identity.distance(view) < SAME_PERSON:
             face.view = view
             track.learn(view, time)
@@ -234,7 +304,7 @@ class FaceTracker:
             if not view.is_full:
                 track.doubt, track.check_at = None, time + EARLY_SECONDS
                 return True
-            if not confirmed:
+            if not confirmed and not any(lost.identity.distance(view) < SAME_PERSON for lost in self._lost):
                 track.doubt = view
                 return True
         face.view = view
@@ -246,35 +316,88 @@ class FaceTracker:
 
     def _recognise(self, points: NDArray[np.float64], view: View, time: float) -> _Face:
         """A face that isn't followed yet: it continues a lost track of the same person, or starts a new one."""
-        track = min(self._lost, key=lambda track: track.identity.distance(view), default=None)
-        if track is not None and track.identity.distance(view) < SAME_PERSON:
+        place = roi_from_mesh(points)
+        apart = {track.number: track.identity.distance(view) for track in self._lost}
+        nearest = min(apart.values(), default=np.inf)
+        alike = [track for track in self._lost if apart[track.number] < min(SAME_PERSON, nearest + AMBIGUOUS)]
+        track = min(alike, key=lambda track: np.hypot(track.roi.x - place.x, track.roi.y - place.y), default=None)
+        here = [lost for lost in self._lost if time - lost.last_seen <= REJOIN_SECONDS and _near(lost.roi, place, MEETING)]
+        here = [lost for lost in here if apart[lost.number] < SAME_PLACE]
+        if track is not None:
             self._lost.remove(track)
+        elif here:
+            track = min(here, key=lambda track: apart[track.number])
+            self._lost.remove(track)
+            self._live.append(track)
+            track.check_at = time + MEETING_SECONDS
+            return _Face(track, points)
         else:
-            track = _Track(self._num_tracks, roi_from_mesh(points))
+            track = _Track(self._num_tracks, place)
             self._num_tracks += 1
         track.learn(view, time)
         self._live.append(track)
         return _Face(track, points, view)
 
-    def _discover(self, image: Image.Image, time: float, known: list[_Face]) -> list[_Face]:
-        """Find faces that aren't followed yet: new ones, and those that return."""
+    def _discover(self, image: Image.Image, time: float, known: list[_Face], new_scene: bool) -> list[_Face]:
+        """Find faces that aren't followed yet, new ones and those that return: all faces, `known` included.
+
+        The largest come first. If there are too many, the smallest ones are no longer followed.
+        """
         self._frames_since_detection = 0
-        found: list[_Face] = []
-        taken = [roi_from_mesh(face.points) for face in known]
-        for roi in self._landmarker.detect(image):
-            if len(taken) == MAX_FACES:
+        faces = list(known)
+        candidates = self._search(image, time, [face.place for face in known], new_scene)
+        self._count(image, len(known), candidates)
+        for roi in candidates:
+            smallest = min(faces, key=lambda face: face.place.side) if len(faces) >= self._max_faces else None
+            if smallest is not None and roi.side < LARGER * smallest.place.side:
                 break
-            if any(_near(roi, other) for other in taken):
+            points = self._verified(image, roi)
+            if points is None or any(_near(roi_from_mesh(points), face.place) for face in faces):
                 continue
-            mesh = self._landmarker.landmarks(image, roi)
-            if mesh.presence >= MIN_SCORE:  # a face passes a second check, a car's rear window doesn't
-                mesh = self._landmarker.landmarks(image, roi_from_mesh(mesh.points))
-            place = roi_from_mesh(mesh.points)
-            if mesh.presence < MIN_SCORE or any(_near(place, other) for other in taken):
-                continue
-            found.append(self._recognise(mesh.points, self._identities(image, mesh.points), time))
-            taken.append(place)
+            if smallest is not None:
+                faces.remove(smallest)
+                self._live.remove(smallest.track)
+                self._lose(smallest.track)
+            faces.append(self._recognise(points, self._identities(image, points), time))
+        return faces
+
+    def _search(self, image: Image.Image, time: float, known: list[Roi], new_scene: bool) -> list[Roi]:
+        """Where else there may be a face, the largest first.
+
+        The whole picture shows large faces only, so squares of it are searched as well: all of them in a new scene, otherwise
+        those where somebody was lost, and the others now and then.
+        """
+        squares = whole(image.size)
+        fine = fine_squares(image.size)
+        if new_scene or not known or time >= self._squares_at:
+            self._squares_at = time + SQUARES_SECONDS
+            squares += large_squares(image.size)
+        if new_scene:
+            squares += fine
+        elif fine:
+            self._next_square = (self._next_square + 1) % len(fine)
+            squares.append(fine[self._next_square])
+        lost = [track.roi for track in self._lost if time - track.last_seen <= REJOIN_SECONDS]
+        squares += [Roi(roi.x, roi.y, SURROUNDINGS * roi.side, 0.0) for roi in lost[-SEARCHED_AGAIN:]]
+        found: list[Roi] = []
+        for roi in sorted(self._landmarker.detect(image, squares), key=lambda roi: -roi.side):
+            if not any(_near(roi, other) or _inside(roi, other) for other in known + found):
+                found.append(roi)
         return found
+
+    def _count(self, image: Image.Image, num_known: int, candidates: list[Roi]) -> None:
+        """Update `most_seen` if there are more faces than can be followed."""
+        if num_known + len(candidates) > max(self._max_faces, self._most_candidates):
+            self._most_candidates = num_known + len(candidates)
+            real = sum(self._verified(image, roi) is not None for roi in candidates)
+            self.most_seen = max(self.most_seen, num_known + real)
+
+    def _verified(self, image: Image.Image, roi: Roi) -> NDArray[np.float64] | None:
+        """The landmarks of a face that was detected; None if it isn't one: a car's rear window doesn't pass a second check."""
+        mesh = self._landmarker.landmarks(image, roi)
+        if mesh.presence >= MIN_SCORE:
+            mesh = self._landmarker.landmarks(image, roi_from_mesh(mesh.points))
+        return mesh.points if mesh.presence >= MIN_SCORE else None
 
 
 class _Scene:

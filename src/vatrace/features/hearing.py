@@ -6,7 +6,8 @@ would mix them, and sentences would run from one speaker into the next.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from vatrace.features.perceived import Sound
 from vatrace.features.speakers import ENVELOPE_RATE, Diarizer, Voices
 from vatrace.features.speech import BLOCK_DUR
+from vatrace.features.spool import Spool
 from vatrace.features.task import Task
 from vatrace.features.turns import Turn, one_voice, turn_at
 from vatrace.media.mixing import gain_from
@@ -28,52 +30,97 @@ DIARIZED = 0.1
 """Share of the stage "voice and words" that is done when it is known who speaks when, for the progress."""
 
 
-def tell_voices_apart(task: Task, diarizer: Diarizer, sound: Sound) -> AudioReader:
-    """Find out who speaks when, by voice alone."""
-    reader = AudioReader(task.recording.path, BLOCK_DUR, task.mix)
-    sound.voices = diarizer(task.blocks(reader, 0.0, DIARIZED))
-    sound.end = reader.end
-    return reader
+@dataclass(frozen=True)
+class Hearing:
+    """Listens to the audio of recordings.
 
-
-def listen(task: Task, listener: Listener, sound: Sound, encoder: Any | None, transcribe: bool) -> None:
-    """Find the speech of each voice and its words; the voice's features are made from the listener's own frames.
-
-    Args:
-        task: the recording.
-        listener: finds and transcribes speech.
-        sound: knows the voices; everything else is added.
-        encoder: of the voice, on Whisper's frames; None to leave its features out.
+    Attributes:
+        diarizer: tells voices apart.
+        listener: finds speech and transcribes it; None if neither words nor Whisper's frames are needed.
+        encoder: of the voice; None to leave its features out.
+        on_whisper: whether the encoder needs Whisper's frames.
         transcribe: whether to recognise words.
+        new_spool: makes a place for the voice's features.
     """
-    assert sound.voices is not None
-    turns, num_voices = sound.voices.turns, max(len(sound.voices.embeddings), 1)
-    for voice in range(num_voices):
-        first, last = (DIARIZED + (1 - DIARIZED) * done / num_voices for done in (voice, voice + 1))
-        blocks = task.blocks(AudioReader(task.recording.path, BLOCK_DUR, task.mix), first, last)
-        if num_voices > 1:
-            blocks = _alone(blocks, sound.voices, voice)
-        for window in listener.listen(blocks, transcribe):
-            if task.stop.is_set():
-                return
-            sound.words += window.words
-            sound.num_doubtful += window.num_doubtful
-            sound.spans += window.spans
-            if encoder is not None:
-                start, vectors = frames_on_grid(window.start, encoder(window.frames), task.rate)
-                for run in _own_steps(range(start, start + len(vectors)), task.rate, turns, voice, num_voices):
-                    sound.frames.write(run.start, vectors[run.start - start : run.stop - start])
-                    sound.covered.append(run)
-    sound.words.sort(key=lambda word: word.start)
+
+    diarizer: Diarizer
+    listener: Listener | None
+    encoder: Any | None
+    on_whisper: bool
+    transcribe: bool
+    new_spool: Callable[[], Spool]
+
+    def hear(self, task: Task, voices: Voices | None = None) -> Sound:
+        """Listen to a recording.
+
+        Args:
+            task: the recording.
+            voices: who speaks when, if it is known; None to find out.
+        """
+        task.progress("voice and words", 0.0)
+        reader = AudioReader(task.recording.path, BLOCK_DUR, task.mix)
+        try:
+            sound = Sound(self.new_spool(), voices=voices or self.diarizer(task.blocks(reader, 0.0, DIARIZED)))
+            if self.listener is not None:
+                reader = self._listen(task, self.listener, sound)
+            if self.encoder is not None and not self.on_whisper:
+                reader = self._embed(task, self.encoder, sound)
+        except BaseException:
+            task.stop.set()  # the frames aren't needed any more
+            raise
+        if sound.voices is not None and not sound.voices.turns:  # speech that the diarizer missed is one voice's
+            sound.voices = replace(sound.voices, turns=[Turn(start, end, 0) for start, end in sorted(sound.spans)])
+        sound.end = reader.end
+        sound.notes = [*task.mix.notes, *_notes(reader, sound)]
+        task.progress("voice and words", 1.0)
+        return sound
+
+    def _listen(self, task: Task, listener: Listener, sound: Sound) -> AudioReader:
+        """Find the speech of each voice and its words; the voice's features are made from the listener's own frames."""
+        voices = sound.voices
+        assert voices is not None
+        numbers = sorted({turn.voice for turn in voices.turns if turn.voice is not None}) or [0]
+        for done, voice in enumerate(numbers):
+            reader = AudioReader(task.recording.path, BLOCK_DUR, task.mix)
+            first, last = (DIARIZED + (1 - DIARIZED) * share / len(numbers) for share in (done, done + 1))
+            blocks = task.blocks(reader, first, last)
+            for window in listener.listen(blocks if len(numbers) == 1 else _alone(blocks, voices, voice), self.transcribe):
+                if task.stop.is_set():
+                    return reader
+                sound.words += window.words
+                sound.num_doubtful += window.num_doubtful
+                sound.spans += window.spans
+                if self.on_whisper and self.encoder is not None:
+                    start, vectors = frames_on_grid(window.start, self.encoder(window.frames), task.rate)
+                    steps = range(start, start + len(vectors))
+                    for run in [steps] if len(numbers) == 1 else _own_steps(steps, task.rate, voices.turns, voice):
+                        sound.frames.write(run.start, vectors[run.start - start : run.stop - start])
+                        sound.covered.append(run)
+        sound.words.sort(key=lambda word: word.start)
+        return reader
+
+    def _embed(self, task: Task, encoder: Any, sound: Sound) -> AudioReader:
+        """Make the voice's features from the audio itself; all of it counts as voice."""
+        reader = AudioReader(task.recording.path, BLOCK_DUR, task.mix)
+        for start, vectors in encoder.steps(task.blocks(reader, DIARIZED), task.rate):
+            sound.frames.write(start, vectors)
+            sound.covered.append(range(start, start + len(vectors)))
+        sound.spans = [(0.0, reader.end)]
+        return reader
 
 
-def embed(task: Task, encoder: Any, sound: Sound) -> None:
-    """Make the voice's features from the audio itself; all of it counts as voice."""
-    reader = AudioReader(task.recording.path, BLOCK_DUR, task.mix)
-    for start, vectors in encoder.steps(task.blocks(reader, DIARIZED), task.rate):
-        sound.frames.write(start, vectors)
-        sound.covered.append(range(start, start + len(vectors)))
-    sound.spans = [(0.0, reader.end)]
+def _notes(reader: AudioReader, sound: Sound) -> Iterator[str]:
+    """What the user should know about the audio and its words."""
+    if reader.num_silenced:
+        samples = "1 audio sample was" if reader.num_silenced == 1 else f"{reader.num_silenced} audio samples were"
+        where = f"{'at' if reader.num_silenced == 1 else 'from'} {reader.silenced_from:.1f} s"
+        yield f"{samples} replaced by silence ({where}): not finite, or too large for sound"
+    if sound.num_doubtful:
+        total = len(sound.words) + sound.num_doubtful
+        why = " (is the speech in English?)" if sound.num_doubtful > total / 2 else ""
+        yield f"{sound.num_doubtful} of {total} words were left out as doubtful{why}"
+    if reader.damage:
+        yield f"some audio is damaged and was left out ({reader.damage})"
 
 
 def _alone(blocks: Iterator[NDArray[np.float32]], voices: Voices, voice: int) -> Iterator[NDArray[np.float32]]:
@@ -91,10 +138,8 @@ def _gain(voices: Voices, voice: int) -> float:
     return gain_from(10 * np.log10(power.mean())) if power.any() else 1.0
 
 
-def _own_steps(steps: range, rate: float, turns: list[Turn], voice: int, num_voices: int) -> list[range]:
-    """The parts of a window's steps that belong to a voice; the window also covers turns of others."""
-    if num_voices == 1:
-        return [steps]
+def _own_steps(steps: range, rate: float, turns: list[Turn], voice: int) -> list[range]:
+    """The parts of a window's steps that belong to one of several voices; the window also covers turns of others."""
     voices = np.array([-1 if turn.voice is None else turn.voice for turn in turns])
     own = voices[turn_at(turns, np.array(steps) / rate)] == voice
     edges = np.flatnonzero(np.diff(own.astype(int), prepend=0, append=0)).reshape(-1, 2) + steps.start

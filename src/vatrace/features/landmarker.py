@@ -8,6 +8,7 @@ Anchors, boxes and crops follow the published graph: short-range BlazeFace (Baza
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 
@@ -21,8 +22,10 @@ DETECTOR_SIZE = 128
 MESH_SIZE = 256
 NUM_LANDMARKS = 478
 ROI_SCALE = 1.5
-SQUARES_PER_SIDE = 1.5
-"""Squares along the longer side, per length of the shorter side."""
+PER_LENGTH = 1.5
+"""Squares along a side of the picture, per length of a square."""
+FINE_SIDE = 240
+"""Pixels of the smallest squares, in which the detector finds faces of about 30 pixels. Smaller ones can't be recognised."""
 MIN_SCORE = 0.5
 OVERLAP = 0.3
 
@@ -30,6 +33,8 @@ RIGHT_EYE, LEFT_EYE = (33, 133), (263, 362)
 """Mesh points at the outer and inner corner of the person's right and left eye."""
 MOUTH = (61, 291)
 """Mesh points at the corners of the mouth."""
+INNER_LIPS = (13, 14)
+"""Mesh points in the middle of the upper and the lower lip, where they meet."""
 
 
 @dataclass(frozen=True)
@@ -108,6 +113,30 @@ def _overlaps(box: NDArray[np.float64], boxes: NDArray[np.float64]) -> NDArray[n
     return shared / np.maximum(area - shared, 1e-9)
 
 
+def whole(size: tuple[int, int]) -> list[Roi]:
+    """The square around an image of `size` (width, height)."""
+    return [Roi(size[0] / 2, size[1] / 2, float(max(size)), 0.0)]
+
+
+def large_squares(size: tuple[int, int]) -> list[Roi]:
+    """Squares as large as the shorter side of an image of `size` (width, height), along its longer side."""
+    return _squares(size, min(size)) if size[0] != size[1] else []
+
+
+def fine_squares(size: tuple[int, int]) -> list[Roi]:
+    """Squares half as large as those, everywhere in the image; none if they would be smaller than FINE_SIDE."""
+    side = min(size) / 2
+    return _squares(size, side) if side >= FINE_SIDE else []
+
+
+def _squares(size: tuple[int, int], side: float) -> list[Roi]:
+    columns, rows = (
+        np.linspace(side / 2, length - side / 2, int(np.ceil(PER_LENGTH * length / side)) if length > side else 1)
+        for length in size
+    )
+    return [Roi(float(x), float(y), float(side), 0.0) for y in rows for x in columns]
+
+
 class Landmarker:
     """Finds faces in RGB images and the 478 landmarks of each."""
 
@@ -115,24 +144,31 @@ class Landmarker:
         self._detector = onnx_session("face_detector.onnx")
         self._mesh = onnx_session("face_landmarks.onnx")
 
-    def detect(self, image: Image.Image) -> list[Roi]:
-        """Faces in the whole image; if none are found, in squares along its longer side, in which small faces are larger.
+    def detect(self, image: Image.Image, squares: Iterable[Roi] | None = None) -> list[Roi]:
+        """Faces in upright squares of the image, those of each square with the most certain first.
 
-        One face can be found in two squares that overlap.
+        One face can be found in several squares that overlap.
+
+        Args:
+            image: RGB.
+            squares: None for the whole image and, if none are found there, squares along its longer side, in which small
+                faces are larger.
         """
-        width, height = image.size
-        found = self._detect_in(image, Roi(width / 2, height / 2, max(width, height), 0.0))
-        if found or width == height:
-            return found
-        short, long = sorted(image.size)
-        for place in np.linspace(short / 2, long - short / 2, int(np.ceil(SQUARES_PER_SIDE * long / short))):
-            x, y = (place, height / 2) if width > height else (width / 2, place)
-            found += self._detect_in(image, Roi(float(x), float(y), short, 0.0))
+        if squares is None:
+            return self.detect(image, whole(image.size)) or self.detect(image, large_squares(image.size))
+        reduced: dict[int, Image.Image] = {}
+        found = []
+        for square in squares:
+            shrink = max(int(square.side / DETECTOR_SIZE), 1)
+            if shrink not in reduced:
+                reduced[shrink] = image.reduce(shrink) if shrink > 1 else image
+            found += self._detect_in(reduced[shrink], square, shrink)
         return found
 
-    def _detect_in(self, image: Image.Image, square: Roi) -> list[Roi]:
-        """Faces in an upright square of the image, the most certain first."""
-        small = crop(image, square_matrix(square, DETECTOR_SIZE), DETECTOR_SIZE)
+    def _detect_in(self, image: Image.Image, square: Roi, shrink: int) -> list[Roi]:
+        """Faces in an upright square, the most certain first; `image` is the picture reduced by `shrink`."""
+        part = Roi(square.x / shrink, square.y / shrink, square.side / shrink, 0.0)
+        small = crop(image, square_matrix(part, DETECTOR_SIZE), DETECTOR_SIZE)
         left, top = square.x - square.side / 2, square.y - square.side / 2
         pixels = np.asarray(small, dtype=np.float32)[None] / 127.5 - 1
         regressors, logits = (output[0] for output in self._detector.run(None, {"pixels": pixels}))

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vatrace.features.faces import Detection
-from vatrace.features.identity import DIM, SAME_PERSON, Identity, View
+from vatrace.errors import MediaError
+from vatrace.features.faces import Detection, FaceTracker
+from vatrace.features.identity import DIM, SAME_PERSON, Identity, IdentityEncoder, View
+from vatrace.features.landmarker import Landmarker
+from vatrace.features.mouths import mouth_opening
 from vatrace.features.stillness import Motion
-from vatrace.names import Side
+from vatrace.features.turns import Turn
+from vatrace.media.reading import VideoReader
+from vatrace.media.recording import open_recording
 
 MIN_STEPS = 3
 """A person seen at fewer steps than this, in a recording that has as many, is taken for a false detection."""
@@ -29,6 +35,7 @@ class Track:
         sizes: side of its square at each of them, pixels.
         centres: horizontal position of its square's centre at each of them, pixels.
         rows: which row of the recording's face embeddings belongs to each of them.
+        openings: how far the mouth is open at each of them (`mouth_opening`); NaN where that can't be measured.
         identity: who it is.
         motion: how much it moves, apart from the camera's motion.
         num_overexposed: number of steps at which it was overexposed.
@@ -38,6 +45,7 @@ class Track:
     sizes: list[float] = field(default_factory=list)
     centres: list[float] = field(default_factory=list)
     rows: list[int] = field(default_factory=list)
+    openings: list[float] = field(default_factory=list)
     identity: Identity = field(default_factory=Identity)
     motion: Motion = field(default_factory=Motion)
     num_overexposed: int = 0
@@ -48,6 +56,7 @@ class Track:
         self.sizes += [detection.square.side] * len(steps)
         self.centres += [detection.square.x] * len(steps)
         self.rows += [row] * len(steps)
+        self.openings += [mouth_opening(detection.points)] * len(steps)
         self.motion.add(detection.points, detection.time)
         if detection.view is not None:
             self.identity.add(detection.view)
@@ -61,11 +70,15 @@ class Person:
         tracks: the longest first; none for a voice.
         steps: all steps at which the person was seen.
         voice: the number of the voice; None for somebody who was seen.
+        looks_like: index of an earlier one of the same people who was seen at the same time and can't be told apart by looks: a
+            twin, or the same person in a mirror or on a screen. After both were out of sight, they may have been mistaken for
+            each other.
     """
 
     tracks: list[Track]
     steps: set[int]
     voice: int | None = None
+    looks_like: int | None = None
 
     @property
     def prominence(self) -> float:
@@ -99,21 +112,44 @@ class Person:
         return 2 * watched > len(self.steps) and all(track.motion.is_still for track in known)
 
 
-def prominent(people: list[Person]) -> list[Person]:
-    """The people who don't merely pass by: visible for more than MIN_SHARE_OF_OTHERS of the first one's time."""
-    return [person for person in people if len(person.steps) > MIN_SHARE_OF_OTHERS * len(people[0].steps)]
+def voices_only(turns: Sequence[Turn]) -> list[Person]:
+    """The people in a recording in which nobody was seen: one for each voice."""
+    return [Person([], set(), voice) for voice in sorted({turn.voice for turn in turns if turn.voice is not None})]
 
 
-def person_at(found: list[Person], side: Side | None) -> Person | None:
-    """The first person found, or the one of the first two on the given side; None if nobody was found."""
-    if side is None or len(found) < 2:
-        return found[0] if found else None
-    left, right = sorted(found[:2], key=lambda person: person.centre)
-    return left if side == "left" else right
+def living(people: Sequence[Person]) -> list[Person]:
+    """The people who aren't photographs, nor pass by a photograph that is seen much longer."""
+    longest = max((len(person.steps) for person in people if person.is_still), default=0)
+    return [person for person in people if not person.is_still and len(person.steps) > MIN_SHARE_OF_OTHERS * longest]
+
+
+def find_person(people: Sequence[Person], view: View) -> Person | None:
+    """The one of the people who looks most like a view, of another recording or image; None if it shows none of them."""
+    apart = [person.identity.distance(view) for person in people]
+    nearest = min(range(len(apart)), key=lambda index: apart[index], default=None)
+    return people[nearest] if nearest is not None and apart[nearest] < SAME_PERSON else None
+
+
+def view_in(path: Path, landmarker: Landmarker, identities: IdentityEncoder) -> tuple[View, int]:
+    """The largest face in an image file, and the number of faces in it.
+
+    Raises:
+        MediaError: if the file isn't an image, or no face is found in it.
+    """
+    if open_recording(path).kind != "image":
+        raise MediaError(f"{path}: not an image, so it doesn't show who is wanted")
+    image = next(iter(VideoReader(path, 1.0))).image
+    tracker = FaceTracker(landmarker, identities)
+    found = tracker.update(image, 0.0)
+    if not found:
+        raise MediaError(f"{path}: no face was found in it")
+    view = max(found, key=lambda face: face.square.side).view
+    assert view is not None  # new faces are always recognised
+    return view, tracker.most_seen
 
 
 def group_tracks(tracks: Sequence[Track], num_steps: int) -> list[Person]:
-    """Group the tracks of a recording of `num_steps` by person, the one seen longest and largest first, but photographs last.
+    """Group the tracks of a recording by person: the one seen longest and largest first, passers-by later, photographs last.
 
     Tracks of one person look alike to the identity network and are never seen at the same time. A track joins the person with
     the most similar track.
@@ -133,12 +169,26 @@ def group_tracks(tracks: Sequence[Track], num_steps: int) -> list[Person]:
             owner[index] = len(persons)
             persons.append(Person([track], set(track.steps)))
     lasting = [person for person in persons if len(person.steps) >= min(MIN_STEPS, num_steps)]
-    longest = max((len(person.steps) for person in lasting if person.is_still), default=0)
+    alive = living(lasting)
+    longest = max((len(person.steps) for person in alive), default=0)
 
-    def rank(person: Person) -> tuple[bool, float]:  # passers-by don't come before a photograph
-        return person.is_still or len(person.steps) <= MIN_SHARE_OF_OTHERS * longest, -person.prominence
+    def rank(person: Person) -> tuple[bool, bool, float]:
+        return person not in alive, len(person.steps) <= MIN_SHARE_OF_OTHERS * longest, -person.prominence
 
-    return sorted(lasting, key=rank)
+    lasting.sort(key=rank)
+    return [replace(person, looks_like=_double(lasting[:index], person)) for index, person in enumerate(lasting)]
+
+
+def _double(earlier: Sequence[Person], person: Person) -> int | None:
+    """Index of the first of the earlier people who looks like a person and was seen at the same time; None if nobody was."""
+    known = person.identity
+    if not known.weight:
+        return None
+    view = View(known.mean, 1.0)
+    for index, other in enumerate(earlier):
+        if other.identity.distance(view) < SAME_PERSON and not other.steps.isdisjoint(person.steps):
+            return index
+    return None
 
 
 def _alike(means: NDArray[np.float64], mean: NDArray[np.float64]) -> NDArray[np.int64]:

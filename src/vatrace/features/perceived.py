@@ -15,6 +15,7 @@ from vatrace.media.transcripts import Word
 from vatrace.timeline import num_steps
 
 if TYPE_CHECKING:
+    from vatrace.features.attribution import Attribution
     from vatrace.features.people import Person
     from vatrace.features.speakers import Voices
 
@@ -81,8 +82,7 @@ class Perceived:
         sound: what was heard.
         people: who can be followed, the most prominent first: those who were seen; those who were heard, if nobody was seen;
             then photographs.
-        turns: all speech, and which of the people speaks.
-        unclear: seconds of speech whose speaker isn't certain.
+        attribution: all turns of speech, and which of the people speaks.
     """
 
     rate: float
@@ -90,8 +90,12 @@ class Perceived:
     sight: Sight
     sound: Sound
     people: list[Person]
-    turns: list[Turn]
-    unclear: float = 0.0
+    attribution: Attribution
+
+    @property
+    def turns(self) -> list[Turn]:
+        """All speech, in order."""
+        return self.attribution.turns
 
     def is_theirs(self, person: int | None, times: NDArray[np.float64]) -> NDArray[np.bool_]:
         """Whether what is heard at each of some times (N,) in seconds is a person's, by their index in `people`.

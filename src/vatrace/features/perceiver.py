@@ -6,7 +6,7 @@ import os
 from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,8 @@ from vatrace.errors import MediaError
 from vatrace.features.perceived import Perceived, Percept, Sight, Sound
 from vatrace.features.spool import Spool
 from vatrace.features.task import Progress, Task
+from vatrace.features.turns import by_speaker, labelled_turns, same_voices
+from vatrace.media.reading import VideoReader
 from vatrace.media.recording import Recording, packets_end
 from vatrace.media.transcripts import Word
 from vatrace.names import MODALITIES
@@ -25,12 +27,13 @@ from vatrace.timeline import num_steps, spans_to_mask
 from vatrace.weights import find_whisper
 
 if TYPE_CHECKING:
+    from vatrace.features.attribution import Attribution
+    from vatrace.features.hearing import Hearing
     from vatrace.features.identity import IdentityEncoder, View
     from vatrace.features.landmarker import Landmarker
     from vatrace.features.people import Person
-    from vatrace.features.speakers import Diarizer
+    from vatrace.features.speakers import Diarizer, Voices
     from vatrace.features.speech import Listener
-    from vatrace.features.turns import Turn
 
 PERCEPTION = 3
 """Raise it when the features of the same recording change, for instance by other face crops or another level of the audio:
@@ -70,7 +73,7 @@ class Perceiver:
 
     @cached_property
     def _identities(self) -> IdentityEncoder:
-        from vatrace.features.identity import IdentityEncoder
+        from vatrace.features.identity import IdentityEncoder, View
 
         return IdentityEncoder()
 
@@ -128,46 +131,43 @@ class Perceiver:
             MediaError: if nothing in it can be decoded.
             MissingWeightsError: if Whisper's weights are needed and missing.
         """
+        from vatrace.features.attribution import Attribution
+        from vatrace.features.people import voices_only
+
         wanted = frozenset(modalities)
-        sight, sound = self._new_sight(), Sound(self._spool("voice"))
-        if recording.kind != "transcript":
-            sight, sound = self._see_and_hear(Task(recording, rate, progress), wanted, transcribe and recording.words is None)
+        if recording.kind == "transcript":
+            sound = Sound(self._spool("voice"), words=list(recording.words or ()))
+            sound.end = max(word.end for word in sound.words)
+            turns = labelled_turns(sound.words)
+            return Perceived(rate, wanted, self._new_sight(), sound, voices_only(turns), Attribution(turns))
+        hearing = self._hearing(recording, wanted, transcribe)
+        sight, sound = self._see_and_hear(Task(recording, rate, progress), wanted, hearing)
+        people, attribution = self._who_speaks(Task(recording, rate, progress), sight, sound.voices)
+        if hearing and sound.voices and not same_voices(sound.voices.turns, attribution.turns):
+            sound = hearing.hear(Task(recording, rate, progress), replace(sound.voices, turns=attribution.turns))
         if recording.words is not None and "words" in wanted:
             sound.words = list(recording.words)
-        if recording.kind == "transcript":
-            sound.end = max(word.end for word in recording.words or ())
-        people, turns, unclear = self._who_is_who(recording.path, rate, sight, sound, progress)
-        return Perceived(rate, wanted, sight, sound, people, turns, unclear)
+        return Perceived(rate, wanted, sight, sound, people, attribution)
 
-    def _who_is_who(
-        self, path: Path, rate: float, sight: Sight, sound: Sound, progress: Progress
-    ) -> tuple[list[Person], list[Turn], float]:
-        """The people who can be followed, all turns of speech, and the seconds of speech whose speaker isn't certain."""
-        from vatrace.features.people import Person
+    def _hearing(self, recording: Recording, wanted: Collection[str], transcribe: bool) -> Hearing | None:
+        """What listens to a recording; None if nothing does. Loaded before the work, so that missing weights are reported."""
+        from vatrace.features.hearing import Hearing
 
-        living, still = ([person for person in sight.people if person.is_still == photo] for photo in (False, True))
-        if sound.voices is None or not sound.voices.turns:
-            return [*living, *still], [], 0.0
-        if not living:
-            heard = [Person([], set(), voice) for voice in range(len(sound.voices.embeddings))]
-            return [*heard, *still], [replace(turn, person=turn.voice) for turn in sound.voices.turns], 0.0
-        turns, unclear = self._attributed(path, rate, living, sight, sound.voices, progress)
-        return [*living, *still], turns, unclear
+        if not recording.has_audio or not {"voice", "words"} & set(wanted):
+            return None
+        transcribe = transcribe and recording.words is None and "words" in wanted
+        encoder = self._voice_encoder if "voice" in wanted else None
+        on_whisper = encoder is not None and self.encoders["voice"].on_whisper
+        listener = self._listener if transcribe or on_whisper else None
+        return Hearing(self._diarizer, listener, encoder, on_whisper, transcribe, partial(self._spool, "voice"))
 
-    def _see_and_hear(self, task: Task, wanted: frozenset[str], transcribe: bool) -> tuple[Sight, Sound]:
+    def _see_and_hear(self, task: Task, wanted: Collection[str], hearing: Hearing | None) -> tuple[Sight, Sound]:
         recording = task.recording
-        wants_voice = recording.has_audio and "voice" in wanted
-        wants_words = recording.has_audio and "words" in wanted
-        transcribe = transcribe and wants_words
-        # loaded here, so that missing weights are reported at once
-        listener = self._listener if transcribe or (wants_voice and self.encoders["voice"].on_whisper) else None
-        if wants_voice:
-            _ = self._voice_encoder
         with ThreadPoolExecutor(1) as pool:
-            hearing = pool.submit(self._hear, task, listener, wants_voice, transcribe) if wants_voice or wants_words else None
+            heard = pool.submit(hearing.hear, task) if hearing else None
             try:
                 sight = self._see(task) if "face" in wanted else self._new_sight()
-                sound = hearing.result() if hearing else Sound(self._spool("voice"))
+                sound = heard.result() if heard else Sound(self._spool("voice"))
             finally:  # an error or ctrl-C in this thread must stop the other
                 task.stop.set()
         end = max(sight.end, sound.end)
@@ -180,6 +180,26 @@ class Perceiver:
             sound.notes.append(f"ends at {end:.1f} s, although its container states a length of {recording.duration:.1f} s")
         return sight, sound
 
+    def _who_speaks(self, task: Task, sight: Sight, voices: Voices | None) -> tuple[list[Person], Attribution]:
+        """The people who can be followed, and whose turns of speech are."""
+        from vatrace.features.attribution import Attribution, attribute
+        from vatrace.features.mouths import watch_mouths
+        from vatrace.features.people import living, voices_only
+
+        turns = voices.turns if voices else []
+        alive = living(sight.people)
+        if voices is None or not turns:
+            return sight.people, Attribution([])
+        if not alive:
+            return [*voices_only(turns), *sight.people], Attribution([replace(turn, person=turn.voice) for turn in turns])
+        if len(alive) == 1 and len(voices.embeddings) == 1:
+            return sight.people, Attribution([replace(turn, person=0) for turn in turns])
+        spans = [(turn.start, turn.end) for turn in turns]
+        reader, progress = VideoReader(task.recording.path, task.rate), partial(task.progress, "who speaks")
+        mouths = watch_mouths(reader, alive, sight.boxes, spans, self._landmarker, progress, task.stop)
+        found = attribute(turns, voices.envelope, alive, mouths)
+        return sight.people, replace(found, turns=by_speaker(found.turns))
+
     def _see(self, task: Task) -> Sight:
         from vatrace.features.faces import FaceTracker
         from vatrace.features.seeing import look
@@ -187,6 +207,16 @@ class Perceiver:
         sight = self._new_sight()
         look(task, FaceTracker(self._landmarker, self._identities), self._face_encoder, sight)
         return sight
+
+    def view_of(self, path: Path) -> tuple[View, int]:
+        """The largest face in an image, and the number of faces in it.
+
+        Raises:
+            MediaError: if the file isn't an image, or no face is found in it.
+        """
+        from vatrace.features.people import view_in
+
+        return view_in(path, self._landmarker, self._identities)
 
     def see_crops(self, folder: Path, times: NDArray[np.float64], rate: float, end: float) -> Sight:
         """Process one person's face crops, named by the video's frame number from 1.
@@ -211,54 +241,6 @@ class Perceiver:
                 sight.crops.write(sight.crops.length, crops)
         sight.people, sight.end = [Person([track], set(track.steps))], end
         return sight
-
-    def _hear(self, task: Task, listener: Listener | None, wants_voice: bool, transcribe: bool) -> Sound:
-        from vatrace.features.hearing import embed, listen, tell_voices_apart
-
-        sound = Sound(self._spool("voice"))
-        task.progress("voice and words", 0.0)
-        try:
-            reader = tell_voices_apart(task, self._diarizer, sound)
-            on_whisper = wants_voice and self.encoders["voice"].on_whisper
-            if listener is not None:
-                listen(task, listener, sound, self._voice_encoder if on_whisper else None, transcribe)
-            if wants_voice and not on_whisper:
-                embed(task, self._voice_encoder, sound)
-        except BaseException:
-            task.stop.set()  # the frames aren't needed any more
-            raise
-        sound.notes += task.mix.notes
-        if reader.num_silenced:
-            samples = "1 audio sample was" if reader.num_silenced == 1 else f"{reader.num_silenced} audio samples were"
-            where = f"{'at' if reader.num_silenced == 1 else 'from'} {reader.silenced_from:.1f} s"
-            sound.notes.append(f"{samples} replaced by silence ({where}): not finite, or too large for sound")
-        if sound.num_doubtful:
-            total = len(sound.words) + sound.num_doubtful
-            why = " (is the speech in English?)" if sound.num_doubtful > total / 2 else ""
-            sound.notes.append(f"{sound.num_doubtful} of {total} words were left out as doubtful{why}")
-        if reader.damage:
-            sound.notes.append(f"some audio is damaged and was left out ({reader.damage})")
-        task.progress("voice and words", 1.0)
-        return sound
-
-    def view_of(self, path: Path) -> View:
-        """How the largest face in an image looks.
-
-        Raises:
-            MediaError: if it isn't an image, or shows no face.
-        """
-        from vatrace.features.faces import FaceTracker
-        from vatrace.media.reading import VideoReader
-        from vatrace.media.recording import open_recording
-
-        if open_recording(path).kind != "image":
-            raise MediaError(f"{path}: not an image, so it doesn't show who is wanted")
-        image = next(iter(VideoReader(path, 1.0))).image
-        found = FaceTracker(self._landmarker, self._identities).update(image, 0.0)
-        view = max(found, key=lambda face: face.square.side).view if found else None
-        if view is None:
-            raise MediaError(f"{path}: no face was found in it")
-        return view
 
     def view_of_crops(self, folder: Path) -> View | None:
         """How the person in a folder of cropped faces looks (`see_crops`); None if no face can be recognised in them."""

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
-from itertools import pairwise
+from dataclasses import dataclass, replace
+from itertools import groupby, pairwise
+from operator import attrgetter
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from vatrace.media.transcripts import Word
 from vatrace.media.voice_activity import RATE
 
 
@@ -49,3 +52,42 @@ def one_voice(block: NDArray[np.float32], start: float, turns: Sequence[Turn], v
             low, high = np.clip((edges[index : index + 2] - start) * RATE, 0, len(block)).round().astype(int)
             heard[low:high] = 0
     return heard
+
+
+def by_speaker(turns: Sequence[Turn]) -> list[Turn]:
+    """Number the voices anew, by who speaks: all turns of a person are one voice, even if they didn't sound like it.
+
+    If there is only one speaker, turns of several voices are theirs as well.
+    """
+    numbers: dict[tuple[int | None, int | None], int] = {}
+
+    def number(turn: Turn) -> int | None:
+        if turn.voice is None:
+            return None
+        return numbers.setdefault((turn.person, turn.voice if turn.person is None else None), len(numbers))
+
+    numbered = [replace(turn, voice=number(turn)) for turn in turns]
+    if len(numbers) != 1:
+        return numbered
+    ((person, _),) = numbers
+    return [replace(turn, voice=0, person=person) for turn in numbered]
+
+
+def same_voices(turns: Sequence[Turn], others: Sequence[Turn]) -> bool:
+    """Whether voices are distinguished in the same way in both, however they are numbered and cut into turns."""
+    edges = np.array(sorted({edge for turn in (*turns, *others) for edge in (turn.start, turn.end)}))
+    middles = (edges[1:] + edges[:-1]) / 2
+    pairs = {(turns[a].voice, others[b].voice) for a, b in zip(turn_at(turns, middles), turn_at(others, middles), strict=True)}
+    return len(pairs) == len({one for one, _ in pairs}) == len({other for _, other in pairs})
+
+
+def labelled_turns(words: Sequence[Word]) -> list[Turn]:
+    """The turns of a transcript that names the speaker of every word, the one who speaks longest first; none for another."""
+    spoken: Counter[str | None] = Counter()
+    for word in words:
+        spoken[word.speaker] += word.end - word.start
+    if None in spoken or len(spoken) < 2:
+        return []
+    numbers = {name: number for number, (name, _) in enumerate(spoken.most_common())}
+    groups = [list(group) for _, group in groupby(words, key=attrgetter("speaker"))]
+    return [Turn(group[0].start, group[-1].end, *[numbers[group[0].speaker]] * 2) for group in groups]

@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 from vatrace.encoders import DEFAULT_ENCODERS, EncoderSpec
 from vatrace.errors import MediaError, UsageError
 from vatrace.features.choice import MAX_PEOPLE, choose
-from vatrace.features.perceived import Percept
+from vatrace.features.identity import View
+from vatrace.features.people import find_person
+from vatrace.features.perceived import Perceived, Percept
 from vatrace.features.perceiver import Perceiver
 from vatrace.features.task import Progress
 from vatrace.files import shown
@@ -101,20 +103,23 @@ class Model:
             ValueError: if the rate, a modality or the people are not one of the choices.
         """
         _check_options(rate, modalities, people)
-        view = None if person is None else self._perceiver.view_of(Path(person))
+        named = shown(Path(person).name) if person else ""
+        picture = None if person is None else self._perceiver.view_of(Path(person))
         recording = source if isinstance(source, Recording) else open_recording(source, transcript)
         usable = self._usable(recording, modalities)
         perceived = self._perceiver.perceive(recording, self.rate, usable, progress)
-        chosen = choose(perceived, people) if view is None else [self._find(perceived, view, Path(person or ""))]
+        chosen = choose(perceived, people) if picture is None else [_found(perceived, picture[0], named, recording.path)]
         notes = perceived.notes + self._notes(recording, modalities) + list(recording.transcript_notes)
-        named = shown(Path(person).name) if person else None
         notes += people_notes(perceived, people, chosen, named) + speech_notes(perceived, chosen)
         if not self._fusion.half_widths:
             notes.append("no intervals: this model was not calibrated")
-        made_by = self._made_by(recording, usable, {"people": None if people == "main" else str(people), "person": named})
+        made_by = self._made_by(
+            recording, usable, {"people": None if people == "main" else str(people), "person": named or None}
+        )
         traces: list[Prediction] = []
-        for index in chosen or [None]:
-            progress("fusion", len(traces) / max(len(chosen), 1))
+        whom: list[int | None] = [*chosen] or [None]
+        for index in whom:
+            progress("fusion", len(traces) / len(whom))
             percept = self._perceiver.percept(perceived, index)
             own = person_notes(perceived.people[index]) if index is not None else []
             own += [ABSENT[name] for name in MODALITIES if name in usable and not percept.valid[name].any()]
@@ -212,13 +217,21 @@ class Model:
             changes=np.array(changes).reshape(-1, len(times)),
         )
 
-    def _made_by(self, recording: Recording, usable: Collection[str], choice: Mapping[str, str | None]) -> dict[str, str]:
+    def _made_by(self, recording: Recording, usable: Collection[str], asked_for: Mapping[str, str]) -> dict[str, str]:
         from vatrace import __version__
 
         names = "+".join(name for name in MODALITIES if name in usable)
-        options = {"transcript": recording.transcript and shown(recording.transcript.name), **choice}
+        options: dict[str, str | None] = {"transcript": recording.transcript and shown(recording.transcript.name), **asked_for}
         made_by = {"vatrace": __version__, "model": self._fusion.name, "modalities": names}
         return made_by | {name: value for name, value in options.items() if value}
+
+
+def _found(perceived: Perceived, view: View, image: str, path: Path) -> int:
+    """The index of the person in an image."""
+    person = find_person(perceived.people, view)
+    if person is None:
+        raise MediaError(f"{path}: the person in {image} was not seen in it")
+    return perceived.people.index(person)
 
 
 def _check_options(rate: float, modalities: Collection[str], people: People) -> None:

@@ -11,14 +11,14 @@ MIN_SECONDS = 0.5
 """Seconds of speech below which a note isn't worth reading."""
 
 
-def people_notes(perceived: Perceived, people: People, chosen: list[int], named: str | None) -> list[str]:
+def people_notes(perceived: Perceived, people: People, chosen: list[int], named: str) -> list[str]:
     """What the user should know about the choice of people.
 
     Args:
         perceived: the recording.
         people: who was asked for.
         chosen: the indices of those who were found.
-        named: the name of the image of the person who was asked for instead.
+        named: the name of the image of the person who was asked for instead; "" for none.
     """
     notes = []
     found = candidates(perceived)
@@ -31,7 +31,7 @@ def people_notes(perceived: Perceived, people: People, chosen: list[int], named:
     return notes + _still_notes(perceived, chosen, heard)
 
 
-def _choice(perceived: Perceived, people: People, chosen: list[int], named: str | None, heard: bool) -> str:
+def _choice(perceived: Perceived, people: People, chosen: list[int], named: str, heard: bool) -> str:
     """A sentence on who was chosen of several."""
     most = "speaks longest" if heard else "is visible longest and largest"
     if any(person.is_still for person in perceived.people) and not heard:
@@ -70,8 +70,8 @@ def speech_notes(perceived: Perceived, chosen: list[int]) -> list[str]:
         notes.append(f"{off_screen:.1f} s of speech by nobody in sight were left out")
     if several >= MIN_SECONDS:
         notes.append(f"{several:.1f} s in which several people speak at once were left out")
-    if perceived.unclear >= MIN_SECONDS:
-        notes.append(f"for {perceived.unclear:.1f} s of speech, it isn't certain who speaks")
+    if perceived.attribution.unclear >= MIN_SECONDS:
+        notes.append(f"for {perceived.attribution.unclear:.1f} s of speech, it isn't certain who speaks")
     return notes
 
 

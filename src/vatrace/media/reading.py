@@ -7,7 +7,8 @@ and rotated phone video come out right.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -125,6 +126,24 @@ class VideoReader:
                 duration = float(frame.duration * frame.time_base) if frame.duration and frame.time_base else usual
                 time = placed(self.times, clock.time(stamp, duration), usual)
                 yield frame, time, duration
+
+    def between(self, spans: Sequence[tuple[float, float]], max_rate: float) -> Iterator[tuple[Image.Image, float]]:
+        """The frames inside spans at the video's own rate, each with its time in seconds. Other frames aren't converted.
+
+        Args:
+            spans: (start, end) in seconds, in order, without overlaps.
+            max_rate: frames a second; of a faster video, only some are converted.
+        """
+        self.times = array("d")
+        remaining, last = deque(spans), -np.inf
+        for frame, time, _ in self._decode():
+            while remaining and remaining[0][1] <= time:
+                remaining.popleft()
+            if not remaining:
+                return
+            if remaining[0][0] <= time and time >= last + 1 / max_rate - CLOCK_TOLERANCE:
+                last = time
+                yield to_image(frame, self._look, self.max_side), time
 
     def decode_all(self) -> NDArray[np.float64]:
         """Decode all frames without converting them; their times (F,) in seconds, empty if none can be decoded."""

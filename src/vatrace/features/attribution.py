@@ -1,0 +1,285 @@
+"""Which person each turn of speech belongs to, by the mouths in sight and by the voices.
+
+A turn is cut into short pieces, mostly at pauses. For each piece and each person in sight, two things are evidence, added up as
+logarithms of how much more likely they are if the person speaks than if not: how much the mouth moves, and how well its opening
+follows the level of the sound. A voice that is one person's in its other pieces is evidence as well, also for pieces in which
+that person isn't in sight. Within a turn, the most likely sequence of speakers is found (Viterbi).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vatrace.features.mouths import MARGIN, Mouth
+from vatrace.features.turns import Turn
+
+if TYPE_CHECKING:
+    from vatrace.features.people import Person
+
+ENVELOPE_RATE = 100
+"""Values a second of the envelope."""
+
+MAX_PIECE, MIN_PIECE = 2.0, 0.6
+"""Seconds of the longest and the shortest piece that a turn is cut into."""
+
+SMOOTHED, FLOOR = 0.08, 0.05
+"""Seconds over which the envelope is averaged, and the share of its loud level below which differences don't count."""
+
+LAGS = np.arange(-0.24, 0.241, 0.04)
+"""Seconds by which the sound may be later than the picture."""
+LAG_SPREAD = 0.15
+"""Standard deviation of that lag over recordings: most are in time."""
+
+SPEAKERS, SPREAD, CHANCE = 0.35, 0.15, 0.33
+"""Correlation (as its inverse hyperbolic tangent) of a speaker's mouth and the envelope, its standard deviation over pieces, and
+that of correlations by chance in one second: over all pairs of a mouth and another speaker's sentence of five GRID speakers, 0.25
+in 1.7 s, while the five speakers themselves have 0.16 to 0.76."""
+
+MOVES, STEEPNESS, LEAST, MOST = 0.015, 1.5, -2.5, 1.0
+"""The motion of a mouth at which a second of it is no evidence; how fast the evidence grows with the logarithm of motion; and its
+limits. GRID's speakers have 0.041 to 0.062, resting mouths 0 to 0.003, and mouths that chew (their clips played at a third of
+their speed) 0.016 to 0.022."""
+MOTION_SECONDS = 2.0
+"""Seconds of a piece's motion that count at most: successive seconds of the same mouth are alike."""
+
+MOST_BY_VOICE = 3.0
+"""Evidence by the voice's other pieces at most."""
+OWNER_UNSEEN = 2.0
+"""Evidence that a voice's owner who isn't in sight speaks."""
+OWNED, RIVAL = 0.5, 0.25
+"""Somebody owns a voice who speaks at least this share of the time for which they are in sight during it, and if nobody else
+speaks more than RIVAL of their time."""
+SWITCH = 2.0
+"""Evidence against a change of the speaker within a turn."""
+CLEAR = 1.0
+"""Evidence by which the most likely person must be ahead of the next; otherwise it isn't clear who speaks."""
+ALIKE = 0.9
+"""Correlation of two mouths from which they are one face and its mirror image."""
+
+
+@dataclass(frozen=True)
+class Attribution:
+    """Whose turns they are.
+
+    Attributes:
+        turns: with the person, cut where the speaker changes.
+        overlap: seconds in which several voices speak, which are nobody's.
+        unclear: seconds in which another person, or nobody in sight, is nearly as likely (less than e times less).
+        off_screen: seconds that clearly belong to nobody in sight.
+        alike: pairs of people whose mouths moved alike while one of them was taken for the speaker, the one first who was.
+    """
+
+    turns: list[Turn]
+    overlap: float = 0.0
+    unclear: float = 0.0
+    off_screen: float = 0.0
+    alike: list[tuple[int, int]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class _Piece:
+    turn: int
+    start: float
+    end: float
+    voice: int
+
+
+def attribute(
+    turns: Sequence[Turn], envelope: NDArray[np.float32], people: Sequence[Person], mouths: Sequence[Mouth]
+) -> Attribution:
+    """Find out whose turns they are.
+
+    Args:
+        turns: of all voices, in order.
+        envelope: (N,) RMS of the audio at ENVELOPE_RATE.
+        people: in sight, the most prominent first. Photographs never speak.
+        mouths: of all people.
+    """
+    level = _level(envelope)
+    pieces = [piece for index, turn in enumerate(turns) for piece in _pieces(index, turn, level)]
+    living = [index for index, person in enumerate(people) if not person.is_still]
+    chosen, margins, alike = _decide(pieces, [mouths[index] for index in living], turns, level)
+    whose = [None if place == len(living) else living[place] for place in chosen]
+    parts = []
+    for piece, person in zip(pieces, whose, strict=True):
+        if parts and parts[-1][0] == piece.turn and parts[-1][1].person == person:
+            parts[-1] = (piece.turn, replace(parts[-1][1], end=piece.end))
+        else:
+            parts.append((piece.turn, Turn(piece.start, piece.end, piece.voice, person)))
+    several = [turn for turn in turns if turn.voice is None]
+    lengths = np.array([piece.end - piece.start for piece in pieces])
+    unclear = np.array(margins) < CLEAR
+    nobody = np.array([person is None for person in whose], dtype=bool)
+    return Attribution(
+        sorted([turn for _, turn in parts] + several, key=lambda turn: turn.start),
+        sum(turn.end - turn.start for turn in several),
+        float(lengths[unclear].sum()) if pieces else 0.0,
+        float(lengths[nobody & ~unclear].sum()) if pieces else 0.0,
+        sorted({(living[one], living[other]) for one, other in alike}),
+    )
+
+
+def _level(envelope: NDArray[np.float32]) -> NDArray[np.float64]:
+    """The logarithm of the smoothed envelope."""
+    width = round(SMOOTHED * ENVELOPE_RATE)
+    if len(envelope) < width:
+        return np.zeros(len(envelope))
+    smooth = np.convolve(envelope, np.ones(width) / width, "same")
+    return np.log(smooth + max(FLOOR * float(np.percentile(smooth, 95)), 1e-9))
+
+
+def _pieces(index: int, turn: Turn, level: NDArray[np.float64]) -> list[_Piece]:
+    """Cut a turn at its quietest moments until no piece is longer than MAX_PIECE."""
+    if turn.voice is None:
+        return []
+
+    def cut(start: float, end: float) -> list[float]:
+        first, last = (round(moment * ENVELOPE_RATE) for moment in (start + MIN_PIECE, end - MIN_PIECE))
+        inside = level[first : last + 1]
+        if end - start <= MAX_PIECE or not len(inside):
+            return []
+        middle = (first + int(np.median(np.flatnonzero(inside == inside.min())))) / ENVELOPE_RATE
+        return [*cut(start, middle), middle, *cut(middle, end)]
+
+    cuts = [turn.start, *cut(turn.start, turn.end), turn.end]
+    return [_Piece(index, start, end, turn.voice) for start, end in zip(cuts, cuts[1:], strict=False)]
+
+
+def _decide(
+    pieces: Sequence[_Piece], mouths: Sequence[Mouth], turns: Sequence[Turn], level: NDArray[np.float64]
+) -> tuple[list[int], list[float], set[tuple[int, int]]]:
+    """For each piece, the most likely mouth (or their number, for nobody's), how far it is ahead, and the mouths that are alike."""
+    if not pieces:
+        return [], [], set()
+    moving = np.array([[_by_motion(piece, mouth) for mouth in mouths] for piece in pieces]).reshape(len(pieces), -1)
+    following = _following(pieces, mouths, turns, level)
+    seen = np.isfinite(moving)
+    voices = np.array([piece.voice for piece in pieces])
+    lengths = np.array([piece.end - piece.start for piece in pieces])
+    own = np.where(seen & (moving > 0), following, 0.0)
+    pooled = np.array([own[voices == voice].sum(axis=0) for voice in voices])
+    by_voice = np.clip(pooled - own, -MOST_BY_VOICE, MOST_BY_VOICE)
+    scores = np.where(seen, moving + following + by_voice, -np.inf)
+    first = _speakers(pieces, _with_nobody(scores, 0.0))
+    for voice in np.unique(voices):
+        here = voices == voice
+        owner = _owner(first[here], seen[here], lengths[here])
+        if owner is not None:
+            scores[here, owner] = np.where(seen[here, owner], scores[here, owner], OWNER_UNSEEN)
+    scores = _with_nobody(scores, 0.0)
+    chosen = _speakers(pieces, scores)
+    return _among_alike(pieces, mouths, scores, chosen)
+
+
+def _with_nobody(scores: NDArray[np.float64], nobody: float) -> NDArray[np.float64]:
+    return np.column_stack([scores, np.full(len(scores), nobody)])
+
+
+def _by_motion(piece: _Piece, mouth: Mouth) -> float:
+    """Evidence by how much a mouth moves; NaN where it isn't in sight."""
+    motion = mouth.motion(piece.start, piece.end)
+    if np.isnan(motion):
+        return np.nan
+    evidence = float(np.clip(STEEPNESS * np.log(max(motion, 1e-6) / MOVES), LEAST, MOST))
+    return evidence * min(piece.end - piece.start, MOTION_SECONDS)
+
+
+def _following(
+    pieces: Sequence[_Piece], mouths: Sequence[Mouth], turns: Sequence[Turn], level: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Evidence by how well each mouth follows the sound in each piece, at the recording's most likely lag (I, P)."""
+    found = np.zeros((len(pieces), len(mouths), len(LAGS)))
+    for i, piece in enumerate(pieces):
+        for p, mouth in enumerate(mouths):
+            found[i, p] = _by_lag(piece, mouth, turns, level)
+    by_lag = np.logaddexp.reduce(found, axis=1).sum(axis=0) - (LAGS / LAG_SPREAD) ** 2 / 2
+    return found[:, :, int(by_lag.argmax())]
+
+
+def _by_lag(piece: _Piece, mouth: Mouth, turns: Sequence[Turn], level: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Evidence of one piece and mouth at each of the lags; 0 where it can't be found out."""
+    start, end = piece.start - MARGIN, piece.end + MARGIN
+    for other in turns[max(piece.turn - 1, 0) : piece.turn + 2]:  # the margins must not contain somebody else's speech
+        if other.end <= piece.start:
+            start = max(start, other.end)
+        elif other.start >= piece.end:
+            end = min(end, other.start)
+    inside = (mouth.times >= start) & (mouth.times <= end) & np.isfinite(mouth.openings)
+    times, openings = mouth.times[inside], mouth.openings[inside]
+    if len(times) < 6 or np.ptp(openings) < 1e-3 or not len(level):
+        return np.zeros(len(LAGS))
+    weights = np.gradient(times)
+    sound = np.array([np.interp((times + lag) * ENVELOPE_RATE, np.arange(len(level)), level) for lag in LAGS])
+    sound = sound - np.average(sound, axis=1, weights=weights)[:, None]
+    openings = openings - np.average(openings, weights=weights)
+    power = np.average(sound**2, axis=1, weights=weights) * np.average(openings**2, weights=weights)
+    follows = np.average(sound * openings, axis=1, weights=weights) / np.sqrt(np.maximum(power, 1e-12))
+    z = np.arctanh(np.clip(follows, -0.95, 0.95))
+    chance = CHANCE**2 / max(times[-1] - times[0], 0.1)
+    speaker = chance + SPREAD**2
+    evidence = (z**2 / chance - (z - SPEAKERS) ** 2 / speaker + np.log(chance / speaker)) / 2
+    return np.asarray(np.where(z < 0, np.minimum(evidence, 0), evidence))
+
+
+def _speakers(pieces: Sequence[_Piece], scores: NDArray[np.float64]) -> NDArray[np.int64]:
+    """The most likely speaker of each piece, where a change within a turn costs SWITCH; scores are (I, states)."""
+    num = scores.shape[1]
+    best, back = scores[0], []
+    for i in range(1, len(scores)):
+        cost = SWITCH if pieces[i].turn == pieces[i - 1].turn else 0.0
+        change = best[:, None] - cost * (1 - np.eye(num))
+        back.append(change.argmax(axis=0))
+        best = change.max(axis=0) + scores[i]
+    path = [int(best.argmax())]
+    for pointers in reversed(back):
+        path.append(int(pointers[path[-1]]))
+    return np.array(path[::-1])
+
+
+def _owner(chosen: NDArray[np.int64], seen: NDArray[np.bool_], lengths: NDArray[np.float64]) -> int | None:
+    """Who owns the voice of some pieces, by who was chosen for each; None if nobody clearly does."""
+    spoken = np.array([lengths[chosen == p].sum() for p in range(seen.shape[1])])
+    if not spoken.any():
+        return None
+    first = int(spoken.argmax())
+    rivals = np.delete(spoken, first).max(initial=0.0)
+    in_sight = lengths[seen[:, first]].sum()
+    return first if spoken[first] >= OWNED * in_sight and rivals <= RIVAL * spoken[first] else None
+
+
+def _among_alike(
+    pieces: Sequence[_Piece], mouths: Sequence[Mouth], scores: NDArray[np.float64], chosen: NDArray[np.int64]
+) -> tuple[list[int], list[float], set[tuple[int, int]]]:
+    """Choose the first of mouths that move alike, and say how far each choice is ahead of the others."""
+    result, margins, pairs = [], [], set()
+    for piece, row, place in zip(pieces, scores, chosen.tolist(), strict=True):
+        same = [other for other in range(len(mouths)) if place < len(mouths) and _alike(piece, mouths[place], mouths[other])]
+        winner = min([place, *same])
+        pairs |= {(winner, other) for other in {place, *same} - {winner}}
+        others = np.delete(row, sorted({place, *same}))
+        margins.append(float(row[place] - others.max(initial=-np.inf)))
+        result.append(winner)
+    return result, margins, pairs
+
+
+def _alike(piece: _Piece, one: Mouth, other: Mouth) -> bool:
+    """Whether two mouths open at the same moments, as a face and its mirror image do."""
+    if one is other:
+        return False
+    times = one.times[(one.times >= piece.start) & (one.times <= piece.end) & np.isfinite(one.openings)]
+    known = np.isfinite(other.openings)
+    if len(times) < 6 or not known.any():
+        return False
+    near = np.abs(other.times[known][:, None] - times).min(axis=0) < 0.15
+    first, second = (
+        np.interp(times, mouth.times[np.isfinite(mouth.openings)], mouth.openings[np.isfinite(mouth.openings)])
+        for mouth in (one, other)
+    )
+    if near.mean() < 0.8 or min(np.ptp(first), np.ptp(second)) < 0.02:
+        return False
+    return float(np.corrcoef(first, second)[0, 1]) > ALIKE

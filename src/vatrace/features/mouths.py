@@ -1,0 +1,215 @@
+"""How far the mouths of the people in a video are open, over time: the evidence of who speaks.
+
+The first pass over a video measures each mouth once a grid step. During speech, the mouths that move are measured at the video's
+own rate as well, in a second pass; mouths that rest can't be the speaker's, and are not measured again.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from threading import Event
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from vatrace.features.identity import turned_away
+from vatrace.features.landmarker import INNER_LIPS, LEFT_EYE, MIN_SCORE, RIGHT_EYE, Landmarker, Roi, roi_from_mesh
+from vatrace.media.reading import VideoReader
+
+if TYPE_CHECKING:
+    from vatrace.features.people import Person
+
+MAX_TURN = 0.7
+"""How far a face may be turned to a side (`turned_away`) for its mouth to be measured: in profile, the eyes' distance vanishes."""
+
+MAX_RATE = 30.0
+"""Frames a second that are measured at most."""
+
+MEASURED, MARGIN = 4.0, 0.3
+"""Seconds of each stretch of speech that are measured for each person, and seconds before and after it that count as well."""
+
+MOTION_STEP = 0.1
+"""Seconds between the two openings whose difference is the motion of a mouth."""
+
+RESTS = 0.006
+"""Motion below which a mouth rests. GRID's speakers have 0.041 to 0.062 while they speak, 0.033 at least within a second, and 0
+to 0.003 before and after, also when their faces are scaled down to 30 pixels."""
+
+ROI_PER_BOX, ROI_DROP = 1.48, 0.06
+"""Where the landmarks of the next frame are searched for, relative to a face's box: its side, and how far below the box's centre
+it lies, in sides of the box. Means over five GRID clips."""
+
+MAX_JUMP = 0.5
+"""A face that has moved this far from its box, in sides of the box, is another one."""
+
+Box = tuple[float, float, float, float]
+"""Left, top, right and bottom as shares of the picture."""
+
+
+def mouth_opening(points: NDArray[np.float64]) -> float:
+    """How far a mouth is open: the distance between the inner lips over that between the outer corners of the eyes.
+
+    Args:
+        points: (478, 2) landmarks in pixels.
+
+    Returns:
+        0 for closed lips, about 0.3 for a wide open mouth; NaN for a face in profile.
+    """
+    if turned_away(points) > MAX_TURN:
+        return np.nan
+    upper, lower = points[list(INNER_LIPS)]
+    right, left = points[RIGHT_EYE[0]], points[LEFT_EYE[0]]
+    return float(np.hypot(*(upper - lower)) / max(np.hypot(*(right - left)), 1e-9))
+
+
+@dataclass(frozen=True)
+class Mouth:
+    """The mouth of one person.
+
+    Attributes:
+        times: (F,) seconds, ascending; the person is in sight at each.
+        openings: (F,) `mouth_opening`, NaN where it is hidden.
+    """
+
+    times: NDArray[np.float64]
+    openings: NDArray[np.float64]
+
+    def motion(self, start: float, end: float) -> float:
+        """The mean change of the opening within MOTION_STEP; NaN where most of the time from start to end isn't known."""
+        moments = np.arange(start, end, MOTION_STEP)
+        known = np.isfinite(self.openings)
+        times, openings = self.times[known], self.openings[known]
+        if len(moments) < 2 or len(times) < 2:
+            return np.nan
+        after = np.clip(np.searchsorted(times, moments), 1, len(times) - 1)
+        near = np.minimum(np.abs(times[after] - moments), np.abs(times[after - 1] - moments)) < 1.5 * MOTION_STEP
+        changes = np.abs(np.diff(np.interp(moments, times, openings)))[near[1:] & near[:-1]]
+        return float(changes.mean()) if 2 * len(changes) >= len(moments) - 1 else np.nan
+
+
+def mouth_on_grid(person: Person, rate: float) -> Mouth:
+    """The mouth of a person as the first pass over the video saw it, at `rate` steps a second."""
+    found = {step: opening for track in person.tracks for step, opening in zip(track.steps, track.openings, strict=False)}
+    steps = sorted(found)
+    return Mouth(np.array(steps, dtype=np.float64) / rate, np.array([found[step] for step in steps], dtype=np.float64))
+
+
+@dataclass
+class _Watched:
+    """One person during the second pass.
+
+    Attributes:
+        boxes: of the face at the steps at which it is to be measured.
+        roi: where the face is expected in the next frame.
+        times: of the frames so far.
+        openings: in them.
+    """
+
+    boxes: dict[int, Box]
+    roi: Roi | None = None
+    times: list[float] = field(default_factory=list)
+    openings: list[float] = field(default_factory=list)
+
+    def measure(self, image: Image.Image, time: float, step: int, landmarker: Landmarker) -> None:
+        """Measure the mouth in one frame."""
+        box = self.boxes.get(step)
+        if box is None:
+            self.roi = None
+            return
+        place = _roi_at(box, image.size)
+        side = place.side / ROI_PER_BOX
+        if self.roi is None or np.hypot(self.roi.x - place.x, self.roi.y - place.y) > MAX_JUMP * side:
+            self.roi = roi_from_mesh(landmarker.landmarks(image, place).points)
+        mesh = landmarker.landmarks(image, self.roi)
+        self.roi = roi_from_mesh(mesh.points)
+        lost = mesh.presence < MIN_SCORE or np.hypot(self.roi.x - place.x, self.roi.y - place.y) > MAX_JUMP * side
+        self.times.append(time)
+        self.openings.append(np.nan if lost else mouth_opening(mesh.points))
+        if lost:
+            self.roi = None
+
+
+def _roi_at(box: Box, size: tuple[int, int]) -> Roi:
+    """Where to search for the landmarks of the face in a box of a picture of `size` (width, height)."""
+    left, top, right, bottom = np.array(box) * (size * 2)
+    side = max(right - left, bottom - top)
+    return Roi((left + right) / 2, (top + bottom) / 2 + ROI_DROP * side, ROI_PER_BOX * side, 0.0)
+
+
+def watch_mouths(
+    reader: VideoReader,
+    people: Sequence[Person],
+    boxes: Sequence[Box],
+    spans: Sequence[tuple[float, float]],
+    landmarker: Landmarker,
+    progress: Callable[[float], None],
+    stop: Event,
+) -> list[Mouth]:
+    """Measure the mouths that move during speech at the video's own rate.
+
+    Args:
+        reader: of the video, at the rate of the first pass, whose steps are those of the people's tracks.
+        people: whose mouths; those who never move, as photographs, are left out.
+        boxes: of all faces, at the rows of the tracks.
+        spans: of speech, (start, end) in seconds, in order, without overlaps.
+        landmarker: finds the landmarks; used by several threads.
+        progress: called with the share that is done, 0..1.
+        stop: ends it early when set.
+
+    Returns:
+        One for each person, at all times at which the person is in sight: at the video's rate where it was measured again, else
+        at the grid's.
+    """
+    mouths = [mouth_on_grid(person, reader.rate) for person in people]
+    chosen = [_chosen_steps(person, mouth, spans, reader.rate) for person, mouth in zip(people, mouths, strict=True)]
+    watched = [_Watched(_boxes_of(person, boxes, steps)) for person, steps in zip(people, chosen, strict=True)]
+    anybody = sorted(set().union(*(person.boxes for person in watched)))
+    if not anybody:
+        return mouths
+    last = anybody[-1] / reader.rate
+    with ThreadPoolExecutor(min(len(people), os.cpu_count() or 1)) as pool:
+        for image, time in reader.between(_stretches(anybody, reader.rate), MAX_RATE):
+            if stop.is_set():
+                break
+            step = round(time * reader.rate)
+            list(pool.map(lambda person, at=(image, time, step): person.measure(*at, landmarker), watched))
+            progress(min(time / max(last, 1e-9), 1.0))
+    return [_joined(mouth, person, reader.rate) for mouth, person in zip(mouths, watched, strict=True)]
+
+
+def _chosen_steps(person: Person, mouth: Mouth, spans: Sequence[tuple[float, float]], rate: float) -> list[int]:
+    """The steps at which the person's mouth is to be measured again."""
+    if person.is_still:
+        return []
+    steps, chosen = np.array(sorted(person.steps)), []
+    for start, end in spans:
+        inside = steps[(steps >= (start - MARGIN) * rate) & (steps <= (end + MARGIN) * rate)]
+        if len(inside) and not mouth.motion(inside[0] / rate, inside[-1] / rate) < RESTS:
+            chosen += inside[: round((MEASURED + MARGIN) * rate)].tolist()
+    return chosen
+
+
+def _boxes_of(person: Person, boxes: Sequence[Box], steps: Sequence[int]) -> dict[int, Box]:
+    """The person's boxes at the given steps."""
+    rows = {step: row for track in person.tracks for step, row in zip(track.steps, track.rows, strict=True)}
+    return {step: boxes[rows[step]] for step in steps}
+
+
+def _stretches(steps: Sequence[int], rate: float) -> Iterator[tuple[float, float]]:
+    """The time for which any of the steps (ascending) is the nearest one: (start, end) in seconds."""
+    ends = np.flatnonzero(np.diff(steps) > 1)
+    for first, last in zip([0, *(ends + 1)], [*ends, len(steps) - 1], strict=True):
+        yield (steps[first] - 0.5) / rate, (steps[last] + 0.5) / rate
+
+
+def _joined(mouth: Mouth, again: _Watched, rate: float) -> Mouth:
+    """What was measured again, and the mouth of the first pass at all other steps."""
+    kept = ~np.isin(np.rint(mouth.times * rate), list(again.boxes)) if again.times else np.ones(len(mouth.times), bool)
+    times = np.concatenate([mouth.times[kept], again.times])
+    order = np.argsort(times, kind="stable")
+    return Mouth(times[order], np.concatenate([mouth.openings[kept], again.openings])[order])
