@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pympi
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
@@ -18,22 +19,28 @@ import vatrace
 from command import run
 from conftest import write_movie
 from made_plugins import add_module, forget_module
+from vatrace.cli.predict import _named
+from vatrace.errors import UsageError
+from vatrace.inference.prediction import Prediction, Turn
 from vatrace.media.reading import SAMPLING_RATE
-from vatrace.output.writers import SUMMARY_COLUMNS
+from vatrace.output.formats import FORMATS
+from vatrace.output.writers import SUMMARY_COLUMNS, read_json
 from vatrace.weights import package_file
 
 
 def test_predict_writes_table_and_picture(talking: Path, tmp_path: Path) -> None:
     out = tmp_path / "new" / "folder"
-    result = run("predict", talking, "--out", out, "--format", "csv,parquet,json,elan,textgrid,vtt", "--report", "--overlay")
+    result = run("predict", talking, "--out", out, "--format", ",".join(FORMATS), "--report", "--overlay")
     assert (result.status, result.err) == (0, "")
     assert len(result.out.splitlines()) == 1
     assert sorted(path.name for path in out.iterdir()) == [
-        f"talking.{suffix}" for suffix in ("TextGrid", "csv", "eaf", "html", "json", "overlay.mp4", "parquet", "png", "vtt")
+        f"talking.{suffix}"
+        for suffix in ("TextGrid", "csv", "eaf", "html", "json", "overlay.mp4", "parquet", "png", "turns.csv", "vtt")
     ]
     table = pd.read_csv(out / "talking.csv")
     bounds = ["valence_low", "valence_high", "arousal_low", "arousal_high"]
-    assert list(table.columns) == ["time", "valence", "arousal", "face", "voice", "words", *bounds, "supported"]
+    columns = ["time", "valence", "arousal", "face", "voice", "words", *bounds, "supported", "person", "speaking"]
+    assert list(table.columns) == columns and set(table["person"]) == {1}
     assert len(table) in {40, 41}  # AAC rounds 4 s up to its frames
     assert table["time"].tolist() == pytest.approx([i / 10 for i in range(len(table))])
     assert set(table["face"]) <= {0, 1}
@@ -45,6 +52,113 @@ def test_explain_adds_columns(talking: Path, tmp_path: Path) -> None:
     assert run("predict", talking, "--out", tmp_path, "--modalities", "face", "--explain").status == 0
     table = pd.read_csv(tmp_path / "talking.csv")
     assert {"face_share", "voice_share", "words_share", "recursion_1"} < set(table.columns)
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory: pytest.TempPathFactory, face_images: list[Image.Image], speech: NDArray[np.float32]) -> Path:
+    """A man, and from 1 s on his smaller mirror image to the left of him, 3 s with speech."""
+    scenes = []
+    for index, face in enumerate(face_images[:90]):
+        scene = Image.new("RGB", (384, 144), (60, 70, 80))
+        scene.paste(face, (192, 0))
+        if index >= 30:
+            scene.paste(face.transpose(Image.Transpose.FLIP_LEFT_RIGHT).resize((160, 120)), (10, 10))
+        scenes.append(scene)
+    path = tmp_path_factory.mktemp("two") / "two.mp4"
+    return write_movie(path, scenes, sound=speech[: 3 * SAMPLING_RATE], frame_rate=30)
+
+
+def test_everyone_is_in_every_format_and_in_the_summary(two: Path, tmp_path: Path) -> None:
+    arguments = ["--people", "all", "--format", ",".join(FORMATS), "--summary", tmp_path / "all.csv"]
+    result = run("predict", two, "--out", tmp_path, *arguments)
+    assert (result.status, result.err) == (0, "")
+    first, second, files = [line for line in result.out.splitlines() if not line.startswith("  note")]
+    assert first.startswith("two.mp4, person 1: 3.") and second.startswith("two.mp4, person 2: 3.")
+    assert files.startswith("two.mp4: 2 people -> ") and str(tmp_path / "two.turns.csv") in files
+    table = pd.read_csv(tmp_path / "two.csv", dtype={"person": str})
+    steps = len(table) // 2
+    assert table["person"].tolist() == ["1"] * steps + ["2"] * steps
+    faces = table.groupby("person")["face"].mean()
+    assert faces["1"] > 0.95 and 0.5 < faces["2"] < 0.75
+    summary = pd.read_csv(tmp_path / "all.csv", dtype={"person": str})
+    assert summary["recording"].tolist() == ["two", "two"] and summary["person"].tolist() == ["1", "2"]
+    assert summary["people"].tolist() == ["all", "all"] and summary["face"].tolist() == pytest.approx(faces.tolist(), abs=1e-4)
+    assert list(read_json(tmp_path / "two.json").people) == ["1", "2"]
+    tiers = pympi.Eaf(str(tmp_path / "two.eaf")).get_tier_names()
+    assert {"1 valence", "2 valence", "turns"} <= set(tiers)
+    turns = pd.read_csv(tmp_path / "two.turns.csv", dtype={"person": str})
+    assert len(turns) and set(turns["person"]) <= {"1", "2", "off screen", "several"}
+    assert (turns["end"] > turns["start"]).all() and turns["end"].max() < 3.3
+
+
+def test_each_person_has_a_table_on_request_and_the_names_of_a_study(two: Path, tmp_path: Path) -> None:
+    assert run("predict", two, "--out", tmp_path, "--people", "2", "--modalities", "face").status == 0
+    (tmp_path / "people.csv").write_text("recording,person,name\ntwo.mp4,1,Anna: a/b\nother.mp4,1,Ben\n")
+    options = ["--people", "2", "--modalities", "face", "--per-person", "--names", tmp_path / "people.csv"]
+    result = run("predict", two, "--out", tmp_path / "out", "--format", "csv,json", *options)
+    assert (result.status, result.err) == (0, f"warning: {tmp_path / 'people.csv'}: not among the recordings: other.mp4\n")
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "two.2.csv",
+        "two.Anna_ a_b.csv",
+        "two.json",
+        "two.png",
+    ]
+    whole = pd.read_csv(tmp_path / "two.csv", dtype={"person": str})
+    for name, part, person in (("Anna_ a_b", "1", "Anna: a/b"), ("2", "2", "2")):
+        table = pd.read_csv(tmp_path / "out" / f"two.{name}.csv", dtype={"person": str})
+        expected = whole[whole["person"] == part].reset_index(drop=True).assign(person=person)
+        pd.testing.assert_frame_equal(table, expected)
+    assert "two.mp4, person Anna: a/b: " in result.out
+    again = run("predict", two, "--out", tmp_path / "out", *options)
+    assert again.status == 1 and "already exists" in again.err
+    (tmp_path / "out" / "two.png").unlink()
+    (tmp_path / "out" / "two.2.csv").unlink()
+    again = run("predict", two, "--out", tmp_path / "out", *options)
+    assert again.status == 1 and "two.Anna_ a_b.csv: already exists" in again.err
+
+
+def test_names_that_would_join_two_people_are_refused() -> None:
+    made = Prediction(
+        **{"source": Path("a.mp4"), "rate": 10.0, "presence": {"face": np.ones(2, bool)}},
+        **dict.fromkeys(("times", "valence", "arousal"), np.zeros(2)),
+        turns=[Turn(0.0, 0.1, "9"), Turn(0.1, 0.2, "off screen")],
+    )
+    assert _named(made, {"1": "Anna", "9": "1"}, Path("people.csv")).turns[0].person == "1"
+    with pytest.raises(UsageError, match=r"a.mp4: 9 would be the name of two people; change people.csv"):
+        _named(made, {"1": "9"}, Path("people.csv"))
+
+
+def test_the_person_at_a_side_or_in_a_picture_is_followed(two: Path, tmp_path: Path, face_images: list[Image.Image]) -> None:
+    face_images[100].resize((768, 576)).save(tmp_path / "man.jpg")
+    found = {}
+    for options in (["--people", "left"], ["--people", "right"], ["--person", tmp_path / "man.jpg"]):
+        out = tmp_path / options[1] if options[0] == "--people" else tmp_path / "picture"
+        arguments = ["--modalities", "face", "--summary", tmp_path / f"{out.name}.csv"]
+        result = run("predict", two, "--out", out, *options, *arguments)
+        assert (result.status, result.err) == (0, "")
+        found[out.name] = pd.read_csv(tmp_path / f"{out.name}.csv", dtype={"person": str}).loc[0]
+    assert (found["left"]["person"], found["right"]["person"]) == ("2", "1")
+    assert (found["left"]["people"], found["right"]["people"]) == ("left", "right")
+    assert found["picture"]["person picture"] == "man.jpg" and found["picture"]["person"] in {"1", "2"}
+    Image.new("RGB", (400, 400)).save(tmp_path / "black.jpg")
+    result = run("predict", two, "--out", tmp_path / "out", "--person", tmp_path / "black.jpg", "--modalities", "face")
+    assert result.status == 1 and "black.jpg" in result.err and result.err.startswith("error: ")
+
+
+def test_no_result_takes_the_place_of_another_or_of_a_picture(tmp_path: Path, face_images: list[Image.Image]) -> None:
+    for name in ("talk.jpg", "talk.turns.jpg", "talk.png"):
+        face_images[0].save(tmp_path / name)
+    result = run("predict", "talk.jpg", "talk.turns.jpg", "--format", "csv,turns", "--out", "out", cwd=tmp_path)
+    assert result.status == 1 and "out/talk.turns.csv: would be a result of two recordings" in result.err
+    result = run("predict", "talk.jpg", "--person", "talk.png", "--overwrite", cwd=tmp_path)
+    assert result.status == 1 and "talk.png: its own result would replace it" in result.err
+    table = "recording,person,name\ntalk.jpg,1,Anna\n"
+    (tmp_path / "talk.csv").write_text(table)
+    result = run(
+        "predict", "talk.jpg", "--names", "talk.csv", "--summary", "talk.csv", "--out", "out", "--overwrite", cwd=tmp_path
+    )
+    assert result.status == 1 and "talk.csv: is needed for this command" in result.err
+    assert (tmp_path / "talk.csv").read_text() == table and not (tmp_path / "out" / "talk.csv").exists()
 
 
 def test_a_batch_goes_on_past_bad_files_and_says_so(tmp_path: Path, face_images: list[Image.Image]) -> None:
@@ -280,6 +394,20 @@ def test_hidden_files_and_folders_in_a_folder_are_left_alone(tmp_path: Path, fac
         (["predict", "face.jpg", "--summary", "file.txt"], 1, "file.txt: already exists"),
         (["predict", "face.jpg", "--fps", "5"], 2, "vatrace predict: error: unrecognized arguments: --fps 5"),
         (["predict", "face.jpg", "--transcript", "none.srt"], 1, "none.srt: no such file"),
+        (["predict", "face.jpg", "--people", "9"], 2, "main, all, left, right, or a number from 1 to 8, not '9'"),
+        (["predict", "face.jpg", "--people", "middle"], 2, "not 'middle'"),
+        (["predict", "face.jpg", "--people", "all", "--person", "face.jpg"], 2, "not allowed with argument --people"),
+        (["predict", "face.jpg", "--side", "left"], 2, "unrecognized arguments: --side left"),
+        (["predict", "face.jpg", "--person", "none.jpg"], 1, "none.jpg: no such picture"),
+        (["predict", "face.jpg", "--per-person"], 1, "--per-person is for several people: add --people all"),
+        (["predict", "face.jpg", "--per-person", "--people", "1"], 1, "--per-person is for several people"),
+        (
+            ["predict", "face.jpg", "--per-person", "--people", "all", "--format", "json,turns"],
+            1,
+            "add csv or parquet to --format",
+        ),
+        (["predict", "face.jpg", "--names", "none.csv"], 1, "none.csv: no such file"),
+        (["predict", "face.jpg", "--names", "file.txt"], 1, "file.txt: line 1: no column 'recording'"),
         (["frobnicate"], 2, "invalid choice"),
     ],
 )

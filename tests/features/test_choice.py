@@ -3,12 +3,12 @@ from collections.abc import Sequence
 import pytest
 
 from vatrace.features.attribution import Attribution
-from vatrace.features.choice import MAX_PEOPLE, candidates, choose, spoken
+from vatrace.features.choice import candidates, choose, spoken
 from vatrace.features.people import Person, Track, voices_only
 from vatrace.features.perceived import Perceived, Sight, Sound
 from vatrace.features.spool import Spool
 from vatrace.features.turns import Turn
-from vatrace.names import People
+from vatrace.names import MAX_PEOPLE, People
 
 
 def person(num_steps: int, centre: float = 0.0) -> Person:

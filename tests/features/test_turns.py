@@ -27,9 +27,7 @@ def test_a_voice_alone_is_heard_in_its_own_turns_only(start: float) -> None:
 def test_voices_are_numbered_by_who_speaks() -> None:
     turns = [Turn(0, 1, 0, 1), Turn(1, 2, 1, 1), Turn(2, 3, 1, 0), Turn(3, 4, 2), Turn(4, 5, None), Turn(5, 6, 3)]
     assert [turn.voice for turn in by_speaker(turns)] == [0, 0, 1, 2, None, 3]
-    one = by_speaker(
-        [Turn(0, 1, 0, 4), Turn(1, 2, None), Turn(2, 3, 1, 4)]
-    )  # one person in two voices doesn't overlap with anybody
+    one = by_speaker([Turn(0, 1, 0, 4), Turn(1, 2, None), Turn(2, 3, 1, 4)])  # two voices of one person don't overlap
     assert [(turn.voice, turn.person) for turn in one] == [(0, 4)] * 3
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from vatrace.errors import MediaError, UsageError
-from vatrace.output.batch import Choice, find_recordings, match_transcripts, result_names
+from vatrace.output.batch import Choice, Result, find_recordings, match_transcripts, result_files, result_names
 
 
 def touch(folder: Path, *names: str) -> list[Path]:
@@ -35,6 +35,33 @@ def test_results_and_transcripts_of_a_recording_are_neither_recordings_nor_named
     assert ([path.name for path in found.recordings], found.others) == (["talk.mp4"], ())
     (tmp_path / "talk.mp4").unlink()
     assert [path.name for path in find_recordings(tmp_path).recordings] == ["talk.overlay.mp4"]  # then it is all there is
+
+
+def test_tables_of_turns_and_of_each_person_are_results(tmp_path: Path) -> None:
+    touch(
+        tmp_path, "Dr. Who.mp4", "Dr. Who.turns.csv", "Dr. Who.1.csv", "Dr. Who.Mr. X.parquet", "Dr. Who.notes.docx", "Dr.1.csv"
+    )
+    found = find_recordings(tmp_path)
+    assert [path.name for path in found.recordings] == ["Dr. Who.mp4"] and found.others == ("Dr. Who.notes.docx", "Dr.1.csv")
+
+
+def test_results_of_each_person_have_names_of_their_own(tmp_path: Path) -> None:
+    kinds = ["csv", "json", "turns", "png", "overlay"]
+    assert [(file.kind, file.path.name) for file in result_files(tmp_path, "talk", kinds)] == [
+        ("csv", "talk.csv"),
+        ("json", "talk.json"),
+        ("turns", "talk.turns.csv"),
+        ("png", "talk.png"),
+        ("overlay", "talk.overlay.mp4"),
+    ]
+    people = ["1", "a/b", "a:b", "A_B", "turns", "x" * 300]
+    found = result_files(tmp_path, "talk", ["csv", "turns"], people)
+    names = [file.path.name for file in found]
+    assert names[:6] == ["talk.turns.csv", "talk.1.csv", "talk.a_b.csv", "talk.a_b_.csv", "talk.A_B__.csv", "talk.turns_.csv"]
+    assert found[2] == Result("csv", tmp_path / "talk.a_b.csv", "a/b") and found[0].person is None
+    for file in found:
+        file.path.touch()  # the file system takes every name
+    assert len(list(tmp_path.iterdir())) == 7
 
 
 @pytest.mark.parametrize(

@@ -4,13 +4,16 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageColor
 
+from made_people import composed
 from vatrace.errors import MediaError
 from vatrace.inference.prediction import Prediction
 from vatrace.media.reading import VideoReader
 from vatrace.media.recording import open_recording
-from vatrace.output.overlay import SPAN, STRIP, draw_strip, write_overlay
+from vatrace.output.colours import DARK
+from vatrace.output.naming import speakers
+from vatrace.output.overlay import LOW_STRIP, SPAN, STRIP, TURNS, draw_strip, draw_turns, write_overlay
 
 
 def made(source: Path) -> Prediction:
@@ -59,3 +62,37 @@ def test_an_overlay_needs_video_or_audio(tmp_path: Path) -> None:
     for name in ("still.png", "talk.srt"):
         with pytest.raises(MediaError, match=f"{name}: an overlay needs a video or audio file"):
             write_overlay(made(tmp_path / name), open_recording(tmp_path / name), tmp_path / "a.mp4")
+
+
+def near(image: np.ndarray, name: str) -> np.ndarray:
+    """Which pixels have a colour of the overlay, after compression."""
+    return np.asarray(abs(image.astype(float) - ImageColor.getrgb(DARK[name])).max(axis=-1) < 45)
+
+
+def test_every_face_has_a_box_in_its_colour_and_that_of_the_speaker_is_thicker(talking: Path, tmp_path: Path) -> None:
+    path = tmp_path / "a.overlay.mp4"
+    write_overlay(composed(3, talking, 40), open_recording(talking), path)
+    frames = {round(frame.time, 1): np.asarray(frame.image) for frame in VideoReader(path, 2)}
+    height, width = 144, 192
+    assert len(frames[0.5]) == pytest.approx(height + 3 * round(width * LOW_STRIP) + round(width * TURNS), abs=1)
+    for time, speaker in ((0.5, 1), (1.5, 2), (2.5, 3)):
+        found = [int(near(frames[time][:height], f"person-{number}").sum()) for number in (1, 2, 3)]
+        assert min(found) > 20 and int(np.argmax(found)) + 1 == speaker
+
+
+def test_more_people_than_fit_leave_the_strip_to_the_first(talking: Path, tmp_path: Path) -> None:
+    path = tmp_path / "a.overlay.mp4"
+    write_overlay(composed(5, talking, 20), open_recording(talking), path)
+    height = next(iter(VideoReader(path, 1))).image.height
+    assert height == pytest.approx(144 + round(192 * LOW_STRIP) + round(192 * TURNS), abs=1)
+
+
+def test_the_row_of_turns_shows_who_speaks_when() -> None:
+    made = composed(3)
+    row = np.asarray(draw_turns(made, speakers(made), time=2.5, width=800))
+    for turn in made.turns[:3]:
+        place = 400 + round((turn.start + 0.1 - 2.5) * 800 / SPAN)
+        assert near(row[:, place], f"person-{turn.person}").all()
+    off_screen, several = (row[:, 400 + round((start + 0.1 - 2.5) * 800 / SPAN) :][:, :20] for start in (3, 4))
+    assert near(off_screen, "soft").mean() > 0.6 > near(several, "soft").mean() > 0
+    assert near(row[:, 600:], "panel").all()  # nobody speaks

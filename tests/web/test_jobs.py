@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from vatrace import Model
+from vatrace.inference.prediction import Prediction
 from vatrace.web.jobs import Job, Jobs
 
 SRT = "1\n00:00:00,000 --> 00:00:01,000\nhello there\n"
@@ -74,3 +75,28 @@ def test_notes_of_results_of_an_older_version_are_read_from_them(tmp_path: Path,
     again = Jobs(tmp_path, model)
     assert again.get(job.id).notes == ["no face found"]
     again.close()
+
+
+def test_the_people_who_were_asked_for_are_predicted_after_a_crash_too(
+    tmp_path: Path, model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, predict = [], model.predict
+
+    def noting(*source: object, **options: object) -> Prediction:
+        asked.append(options["people"])
+        return predict(*source, **options)
+
+    monkeypatch.setattr(model, "predict", noting)
+    jobs = Jobs(tmp_path, model)
+    job, path = jobs.add("talk.srt", "all")
+    path.write_text(SRT)
+    jobs.start(job)
+    run_all(jobs, "other.srt")
+    jobs.close()
+    job.state = "waiting"
+    jobs._note(job)
+    path.write_text(SRT)
+    again = Jobs(tmp_path, model)
+    run_all(again)
+    again.close()
+    assert asked == ["all", "main", "all"]

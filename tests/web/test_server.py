@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import stat
 import time
@@ -13,14 +14,18 @@ from pathlib import Path
 from typing import Any
 
 import av
+import numpy as np
 import pandas as pd
 import pytest
 from fastapi import FastAPI
+from numpy.typing import NDArray
 from PIL import Image
 
 from browser import Opened, open_page
+from conftest import write_movie
 from vatrace import Model
 from vatrace.errors import MediaError
+from vatrace.media.reading import SAMPLING_RATE
 from vatrace.web.jobs import Jobs
 from vatrace.web.server import make_app
 from vatrace.weights import find_whisper
@@ -79,6 +84,44 @@ def test_a_recording_is_dropped_predicted_looked_at_and_downloaded(
     assert not page.is_visible("#frame") and not list(server.folder.glob("*/job.json"))
 
 
+def test_everybody_in_a_recording_is_followed_if_asked_for(
+    server: Server, opened: Opened, face_images: list[Image.Image], speech: NDArray[np.float32], tmp_path: Path
+) -> None:
+    pairs = []
+    for image in face_images[:90]:
+        pair = Image.new("RGB", (2 * image.width, image.height))
+        pair.paste(image, (0, 0))
+        pair.paste(image.transpose(Image.Transpose.FLIP_LEFT_RIGHT), (image.width, 0))
+        pairs.append(pair)
+    path = write_movie(tmp_path / "pair.mp4", pairs, sound=speech[: 3 * SAMPLING_RATE], frame_rate=30)
+    page = opened.page
+    page.select_option("#people", "all")
+    page.set_input_files("#files", path)
+    opened.wait("document.querySelector('#jobs .done')", 120)
+    assert "everybody" in page.inner_text("#jobs .head") and "2 people, Person 1" in page.inner_text("#jobs .done")
+    page.click("button:text-is('Open report')")
+    frame = page.frame_locator("#frame")
+    frame.locator(".pick").nth(1).click()
+    assert frame.locator(".chart h2").first.inner_text() == "Valence of Person 2"
+    page.select_option("#people", "right")
+    page.set_input_files("#files", path)
+    opened.wait("document.querySelectorAll('#jobs .done').length === 2", 120)
+    assert page.locator("#jobs .head").first.inner_text().splitlines()[1] == "the person on the right"
+    name = next(job["id"] for job in server.jobs() if job["people"] == "all")
+    table = pd.read_csv(io.BytesIO(server.get(f"jobs/{name}/download/csv")[2]))
+    assert sorted(table["person"].unique()) == [1, 2]
+    about = json.loads(server.get(f"jobs/{name}/annotations")[2])["traces"]["model"]["valence"]
+    assert len(about) <= (table["person"] == 1).sum()
+    assert {server.get(f"jobs/{name}/download/{kind}")[0] for kind in ("png", "html", "overlay", "json")} == {200}
+
+
+def test_people_who_are_not_a_choice_are_refused(server: Server) -> None:
+    request = urllib.request.Request(f"{server.address}jobs?name=a.mp4&people=nobody", b"", method="POST")
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(request)
+    assert refused.value.code == 422 and server.jobs() == []
+
+
 def test_files_that_can_not_be_used_are_named_and_stop_nobody(opened: Opened, tmp_path: Path) -> None:
     (tmp_path / "talk.mp4").write_text("no video at all")
     (tmp_path / "empty.mp4").touch()
@@ -116,7 +159,7 @@ def test_all_downloads_are_what_they_say(server: Server, talking: Path, tmp_path
     name = server.upload(talking)
     assert server.wait(name)["state"] == "done"
     kinds = json.loads(server.get("jobs")[2])["downloads"]
-    assert kinds == ["csv", "parquet", "json", "elan", "textgrid", "vtt", "png", "html", "overlay"]
+    assert kinds == ["csv", "parquet", "json", "turns", "elan", "textgrid", "vtt", "png", "html", "overlay"]
     found = {kind: server.get(f"jobs/{name}/download/{kind}") for kind in kinds}
     assert {status for status, _, _ in found.values()} == {200}
     assert found["elan"][1]["content-disposition"] == f"attachment; filename*=UTF-8''{talking.stem}.eaf"
@@ -124,6 +167,7 @@ def test_all_downloads_are_what_they_say(server: Server, talking: Path, tmp_path
         *("job.json", f"upload{talking.suffix}", "copy", "page.html", "result.json")
     }
     assert stat.S_IMODE((server.folder / name).stat().st_mode) == 0o700  # others of this machine can't look into it
+    assert found["turns"][2].startswith(b"start,end,person,words,valence")
     assert found["elan"][2].startswith(b"<?xml") and found["png"][2].startswith(b"\x89PNG")
     assert found["parquet"][2].startswith(b"PAR1") and b"data:video/mp4" in found["html"][2]
     (tmp_path / "o.mp4").write_bytes(found["overlay"][2])

@@ -31,7 +31,8 @@ In a terminal it shows the values; in a pipe it writes CSV. Frames and audio are
 than the face: a value waits for the voice for up to 1.5 s, and words count from the moment they are recognised. The first
 value comes with the first face; if none is found, values come after 3 s.
 The CSV has the columns of predict, and `late`: face, voice, or face+voice if they were not processed in time and thus count as
-absent.
+absent; `person`: number of the person whose face is followed; `others`: number of other people in view. The person who is
+followed first stays the one, unless they are away and somebody else is in view for 30 s.
 """
 BAR = 41
 """Characters from -1 to 1."""
@@ -95,15 +96,18 @@ class _Rows:
     Attributes:
         number: number of values.
         late: number of values for which face or voice was late.
+        num_with_others: number of values at which other people were in view.
     """
 
     def __init__(self, files: Sequence[IO[str]]) -> None:
         self.number = 0
         self.late: Counter[str] = Counter()
+        self.num_with_others = 0
+        self._person = 0
         self._files = files
         self._writers = [csv.writer(file, lineterminator="\n") for file in files]
         columns = ["valence_low", "valence_high", "arousal_low", "arousal_high"]
-        self._write(["time", "valence", "arousal", *MODALITIES, *columns, "supported", "late"])
+        self._write(["time", "valence", "arousal", *MODALITIES, *columns, "supported", "late", "person", "others"])
 
     def write(self, values: Sequence[Value]) -> None:
         """Add rows."""
@@ -113,8 +117,12 @@ class _Rows:
             if value.low is not None and value.high is not None:
                 ends = [f"{end:.4f}" for pair in zip(value.low, value.high, strict=True) for end in pair]
             numbers = [f"{number:.4f}" for number in (value.time, value.valence, value.arousal)]
-            self._write([*numbers, *present, *ends, int(any(present)), "+".join(value.late)])
+            self._write([*numbers, *present, *ends, int(any(present)), "+".join(value.late), value.person, value.others])
             self.late.update(value.late)
+            self.num_with_others += value.others > 0
+            if self._person not in {0, value.person}:
+                warn(f"from {value.time:.1f} s on, another person is followed: number {value.person}")
+            self._person = value.person
         self.number += len(values)
         for file in self._files:
             file.flush()
@@ -125,11 +133,13 @@ class _Rows:
 
 
 def _conclude(rows: _Rows, delays: Sequence[float]) -> None:
-    """Print the delay of the values, and which modalities were late too often."""
+    """Print the delay of the values, for how many other people were in view, and which modalities were late too often."""
     from vatrace.inference.feed import MOST_LATE
 
     if delays:
         print(f"{rows.number} values, median delay {median(delays):.2f} s", file=sys.stderr)
+    if rows.num_with_others:
+        warn(f"another person was in view at {rows.num_with_others} of them; their face was not used")
     for name, number in rows.late.items():
         if number > MOST_LATE * rows.number:
             warn(f"the {name} was late for {number / rows.number:.0%} of them: this machine was too busy")
@@ -171,4 +181,8 @@ def _lines(value: Value, pace: Pace, delay: float) -> str:
         lines.append(f"{name:8} {number:+.2f}  -1 {''.join(bar)} +1")
     present = ", ".join(name for name in MODALITIES if value.presence[name]) or "nothing detected"
     lines.append(f"{value.time:6.1f} s   delay {delay:.1f} s   {present}   {pace.note}")
+    if value.person > 1:
+        lines.append(f"person {value.person} is followed: the one before was away for too long")
+    if value.others:
+        lines.append("another person is in view" if value.others == 1 else f"{value.others} other people are in view")
     return "\n".join(lines)

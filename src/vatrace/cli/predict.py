@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Collection, Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
-from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,7 @@ from vatrace.cli.terminal import add_model_options, complain, find_all, load, ma
 from vatrace.errors import MissingWeightsError, UsageError, VatraceError, reason, report_bug
 from vatrace.files import shown, written_whole
 from vatrace.media.folders import passed_over
-from vatrace.names import DEFAULT_RATE, MAX_RATE, MODALITIES
+from vatrace.names import DEFAULT_RATE, MAX_PEOPLE, MAX_RATE, MODALITIES
 from vatrace.output.formats import FORMATS, check_formats
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from vatrace.inference.model import Model
     from vatrace.inference.prediction import Prediction
     from vatrace.media.recording import Recording
-    from vatrace.output.batch import Choice
+    from vatrace.output.batch import Choice, Result
 
 NO_TRANSCRIPT = Path("none")
 """As --transcript: to use none."""
@@ -36,19 +36,24 @@ PREDICT_EPILOG = """examples:
   vatrace predict talk.mp4 --transcript talk.srt       your own transcript instead of speech recognition
   vatrace predict videos/ --transcript transcripts/    talk.srt for talk.mp4, and so on
   vatrace predict talk.mp4 --transcript none           speech recognition, even if talk.srt is in the folder
-  vatrace predict interview.mp4 --side left            the person on the left, where two are visible
+  vatrace predict interview.mp4 --people left          the person on the left, of the two most prominent
+  vatrace predict panel.mp4 --people all --per-person  everyone: panel.1.csv, panel.2.csv, ...
+  vatrace predict panel.mp4 --people 3 --format csv,turns    the three most prominent, and who speaks when
+  vatrace predict videos/ --person anna.jpg            the person in a picture
+  vatrace predict videos/ --people all --names people.csv    P01 instead of 1, and so on
   vatrace predict podcast.mp3                          audio only
   vatrace predict talk.srt                             words only
   vatrace predict talk.mp4 --format csv,elan,textgrid  also for ELAN and Praat
   vatrace predict talk.mp4 --model run/model.onnx --encoders face=my_package:MyEncoder
 
 The CSV has the columns time (s), valence, arousal (-1..1), face, voice, words (1 where the modality was present, else 0),
-valence_low, valence_high, arousal_low, arousal_high (90 % intervals), supported (1 where any modality was present, else 0).
+valence_low, valence_high, arousal_low, arousal_high (90 % intervals), supported (1 where any modality was present, else 0),
+person (1 for the most prominent one, and so on), speaking (1 where the person speaks, else 0; empty if it isn't known).
 With --explain it also has face_share, voice_share, words_share (how much each modality contributes to the value; their sum
 is 1; empty where none contributes) and recursion_1, ... (how far each recursion of the attention moved the point).
-The table of --summary has one row per recording: mean, SD, minimum and maximum of valence and arousal over the supported
-rows, the share of time in which each modality was present, how many doubtful words were left out, notes, errors, and the
-version and model.
+The table of --summary has one row per recording and person: mean, SD, minimum and maximum of valence and arousal over the
+supported rows, the shares of time in which each modality was present and the person speaks, how many doubtful words were left
+out, notes, errors, and the version, model and options.
 Exit status: 0 for success, 1 if a recording failed (the others are done), 2 for a wrong command, 70 for a bug in vatrace, 130
 for ctrl-C.
 """
@@ -108,16 +113,39 @@ def _add_predict(commands: Any) -> None:
         help="SRT, VTT or ASS instead of speech recognition, or a folder of such files, or `none` (default: talk.srt or "
         "talk.en.vtt next to talk.mp4)",
     )
-    add(
-        "--side", choices=["left", "right"], help="which of two people to follow (default: the one visible longest and largest)"
-    )
+    _add_people_options(parser)
     add("--explain", action="store_true", help="add columns with the contribution of each modality")
     add("--report", action="store_true", help="also write an HTML report, <name>.html")
     add("--overlay", action="store_true", help="also write a video with the trace in it, <name>.overlay.mp4")
-    add("--summary", type=Path, metavar="FILE", help="also write a CSV with one row per recording")
+    add("--summary", type=Path, metavar="FILE", help="also write a CSV with one row per recording and person")
     add("--overwrite", action="store_true", help="replace results that already exist")
     add_model_options(parser)
     parser.set_defaults(run=run_predict)
+
+
+def _add_people_options(parser: argparse.ArgumentParser) -> None:
+    who = parser.add_mutually_exclusive_group()
+    who.add_argument(
+        "--people",
+        type=_people,
+        default="main",
+        metavar="WHO",
+        help="whose trace to write: main, the person visible longest and largest; all; left or right, of the two most "
+        f"prominent; or a number, for that many of the most prominent, at most {MAX_PEOPLE} (default: main)",
+    )
+    who.add_argument("--person", type=Path, metavar="PICTURE", help="instead: the person whose face is in this image")
+    add = parser.add_argument
+    add("--per-person", action="store_true", help="write CSV and Parquet as a file for each person: <name>.1.csv, <name>.2.csv")
+    names = "CSV with the columns recording, person, name, as `vatrace people` writes it: names instead of the people's numbers"
+    add("--names", type=Path, metavar="FILE", help=names)
+
+
+def _people(text: str) -> str | int:
+    if text in {"main", "all", "left", "right"}:
+        return text
+    if text.isdecimal() and 1 <= int(text) <= MAX_PEOPLE:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"main, all, left, right, or a number from 1 to {MAX_PEOPLE}, not {text!r}")
 
 
 def _names(text: str, choices: Collection[str]) -> list[str]:
@@ -137,34 +165,89 @@ def _rate(text: str) -> float:
     return rate
 
 
+@dataclass(frozen=True)
+class Item:
+    """A recording of the batch.
+
+    Attributes:
+        path: the recording.
+        name: what the names of its results start with.
+        names: the names of its people, by number; the others keep their numbers.
+    """
+
+    path: Path
+    name: str
+    names: Mapping[str, str]
+
+    def possible(self, args: argparse.Namespace) -> list[Result]:
+        """The results that it can have, whoever is in it."""
+        numbers = map(str, range(1, MAX_PEOPLE + 1))
+        return _results(self.name, args, [self.names.get(number, number) for number in numbers])
+
+
 def run_predict(args: argparse.Namespace) -> int:
     """Run the predict command."""
     from vatrace.output.batch import result_names
     from vatrace.output.writers import write_summary
 
     check_formats(args.format)
+    _check_people(args)
     recordings, all_found = find_all(args.sources)
     names = result_names(recordings)
     if not recordings:
         return 1
-    targets = [_targets(name, args) for name in names]
+    items = [Item(*parts) for parts in zip(recordings, names, _person_names(args.names, recordings), strict=True)]
+    _check_apart(items, args)
     make_folder(args.out)
     if args.summary is not None:
-        _check_summary(args.summary, [*recordings, *chain.from_iterable(paths.values() for paths in targets)], args.overwrite)
+        _check_summary(items, args)
     model = load(args)
     choices = _transcripts(args, recordings, model)
     rows: list[dict[str, object]] = []
     try:
-        for recording, name, choice, paths in zip(recordings, names, choices, targets, strict=True):
-            rows.append({"recording": name} | _row(recording, choice, paths, args, model))
+        for item, choice in zip(items, choices, strict=True):
+            rows += [{"recording": item.name} | row for row in _rows(item, choice, args, model)]
     finally:  # also if the batch is stopped
         if args.summary is not None and rows:
             with written_whole(args.summary) as temporary:
                 write_summary(rows, temporary)
-    done = sum("error" not in row for row in rows)
+    done = len(items) - sum("error" in row for row in rows)
     if len(recordings) > 1:
         print(f"{done} of {len(recordings)} recordings done")
     return int(not all_found or done < len(recordings))
+
+
+def _check_people(args: argparse.Namespace) -> None:
+    """Check the options about people before any work is done."""
+    if args.person is not None and not args.person.is_file():
+        raise UsageError(f"{args.person}: no such picture")
+    if args.per_person and (args.person is not None or args.people in {"main", "left", "right", 1}):
+        raise UsageError("--per-person is for several people: add --people all, or how many")
+    if args.per_person and not any(FORMATS[kind].has_rows for kind in args.format):
+        tables = " or ".join(kind for kind, known in FORMATS.items() if known.has_rows)
+        raise UsageError(f"--per-person is for tables: add {tables} to --format; other formats hold everyone in one file")
+
+
+def _person_names(table: Path | None, recordings: Sequence[Path]) -> Sequence[Mapping[str, str]]:
+    """The names of the people in each recording, by number; recordings that only one side has are printed."""
+    if table is None:
+        return [{}] * len(recordings)
+    from vatrace.output.person_names import read_names
+
+    found, absent = read_names(table, recordings)
+    if absent:
+        warn(f"{table}: not among the recordings: {passed_over(absent)}")
+    unnamed = [shown(recording.name) for recording, names in zip(recordings, found, strict=True) if not names]
+    if unnamed:
+        warn(f"{table}: no names for {passed_over(unnamed)}: their people keep their numbers")
+    return found
+
+
+def _check_apart(items: Iterable[Item], args: argparse.Namespace) -> None:
+    """Check that no two results are the same file, such as the turns of talk.mp4 and the table of talk.turns.mp4."""
+    path, times = Counter(result.path for item in items for result in item.possible(args)).most_common(1)[0]
+    if times > 1:
+        raise UsageError(f"{path}: would be a result of two recordings; predict them one by one, each with its own --out")
 
 
 def _transcripts(args: argparse.Namespace, recordings: Sequence[Path], model: Model) -> list[Choice]:
@@ -181,103 +264,139 @@ def _transcripts(args: argparse.Namespace, recordings: Sequence[Path], model: Mo
     return choices
 
 
-def _check_summary(path: Path, others: Sequence[Path], overwrite: bool) -> None:
-    """Check that the summary can be written to a path."""
-    if path.resolve() in {other.resolve() for other in others}:
-        raise UsageError(f"{path}: is a recording or one of its results: give the summary another name")
-    refuse_existing([path], overwrite)
-    make_folder(path.parent)
+def _check_summary(items: Sequence[Item], args: argparse.Namespace) -> None:
+    """Check that the summary can be written."""
+    path, results = args.summary.resolve(), [result for item in items for result in item.possible(args)]
+    if path in {other.resolve() for other in [*(item.path for item in items), *(result.path for result in results)]}:
+        raise UsageError(f"{args.summary}: is a recording or one of its results: give the summary another name")
+    if path in {other.resolve() for other in (args.person, args.names) if other is not None}:
+        raise UsageError(f"{args.summary}: is needed for this command: give the summary another name")
+    refuse_existing([args.summary], args.overwrite)
+    make_folder(args.summary.parent)
 
 
-def _targets(name: str, args: argparse.Namespace) -> dict[str, Path]:
-    """The result files of a recording, by kind."""
-    suffixes = {kind: FORMATS[kind].suffix for kind in args.format} | {"png": "png"}
-    suffixes |= {"html": "html"} if args.report else {}
-    suffixes |= {"overlay": "overlay.mp4"} if args.overlay else {}
-    return {kind: args.out / f"{name}.{suffix}" for kind, suffix in suffixes.items()}
+def _results(name: str, args: argparse.Namespace, people: Sequence[str]) -> list[Result]:
+    """The results of a recording with these people."""
+    from vatrace.output.batch import result_files
+
+    kinds = [*args.format, "png", *(["html"] if args.report else []), *(["overlay"] if args.overlay else [])]
+    return result_files(args.out, name, kinds, people if args.per_person else ())
 
 
-def _row(
-    recording: Path, choice: Choice, targets: Mapping[str, Path], args: argparse.Namespace, model: Model
-) -> dict[str, object]:
-    """Predict one recording; return its row of the summary, or its error, which is also printed."""
-    from vatrace.output.writers import summary_row
+def _rows(item: Item, choice: Choice, args: argparse.Namespace, model: Model) -> list[dict[str, object]]:
+    """Predict one recording; return its rows of the summary, or its error, which is also printed."""
+    from vatrace.output.writers import summary_rows
 
     try:
-        return summary_row(_process(recording, choice, targets, args, model))
+        return summary_rows(_process(item, choice, args, model))
     except (MissingWeightsError, BrokenPipeError):
         raise  # the other recordings would fail too
     except (VatraceError, OSError) as error:
         failure = str(error)
     except Exception as error:  # other recordings must not fail because of it
-        failure = report_bug(error, recording)
+        failure = report_bug(error, item.path)
     complain(failure)
-    return {"error": failure}
+    return [{"error": failure}]
 
 
-def _process(path: Path, choice: Choice, targets: Mapping[str, Path], args: argparse.Namespace, model: Model) -> Prediction:
+def _process(item: Item, choice: Choice, args: argparse.Namespace, model: Model) -> Prediction:
     """Predict one recording and write its results."""
-    for source in (path, choice.path):
-        if source and any(target.exists() and source.exists() and target.samefile(source) for target in targets.values()):
+    targets = [result.path for result in item.possible(args)]
+    for source in (item.path, choice.path, args.person, args.names):
+        if source and any(target.exists() and source.exists() and target.samefile(source) for target in targets):
             raise FileExistsError(f"{source}: its own result would replace it: give another folder with --out")
-    refuse_existing(targets.values(), args.overwrite)
-    with progress_bars(path.name) as progress:
-        recording = choice.open(path)
+    refuse_existing(targets, args.overwrite)
+    with progress_bars(item.path.name) as progress:
+        recording = choice.open(item.path)
         prediction = model.predict(
             recording,
             rate=args.rate,
             modalities=args.modalities,
-            side=args.side,
+            people=args.people,
+            person=args.person,
             explain=args.explain or args.report,
             progress=progress,
         )
-        _write(prediction, recording, targets, args.explain, progress)
-    _print_summary(prediction, targets)
+        prediction = _named(prediction, item.names, args.names)
+        results = _results(item.name, args, list(prediction.people))
+        refuse_existing([result.path for result in results], args.overwrite)
+        _write(prediction, recording, results, args.explain, progress)
+    _print_summary(prediction, results)
     return prediction
 
 
-def _write(
-    prediction: Prediction, recording: Recording, targets: Mapping[str, Path], explain: bool, progress: Progress
-) -> None:
-    """Write the results; the tables contain the explanation only with `explain`, the report always."""
-    from vatrace.output.overlay import write_overlay
-    from vatrace.output.report import embedded, write_page, write_picture
+def _named(prediction: Prediction, names: Mapping[str, str], table: Path) -> Prediction:
+    """A prediction with the names of a table for its people.
 
-    tabulated = prediction if explain else replace(prediction, explanation=None)
+    Raises:
+        UsageError: if two of those who are seen or heard would have the same name.
+    """
+    from vatrace.inference.prediction import renamed
+
+    numbers = {*prediction.people, *(turn.person for turn in prediction.turns)}
+    name, times = Counter(names.get(number, number) for number in numbers).most_common(1)[0]
+    if times > 1:
+        raise UsageError(f"{prediction.source}: {name} would be the name of two people; change {table}")
+    return renamed(prediction, names)
+
+
+def _write(prediction: Prediction, recording: Recording, results: Sequence[Result], explain: bool, progress: Progress) -> None:
+    """Write the results; the tables contain the explanation only with `explain`, the report always."""
+    from vatrace.output.figure import write_picture
+    from vatrace.output.overlay import write_overlay
+    from vatrace.output.report import embedded, write_page
+
+    tabulated = prediction if explain else _unexplained(prediction)
     try:
         with ExitStack() as files:  # all are written before any is moved into place
-            temporaries = {kind: files.enter_context(written_whole(path)) for kind, path in targets.items()}
-            for kind, temporary in temporaries.items():
-                if kind == "png":
+            for result, temporary in [(result, files.enter_context(written_whole(result.path))) for result in results]:
+                if result.kind == "png":
                     write_picture(prediction, temporary)
-                elif kind == "html":
+                elif result.kind == "html":
                     write_page(prediction, temporary, embedded(recording, partial(progress, "report")))
-                elif kind == "overlay":
+                elif result.kind == "overlay":
                     write_overlay(prediction, recording, temporary, partial(progress, "overlay"))
                 else:
-                    FORMATS[kind].write(tabulated, temporary)
+                    whose = tabulated if result.person is None else tabulated.people[result.person]
+                    FORMATS[result.kind].write(whose, temporary)
     except OSError as error:
-        folder = next(iter(targets.values())).parent
+        folder = results[0].path.parent
         raise OSError(f"{prediction.source}: can't write its results to {folder} ({reason(error)})") from error
 
 
-def _print_summary(prediction: Prediction, targets: Mapping[str, Path]) -> None:
+def _unexplained(prediction: Prediction) -> Prediction:
+    """The same prediction, without the explanation of anyone's trace."""
+    return replace(prediction, explanation=None, others=tuple(map(_unexplained, prediction.others)))
+
+
+def _print_summary(prediction: Prediction, results: Sequence[Result]) -> None:
+    """Print a line for each person, what was written, and the notes."""
     from vatrace.output.report import summary
 
-    print(f"{prediction.source.name}: {summary(prediction)} -> {', '.join(map(str, targets.values()))}", flush=True)
-    for note in prediction.notes:
-        print(f"  note: {note}", flush=True)
+    name, people = prediction.source.name, prediction.people
+    written = ", ".join(str(result.path) for result in results)
+    lines = [
+        f"{name}{'' if list(people) == ['1'] else f', person {person}'}: {summary(found)}" for person, found in people.items()
+    ]
+    lines = [*lines, f"{name}: {len(people)} people -> {written}"] if len(people) > 1 else [f"{lines[0]} -> {written}"]
+    shared = [note for note in prediction.notes if all(note in found.notes for found in prediction.others)]
+    lines += [f"  note: {note}" for note in shared]
+    lines += [
+        f"  note on person {person}: {note}" for person, found in people.items() for note in found.notes if note not in shared
+    ]
+    print("\n".join(lines), flush=True)
 
 
 def run_demo(args: argparse.Namespace) -> int:
     """Run the demo command."""
     from vatrace.media.demo import make_demo
     from vatrace.media.recording import open_recording
+    from vatrace.output.batch import result_files
     from vatrace.weights import find_whisper
 
-    targets = {kind: args.out / f"demo.{kind}" for kind in ("csv", "png", "html")}
-    video = args.out / "demo.mp4"
-    refuse_existing([*targets.values(), video], args.overwrite)
+    results = result_files(args.out, "demo", ("csv", "png", "html"))
+    video, page = args.out / "demo.mp4", results[-1].path
+    refuse_existing([*(result.path for result in results), video], args.overwrite)
     find_whisper(args.whisper)  # report a missing file before anything is made
     make_folder(args.out)
     model = load(args)
@@ -286,7 +405,7 @@ def run_demo(args: argparse.Namespace) -> int:
     with progress_bars(video.name) as progress:
         recording = open_recording(video)
         prediction = model.predict(recording, explain=True, progress=progress)
-        _write(prediction, recording, targets, explain=False, progress=progress)
-    _print_summary(prediction, targets)
-    print(f"open {targets['html']} in a browser; it was made from {video}")
+        _write(prediction, recording, results, explain=False, progress=progress)
+    _print_summary(prediction, results)
+    print(f"open {page} in a browser; it was made from {video}")
     return 0

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from vatrace.features.people import MIN_SHARE_OF_OTHERS, Person
 from vatrace.features.perceived import Perceived
-from vatrace.names import People
+from vatrace.names import MAX_PEOPLE, People
 
-MAX_PEOPLE = 8
-"""The most people of one recording who get a trace."""
 MIN_SPEECH = 1.0
 """Seconds of speech from which somebody who is hardly seen counts as one of the people."""
 

@@ -72,12 +72,12 @@ MEETING, MEETING_SECONDS = 1.2, 0.3
 checks of who is who while they do."""
 
 SAME_PLACE = 0.6
-"""Distance to a face that was lost near this place a moment ago below which a new one is taken for it until the next check. While
-a face is partly covered, its distance from its own views rises to this."""
+"""Distance to a face that was lost near this place a moment ago below which a new one is taken for it until the next check:
+while a face is partly covered, its distance from its own views rises to this."""
 
 AMBIGUOUS = 0.1
-"""Difference between the distances to two lost faces up to which both may be meant, as with twins, or a mirror; then the one that
-was lost nearest to the place is."""
+"""Difference between the distances to two lost faces up to which both may be meant, as with twins or a mirror; then the one
+that was lost nearer to the place is taken."""
 
 SURROUNDINGS = 4.0
 """Side of the square in which a lost face is searched for, in sides of its own."""
@@ -260,10 +260,10 @@ class FaceTracker:
             elif rival is None:
                 seen.append(face)
             else:  # one face covers the other: whose is it?
-                rival.view = rival.view or self._identities(image, rival.points)
-                if track.identity.distance(rival.view) < rival.track.identity.distance(rival.view):
-                    rival.track, track = track, rival.track
-                self._lose(track)
+                view = rival.view = rival.view or self._identities(image, rival.points)
+                loser = max(track, rival.track, key=lambda other: other.identity.distance(view))
+                rival.track = rival.track if loser is track else track
+                self._lose(loser)
         self._expect_meetings(seen, time)
         kept: list[_Face] = []
         others: list[_Face] = []

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 MAX_TURN = 0.7
 """How far a face may be turned to a side (`turned_away`) for its mouth to be measured: in profile, the eyes' distance vanishes."""
 
-MAX_RATE = 30.0
+MAX_RATE = 15.0
 """Frames a second that are measured at most."""
 
 MEASURED, MARGIN = 4.0, 0.3
@@ -173,7 +173,7 @@ def watch_mouths(
         return mouths
     last = anybody[-1] / reader.rate
     with ThreadPoolExecutor(min(len(people), os.cpu_count() or 1)) as pool:
-        for image, time in reader.between(_stretches(anybody, reader.rate), MAX_RATE):
+        for image, time in reader.between(list(_stretches(anybody, reader.rate)), MAX_RATE):
             if stop.is_set():
                 break
             step = round(time * reader.rate)

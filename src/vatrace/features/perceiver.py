@@ -73,7 +73,7 @@ class Perceiver:
 
     @cached_property
     def _identities(self) -> IdentityEncoder:
-        from vatrace.features.identity import IdentityEncoder, View
+        from vatrace.features.identity import IdentityEncoder
 
         return IdentityEncoder()
 

@@ -1,16 +1,19 @@
-"""The visible part of a live session: the face at each step."""
+"""The visible part of a live session: the face of the person who is followed, and who else is in view, at each step."""
 
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from vatrace.encoders import DEFAULT_ENCODERS
-from vatrace.features.faces import REJOIN_SECONDS, Detection, FaceTracker, face_crop
+from vatrace.features.faces import Detection, FaceTracker, face_crop
+from vatrace.features.identity import SAME_PERSON, Identity, View
 from vatrace.features.landmarker import Landmarker
+from vatrace.features.stillness import Motion
 from vatrace.inference.ears import KEEP_DUR
 from vatrace.timeline import TOLERANCE
 
@@ -20,8 +23,85 @@ MAX_FACE_AGE = 0.35
 """Seconds for which a face counts after the frame that showed it."""
 
 
+MAX_FACES = 4
+"""Faces that are followed at once: a live session uses only one of them, and eight would be too slow."""
+NEW_PERSON_SECONDS = 30.0
+"""Seconds for which the person who is followed must be out of view, and another one in view, before that one is followed.
+Shorter absences happen within a session; after a longer one, somebody else has probably sat down for a session of their own."""
+MAX_GAP = 1.0
+"""Seconds without a person's face that don't interrupt this time."""
+MIN_FRAMES = 3
+"""Frames in which a face must be seen before it counts as another person: false detections are shorter."""
+PICTURE_SECONDS = 5.0
+"""Seconds after which a face that has never moved is taken for a photograph: people can sit as still for two seconds."""
+MAX_PEOPLE = 64
+"""People who are remembered apart from the one who is followed; the one seen longest ago is forgotten first."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a live session shows at one moment.
+
+    Attributes:
+        vector: the face of the person who is followed; None if they aren't in view.
+        person: number of the person who is followed, 1 for the first; 0 before the first is seen.
+        others: number of other people in view.
+    """
+
+    vector: NDArray[np.float32] | None = None
+    person: int = 0
+    others: int = 0
+
+
+@dataclass(eq=False)
+class _Someone:
+    """A person who was in view.
+
+    Attributes:
+        identity: who it is.
+        tracks: the tracker's numbers of their face.
+        motion: how much the face moves.
+        num_frames: number of frames in which they were seen.
+        first_seen: seconds.
+        since: when their latest time in view began, in seconds.
+        last_seen: seconds.
+        number: as the person who is followed; 0 if they never were.
+    """
+
+    identity: Identity = field(default_factory=Identity)
+    tracks: set[int] = field(default_factory=set)
+    motion: Motion = field(default_factory=Motion)
+    num_frames: int = 0
+    first_seen: float = 0.0
+    since: float = 0.0
+    last_seen: float = -np.inf
+    number: int = 0
+
+    def add(self, found: Detection, time: float) -> None:
+        """Add their face in the next frame."""
+        if not self.num_frames:
+            self.first_seen = time
+        if time - self.last_seen > MAX_GAP:
+            self.since = time
+        self.last_seen = time
+        self.num_frames += 1
+        self.tracks.add(found.track)
+        self.motion.add(found.points, time)
+        if found.view is not None:
+            self.identity.add(found.view)
+
+    @property
+    def is_picture(self) -> bool:
+        """Whether the face has never moved, as in a photograph."""
+        return self.motion.is_still and self.last_seen - self.first_seen >= PICTURE_SECONDS
+
+
 class Eyes:
     """The face of the person who is followed, as of the latest frames.
+
+    The person with the largest face is followed first, and stays the one who is followed. While they are out of view, nobody's
+    face is used. Another person is followed only when that has lasted for NEW_PERSON_SECONDS. A face that never moves, as in a
+    photograph, isn't followed if another one moves, and doesn't count as a person in view.
 
     Args:
         rate: steps a second.
@@ -34,51 +114,83 @@ class Eyes:
         self._rate = rate
         self.time = 0.0
         self._encoder = DEFAULT_ENCODERS["face"].build(1)
-        self._tracker = FaceTracker(Landmarker())
-        self._main: int | None = None
-        self._main_seen = 0.0
-        self._seen_together: set[int] = set()
-        self._seen: deque[tuple[float, NDArray[np.float32] | None]] = deque(maxlen=round(MAX_FRAME_RATE * KEEP_DUR))
+        self._tracker = FaceTracker(Landmarker(), max_faces=MAX_FACES)
+        self._people: list[_Someone] = []
+        self._followed: _Someone | None = None
+        self._num_followed = 0
+        self._seen: deque[tuple[float, Seen]] = deque(maxlen=round(MAX_FRAME_RATE * KEEP_DUR))
 
     def add_frame(self, image: Image.Image, time: float) -> None:
         """Process the next frame, shown at `time` seconds."""
-        detections = self._tracker.update(image, time)
-        followed = self._choose(detections, time)
-        vector = None
-        if followed is not None:
-            self._main_seen = time
-            vector = self._encoder(face_crop(image, followed.square, self._encoder.crop_size)[None])[0]
-        self._seen.append((time, vector))
+        in_view = self._who(self._tracker.update(image, time), time)
+        followed = self._followed = self._choose([someone for someone, _ in in_view], time)
+        vector, others = None, 0
+        for someone, found in in_view:
+            if someone is followed:
+                vector = self._encoder(face_crop(image, found.square, self._encoder.crop_size)[None])[0]
+            elif someone.num_frames >= MIN_FRAMES and not someone.is_picture:
+                others += 1
+        self._seen.append((time, Seen(vector, followed.number if followed else 0, others)))
         self.time = time + 1 / self._rate  # steps before this are known
 
-    def _choose(self, detections: list[Detection], time: float) -> Detection | None:
-        """The detection of the person who is followed; None if they aren't in this frame."""
-        main = next((found for found in detections if found.track == self._main), None)
-        if main is not None:
-            self._seen_together = {found.track for found in detections} - {main.track}
-            return main
-        # a face that wasn't seen together with the person who is followed can be theirs, with a new track
-        gone = self._main is None or time - self._main_seen > REJOIN_SECONDS
-        others = [found for found in detections if gone or found.track not in self._seen_together]
-        chosen = max(others, key=lambda found: found.square.side, default=None)
-        if chosen is not None:
-            self._main = chosen.track
-        elif gone:
-            self._main = None
+    def _who(self, detections: list[Detection], time: float) -> list[tuple[_Someone, Detection]]:
+        """Whose faces these are, the largest first."""
+        in_view: list[tuple[_Someone, Detection]] = []
+        by_track = {track: someone for someone in self._people for track in someone.tracks}
+        present = {id(by_track[found.track]) for found in detections if found.track in by_track}
+        for found in sorted(detections, key=lambda found: -found.square.side):
+            someone = by_track.get(found.track)
+            if someone is None:
+                absent = [known for known in self._people if id(known) not in present]
+                someone = _alike(absent, found.view) or _Someone()
+                present.add(id(someone))
+                if someone not in self._people:
+                    self._people.append(someone)
+            someone.add(found, time)
+            in_view.append((someone, found))
+        others = sorted((known for known in self._people if known is not self._followed), key=lambda known: known.last_seen)
+        forgotten = {id(known) for known in others[: max(len(others) - MAX_PEOPLE, 0)]}
+        self._people = [known for known in self._people if id(known) not in forgotten]
+        return in_view
+
+    def _choose(self, in_view: list[_Someone], time: float) -> _Someone | None:
+        """The person to follow from now on; None if there was nobody yet. Those in view are the largest first."""
+        followed = self._followed
+        if followed is None:
+            allowed = in_view
+        elif followed.is_picture:
+            allowed = [someone for someone in in_view if someone.motion.is_known and not someone.motion.is_still]
+        else:
+            begun = {id(someone): max(someone.since, followed.last_seen) for someone in in_view}
+            allowed = [someone for someone in in_view if time - begun[id(someone)] >= NEW_PERSON_SECONDS]
+        chosen = next((someone for someone in allowed if not someone.is_picture), None)
+        if chosen is None:
+            return followed
+        if not chosen.number:
+            self._num_followed += 1
+            chosen.number = self._num_followed
         return chosen
 
-    def at(self, moment: float) -> NDArray[np.float32] | None:
-        """The face at a moment, later than at the previous call: that of the latest frame before it, unless it is too old."""
+    def at(self, moment: float) -> Seen:
+        """What the latest frame before a moment shows, unless it is too old; moments must be later than at the previous call."""
         self.forget(moment)
         if not self._seen:
-            return None
-        time, vector = self._seen[0]
-        return vector if -TOLERANCE <= moment - time <= MAX_FACE_AGE else None
+            return Seen()
+        time, seen = self._seen[0]
+        return seen if -TOLERANCE <= moment - time <= MAX_FACE_AGE else Seen(person=seen.person)
 
     def forget(self, moment: float) -> None:
         """Drop the frames that no step from this moment on needs."""
         while len(self._seen) > 1 and self._seen[1][0] <= moment + TOLERANCE:
             self._seen.popleft()
+
+
+def _alike(people: list[_Someone], view: View | None) -> _Someone | None:
+    """The person whom a view shows; None if it shows none of them."""
+    if view is None:
+        return None
+    nearest = min(people, key=lambda someone: someone.identity.distance(view), default=None)
+    return nearest if nearest is not None and nearest.identity.distance(view) < SAME_PERSON else None
 
 
 def as_image(image: Image.Image | NDArray[np.uint8]) -> Image.Image:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from vatrace.encoders import DEFAULT_ENCODERS, EncoderSpec
 from vatrace.errors import MediaError, UsageError
-from vatrace.features.choice import MAX_PEOPLE, choose
+from vatrace.features.choice import choose
 from vatrace.features.identity import View
 from vatrace.features.people import find_person
 from vatrace.features.perceived import Perceived, Percept
@@ -27,7 +27,7 @@ from vatrace.inference.notes import people_notes, person_notes, speech_notes
 from vatrace.inference.prediction import NOBODY, Prediction
 from vatrace.inference.spoken import label, spoken_turns
 from vatrace.media.recording import Recording, open_recording
-from vatrace.names import DEFAULT_RATE, MAX_RATE, MODALITIES, People
+from vatrace.names import DEFAULT_RATE, MAX_PEOPLE, MAX_RATE, MODALITIES, People
 from vatrace.timeline import num_steps, overlap_add, resample, resample_mask, steps_at
 
 ABSENT = {"face": "no face found", "voice": "no speech heard", "words": "no words understood"}
@@ -221,7 +221,8 @@ class Model:
         from vatrace import __version__
 
         names = "+".join(name for name in MODALITIES if name in usable)
-        options: dict[str, str | None] = {"transcript": recording.transcript and shown(recording.transcript.name), **asked_for}
+        transcript = shown(recording.transcript.name) if recording.transcript else ""
+        options = {"transcript": transcript, **asked_for}
         made_by = {"vatrace": __version__, "model": self._fusion.name, "modalities": names}
         return made_by | {name: value for name, value in options.items() if value}
 

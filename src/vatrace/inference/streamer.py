@@ -60,6 +60,8 @@ class Value:
             the first audio, has been processed.
         low: lower ends of 90 % intervals for valence and arousal; None if the model wasn't calibrated.
         high: their upper ends.
+        person: number of the person whose face is followed, 1 for the first; 0 before the first is seen.
+        others: number of other people in view. Their faces aren't used.
     """
 
     time: float
@@ -69,10 +71,14 @@ class Value:
     late: tuple[str, ...] = ()
     low: tuple[float, float] | None = None
     high: tuple[float, float] | None = None
+    person: int = 0
+    others: int = 0
 
 
 class Streamer:
-    """Follows one person live. Frames and audio may come from two threads; neither waits for the other's work.
+    """Follows one person live, by their looks, as long as they don't stay away for `vatrace.inference.eyes.NEW_PERSON_SECONDS`.
+
+    Frames and audio may come from two threads; neither waits for the other's work.
 
     Args:
         fusion: a streaming fusion model in ONNX (see `vatrace.training.export`); None for the package's own.
@@ -166,8 +172,9 @@ class Streamer:
             for step in range(self._step, stop):
                 self._ears.given = step + 1
                 moment = step / RATE
+                seen = self._eyes.at(moment)
                 vectors = {
-                    "face": self._eyes.at(moment),
+                    "face": seen.vector,
                     "voice": self._ears.voice.pop(step, None),
                     "words": self._ears.word(step),
                 }
@@ -176,7 +183,7 @@ class Streamer:
                 if skipped_from <= moment < skipped_until:
                     unknown.add("voice")
                 late = tuple(name for name in MODALITIES if name in unknown and vectors[name] is None)
-                value = replace(self._fusion.step(moment, vectors), late=late)
+                value = replace(self._fusion.step(moment, vectors), late=late, person=seen.person, others=seen.others)
                 known_now = {"face": vectors["face"] is not None, "voice": known_until["voice"] > moment}
                 found += self._released(value, all(known_now[name] for name in self._expected))
             if self._held and min(known_until.values()) == math.inf:  # nothing more will come

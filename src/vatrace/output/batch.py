@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,8 +16,16 @@ from vatrace.media.transcripts import is_transcript
 from vatrace.output.formats import FORMATS
 
 OVERLAY = ".overlay.mp4"
-RESULTS = frozenset({".png", ".html", *(f".{known.suffix.lower()}" for known in FORMATS.values())})
-"""Endings of the names of results, in lower case."""
+SUFFIXES = {kind: known.suffix for kind, known in FORMATS.items()} | {"png": "png", "html": "html", "overlay": "overlay.mp4"}
+"""What the names of results end in, by kind."""
+RESULTS = frozenset(f".{suffix.rpartition('.')[2].lower()}" for kind, suffix in SUFFIXES.items() if kind != "overlay")
+"""Suffixes of results except videos, in lower case."""
+TABLES = frozenset(f".{known.suffix}" for known in FORMATS.values() if known.has_rows)
+"""Suffixes of tables, whose names may have another part: `talk.2.csv`, `talk.turns.csv`."""
+NOT_IN_NAMES = re.compile(r'[\x00-\x1f\x7f<>:"/\\|?*]')
+"""Characters that file names can't have on every system."""
+MAX_PERSON = 60
+"""Letters of a person's name in a file name, which file systems limit to 255 bytes."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +71,9 @@ def _belongs(path: Path, recordings: Sequence[Path], names: set[str]) -> bool:
     """Whether a file is a result or the transcript of a recording in the same folder."""
     if is_transcript(path):
         return is_result(path) or any(path in find_transcripts(recording, [path]).all for recording in recordings)
-    return (path.suffix.lower() in RESULTS and path.stem in names) or path.name.removesuffix(OVERLAY) in names
+    suffix, parts = path.suffix.lower(), path.stem.split(".")
+    longer = suffix in TABLES and any(".".join(parts[:length]) in names for length in range(1, len(parts)))
+    return longer or (suffix in RESULTS and path.stem in names) or path.name.removesuffix(OVERLAY) in names
 
 
 def result_names(recordings: Sequence[Path]) -> list[str]:
@@ -84,6 +95,43 @@ def result_names(recordings: Sequence[Path]) -> list[str]:
             raise MediaError(f"{path}: another recording has the same name; predict them one by one, each with its own --out")
         result.append(unique[0])
     return result
+
+
+@dataclass(frozen=True)
+class Result:
+    """A file to write for a recording.
+
+    Attributes:
+        kind: one of `SUFFIXES`.
+        path: where.
+        person: whose trace it holds; None for everyone who was asked for.
+    """
+
+    kind: str
+    path: Path
+    person: str | None = None
+
+
+def result_files(folder: Path, name: str, kinds: Iterable[str], people: Sequence[str] = ()) -> list[Result]:
+    """The files to write for a recording: `talk.csv`, or `talk.1.csv` for each person where this is wanted.
+
+    Args:
+        folder: where they are written.
+        name: what their names start with.
+        kinds: of `SUFFIXES`.
+        people: the names of those who get tables of their own; empty if each kind is one file.
+    """
+    split = {kind for kind in kinds if people and kind in FORMATS and FORMATS[kind].has_rows}
+    files = [Result(kind, folder / f"{name}.{SUFFIXES[kind]}") for kind in kinds if kind not in split]
+    taken = {file.path.name.casefold() for file in files}  # some systems don't distinguish upper and lower case
+    for kind in kinds:
+        for person in people if kind in split else ():
+            part = NOT_IN_NAMES.sub("_", person)[:MAX_PERSON]
+            while (file := f"{name}.{part}.{SUFFIXES[kind]}").casefold() in taken:
+                part += "_"
+            taken.add(file.casefold())
+            files.append(Result(kind, folder / file, person))
+    return files
 
 
 @dataclass(frozen=True)

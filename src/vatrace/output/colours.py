@@ -35,11 +35,31 @@ DARK = LIGHT | {
 }
 """On a dark ground, and in the overlay."""
 
+PEOPLE = (
+    ("#1EA381", "#96FCDA"),
+    ("#4F0E8A", "#9C71DF"),
+    ("#74003A", "#CC6689"),
+    ("#4B4B00", "#838549"),
+    ("#8B83BF", "#C9C2FC"),
+    ("#8A5F28", "#E0B584"),
+    ("#5D3666", "#AF88B8"),
+    ("#838542", "#DADD9F"),
+)
+"""Of people "1", "2", ...: on a light and on a dark ground, and on pictures, where the second is used.
+
+They were chosen one after the other from colours of other hues than valence and arousal, each as far as possible in Oklab from
+the traces, from `soft` and from the people before it, as seen with normal sight, without green cones, and without red ones. The
+more people, the less they differ: pages, figures and videos show the names as well.
+"""
+LIGHT |= {f"person-{number}": light for number, (light, _) in enumerate(PEOPLE, start=1)}
+DARK |= {f"person-{number}": dark for number, (_, dark) in enumerate(PEOPLE, start=1)}
+
 PRINT = LIGHT | {"ink": "#000000", "soft": "#444444", "panel": "#FFFFFF", "line": "#BBBBBB"}
 """On paper."""
 
-BOX, BOX_EDGE = "#7CE0B8", DARK["paper"]
-"""The frame around a face, and its thin edge, which keeps it visible on a bright picture."""
+BOX, BOX_EDGE, BOX_RING = "#7CE0B8", DARK["paper"], DARK["ink"]
+"""The frame around the only face that is followed, the edge of every frame, which keeps it visible on a bright picture, and the
+ring around the frame of the person whom the reader has chosen."""
 
 
 def css_variables() -> str:
@@ -48,6 +68,7 @@ def css_variables() -> str:
     def root(colours: Mapping[str, str]) -> str:
         return ":root { " + " ".join(f"--{name}: {value};" for name, value in colours.items()) + " }"
 
-    box = f":root {{ color-scheme: light dark; --box: {BOX}; --box-edge: {BOX_EDGE}; }}"
+    frames = {"box": BOX, "box-edge": BOX_EDGE, "box-ring": BOX_RING}
+    frames |= {f"box-{number}": bright for number, (_, bright) in enumerate(PEOPLE, start=1)}
     dark, paper = f"@media (prefers-color-scheme: dark) {{ {root(DARK)} }}", f"@media print {{ {root(PRINT)} }}"
-    return "\n".join([box, root(LIGHT), dark, paper, ""])
+    return "\n".join([":root { color-scheme: light dark; }", root(frames), root(LIGHT), dark, paper, ""])

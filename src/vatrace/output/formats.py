@@ -16,17 +16,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Format:
-    """A format for the trace of one recording.
+    """A format for the traces of one recording.
 
     Attributes:
         suffix: of the file's name, after its dot.
         writer: a function in `vatrace.output.writers` that takes a prediction and a path.
         library: the module that it needs from the `formats` extra; "" if it needs none.
+        has_rows: whether it is the table of the trace, which can also be written as one file for each person.
     """
 
     suffix: str
     writer: str
     library: str = ""
+    has_rows: bool = False
 
     def write(self, prediction: Prediction, path: Path) -> None:
         """Write a prediction in this format."""
@@ -34,9 +36,10 @@ class Format:
 
 
 FORMATS = {
-    "csv": Format("csv", "write_csv"),
-    "parquet": Format("parquet", "write_parquet", "pyarrow"),
+    "csv": Format("csv", "write_csv", has_rows=True),
+    "parquet": Format("parquet", "write_parquet", "pyarrow", has_rows=True),
     "json": Format("json", "write_json"),
+    "turns": Format("turns.csv", "write_turns"),
     "elan": Format("eaf", "write_elan", "pympi"),
     "textgrid": Format("TextGrid", "write_textgrid", "praatio"),
     "vtt": Format("vtt", "write_subtitles"),

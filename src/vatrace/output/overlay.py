@@ -10,17 +10,23 @@ import numpy as np
 from PIL import Image, ImageColor, ImageDraw, ImageFont
 
 from vatrace.errors import MediaError
-from vatrace.inference.prediction import Prediction
+from vatrace.inference.prediction import SEVERAL, Prediction
 from vatrace.media.reading import AudioReader
 from vatrace.media.recording import Recording
 from vatrace.media.writing import images_at, write_video
 from vatrace.names import DIMENSIONS
 from vatrace.output.colours import BOX, BOX_EDGE, DARK
+from vatrace.output.naming import colour_numbers, speakers, title
+from vatrace.timeline import steps_at
 
 RATE, MAX_SIDE = 25, 960
 """Pictures a second, and pixels of the recording's longer side."""
 STRIP = 0.28
 """Height of the strip relative to its width."""
+MAX_STRIPS = 3
+"""People who have a strip each; of more, which would need more room than the picture, the first has one."""
+LOW_STRIP, TURNS = 0.17, 0.03
+"""Heights, relative to the width, of the strip of each of several people, and of the row that shows who speaks."""
 SPAN = 20.0
 """Seconds that the strip shows, half of them still to come."""
 SMOOTH = 2
@@ -31,6 +37,9 @@ def write_overlay(
     prediction: Prediction, recording: Recording, path: Path, progress: Callable[[float], None] = lambda share: None
 ) -> None:
     """Write an MP4 with the trace below the picture, moving along, and a box around the face; for audio, the trace alone.
+
+    Several people have a box and a number each, and up to MAX_STRIPS a trace each. If anybody but the only person speaks, a row
+    below the traces shows who speaks when.
 
     Args:
         prediction: of the recording.
@@ -53,44 +62,121 @@ def write_overlay(
 
 def _with_trace(images: Iterator[Image.Image], prediction: Prediction) -> Iterator[Image.Image]:
     for index, image in enumerate(images):
-        strip = draw_strip(prediction, index / RATE, image.width)
-        whole = Image.new("RGB", (image.width, image.height + strip.height))
+        time = index / RATE
+        strips = list(_strips(prediction, time, image.width))
+        whole = Image.new("RGB", (image.width, image.height + sum(strip.height for strip in strips)))
         whole.paste(image, (0, 0))
-        draw_box(whole, image.size, prediction.box_at(index / RATE))
-        whole.paste(strip, (0, image.height))
+        _draw_boxes(whole, image.size, prediction, time)
+        top = image.height
+        for strip in strips:
+            whole.paste(strip, (0, top))
+            top += strip.height
         yield whole
 
 
-def draw_box(picture: Image.Image, size: tuple[int, int], box: tuple[float, ...] | None) -> None:
-    """Draw the box of a face (left, top, right, bottom as shares of `size`, width and height in pixels), if there is one."""
+def _strips(prediction: Prediction, time: float, width: int) -> Iterator[Image.Image]:
+    """What is drawn below the picture, from top to bottom."""
+    people = list(prediction.people.values())
+    if not prediction.others:
+        yield draw_strip(prediction, time, width)
+    else:
+        for person in people if len(people) <= MAX_STRIPS else people[:1]:
+            yield draw_strip(person, time, width, LOW_STRIP, title(person.person))
+    if rows := speakers(prediction):
+        yield draw_turns(prediction, rows, time, width)
+
+
+def _draw_boxes(picture: Image.Image, size: tuple[int, int], prediction: Prediction, time: float) -> None:
+    """Draw the boxes of all faces at a time in seconds; numbers and colours if there are several people."""
+    if not prediction.others:
+        draw_box(picture, size, prediction.box_at(time))
+        return
+    numbers = colour_numbers(prediction)
+    for name, person in reversed(prediction.people.items()):  # the first on top
+        row = min(int(steps_at(np.array(time), person.rate)), len(person.times) - 1)
+        speaks = person.speaking is not None and bool(person.speaking[row])
+        draw_box(picture, size, person.box_at(time), DARK[f"person-{numbers[name]}"], name, speaks)
+
+
+def draw_box(  # what is drawn, where and how
+    picture: Image.Image,
+    size: tuple[int, int],
+    box: tuple[float, ...] | None,
+    colour: str = BOX,
+    label: str = "",
+    speaks: bool = False,
+) -> None:
+    """Draw the box of a face, if there is one.
+
+    Args:
+        picture: what to draw it on.
+        size: width and height of the recording's picture in pixels.
+        box: left, top, right and bottom as shares of `size`.
+        colour: of the box.
+        label: the person's name, which is written in the upper left corner.
+        speaks: whether the person speaks: the box is thicker then, and the label is filled.
+    """
     if box is None:
         return
     corners = [share * (side - 1) for share, side in zip(box, size * 2, strict=True)]
-    thick = max(2, round(max(size) / 320))
+    thick = max(2, round(max(size) / 320)) * (2 if speaks else 1)
     canvas = ImageDraw.Draw(picture)
     canvas.rectangle(corners, outline=BOX_EDGE, width=thick + 1)  # visible on bright pictures as well
-    canvas.rectangle(corners, outline=BOX, width=thick)
+    canvas.rectangle(corners, outline=colour, width=thick)
+    if label:
+        font = ImageFont.load_default(max(12, max(size) / 48))
+        place = (corners[0] + thick + 3, corners[1] + thick)
+        right, bottom = canvas.textbbox(place, label, font)[2:]
+        ground, text = (colour, BOX_EDGE) if speaks else (BOX_EDGE, colour)
+        canvas.rectangle((corners[0] + thick, corners[1] + thick, right + 3, bottom + 3), ground)
+        canvas.text(place, label, text, font)
 
 
-def draw_strip(prediction: Prediction, time: float, width: int) -> Image.Image:
+def draw_turns(prediction: Prediction, rows: list[str], time: float, width: int) -> Image.Image:
+    """Who speaks from 10 s before a time (s) to 10 s after it, as bars in the people's colours.
+
+    Names are written where they fit. Speech off screen is grey, and that of several people at once is hatched.
+    """
+    wide, high = width * SMOOTH, round(width * TURNS) * SMOOTH
+    strip = Image.new("RGB", (wide, high), DARK["panel"])
+    font, numbers = ImageFont.load_default(high * 0.7), colour_numbers(prediction)
+    for turn in prediction.turns:
+        left, right = (round(((end - time) / SPAN + 0.5) * wide) for end in (turn.start, turn.end))
+        if right <= 0 or left >= wide or turn.person not in rows:
+            continue
+        colour = DARK[f"person-{numbers[turn.person]}"] if turn.person in numbers else DARK["soft"]
+        bar = Image.new("RGB", (max(right - left, 1), high), DARK["panel"] if turn.person == SEVERAL else colour)
+        canvas = ImageDraw.Draw(bar)
+        if turn.person == SEVERAL:
+            for x in range(-high, bar.width, 8 * SMOOTH):
+                canvas.line([(x, high), (x + high, 0)], colour, SMOOTH)
+        elif canvas.textlength(turn.person, font) < bar.width:
+            canvas.text((bar.width / 2, high / 2), turn.person, BOX_EDGE, font, anchor="mm")
+        strip.paste(bar, (left, 0))
+    ImageDraw.Draw(strip).line([(wide / 2, 0), (wide / 2, high)], DARK["ink"], SMOOTH)
+    return strip.resize((width, high // SMOOTH), Image.Resampling.BOX)
+
+
+def draw_strip(prediction: Prediction, time: float, width: int, share: float = STRIP, name: str = "") -> Image.Image:
     """Both traces from 10 s before a time (s) to 10 s after it, -1..1 from bottom to top, with the values at that time.
 
-    No trace is drawn where nothing supports the values.
+    No trace is drawn where nothing supports the values. The height is a share of the width; the name is that of the person.
     """
-    wide, high = width * SMOOTH, round(width * STRIP) * SMOOTH
+    wide, high = width * SMOOTH, round(width * share) * SMOOTH
     strip = Image.new("RGB", (wide, high), DARK["paper"])
     canvas = ImageDraw.Draw(strip, "RGBA")
-    font = ImageFont.load_default(high / 11)
+    letter = wide * STRIP / 11
+    font = ImageFont.load_default(letter)
     for level in (-1, 0, 1):
         canvas.line([(0, _y(level, high)), (wide, _y(level, high))], DARK["line"], SMOOTH)
     shown = np.flatnonzero(abs(prediction.times - time) <= SPAN / 2 + 1)
     x = ((prediction.times[shown] - time) / SPAN + 0.5) * wide
     runs = np.split(np.arange(len(shown)), np.flatnonzero(np.diff(prediction.supported[shown])) + 1)
     drawn = [run for run in runs if len(run) > 1 and prediction.supported[shown[run[0]]]]
-    labels = []
-    for column, name in enumerate(DIMENSIONS):
-        colour = DARK[name]
-        values = getattr(prediction, name)
+    labels = [((8.0 * SMOOTH, high * 0.01), name, DARK["ink"])] if name else []
+    for column, dimension in enumerate(DIMENSIONS):
+        colour = DARK[dimension]
+        values = getattr(prediction, dimension)
         for run in drawn:
             rows = shown[run]
             if prediction.bounds is not None:
@@ -100,7 +186,7 @@ def draw_strip(prediction: Prediction, time: float, width: int) -> Image.Image:
             canvas.line([*zip(x[run], _y(values[rows], high), strict=True)], colour, 2 * SMOOTH, joint="curve")
         row = int(np.argmin(abs(prediction.times - time)))
         here = f"{values[row]:+.2f}" if prediction.supported[row] else "?"
-        labels.append(((wide / 2 + 8 * SMOOTH, high * (0.01 + 0.12 * column)), f"{name} {here}", colour))
+        labels.append(((wide / 2 + 8 * SMOOTH, high * 0.01 + 1.3 * letter * column), f"{dimension} {here}", colour))
     for place, text, colour in labels:  # over both traces
         canvas.rectangle(canvas.textbbox(place, text, font), (*ImageColor.getrgb(DARK["paper"]), 200))
         canvas.text(place, text, colour, font)

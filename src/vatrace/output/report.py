@@ -1,4 +1,4 @@
-"""A prediction as a figure of its traces, and as a page that shows it next to the recording."""
+"""A prediction as a page that shows it next to the recording."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ import io
 import json
 import os
 import tempfile
-import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,74 +17,31 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vatrace.inference.prediction import NOBODY, Prediction
+from vatrace.inference.prediction import SEVERAL, Prediction
 from vatrace.media.recording import Recording
-from vatrace.media.transcripts import sentences
+from vatrace.media.transcripts import Word, sentences
 from vatrace.media.writing import preview_type, write_preview
-from vatrace.names import MODALITIES
-from vatrace.output.colours import LIGHT, css_variables
+from vatrace.names import DIMENSIONS, MODALITIES
+from vatrace.output.colours import PEOPLE, css_variables
+from vatrace.output.figure import MAX_POINTS, write_picture
+from vatrace.output.naming import colour_numbers, speakers, title
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    import pandas as pd
 
-MAX_POINTS, MAX_BOXES = 4000, 20_000
-
-
-def figure(prediction: Prediction) -> Figure:
-    """Valence and arousal over time with their intervals, and below them the presence of face, voice and words.
-
-    The traces are faint where nothing supports them.
-    """
-    from matplotlib.figure import Figure
-    from matplotlib.patches import Patch
-
-    drawn = Figure(figsize=(11, 4.6), layout="constrained")
-    above, below = drawn.subplots(2, 1, sharex=True, height_ratios=[4, 1])
-    times, supported = prediction.times, prediction.supported
-    thin = max(1, len(times) // MAX_POINTS)
-    above.axhline(0, color="0.75", linewidth=0.8, zorder=1)
-    for column, name in enumerate(("valence", "arousal")):
-        values = getattr(prediction, name)
-        if prediction.bounds is not None:
-            low, high = (ends[::thin, column] for ends in prediction.bounds)
-            for where, alpha in ((supported, 0.14), (~supported, 0.04)):
-                above.fill_between(times[::thin], low, high, where[::thin], color=LIGHT[name], alpha=alpha, linewidth=0)
-        style = {"color": LIGHT[name], "marker": "o" if len(times) == 1 else None}
-        above.plot(times[::thin], values[::thin], alpha=0.25, linewidth=1, **style)
-        shown = np.where(supported, values, np.nan)
-        above.plot(times[::thin], shown[::thin], linewidth=1.8, label=name, **style)
-    above.set(ylim=(-1, 1), ylabel="valence, arousal")
-    name = os.fsencode(prediction.source.name).decode("utf-8", "replace")
-    drawn.suptitle(name, x=0.01, ha="left", fontsize="large", parse_math=False)
-    above.set_yticks([-1, -0.5, 0, 0.5, 1])
-    handles = above.get_legend_handles_labels()[0]
-    if prediction.bounds is not None:
-        handles.append(Patch(color="0.5", alpha=0.3, linewidth=0, label="90 % interval"))
-    above.legend(handles=handles, loc="lower right", bbox_to_anchor=(1, 1), frameon=False, ncols=3, borderaxespad=0.2)
-    above.spines[["top", "right"]].set_visible(False)
-    for row, name in enumerate(MODALITIES):
-        spans = [(start, end - start) for start, end in prediction.spans(name)]
-        below.broken_barh(spans, (len(MODALITIES) - row - 1.4, 0.8), color=LIGHT[name])
-    below.set(ylim=(-0.6, len(MODALITIES) - 0.4), xlim=(0, prediction.duration), xlabel="time in s")
-    if not supported.any():
-        below.text(0.5, 0.5, NOBODY, transform=below.transAxes, ha="center", va="center", color="0.3")
-    below.set_yticks(range(len(MODALITIES)), reversed(MODALITIES))
-    below.tick_params(axis="y", length=0)
-    below.spines[["top", "right", "left"]].set_visible(False)
-    return drawn
-
-
-def write_picture(prediction: Prediction, path: Path | io.BytesIO) -> None:
-    """The figure as a PNG of about 1650 x 690 pixels."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph")  # characters that the font lacks are drawn as boxes
-        figure(prediction).savefig(path, dpi=150, format="png")
+MIN_POINTS, MAX_BOXES = 1000, 20_000
+"""Rows that each of many people has: one a pixel of a chart in a wide window. And boxes of all people together: 0.5 MB."""
 
 
 def summary(prediction: Prediction) -> str:
-    """One line: the length, mean and range of both traces over the supported rows, and the share of each modality."""
+    """One line: the length, mean and range of both traces over the supported rows, and the share of each modality.
+
+    Of several people, those of the first.
+    """
     where = prediction.supported if prediction.supported.any() else np.ones(len(prediction.times), bool)
     parts = [f"{prediction.duration:.1f} s"]
+    if prediction.others:
+        parts.append(f"{len(prediction.people)} people, {title(prediction.person)}")
     for name in ("valence", "arousal"):
         values = getattr(prediction, name)[where]
         parts.append(f"{name} {values.mean():+.2f} (from {values.min():+.2f} to {values.max():+.2f})")
@@ -119,6 +75,10 @@ CONTRIBUTIONS = (
 """The page's text on contributions."""
 FACE = "The box shows the face that the trace follows. "
 """The page's text on the box."""
+CHOICE = "The buttons with names, and the keys <kbd>1</kbd> to <kbd>{}</kbd>, choose the person whose trace is shown. "
+"""The page's text on several people."""
+FACES = "So does a click on a face. While somebody speaks, the box of their face is thicker and its number is filled. "
+"""The page's text on the boxes of several people."""
 
 NUM_TINTS, STRONGEST_TINT = 10, 0.5
 """Strengths of the tint of a word, and the opacity of the strongest, on which text is readable."""
@@ -140,26 +100,29 @@ def write_page(prediction: Prediction, path: Path, media: str) -> None:
         path: the page.
         media: the recording as an HTML element, such as `embedded` returns; "" for none.
     """
+    people = list(prediction.people.values())
     picture = io.BytesIO()
     write_picture(prediction, picture)
-    notes = "".join(f"<li>{html.escape(note)}</li>" for note in prediction.notes)
-    styles = style() + web_file("uPlot.min.css") + web_file("report.css") + _tints()
+    styles = style() + web_file("uPlot.min.css") + web_file("report.css") + _tints() + _people_styles()
     script = web_file("uPlot.iife.min.js") + web_file("report.js")
+    boxed = bool(media) and any(person.boxes is not None for person in people)
+    choice, faces = (CHOICE.format(min(len(people), 9)), FACES) if prediction.others else ("", FACE)
     text = web_file("report.html").format(
         policy=POLICY.format(style=_digest(styles), script=_digest(script)),
         title=html.escape(os.fsencode(prediction.source.name).decode("utf-8", "replace")),
         style=styles,
-        media=f'<div class="screen">{media}<i id="face" hidden></i></div>' if media and prediction.boxes is not None else media,
+        media=f'<div class="screen">{media}{_frames(prediction)}</div>' if boxed else media,
+        people=_buttons(prediction),
         duration=prediction.duration,
-        circumplex=_circumplex(prediction),
+        circumplex=_circumplex(people),
         picture=base64.b64encode(picture.getvalue()).decode(),
-        numbers=_numbers(prediction),
-        notes=f"<h2>Notes</h2><ul>{notes}</ul>" if notes else "",
+        numbers=_all_numbers(prediction),
+        notes=_notes(prediction),
         transcript=_transcript(prediction),
         view=json.dumps(_view(prediction), ensure_ascii=False, allow_nan=False).replace("<", "\\u003c"),
         bands="" if prediction.bounds is None else BANDS,
         contributions="" if prediction.explanation is None else CONTRIBUTIONS,
-        face="" if prediction.boxes is None or not media else FACE,
+        face=choice + (faces if boxed else ""),
         made_by=_made_by(prediction),
         script=script,
     )
@@ -193,24 +156,46 @@ def media_element(kind: str, address: str) -> str:
 
 
 def _view(prediction: Prediction) -> dict[str, Any]:
-    """The data that the page's script draws: means over blocks of rows if the rows outnumber the pixels."""
-    starts = np.arange(0, len(prediction.times), max(1, -(-len(prediction.times) // MAX_POINTS)))
-    sizes = np.diff(starts, append=len(prediction.times))
+    """The data that the page's script draws: means over blocks of rows if the rows outnumber the pixels.
 
-    def thin(values: NDArray[np.float64]) -> list[float | None]:
-        means = np.add.reduceat(values, starts) / sizes
-        return [None if np.isnan(value) else round(value, 3) for value in means.tolist()]
+    The more people, the longer the blocks.
+    """
+    people, numbers = list(prediction.people.values()), colour_numbers(prediction)
+    most = max(MAX_POINTS // len(people), MIN_POINTS)
+    starts = np.arange(0, len(prediction.times), max(1, -(-len(prediction.times) // most)))
+    every = max(1, -(-len(prediction.times) * len(people) // MAX_BOXES))
+    rows = speakers(prediction)
+    listed = [
+        {"title": title(name), "colour": f"person-{numbers[name]}" if name in numbers else "soft", "hatched": name == SEVERAL}
+        for name in rows
+    ]
+    turns = [[round(turn.start, 3), round(turn.end, 3), rows.index(turn.person)] for turn in prediction.turns if rows]
+    return {
+        "duration": prediction.duration,
+        "time": _thin(prediction.times, starts),
+        "people": [_person(person, starts, every) for person in people],
+        "speakers": listed,
+        "turns": turns,
+    }
 
-    trace: dict[str, list[Any]] = {"time": thin(prediction.times)}
-    trace |= {"valence": thin(prediction.valence), "arousal": thin(prediction.arousal)}
-    trace["supported"] = np.logical_or.reduceat(prediction.supported, starts).astype(int).tolist()
-    if prediction.bounds:
-        for column, name in enumerate(("valence", "arousal")):
-            low, high = (ends[:, column] for ends in prediction.bounds)
-            trace |= {f"{name}_low": thin(low), f"{name}_high": thin(high)}
-    spans = {name: np.round(prediction.spans(name), 3).tolist() for name in MODALITIES}
-    drawn = {"trace": trace, "presence": spans, "shares": _shares(prediction, starts), "boxes": _boxes(prediction)}
-    return {"duration": prediction.duration, **drawn}
+
+def _person(person: Prediction, starts: NDArray[np.int64], every: int) -> dict[str, Any]:
+    """What the script draws of one person, in blocks of rows that begin at `starts`; of the boxes, each of `every` rows."""
+    trace: dict[str, list[Any]] = {name: _thin(getattr(person, name), starts) for name in DIMENSIONS}
+    trace["supported"] = np.logical_or.reduceat(person.supported, starts).astype(int).tolist()
+    if person.bounds:
+        for column, name in enumerate(DIMENSIONS):
+            low, high = (ends[:, column] for ends in person.bounds)
+            trace |= {f"{name}_low": _thin(low, starts), f"{name}_high": _thin(high, starts)}
+    spans = {name: np.round(person.spans(name), 3).tolist() for name in MODALITIES}
+    drawn = {"trace": trace, "presence": spans, "shares": _shares(person, starts), "boxes": _boxes(person, every)}
+    return {"title": title(person.person), **drawn}
+
+
+def _thin(values: NDArray[np.float64], starts: NDArray[np.int64]) -> list[float | None]:
+    """Means of the blocks of rows that begin at `starts`; None where they aren't known."""
+    means = np.add.reduceat(values, starts) / np.diff(starts, append=len(values))
+    return [None if np.isnan(value) else round(value, 3) for value in means.tolist()]
 
 
 def _shares(prediction: Prediction, starts: NDArray[np.int64]) -> dict[str, list[float | None]] | None:
@@ -228,23 +213,59 @@ def _shares(prediction: Prediction, starts: NDArray[np.int64]) -> dict[str, list
     return {name: values.tolist() for name, values in found.items()}
 
 
-def _boxes(prediction: Prediction) -> dict[str, Any] | None:
-    """The boxes of the face, None where there is none, and the seconds from one to the next."""
-    if prediction.boxes is None:
+def _boxes(person: Prediction, every: int) -> dict[str, Any] | None:
+    """The box of the face in each of `every` rows, None where there is none, and the seconds from one to the next."""
+    if person.boxes is None:
         return None
-    every = -(-len(prediction.boxes) // MAX_BOXES)
-    rows = [None if np.isnan(box[0]) else box for box in prediction.boxes[::every].round(3).tolist()]
-    return {"step": every / prediction.rate, "rows": rows}
+    rows = [None if np.isnan(box[0]) else box for box in person.boxes[::every].round(3).tolist()]
+    return {"step": every / person.rate, "rows": rows}
 
 
-def _circumplex(prediction: Prediction) -> str:
-    """The path of the trace in the plane of valence and arousal, as SVG."""
-    thin = max(1, len(prediction.times) // MAX_POINTS)
-    points = np.stack([100 * prediction.valence, -100 * prediction.arousal], axis=-1)
-    points[~prediction.supported] = np.nan
-    parts = np.split(points[::thin], np.flatnonzero(np.isnan(points[::thin, 0])))
-    lines = [" ".join(f"{x:.1f},{y:.1f}" for x, y in part[~np.isnan(part[:, 0])]) for part in parts]
-    paths = "".join(f'<polyline class="path" points="{line}"/>' for line in lines if line)
+def _frames(prediction: Prediction) -> str:
+    """The frames of the faces over the picture, with a number if there are several people."""
+    if not prediction.others:
+        return '<i id="face" class="face" data-person="0" hidden></i>'
+    numbers = colour_numbers(prediction)
+    return "".join(
+        f'<button class="face colour-{numbers[name]}" data-person="{index}" tabindex="-1" aria-hidden="true" '
+        f'title="{html.escape(title(name))}" hidden><b>{html.escape(name)}</b></button>'
+        for index, name in enumerate(prediction.people)
+    )
+
+
+def _buttons(prediction: Prediction) -> str:
+    """A button for each of several people."""
+    if not prediction.others:
+        return ""
+    numbers = colour_numbers(prediction)
+    buttons = "".join(
+        f'<button class="pick colour-{numbers[name]}" data-person="{index}" aria-pressed="false">'
+        f"{html.escape(title(name))}</button>"
+        for index, name in enumerate(prediction.people)
+    )
+    return f'<div class="people" role="group" aria-label="People">{buttons}</div>'
+
+
+def _people_styles() -> str:
+    """The classes of people's colours: `--person` on the page, `--seen` over the picture."""
+    return "".join(
+        f".colour-{number} {{ --person: var(--person-{number}); --seen: var(--box-{number}); }}\n"
+        for number in range(1, len(PEOPLE) + 1)
+    )
+
+
+def _notes(prediction: Prediction) -> str:
+    """The notes, those of only some of several people with the name."""
+    people = prediction.people.values()
+    notes = [note for note in prediction.notes if all(note in person.notes for person in people)]
+    notes += [f"{title(person.person)}: {note}" for person in people for note in person.notes if note not in notes]
+    items = "".join(f"<li>{html.escape(note)}</li>" for note in notes)
+    return f"<h2>Notes</h2><ul>{items}</ul>" if items else ""
+
+
+def _circumplex(people: Sequence[Prediction]) -> str:
+    """The path of each person's trace in the plane of valence and arousal, as SVG."""
+    paths = "".join(f'<g data-person="{index}">{_path(person, len(people))}</g>' for index, person in enumerate(people))
     return (
         '<svg class="circumplex" viewBox="-112 -112 224 224" role="img" aria-label="The path in valence and arousal">'
         '<rect class="frame" x="-100" y="-100" width="200" height="200"/>'
@@ -255,6 +276,16 @@ def _circumplex(prediction: Prediction) -> str:
     )
 
 
+def _path(person: Prediction, num_people: int) -> str:
+    """The supported parts of a trace as lines."""
+    thin = max(1, len(person.times) * num_people // MAX_POINTS)
+    points = np.stack([100 * person.valence, -100 * person.arousal], axis=-1)
+    points[~person.supported] = np.nan
+    parts = np.split(points[::thin], np.flatnonzero(np.isnan(points[::thin, 0])))
+    lines = [" ".join(f"{x:.1f},{y:.1f}" for x, y in part[~np.isnan(part[:, 0])]) for part in parts]
+    return "".join(f'<polyline class="path" points="{line}"/>' for line in lines if line)
+
+
 def _made_by(prediction: Prediction) -> str:
     """A sentence for the page; "" if nothing is known."""
     facts = ", ".join(f"{name} {value}" for name, value in prediction.made_by.items())
@@ -262,25 +293,48 @@ def _made_by(prediction: Prediction) -> str:
 
 
 def _transcript(prediction: Prediction) -> str:
-    """The words by sentence, each tinted by the valence while it was said."""
-    if not prediction.words:
+    """The words by sentence, each tinted by the valence while it was said, with the speakers if there are several."""
+    rows, people = speakers(prediction), prediction.people
+    spoken = _spoken(prediction) if rows else [(prediction.person, sentence) for sentence in sentences(prediction.words)]
+    if not spoken:
         return "<p>No words were detected.</p>"
+    numbers, places = colour_numbers(prediction), {name: index for index, name in enumerate(people)}
     lines = []
-    for sentence in sentences(prediction.words):
-        spans = []
-        for word in sentence:
-            valence, arousal = prediction.at((word.start + word.end) / 2)
-            tint = f"{'pleasant' if valence > 0 else 'unpleasant'}-{round(min(2 * abs(valence), 1) * NUM_TINTS)}"
-            spans.append(
-                f'<span data-start="{word.start:.3f}" data-end="{word.end:.3f}" class="{tint}" '
-                f'title="valence {valence:+.2f}, arousal {arousal:+.2f}">{html.escape(word.text)}</span>'
-            )
+    for name, sentence in spoken:
         start = sentence[0].start
         time = f"{int(start) // 60}:{int(start) % 60:02d}"
-        lines.append(f'<p><a href="#time" data-start="{start:.3f}">{time}</a> {" ".join(spans)}</p>')
+        about, who = "", ""
+        if rows:
+            about = f' class="{f"colour-{numbers[name]}" if name in numbers else "nobody"}"'
+            about += f' data-person="{places[name]}"' if name in places else ""
+            who = f"<b>{html.escape(title(name))}</b> "
+        said = " ".join(_word(word, people.get(name)) for word in sentence)
+        lines.append(f'<p{about}><a href="#time" data-start="{start:.3f}">{time}</a> {who}{said}</p>')
     keys = " or ".join(f'<span class="{name}-{NUM_TINTS}">{name}</span>' for name in ("pleasant", "unpleasant"))
-    hint = f'<p class="hint">Words are tinted by the valence while they were said: {keys}.</p>'
+    whose = "Words of the person who is chosen" if prediction.others else "Words"
+    hint = f'<p class="hint">{whose} are tinted by the valence while they were said: {keys}.</p>'
     return f'{hint}<div class="transcript">{"".join(lines)}</div>'
+
+
+def _spoken(prediction: Prediction) -> list[tuple[str, list[Word]]]:
+    """All sentences with the name of who says them: those of the turns, and a person's own words outside any turn."""
+    said = [(turn.person, turn.words) for turn in prediction.turns]
+    known = {(word.start, word.text) for _, words in said for word in words}
+    for name, person in prediction.people.items():
+        said.append((name, tuple(word for word in person.words if (word.start, word.text) not in known)))
+    found = [(name, sentence) for name, words in said for sentence in sentences(words)]
+    return sorted(found, key=lambda spoken: spoken[1][0].start)
+
+
+def _word(word: Word, person: Prediction | None) -> str:
+    """A word for the page; the tint and values are those of the person who says it, if their trace is known."""
+    times = f'data-start="{word.start:.3f}" data-end="{word.end:.3f}"'
+    if person is None:
+        return f"<span {times}>{html.escape(word.text)}</span>"
+    valence, arousal = person.at((word.start + word.end) / 2)
+    tint = f"{'pleasant' if valence > 0 else 'unpleasant'}-{round(min(2 * abs(valence), 1) * NUM_TINTS)}"
+    values = f"valence {valence:+.2f}, arousal {arousal:+.2f}"
+    return f'<span {times} class="{tint}" title="{values}">{html.escape(word.text)}</span>'
 
 
 def _tints() -> str:
@@ -297,20 +351,41 @@ def _digest(content: str) -> str:
     return f"'sha256-{base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()}'"
 
 
-def _numbers(prediction: Prediction) -> str:
+def _all_numbers(prediction: Prediction) -> str:
+    """The numbers of each person; if there are several, after a table that compares them."""
     import pandas as pd
 
-    supported = prediction.to_pandas()[prediction.supported]
+    if not prediction.others:
+        return f'<div class="numbers">{_numbers(prediction)}</div>'
+    rows, details = {}, ""
+    for index, (name, person) in enumerate(prediction.people.items()):
+        means = person.statistics()["mean"].map("{:+.2f}".format, na_action="ignore")
+        speaks = "" if person.speaking is None else f"{person.speaking.sum() / person.rate:.1f} s"
+        rows[title(name)] = {"in sight": f"{person.presence['face'].mean():.0%}", "speaks": speaks, **means}
+        details += f'<div data-person="{index}"><h3>{html.escape(title(name))}</h3>'
+        details += f'<div class="numbers">{_numbers(person)}</div></div>'
+    return _table(pd.DataFrame(rows).T, na_rep="") + details
+
+
+def _numbers(person: Prediction) -> str:
+    import pandas as pd
+
+    supported = person.to_pandas()[person.supported]
     if supported.empty:
         return "<p>No face, voice or words were detected.</p>"
     signed, plain = "{:+.2f}".format, "{:.2f}".format
-    table: str = prediction.statistics().to_html(border=0, float_format=signed, formatters={"SD": plain})
     signs = np.where(supported[["valence", "arousal"]] > 0, 1, -1)
     quadrants = {name: f"{(signs == sign).all(axis=1).mean():.0%}" for name, sign in QUADRANTS.items()}
-    shares = pd.DataFrame({"detected": {name: f"{prediction.presence[name].mean():.0%}" for name in MODALITIES}})
-    if prediction.explanation:
-        given = pd.DataFrame(prediction.explanation.shares).dropna(how="all")
+    shares = pd.DataFrame({"detected": {name: f"{person.presence[name].mean():.0%}" for name in MODALITIES}})
+    if person.explanation:
+        given = pd.DataFrame(person.explanation.shares).dropna(how="all")
         means = given.fillna(0).mean().where(given.notna().any())
         shares["contribution"] = means.map("{:.0%}".format, na_action="ignore")
-    tables = [table, pd.DataFrame({"share of time": quadrants}).to_html(border=0), shares.to_html(border=0, na_rep="")]
-    return "".join(tables).replace(' style="text-align: right;"', "")  # the content policy forbids it
+    tables = [_table(person.statistics(), float_format=signed, formatters={"SD": plain})]
+    return "".join([*tables, _table(pd.DataFrame({"share of time": quadrants})), _table(shares, na_rep="")])
+
+
+def _table(table: pd.DataFrame, **options: Any) -> str:
+    """A table as HTML without styles in its elements, which the content policy forbids."""
+    drawn: str = table.to_html(border=0, **options)
+    return drawn.replace(' style="text-align: right;"', "")

@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from vatrace.errors import MediaError
-from vatrace.features.choice import candidates
+from vatrace.features.choice import choose
 from vatrace.features.identity import Identity
 from vatrace.features.people import Person, rows_on_grid
 from vatrace.features.perceived import Perceived
@@ -119,7 +119,7 @@ def attend(path: Path, perceiver: Perceiver, progress: Progress = lambda stage, 
     if not recording.has_frames:
         return Attendance(path, (), "contains no video: voices are not compared")
     perceived = perceiver.perceive(recording, RATE, {"face"}, progress)
-    found = [index for index in candidates(perceived) if not perceived.people[index].is_still]
+    found = [index for index in choose(perceived, "all") if not perceived.people[index].is_still]
     if not found:
         note = "only faces that never move, as in a photograph" if perceived.people else "nobody in sight"
         return Attendance(path, (), note)

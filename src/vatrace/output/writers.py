@@ -5,16 +5,22 @@ from __future__ import annotations
 import json
 import mimetypes
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vatrace.files import shown
 from vatrace.inference.explain import Explanation
-from vatrace.inference.prediction import Prediction
+from vatrace.inference.prediction import OFF_SCREEN, SEVERAL, Prediction, Turn
 from vatrace.media.folders import MADE_BY
 from vatrace.media.transcripts import Word, sentences
-from vatrace.names import MODALITIES
+from vatrace.names import DIMENSIONS, MODALITIES
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 TIER_STEP = 1.0
 """Seconds over which ELAN's and Praat's tiers average the values: these programs show spans of text, not curves."""
@@ -34,20 +40,34 @@ def write_parquet(prediction: Prediction, path: Path) -> None:
 
 
 def write_json(prediction: Prediction, path: Path) -> None:
-    """The columns of the CSV as lists (null where undefined), the words, the notes, `made_by` and `boxes`.
+    """The columns of the CSV as lists (null where undefined), the words, the turns, the notes, `made_by` and `boxes`.
 
-    Words have times, and speakers where they are known. A box is [left, top, right, bottom] of the face as shares of the
-    picture, or null. Bytes of names that aren't UTF-8 become replacement characters.
+    If there are several people, `people` is a list of what belongs to each: `person`, the columns, the words in `transcript`,
+    `words_left_out`, `notes` and `boxes`. Words have times, and speakers where they are known. A box is [left, top, right,
+    bottom] of the face as shares of the picture, or null. Bytes of names that aren't UTF-8 become replacement characters.
     """
-    table = prediction.to_pandas().round(4)
+    people = [_person(found) for found in prediction.people.values()]
+    content: dict[str, object] = {"source": prediction.source.name, "rate": prediction.rate}
+    content |= {"people": people} if len(people) > 1 else people[0]
+    content |= {"turns": [_turn(turn) for turn in prediction.turns], "made_by": prediction.made_by}
+    path.write_text(shown(json.dumps(content, ensure_ascii=False)) + "\n", encoding="utf-8")
+
+
+def _person(prediction: Prediction) -> dict[str, object]:
+    """What belongs to one person, for JSON."""
+    table = prediction.to_pandas().drop(columns="person").round(4)
     columns = {str(name): [None if np.isnan(x) else x for x in column.tolist()] for name, column in table.items()}
-    words = [_word(word) for word in prediction.words]
-    about: dict[str, object] = {"transcript": words, "words_left_out": prediction.words_left_out}
-    about |= {"notes": prediction.notes, "made_by": prediction.made_by}
+    about: dict[str, object] = {"transcript": [_word(word) for word in prediction.words]}
+    about |= {"words_left_out": prediction.words_left_out, "notes": prediction.notes}
     if prediction.boxes is not None:
         about["boxes"] = [None if np.isnan(box[0]) else box for box in prediction.boxes.round(4).tolist()]
-    content = {"source": prediction.source.name, "rate": prediction.rate, **columns, **about}
-    path.write_text(shown(json.dumps(content, ensure_ascii=False)) + "\n", encoding="utf-8")
+    return {"person": prediction.person, **columns, **about}
+
+
+def _turn(turn: Turn) -> dict[str, object]:
+    """A turn for JSON."""
+    times = {"start": round(turn.start, 3), "end": round(turn.end, 3)}
+    return {**times, "person": turn.person, "words": [_word(word) for word in turn.words]}
 
 
 def _word(word: Word) -> dict[str, object]:
@@ -57,10 +77,19 @@ def _word(word: Word) -> dict[str, object]:
 
 
 def read_json(path: Path) -> Prediction:
-    """Read a prediction that `write_json` wrote, with its four decimals."""
+    """Read a prediction that `write_json` wrote, with its four decimals. All people get the recording's turns and `made_by`.
+
+    Files of earlier versions have no turns, and nobody's number: their one person is "1".
+    """
     content = json.loads(path.read_text(encoding="utf-8"))
+    first, *others = [_read_person(content | person) for person in content.get("people", [{}])]
+    return replace(first, others=tuple(others))
+
+
+def _read_person(content: Mapping[str, Any]) -> Prediction:
+    """One person, by the keys of the recording and of the person."""
     columns = {name: np.array(values, np.float64) for name, values in content.items() if name not in NOT_COLUMNS}
-    ends = [[f"{name}_{end}" for name in ("valence", "arousal")] for end in ("low", "high")]
+    ends = [[f"{name}_{end}" for name in DIMENSIONS] for end in ("low", "high")]
     bounds = [np.stack([columns[name] for name in names], axis=-1) for names in ends] if ends[0][0] in columns else None
     boxes = content.get("boxes")
     explanation = None
@@ -68,6 +97,7 @@ def read_json(path: Path) -> Prediction:
         changes = [column for name, column in columns.items() if name.startswith("recursion_")]
         shares = {name: columns[f"{name}_share"] for name in MODALITIES}
         explanation = Explanation(shares, np.array(changes).reshape(-1, len(columns["time"])))
+    speaking = columns.get("speaking", np.array([np.nan]))
     return Prediction(
         source=Path(content["source"]),
         rate=content["rate"],
@@ -75,52 +105,118 @@ def read_json(path: Path) -> Prediction:
         valence=columns["valence"],
         arousal=columns["arousal"],
         presence={name: columns[name] > 0 for name in MODALITIES},
-        words=[Word(word["text"], word["start"], word["end"], word.get("speaker")) for word in content["transcript"]],
+        words=_read_words(content["transcript"]),
         notes=content["notes"],
         explanation=explanation,
         bounds=(bounds[0], bounds[1]) if bounds else None,
         made_by=content.get("made_by", {}),
         words_left_out=content.get("words_left_out", 0),
         boxes=None if boxes is None else np.array([box or [np.nan] * 4 for box in boxes]),
+        person=content.get("person", "1"),
+        speaking=None if np.isnan(speaking).any() else speaking > 0,
+        turns=[
+            Turn(turn["start"], turn["end"], turn["person"], tuple(_read_words(turn["words"])))
+            for turn in content.get("turns", [])
+        ],
     )
 
 
-NOT_COLUMNS = frozenset({"source", "rate", "transcript", "words_left_out", "notes", "made_by", "boxes"})
+def _read_words(words: Iterable[Mapping[str, Any]]) -> list[Word]:
+    return [Word(word["text"], word["start"], word["end"], word.get("speaker")) for word in words]
+
+
+NOT_COLUMNS = frozenset(
+    {"source", "rate", "people", "person", "transcript", "words_left_out", "notes", "turns", "made_by", "boxes"}
+)
 """The keys that `write_json` writes in addition to the columns."""
 
 
-def summary_row(prediction: Prediction) -> dict[str, object]:
-    """One recording as a row of a table of many.
+def write_turns(prediction: Prediction, path: Path) -> None:
+    """The table of `turn_table` as CSV."""
+    turn_table(prediction).to_csv(path, index=False)
 
-    It has the duration in seconds; mean, SD, minimum and maximum of valence and arousal over the supported rows; the share of
-    the time (0..1) in which each modality was present and the values are supported; the number of doubtful words that were left
-    out; the notes; and `made_by`.
+
+def turn_table(prediction: Prediction) -> pd.DataFrame:
+    """The turns of speech with the columns start, end, person, words, and for valence and arousal mean, low and high.
+
+    A mean is that of the speaker's trace over the supported rows of the turn, or over the row nearest to its start if none
+    lies inside. It is NaN if the speaker has no trace (other people than those asked for, off screen, several), or if no row is
+    supported. The ends of its interval are the means of the rows' ends. However the errors of rows depend on each other, the SD
+    of their mean is at most the mean of their SDs; so if the errors are about normal, this interval contains the mean of the
+    true values at least as often as a row's interval contains its value. It is too wide where the errors of rows cancel out.
     """
-    row: dict[str, object] = {"duration": round(prediction.duration, 3)}
+    import pandas as pd
+
+    people = prediction.people
+    rows: list[dict[str, object]] = []
+    for turn in prediction.turns:
+        said = " ".join(word.text for word in turn.words)
+        row = {"start": round(turn.start, 3), "end": round(turn.end, 3), "person": turn.person, "words": said}
+        rows.append(row | (_means(people[turn.person], turn) if turn.person in people else {}))
+    return pd.DataFrame(rows, columns=list(TURN_COLUMNS)).round(4)
+
+
+def _means(prediction: Prediction, turn: Turn) -> dict[str, float]:
+    """The means over a turn, by column; none where nothing is supported."""
+    rows = _rows(prediction, turn.start, turn.end) & prediction.supported
+    if not rows.any():
+        return {}
+    means: dict[str, float] = {name: float(getattr(prediction, name)[rows].mean()) for name in DIMENSIONS}
+    for end, values in zip(("low", "high"), prediction.bounds or (), strict=False):
+        means |= {f"{name}_{end}": float(values[rows, column].mean()) for column, name in enumerate(DIMENSIONS)}
+    return means
+
+
+def _rows(prediction: Prediction, start: float, end: float) -> NDArray[np.bool_]:
+    """(T,) The rows from `start` to before `end`, in seconds; the one nearest to `start` if there are none."""
+    inside = (prediction.times >= start) & (prediction.times < end)
+    return inside if inside.any() else np.arange(len(inside)) == np.argmin(abs(prediction.times - start))
+
+
+TURN_COLUMNS = ("start", "end", "person", "words", *(f"{name}{end}" for name in DIMENSIONS for end in ("", "_low", "_high")))
+"""The columns of every table of turns."""
+
+
+def summary_rows(prediction: Prediction) -> list[dict[str, object]]:
+    """One recording as rows of a table of many, one for each person.
+
+    A row has the person; the duration in seconds; mean, SD, minimum and maximum of valence and arousal over the supported rows;
+    the share of the time (0..1) in which each modality was present, the values are supported, and the person speaks (none if it
+    isn't known); the number of doubtful words that were left out; the notes; and `made_by` of the recording, whose `person` is
+    `person picture` here.
+    """
+    made_by = {"person picture" if name == "person" else name: value for name, value in prediction.made_by.items()}
+    return [_summary_row(found) | made_by for found in prediction.people.values()]
+
+
+def _summary_row(prediction: Prediction) -> dict[str, object]:
+    row: dict[str, object] = {"person": prediction.person, "duration": round(prediction.duration, 3)}
     for dimension, values in prediction.statistics().round(4).iterrows():
         row |= {f"{dimension}_{name.lower()}": value for name, value in values.items()}
     masks = prediction.presence | {"supported": prediction.supported}
+    masks |= {} if prediction.speaking is None else {"speaking": prediction.speaking}
     row |= {name: round(float(mask.mean()), 4) for name, mask in masks.items()}
-    row["words_left_out"] = prediction.words_left_out
-    return row | {"notes": "; ".join(prediction.notes)} | prediction.made_by
+    return row | {"words_left_out": prediction.words_left_out, "notes": "; ".join(prediction.notes)}
 
 
 SUMMARY_COLUMNS = (
     "recording",
+    "person",
     "duration",
     *(f"{dimension}_{statistic}" for dimension in ("valence", "arousal") for statistic in ("mean", "sd", "min", "max")),
     *MODALITIES,
     "supported",
+    "speaking",
     "words_left_out",
     "notes",
     "error",
-    *("vatrace", "model", "modalities", "transcript", "side"),
+    *("vatrace", "model", "modalities", "transcript", "people", "person picture"),
 )
 """The columns of every table of many recordings, whatever the recordings contain."""
 
 
 def write_summary(rows: Sequence[Mapping[str, object]], path: Path) -> None:
-    """Write a CSV of SUMMARY_COLUMNS: each recording's name, and its `summary_row` or its error. Other cells are empty.
+    """Write a CSV of SUMMARY_COLUMNS: each recording's name, and its `summary_rows` or its error. Other cells are empty.
 
     Bytes of names that aren't UTF-8 become replacement characters.
     """
@@ -133,9 +229,21 @@ def write_summary(rows: Sequence[Mapping[str, object]], path: Path) -> None:
 def tiers(prediction: Prediction) -> dict[str, list[Span]]:
     """A prediction as tiers of text spans that don't overlap.
 
-    The tiers are the words; who speaks, if a transcript says so; the mean valence and arousal of each second with supported
-    rows; and the spans of time in which face and voice were present.
+    The tiers are the words; the speaker, if a transcript names one; the mean valence and arousal of each second with supported
+    rows; and the spans of time in which face and voice were present. If there are several people, each has these tiers, whose
+    names start with the person's. `turns` says who speaks in the recording, unless nothing was listened to.
     """
+    people = prediction.people
+    result: dict[str, list[Span]] = {}
+    for name, found in people.items():
+        result |= {f"{name} {tier}" if len(people) > 1 else tier: spans for tier, spans in _tiers_of_one(found).items()}
+    if prediction.turns or prediction.speaking is not None:
+        result["turns"] = _apart((turn.start, turn.end, turn.person) for turn in prediction.turns)
+    return result
+
+
+def _tiers_of_one(prediction: Prediction) -> dict[str, list[Span]]:
+    """The tiers of one person."""
     result = {"words": _apart((word.start, word.end, word.text) for word in prediction.words)}
     if any(word.speaker for word in prediction.words):
         result["speaker"] = _apart(
@@ -190,17 +298,36 @@ def write_textgrid(prediction: Prediction, path: Path) -> None:
 
 
 def write_subtitles(prediction: Prediction, path: Path) -> None:
-    """WebVTT: each sentence, with its speaker where known, and below it the mean valence and arousal while it was spoken."""
+    """WebVTT: each sentence in order of time, and below it the speaker's mean valence and arousal while it was spoken.
+
+    Speakers are named where a transcript names them, and everywhere if there are several. Those without a trace have no values.
+    """
     import pysubs2
 
+    people, spoken = prediction.people, _spoken(prediction)
+    several = len({person for person, _ in spoken}) > 1
     subtitles = pysubs2.SSAFile()
-    for sentence in sentences(prediction.words):
+    for person, sentence in spoken:
         start, end = sentence[0].start, sentence[-1].end
-        inside = (prediction.times >= start) & (prediction.times < end)
-        rows = inside if inside.any() else prediction.times == prediction.times[np.argmin(abs(prediction.times - start))]
-        values = f"valence {prediction.valence[rows].mean():+.2f}, arousal {prediction.arousal[rows].mean():+.2f}"
-        speaker = f"{sentence[0].speaker}: " if sentence[0].speaker else ""
-        text = speaker + " ".join(word.text for word in sentence) + f"\\N({values})"
+        speaker = sentence[0].speaker or (_title(person) if several else "")
+        text = (f"{speaker}: " if speaker else "") + " ".join(word.text for word in sentence)
+        if person in people:
+            found, rows = people[person], _rows(people[person], start, end)
+            text += f"\\N(valence {found.valence[rows].mean():+.2f}, arousal {found.arousal[rows].mean():+.2f})"
         subtitles.append(pysubs2.SSAEvent(round(1000 * start), round(1000 * end), text))
     header = f"WEBVTT\n\n{MADE_BY} wrote these subtitles"
     path.write_text(subtitles.to_string("vtt").replace("WEBVTT", header, 1), encoding="utf-8")
+
+
+def _spoken(prediction: Prediction) -> list[tuple[str, list[Word]]]:
+    """All sentences with the people who say them, whether these have traces or not."""
+    people = prediction.people
+    said = [(name, found.words) for name, found in people.items()]
+    said += [(turn.person, list(turn.words)) for turn in prediction.turns if turn.person not in people]
+    return [(person, sentence) for person, words in said for sentence in sentences(words)]
+
+
+def _title(person: str) -> str:
+    """Who speaks, for a reader: a number is no name."""
+    titles = {OFF_SCREEN: "Off screen", SEVERAL: "Several people"}
+    return f"Person {person}" if person.isdecimal() else titles.get(person, person)

@@ -35,7 +35,7 @@ function upload(file) {
     complain(`${file.name}: the upload failed. Is the server still running?`);
     done();
   };
-  request.open("POST", `jobs?name=${encodeURIComponent(file.name)}`);
+  request.open("POST", `jobs?name=${encodeURIComponent(file.name)}&people=${document.getElementById("people").value}`);
   request.send(file);
   draw();
 }
@@ -73,6 +73,7 @@ function stage(name, share) {
   return make("label", {}, name, make("progress", { max: 1, value: share }));
 }
 
+const PEOPLE = Object.fromEntries([...document.querySelectorAll("#people option")].map(({ value, text }) => [value, text]));
 const MAX_SHOWN = 2, MAX_LENGTH = 160; // more notes, or more characters, are collapsed
 const unfolded = new Set(); // the recordings whose notes have been opened
 
@@ -87,6 +88,7 @@ function notes(job) {
 
 function row(job) {
   const head = make("div", { className: "head" }, make("span", { className: "name", textContent: job.name }));
+  if (job.people !== "main") head.append(make("span", { className: "message", textContent: PEOPLE[job.people] }));
   const item = make("li", { className: job.state }, head);
   item.dataset.id = job.id;
   if (job.state === "done") {

@@ -36,6 +36,8 @@ from vatrace.output.writers import read_json, write_json
 logger = logging.getLogger(__name__)
 
 State = Literal["uploading", "waiting", "running", "done", "failed"]
+Wanted = Literal["main", "all", "left", "right"]
+"""Whose traces to make: the choices of `Model.predict` that need no number."""
 
 
 @dataclass
@@ -50,6 +52,7 @@ class Job:
         stages: the share of each stage that is done, 0..1.
         notes: what the user should know about the trace.
         kind: media type of the small copy; "" for a transcript, which has no copy.
+        people: whose traces to make.
     """
 
     id: str
@@ -59,6 +62,7 @@ class Job:
     stages: dict[str, float] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     kind: str = ""
+    people: Wanted = "main"
 
 
 class _RemovedError(Exception):
@@ -110,13 +114,13 @@ class Jobs:
         with self._lock:
             return self._jobs[name]
 
-    def add(self, name: str) -> tuple[Job, Path]:
-        """Add a job for a recording with this file name.
+    def add(self, name: str, people: Wanted = "main") -> tuple[Job, Path]:
+        """Add a job for a recording with this file name, and the people whose traces to make.
 
         Returns:
             The job, and the path to write the recording to before the job is started.
         """
-        job = Job(f"{datetime.now():%Y%m%d-%H%M%S-%f}-{token_hex(4)}", Path(name).name or "recording")
+        job = Job(f"{datetime.now():%Y%m%d-%H%M%S-%f}-{token_hex(4)}", Path(name).name or "recording", people=people)
         (self.folder / job.id).mkdir(parents=True, mode=0o700)  # recordings of people are private
         self._note(job)
         with self._lock:
@@ -206,8 +210,9 @@ class Jobs:
             job.stages = job.stages | {stage: share}  # a new dict, since another thread may be reading the old one
 
         recording = open_recording(self._upload(job))
-        prediction = self._model.predict(recording, explain=True, progress=progress)
-        named = replace(prediction, source=Path(job.name))
+        prediction = self._model.predict(recording, people=job.people, explain=True, progress=progress)
+        others = tuple(replace(other, source=Path(job.name)) for other in prediction.others)
+        named = replace(prediction, source=Path(job.name), others=others)
         element = ""
         if recording.kind != "transcript":
             write_preview(recording, folder / "copy", lambda share: progress("report", share))

@@ -41,6 +41,8 @@ function draw(delay, pace) {
   element("values").replaceChildren(...[
     `valence ${signed(latest.valence)}`, `arousal ${signed(latest.arousal)}`, present.join(", ") || "nothing detected",
     `delay ${delay.toFixed(2)} s`, pace.note,
+    latest.person > 1 && `person ${latest.person} is followed: the one before was away for too long`,
+    latest.others && (latest.others === 1 ? "another person is in view" : `${latest.others} other people are in view`),
   ].filter(Boolean).map(text => Object.assign(document.createElement("div"), { textContent: text })));
 }
 
@@ -175,9 +177,9 @@ function stop() {
 
 function save() {
   const names = ["face", "voice", "words"];
-  const header = ["time", "valence", "arousal", ...names, "valence_low", "valence_high", "arousal_low", "arousal_high", "supported", "late"];
+  const header = ["time", "valence", "arousal", ...names, "valence_low", "valence_high", "arousal_low", "arousal_high", "supported", "late", "person", "others"];
   const rows = values.map(v => [v.time.toFixed(1), v.valence.toFixed(4), v.arousal.toFixed(4), ...names.map(name => +v.presence[name]),
-    ...[0, 1].flatMap(k => [v.low, v.high].map(end => end?.[k].toFixed(4) ?? "")), +v.supported, v.late.join("+")]);
+    ...[0, 1].flatMap(k => [v.low, v.high].map(end => end?.[k].toFixed(4) ?? "")), +v.supported, v.late.join("+"), v.person, v.others]);
   const link = document.createElement("a");
   link.href = URL.createObjectURL(new Blob([[header, ...rows].map(row => row.join(",")).join("\n") + "\n"], { type: "text/csv" }));
   link.download = "live.csv";

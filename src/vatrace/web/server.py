@@ -8,7 +8,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from mimetypes import guess_type
 from pathlib import Path
 from shutil import disk_usage
@@ -28,11 +28,12 @@ from vatrace.errors import MissingExtraError, VatraceError, report_bug
 from vatrace.inference.streamer import Streamer
 from vatrace.media.recording import open_recording
 from vatrace.output.colours import css_variables
+from vatrace.output.figure import write_picture
 from vatrace.output.formats import FORMATS, check_formats
 from vatrace.output.overlay import write_overlay
-from vatrace.output.report import embedded_copy, write_page, write_picture
+from vatrace.output.report import embedded_copy, write_page
 from vatrace.web import annotations as traces  # the name `annotations` is taken by __future__
-from vatrace.web.jobs import Job, Jobs
+from vatrace.web.jobs import Job, Jobs, Wanted
 from vatrace.web.live import serve_live
 
 POLICY = (
@@ -125,14 +126,16 @@ def _queue(jobs: Jobs, max_upload: int) -> APIRouter:  # a short function for ea
         return {"jobs": [asdict(job) for job in jobs.all()], "downloads": downloads}
 
     @routes.post("/jobs", status_code=201)
-    async def upload(request: Request, name: Annotated[str, Query(min_length=1, max_length=255)]) -> dict[str, Any]:
+    async def upload(
+        request: Request, name: Annotated[str, Query(min_length=1, max_length=255)], people: Wanted = "main"
+    ) -> dict[str, Any]:
         size = int(request.headers.get("content-length", 0))
         free = disk_usage(jobs.folder).free - SPARE
         if size > max_upload:
             raise HTTPException(413, f"{name}: larger than {max_upload / 1e9:.3g} GB (see --max-upload)")
         if size > free:
             raise HTTPException(507, f"{name}: too large for the free space on the disk ({max(free, 0) / 1e9:.3g} GB)")
-        job, path = jobs.add(name)
+        job, path = jobs.add(name, people)
         try:
             received = 0
             with path.open("wb") as file:
@@ -197,7 +200,8 @@ def _annotations(jobs: Jobs) -> APIRouter:
     def show(name: str) -> dict[str, Any]:
         job = _find(jobs, name, finished=True)
         prediction, found = jobs.result(job), traces.read_all(jobs.annotations(job))
-        drawn = {name: traces.as_lists(table) for name, table in {**found, traces.MODEL: prediction.to_pandas()}.items()}
+        model = replace(prediction, others=()).to_pandas()  # annotators trace one person, the first
+        drawn = {name: traces.as_lists(table) for name, table in {**found, traces.MODEL: model}.items()}
         return {"duration": prediction.duration, "traces": drawn, "agreement": traces.agreement(found, prediction)}
 
     @routes.post("/annotations/{annotator}", status_code=204)

@@ -1,0 +1,37 @@
+"""How the people of a prediction are called, ordered and coloured, the same in pages, figures and videos."""
+
+from __future__ import annotations
+
+from vatrace.inference.prediction import OFF_SCREEN, SEVERAL, Prediction
+from vatrace.output.colours import PEOPLE
+
+NOT_PEOPLE = (OFF_SCREEN, SEVERAL)
+"""What `Turn.person` can be if it is not a person, in the order in which they are listed."""
+
+
+def title(name: str) -> str:
+    """A person's name for readers: "Person 1" for "1"; other names are kept."""
+    return f"Person {name}" if name.isdecimal() else name
+
+
+def colour_numbers(prediction: Prediction) -> dict[str, int]:
+    """The colour, 1 .. len(PEOPLE), of each person who is followed or speaks, in the order of their numbers.
+
+    The colour of "3" is always the third, so that it stays the same whoever else is shown. People with other names get theirs
+    in order. Colours repeat after the last.
+    """
+    names = dict.fromkeys([*prediction.people, *(turn.person for turn in prediction.turns if turn.person not in NOT_PEOPLE)])
+    ordered = sorted(names, key=lambda name: int(name) if name.isdecimal() else 0)
+    numbers = [int(name) - 1 if name.isdecimal() else place for place, name in enumerate(ordered)]
+    return {name: number % len(PEOPLE) + 1 for name, number in zip(ordered, numbers, strict=True)}
+
+
+def speakers(prediction: Prediction) -> list[str]:
+    """Everybody who has a turn: people in the order of their numbers, then off-screen speech, then several at once.
+
+    It is empty if the only person who is followed is the only one who speaks: a list of one tells a reader nothing.
+    """
+    found = {turn.person for turn in prediction.turns}
+    if not prediction.others and found <= {prediction.person}:
+        return []
+    return [name for name in (*colour_numbers(prediction), *NOT_PEOPLE) if name in found]
