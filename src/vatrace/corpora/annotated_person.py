@@ -11,8 +11,9 @@ import numpy as np
 from vatrace.corpora.corpus import Source
 from vatrace.errors import MediaError
 from vatrace.features.attribution import Attribution
-from vatrace.features.choice import candidates, choose
+from vatrace.features.choice import choose
 from vatrace.features.identity import SAME_PERSON, View
+from vatrace.features.people import MIN_SHARE_OF_OTHERS
 from vatrace.features.perceived import Perceived, Sight
 from vatrace.files import shown
 from vatrace.media.recording import Recording
@@ -100,14 +101,15 @@ def _named(source: Source, perceived: Perceived, perceiver: Perceiver) -> tuple[
             raise MediaError(f"{source.media}: there is no person {person} in it; {found}")
         return person - 1, []
     assert person is not None
-    seen = [index for index, one in enumerate(people) if one.tracks]
+    longest = max((len(one.steps) for one in people), default=0)
+    seen = [index for index, one in enumerate(people) if one.tracks and len(one.steps) > MIN_SHARE_OF_OTHERS * longest][:2]
     if not seen:
         raise MediaError(f"{source.media}: nobody is in sight, so nobody is on the {person}")
-    if not people[seen[0]].is_still:  # else there are only photographs
-        seen = candidates(perceived)
-    only = f"only one person is in sight, who is taken for the one on the {person}"
-    placed = sorted(seen[:2], key=lambda index: people[index].centre)
-    return placed[0 if person == "left" else -1], [only] if len(seen) == 1 else []
+    index = sorted(seen, key=lambda index: people[index].centre)[0 if person == "left" else -1]
+    doubts = [f"only one person is in sight, who is taken for the one on the {person}"] if len(seen) == 1 else []
+    if people[index].is_still:
+        doubts.append(f"the face on the {person} never moves, as in a photograph")
+    return index, doubts
 
 
 def _alike(perceived: Perceived, view: View) -> list[int]:
