@@ -183,9 +183,6 @@ class Tables:
         for name, subjects in self.subjects.items():
             if len(subjects) > 1:
                 findings.append(Finding(name, "error", f"splits.csv gives several subjects ({', '.join(sorted(subjects))})"))
-        for name, people in self.people.items():
-            if len(people) > 1:
-                findings.append(Finding(name, "error", f"splits.csv gives several persons ({', '.join(sorted(people))})"))
         return findings
 
 
@@ -218,8 +215,11 @@ def read_tables(root: Path, keys: Keys) -> Tables:
         listed = read_splits(path, keys)
         found += listed.found
     for name, people in listed.people.items():
-        if len(people) > 1:  # labels must not be paired with somebody else's face
-            problems[name].append(f"splits.csv gives several persons ({', '.join(sorted(people))})")
+        what = f"splits.csv gives several persons ({', '.join(sorted(people))})"
+        if len(people) > 1 and (name in files or name in rows):  # labels must not be paired with somebody else's face
+            problems[name].append(what)
+        elif len(people) > 1:
+            found.append(Finding(name, "error", what))
     return Tables(root, dict(files), rows, listed.splits, listed.subjects, listed.people, dict(problems), tuple(found))
 
 

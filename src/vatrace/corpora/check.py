@@ -1,7 +1,7 @@
 """Problems and other facts about a corpus, before hours are spent on it.
 
-Files are examined by their headers and packets, images by their names; nothing is decoded. Findings specific to a layout come
-from its reader: `Corpus.findings` and `Corpus.notes`.
+Files are examined by their headers and packets, cropped faces by their names; only pictures of people are decoded. Findings
+specific to a layout come from its reader: `Corpus.findings` and `Corpus.notes`.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import numpy as np
 
 from vatrace.corpora.corpus import MISMATCH, NO_PICTURE, Corpus, Finding, MediaTimes, Notes, Severity, Source
 from vatrace.errors import CorpusError, MediaError, report_bug
+from vatrace.media.reading import VideoReader
 from vatrace.media.recording import audio_span, frame_times, open_recording
 from vatrace.media.transcripts import read_transcript
 
@@ -119,6 +120,8 @@ def _picture(path: Path) -> Notes:
             yield "error", NO_PICTURE.format(path)
         elif open_recording(path).kind != "image":
             yield "error", f"person {path}: not an image"
+        else:
+            next(iter(VideoReader(path, 1.0)))  # one picture is decoded, since a file with another content looks like one
     except (MediaError, OSError) as error:
         yield "error", f"person {error}"
 
