@@ -1,10 +1,12 @@
 """The annotated person of a recording with several people, whom the corpus names."""
 
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image
 
 from command import run
@@ -13,14 +15,14 @@ from vatrace.corpora import open_corpus
 from vatrace.corpora.annotated_person import choose_annotated, choose_cropped
 from vatrace.corpora.check import check
 from vatrace.corpora.corpus import Source
-from vatrace.corpora.extract import Outcome, Setting, extract, open_tasks
+from vatrace.corpora.extract import Outcome, Setting, _perceiver, extract, open_tasks
 from vatrace.encoders import parse_encoders
 from vatrace.errors import MediaError
 from vatrace.features.attribution import Attribution
 from vatrace.features.perceived import Perceived
 from vatrace.features.perceiver import Perceiver
 from vatrace.features.turns import Turn
-from vatrace.media.reading import VideoReader
+from vatrace.media.reading import AudioReader, VideoReader
 from vatrace.media.recording import open_recording
 from vatrace.store import Store
 
@@ -212,3 +214,58 @@ def test_check_reports_people_that_are_unknown(corpus: Path) -> None:
     assert not any(f"{MAN}.png" in finding.what for finding in found)  # it is used, not ignored
     result = run("check", corpus)
     assert result.status == 1 and "there is no such picture" in result.out
+
+
+class TrueTurns:
+    """Tells the voices of the video below apart, without listening."""
+
+    def __call__(self, blocks: Iterable[NDArray[np.float32]]) -> object:
+        from vatrace.features.speakers import Voices
+
+        sound = np.concatenate(list(blocks))
+        sound = sound[: len(sound) // 160 * 160].reshape(-1, 160)
+        envelope = np.sqrt((sound**2).mean(axis=1))
+        return Voices([Turn(0.0, 3.0, 0), Turn(3.0, 6.0, 1)], np.eye(2, 256), envelope)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("cropped", [True, False])
+def test_each_of_two_people_has_their_own_voice(
+    cropped: bool,
+    images: dict[str, list[Image.Image]],
+    shared: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Aff-Wild2's NAME_left and NAME_right: first the man speaks, then the woman, while the other one holds still."""
+    monkeypatch.setattr(Perceiver, "_diarizer", TrueTurns())
+    man, woman = images[MAN], images[WOMAN]
+    frames = []
+    for left, right in [*((one, woman[0]) for one in man), *((man[-1], other) for other in woman)]:
+        whole = Image.new("RGB", (2 * left.width, left.height))
+        whole.paste(left, (0, 0))
+        whole.paste(right, (left.width, 0))
+        frames.append(whole)
+    sounds = [np.concatenate(list(AudioReader(shared / "clips" / f"{name}.mpg", 60))) for name in (MAN, WOMAN)]
+    sound = np.concatenate([np.pad(sound, (0, 48000))[:48000] for sound in sounds])
+    root = tmp_path / "corpus"
+    (root / "videos").mkdir(parents=True)
+    write_movie(root / "videos" / "x.mp4", frames, sound=sound)
+    for name, place in (("x_left", 0), ("x_right", frames[0].width // 2)):
+        labels = root / "VA_Set" / "Train_Set" / f"{name}.txt"
+        labels.parent.mkdir(parents=True, exist_ok=True)
+        labels.write_text("valence,arousal\n" + "0,0\n" * len(frames))
+        if cropped:
+            (root / "cropped_aligned").mkdir(exist_ok=True)
+            write_crops(root / "cropped_aligned" / name, [frame.crop((place, 0, frame.width, 288)) for frame in frames])
+    setting = Setting(tuple(parse_encoders("words=none").values()), None, 2, crops=False)
+    store = Store.create(tmp_path / "store", setting.schema(10.0))
+    tasks, outcomes = open_tasks(open_corpus(root).sources, store, setting)
+    _perceiver.cache_clear()
+    outcomes += [outcome for task in tasks for outcome in extract(task)]
+    _perceiver.cache_clear()
+    assert [outcome.error for outcome in outcomes] == [None, None]
+    for name, first, last in (("x_left", 0, 30), ("x_right", 30, 60)):
+        voice = store.recording(name).valid()["voice"]
+        assert voice[first:last].sum() >= 10 and voice.sum() == voice[first:last].sum(), name
+        assert store.recording(name).valid()["face"].mean() > 0.9
