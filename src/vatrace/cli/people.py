@@ -29,7 +29,8 @@ EPILOG = """examples:
   vatrace people session1/ session2/ --out study       the same people in several folders
 
 people.png shows every face that was followed, a row for each person. Compare it with people.csv, and correct the column `name`:
-write the same name where it is the same person, another where it isn't, or your own codes instead of P01, P02, ...
+write the same name where it is the same person, another where it isn't, or your own codes instead of P01, P02, ... Two people
+of one recording can't have the same name.
 The CSV has the columns recording, person (1, 2, ... as in `vatrace predict --people all`), name, seconds and share (time in
 sight), first_seen (s), distance (of the face to the same person's in other recordings: below 0.5 is the same person), next_name
 and next_distance (who looks most similar otherwise), and note (why a match is doubtful; such faces have a frame in people.png).
@@ -38,7 +39,7 @@ An edited people.csv is only replaced with --overwrite.
 This compares faces, that is biometric data: use it for participants of your own study, who have consented. Everything stays on
 this machine. Embeddings of faces are not written to disk; people.png shows faces, so delete it when you have checked it.
 Exit status: 0 for success, 1 if a recording failed (the others are done), 2 for a wrong command, 70 for a bug in vatrace, 130
-for ctrl-C.
+for ctrl-C (nothing is written).
 """
 
 
