@@ -78,7 +78,7 @@ def test_every_recording_is_found_with_its_video_split_subject_and_faces(made: M
 
 def test_where_faces_are_to_be_found_in_the_video_the_side_says_whose(uncropped: Made) -> None:
     root, planted = uncropped
-    assert {source.name: source.side for source in open_corpus(root).sources} == {
+    assert {source.name: source.person for source in open_corpus(root).sources} == {
         name: one.side for name, one in planted.items()
     }
     assert planted["video5"].side == "right" and planted["video5_left"].side == "left" and planted["dark_left"].side is None
@@ -140,7 +140,7 @@ def test_the_two_people_of_a_video_are_where_their_side_says(uncropped: Made) ->
         source, truth = sources[name], planted[name]
         halves = {}
         for frame in VideoReader(source.media, truth.frame_rate):
-            left = {"left": True, "right": False}[source.side]
+            left = {"left": True, "right": False}[source.person]
             width = frame.image.width // 2
             part = frame.image.crop((0, 0, width, frame.image.height) if left else (width, 0, 2 * width, frame.image.height))
             for step in frame.steps:
@@ -174,7 +174,7 @@ def test_a_missing_video_and_people_without_one_are_kept_apart(tmp_path: Path) -
     sources = by_name(open_corpus(tmp_path))
     assert sources["x_left"].media is None
     assert {source.subject for source in sources.values()} == {"x"}
-    assert (sources["x_left"].side, sources["x_right"].side) == ("left", "right")
+    assert (sources["x_left"].person, sources["x_right"].person) == ("left", "right")
 
 
 def test_a_recording_in_two_splits_is_given_to_none(tmp_path: Path) -> None:

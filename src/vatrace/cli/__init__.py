@@ -17,6 +17,7 @@ from vatrace.errors import VatraceError, report_bug
 COMMANDS = {
     "predict": ("vatrace.cli.predict", "recordings in, traces of valence and arousal out"),
     "demo": ("vatrace.cli.predict", "predict a recording made from installed packages"),
+    "people": ("vatrace.cli.people", "find the same people in all recordings of a study"),
     "serve": ("vatrace.cli.serve", "a page in your browser: recordings, live, annotation"),
     "live": ("vatrace.cli.live", "follow a camera and a microphone"),
     "check": ("vatrace.cli.extract", "find errors in a corpus"),

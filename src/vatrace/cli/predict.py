@@ -11,8 +11,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vatrace.cli.terminal import add_model_options, complain, load, make_folder, progress_bars, refuse_existing, warn
-from vatrace.errors import MediaError, MissingWeightsError, UsageError, VatraceError, reason, report_bug
+from vatrace.cli.terminal import add_model_options, complain, find_all, load, make_folder, progress_bars, refuse_existing, warn
+from vatrace.errors import MissingWeightsError, UsageError, VatraceError, reason, report_bug
 from vatrace.files import shown, written_whole
 from vatrace.media.folders import passed_over
 from vatrace.names import DEFAULT_RATE, MAX_PEOPLE, MAX_RATE, MODALITIES
@@ -192,7 +192,7 @@ def run_predict(args: argparse.Namespace) -> int:
 
     check_formats(args.format)
     _check_people(args)
-    recordings, all_found = _find(args.sources)
+    recordings, all_found = find_all(args.sources)
     names = result_names(recordings)
     if not recordings:
         return 1
@@ -248,24 +248,6 @@ def _check_apart(items: Iterable[Item], args: argparse.Namespace) -> None:
     path, times = Counter(result.path for item in items for result in item.possible(args)).most_common(1)[0]
     if times > 1:
         raise UsageError(f"{path}: would be a result of two recordings; predict them one by one, each with its own --out")
-
-
-def _find(sources: Sequence[Path]) -> tuple[list[Path], bool]:
-    """Find the recordings, each once, and whether every source has at least one."""
-    from vatrace.output.batch import find_recordings
-
-    recordings: dict[Path, None] = {}
-    failures = 0
-    for source in sources:
-        try:
-            found = find_recordings(source)
-            recordings |= dict.fromkeys(found.recordings)
-            if found.others:
-                warn(f"{source}: ignored (neither video nor audio): {passed_over(found.others)}")
-        except (MediaError, OSError) as error:
-            failures += 1
-            complain(error)
-    return list(recordings), failures == 0
 
 
 def _transcripts(args: argparse.Namespace, recordings: Sequence[Path], model: Model) -> list[Choice]:

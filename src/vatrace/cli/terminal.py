@@ -10,7 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vatrace.errors import reason
+from vatrace.errors import MediaError, reason
+from vatrace.media.folders import passed_over
 
 if TYPE_CHECKING:
     from vatrace.features.task import Progress
@@ -75,6 +76,24 @@ def load(args: argparse.Namespace) -> Model:
     from vatrace.inference.model import load_model
 
     return load_model(fusion=args.model, whisper=args.whisper, encoders=parse_encoders(args.encoders))
+
+
+def find_all(sources: Sequence[Path]) -> tuple[list[Path], bool]:
+    """Find the recordings of files and folders, each once, and whether every source has at least one; print what is wrong."""
+    from vatrace.output.batch import find_recordings
+
+    recordings: dict[Path, None] = {}
+    failures = 0
+    for source in sources:
+        try:
+            found = find_recordings(source)
+            recordings |= dict.fromkeys(found.recordings)
+            if found.others:
+                warn(f"{source}: ignored (neither video nor audio): {passed_over(found.others)}")
+        except (MediaError, OSError) as error:
+            failures += 1
+            complain(error)
+    return list(recordings), failures == 0
 
 
 @contextmanager

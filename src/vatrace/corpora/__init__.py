@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from vatrace.corpora.affwild2 import open_affwild2
-from vatrace.corpora.annotations import read_splits
+from vatrace.corpora.annotations import parse_person, read_splits
 from vatrace.corpora.corpus import Corpus, Reader
 from vatrace.corpora.feature_files import open_features
 from vatrace.corpora.folder import open_folder
@@ -77,11 +77,13 @@ def find_reader(name: str) -> Reader:
 
 
 def _with_splits(corpus: Corpus, table: Path) -> Corpus:
-    """The corpus with the splits and subjects of a table; a recording that is listed in two splits is in none."""
-    splits, subjects, found = read_splits(table, {key(source.name): [source.name] for source in corpus.sources})
+    """The corpus with the splits, subjects and people of a table; a recording that is listed in two splits is in none."""
+    listed = read_splits(table, {key(source.name): [source.name] for source in corpus.sources})
     sources = []
     for source in corpus.sources:
-        listed = splits.get(source.name, set())
-        split = next(iter(listed)) if len(listed) == 1 else None
-        sources.append(replace(source, split=split, subject=min(subjects.get(source.name, set()), default=source.subject)))
-    return replace(corpus, sources=tuple(sources), findings=(*corpus.findings, *found))
+        splits = listed.splits.get(source.name, set())
+        split = next(iter(splits)) if len(splits) == 1 else None
+        subject = min(listed.subjects.get(source.name, set()), default=source.subject)
+        person = parse_person(min(listed.people.get(source.name, set()), default=""), corpus.root) or source.person
+        sources.append(replace(source, split=split, subject=subject, person=person))
+    return replace(corpus, sources=tuple(sources), findings=(*corpus.findings, *listed.found))

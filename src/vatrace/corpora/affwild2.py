@@ -256,7 +256,7 @@ def _sources(layout: Layout) -> tuple[Source, ...]:
             split=splits.pop() if len(splits) == 1 else None,
             subject=subjects.get(name) or subjects.get(video) or video,
             face_folder=faces[0] if faces else None,
-            side=None if faces else side,
+            person=side,
         )
 
     return tuple(source(name) for name in names)

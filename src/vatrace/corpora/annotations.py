@@ -4,7 +4,8 @@
     annotations/NAME.csv                 time,valence,arousal; or .tsv, .txt; or NAME.eaf, of ELAN (see `elan`)
     annotations/NAME.ANNOTATOR.csv       the same, with several annotators
     annotations/ANNOTATOR/NAME.csv       the same
-    splits.csv                           recording,split[,subject], where split is train, dev or test
+    splits.csv                           recording,split[,subject][,person], where split is train, dev or test, and person is
+                                         left, right, a number or a picture, where several people are in the recording
 
 Times are seconds; valence and arousal are in -1..1, and empty where not annotated. All files are optional, and their names may
 be in any case. A file that can't be read doesn't affect others. The readers of recordings and of imported features share this.
@@ -28,7 +29,7 @@ from vatrace.corpora.scales import Scale, scale_of
 from vatrace.errors import CorpusError, reason
 from vatrace.files import shown
 from vatrace.media.folders import in_folder, key, passed_over, walk
-from vatrace.names import Split
+from vatrace.names import Side, Split
 
 SPLIT_NAMES: dict[str, Split] = {
     "train": "train",
@@ -106,6 +107,7 @@ class Tables:
         rows: the content of `annotations.csv`, by recording, then by annotator.
         splits: all splits in `splits.csv`, by recording; it should be one each.
         subjects: all subjects in `splits.csv`, by recording; it should be one each.
+        people: who is annotated, as it is written in `splits.csv`, by recording; it should be one each.
         problems: why a recording's annotations can't be used, by recording.
         found: findings about files that can't be used as they are, or weren't read.
     """
@@ -115,6 +117,7 @@ class Tables:
     rows: Mapping[str, Mapping[str, Rows]]
     splits: Mapping[str, set[Split]]
     subjects: Mapping[str, set[str]]
+    people: Mapping[str, set[str]]
     problems: Mapping[str, Sequence[str]] = field(default_factory=dict)
     found: Sequence[Finding] = ()
 
@@ -131,6 +134,10 @@ class Tables:
     def subject(self, name: str) -> str:
         """A recording's subject, "" where none is given."""
         return min(self.subjects.get(name, set()), default="")
+
+    def person(self, name: str) -> Side | int | Path | None:
+        """Who is annotated in a recording, as in `Source`: anything but a side or a number from 1 is taken for a picture."""
+        return parse_person(min(self.people.get(name, set()), default=""), self.root)
 
     def annotations(self, name: str, media: Path | None = None) -> list[Annotation]:
         """The annotations of a recording, in the order of the annotators' names.
@@ -203,12 +210,17 @@ def read_tables(root: Path, keys: Keys) -> Tables:
             found.append(Finding("", "error", f"{error}; none of its annotations is used"))
     for name in rows.keys() & files.keys():
         problems[name].append("annotated in annotations.csv and in annotations/; keep one of them")
-    splits: dict[str, set[Split]] = {}
-    subjects: dict[str, set[str]] = {}
+    listed = Listed()
     for path in _named(root, "splits", found):
-        splits, subjects, wrong = read_splits(path, keys)
-        found += wrong
-    return Tables(root, dict(files), rows, splits, subjects, dict(problems), tuple(found))
+        listed = read_splits(path, keys)
+        found += listed.found
+    for name, people in listed.people.items():
+        what = f"splits.csv gives several persons ({', '.join(sorted(people))})"
+        if len(people) > 1 and (name in files or name in rows):  # labels must not be paired with somebody else's face
+            problems[name].append(what)
+        elif len(people) > 1:
+            found.append(Finding(name, "error", what))
+    return Tables(root, dict(files), rows, listed.splits, listed.subjects, listed.people, dict(problems), tuple(found))
 
 
 def is_annotations(path: Path) -> bool:
@@ -279,18 +291,42 @@ def _find_files(
         found.append(Finding("", "warning", f"{folder}: not read: {passed_over(unread)}; {what}"))
 
 
-def read_splits(path: Path, keys: Keys) -> tuple[dict[str, set[Split]], dict[str, set[str]], list[Finding]]:
-    """Read the splits and subjects of recordings from a table; there should be one of each.
+@dataclass(frozen=True)
+class Listed:
+    """What a table of splits says about each recording, by its name; it should be one of each.
 
-    Returns:
-        Both by recording, and the table's problems. A line that can't be used is left out; if the table can't be read to its
-        end, all lines are.
+    Attributes:
+        splits: where it belongs.
+        subjects: with whom it has people in common.
+        people: who is annotated, as it is written.
+        found: problems of the table.
+    """
+
+    splits: Mapping[str, set[Split]] = field(default_factory=dict)
+    subjects: Mapping[str, set[str]] = field(default_factory=dict)
+    people: Mapping[str, set[str]] = field(default_factory=dict)
+    found: Sequence[Finding] = ()
+
+
+def parse_person(written: str, root: Path) -> Side | int | Path | None:
+    """Who is annotated, as in `Source`: anything but a side or a number from 1 is the path of a picture below a folder."""
+    if written.lower() in {"left", "right"}:
+        return "left" if written.lower() == "left" else "right"
+    if written.isdecimal() and int(written) > 0:
+        return int(written)
+    return root / written.replace("\\", "/") if written else None
+
+
+def read_splits(path: Path, keys: Keys) -> Listed:
+    """Read the splits, subjects and people of recordings from a table.
+
+    A line that can't be used is left out; if the table can't be read to its end, all lines are.
     """
     splits: dict[str, set[Split]] = defaultdict(set)
-    subjects: dict[str, set[str]] = defaultdict(set)
+    subjects, people = (defaultdict[str, set[str]](set) for _ in range(2))
     found: list[Finding] = []
     try:
-        for line, (word, split, subject) in read_table(path, ["recording", "split"], ["subject"]):
+        for line, (word, split, subject, person) in read_table(path, ["recording", "split"], ["subject", "person"]):
             try:
                 name = _resolved(word, keys, f"{path}: line {line}")
             except CorpusError as error:
@@ -302,9 +338,10 @@ def read_splits(path: Path, keys: Keys) -> tuple[dict[str, set[Split]], dict[str
                 found.append(Finding(name, "error", what))
             splits[name] |= {member} if member else set()
             subjects[name] |= {subject} if subject else set()
+            people[name] |= {person} if person else set()
     except CorpusError as error:
-        return {}, {}, [Finding("", "error", f"{error}; none of its splits is used")]
-    return dict(splits), dict(subjects), found
+        return Listed(found=[Finding("", "error", f"{error}; none of its splits is used")])
+    return Listed(dict(splits), dict(subjects), dict(people), found)
 
 
 def _resolved(word: str, keys: Keys, where: str) -> str:

@@ -1,7 +1,7 @@
 """Problems and other facts about a corpus, before hours are spent on it.
 
-Files are examined by their headers and packets, images by their names; nothing is decoded. Findings specific to a layout come
-from its reader: `Corpus.findings` and `Corpus.notes`.
+Files are examined by their headers and packets, cropped faces by their names; only pictures of people are decoded. Findings
+specific to a layout come from its reader: `Corpus.findings` and `Corpus.notes`.
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
-from vatrace.corpora.corpus import MISMATCH, Corpus, Finding, MediaTimes, Notes, Severity, Source
+from vatrace.corpora.corpus import MISMATCH, NO_PICTURE, Corpus, Finding, MediaTimes, Notes, Severity, Source
 from vatrace.errors import CorpusError, MediaError, report_bug
+from vatrace.media.reading import VideoReader
 from vatrace.media.recording import audio_span, frame_times, open_recording
 from vatrace.media.transcripts import read_transcript
 
@@ -100,6 +101,8 @@ def _recording(corpus: Corpus, source: Source, media: MediaTimes | str | None) -
         yield "error", media
     elif not source.features:
         yield "error", "annotated or listed, but there is no video or audio of this name"
+    if isinstance(source.person, Path):
+        yield from _picture(source.person)
     try:
         yield from corpus.notes(source, media if isinstance(media, MediaTimes) else None)
     except (CorpusError, OSError) as error:
@@ -108,6 +111,19 @@ def _recording(corpus: Corpus, source: Source, media: MediaTimes | str | None) -
         yield "error", report_bug(error, source.name)
     if source.transcript is not None:
         yield from _transcript(source.transcript, media.end if isinstance(media, MediaTimes) else None)
+
+
+def _picture(path: Path) -> Notes:
+    """Problems with the picture of the person who is annotated."""
+    try:
+        if not path.is_file():
+            yield "error", NO_PICTURE.format(path)
+        elif open_recording(path).kind != "image":
+            yield "error", f"person {path}: not an image"
+        else:
+            next(iter(VideoReader(path, 1.0)))  # one picture is decoded, since a file with another content looks like one
+    except (MediaError, OSError) as error:
+        yield "error", f"person {error}"
 
 
 def _transcript(path: Path, end: float | None) -> Notes:

@@ -26,6 +26,9 @@ MOST_AFTER = 0.5
 OTHER_UNITS = {"numbers of frames": (8.0, 130.0), "milliseconds": (500.0, 2000.0)}
 """Length of annotations, in multiples of their recording's, if their times are in another unit."""
 
+NO_PICTURE = "person {}: there is no such picture; write left, right, a number from 1, or the path of a picture"
+"""The problem of a recording whose person isn't known."""
+
 
 @dataclass(frozen=True)
 class Source:
@@ -38,7 +41,9 @@ class Source:
         subject: recordings with people in common have the same; they never go to different folds.
         face_folder: cropped faces of this person as images named by the frame's number from 1 (`00001.jpg`);
             None to detect faces in the video.
-        side: which of two people in the video this is, where faces are to be detected.
+        person: who it is, of several people in the recording: on the left or the right of two; a number from 1, as in
+            predictions of all people; or a picture. None for the main person. With cropped faces, it decides only whose voice
+            and words are used, if that can't be told from the faces.
         transcript: SRT, WebVTT or ASS; None for speech recognition.
         features: files of features made elsewhere, by modality; such a recording has no media.
     """
@@ -48,7 +53,7 @@ class Source:
     split: Split | None = None
     subject: str = ""
     face_folder: Path | None = None
-    side: Side | None = None
+    person: Side | int | Path | None = None
     transcript: Path | None = None
     features: Mapping[str, Path] = field(default_factory=dict)
 

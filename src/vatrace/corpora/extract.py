@@ -14,11 +14,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vatrace.corpora.corpus import Source
+from vatrace.corpora.annotated_person import choose_annotated, choose_cropped, has_several_voices
+from vatrace.corpora.corpus import NO_PICTURE, Source
 from vatrace.encoders import EncoderSpec
 from vatrace.errors import MediaError, MissingWeightsError, VatraceError, reason, report_bug
-from vatrace.features.attribution import Attribution
-from vatrace.features.choice import choose
 from vatrace.features.perceiver import PERCEPTION
 from vatrace.media.recording import Recording, frame_times, open_recording, with_transcript
 from vatrace.names import MODALITIES
@@ -98,8 +97,14 @@ def fingerprints(source: Source, known: Mapping[str, Any] | None = None) -> dict
     Raises:
         OSError: if a file can't be read.
     """
-    prints: dict[str, Any] = {} if source.side is None else {"side": source.side}
-    for name, path in {"media": source.media, "transcript": source.transcript, **source.features}.items():
+    picture = source.person if isinstance(source.person, Path) else None
+    prints: dict[str, Any] = {} if source.person is None or picture else {"person": source.person}
+    for name, path in {
+        "media": source.media,
+        "transcript": source.transcript,
+        "picture": picture,
+        **source.features,
+    }.items():
         if path is None:
             continue
         state = {"size": path.stat().st_size, "mtime_ns": path.stat().st_mtime_ns}
@@ -146,6 +151,8 @@ def open_tasks(sources: Sequence[Source], store: Store, setting: Setting) -> tup
         try:
             if source.media is None:
                 failed.append(Outcome(source.name, "no video or audio of this name"))
+            elif isinstance(source.person, Path) and not source.person.is_file():
+                failed.append(Outcome(source.name, NO_PICTURE.format(source.person)))
             elif not is_done(source, store):
                 waiting.append(source)
         except OSError as error:
@@ -197,19 +204,25 @@ def _extract(task: Task, perceiver: Perceiver, report: Progress) -> Iterator[Out
     transcribe = any(said.words is None for said in transcripts.values())
     tracked = any(source.face_folder is None for source in task.sources)
     perceived = perceiver.perceive(recording, rate, usable if tracked else usable - {"face"}, report, transcribe)
+    if not tracked and "face" in usable and has_several_voices(perceived):  # whose they are can only be seen in the video
+        perceived = perceiver.perceive(recording, rate, usable, report, transcribe)
     perceived = replace(perceived, modalities=frozenset(wanted))
     if len(perceived.sight.frame_times):  # the times of the frames that could be decoded
         times = perceived.sight.frame_times
     end = perceived.sight.end or (times[-1] + 1 / rate if len(times) else 0.0)
     for source, known in zip(task.sources, prints, strict=True):
         said = transcripts[source.name]
-        seen = perceived
-        if source.face_folder is not None and "face" in perceiver.encoders:
-            sight = perceiver.see_crops(source.face_folder, times, rate, end)
-            seen = replace(perceived, sight=sight, people=sight.people, attribution=Attribution([]))
-        chosen = choose(seen, source.side or "main")
-        percept = perceiver.percept(seen, chosen[0] if chosen else None, said.words)
-        notes = [*seen.notes, *said.transcript_notes]
+        try:
+            if source.face_folder is not None and "face" in wanted:
+                sight = perceiver.see_crops(source.face_folder, times, rate, end)
+                seen, person, doubts = choose_cropped(source, perceived, sight, perceiver)
+            else:
+                seen, person, doubts = choose_annotated(source, recording, perceived, perceiver)
+        except MediaError as error:  # somebody else in the same media may be in it
+            yield Outcome(source.name, str(error))
+            continue
+        percept = perceiver.percept(seen, person, said.words)
+        notes = [*seen.notes, *said.transcript_notes, *doubts]
         meta = Meta(source.name, rate, percept.num_steps, known, percept.words, notes)
         store.write(meta, percept.valid, percept.features, times, percept.crops)
         absent = [f"no {name}" for name in MODALITIES if name in wanted and not percept.valid[name].any()]

@@ -60,7 +60,8 @@ def open_folder(root: Path) -> Corpus | None:
 
     def source(name: str) -> Source:
         transcript = transcripts[name].path if name in transcripts else None
-        return Source(name, media.get(name), tables.split(name), tables.subject(name), transcript=transcript)
+        person = tables.person(name)
+        return Source(name, media.get(name), tables.split(name), tables.subject(name), person=person, transcript=transcript)
 
     def annotations(source: Source, times: NDArray[np.float64]) -> list[Annotation]:
         return tables.annotations(source.name, source.media)
@@ -73,6 +74,8 @@ def open_folder(root: Path) -> Corpus | None:
             yield from label_notes(tables.annotations(source.name, source.media), media.end if media else None)
 
     sources = tuple(source(name) for name in sorted({*media, *tables.names}))
+    pictures = {source.person for source in sources if isinstance(source.person, Path)}
+    files.others = [path for path in files.others if path not in pictures]
     findings = (*files.findings, *_unused(root, files, transcripts, keys), *tables.findings(media))
     return Corpus(root, "folder", sources, annotations, findings, notes, scale=cache(tables.scale))
 

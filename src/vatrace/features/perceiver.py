@@ -242,6 +242,12 @@ class Perceiver:
         sight.people, sight.end = [Person([track], set(track.steps))], end
         return sight
 
+    def view_of_crops(self, folder: Path) -> View | None:
+        """How the person in a folder of cropped faces looks (`see_crops`); None if no face can be recognised in them."""
+        from vatrace.features.cropped_faces import view_of_crops
+
+        return view_of_crops(folder, self._landmarker, self._identities)
+
     def percept(self, perceived: Perceived, person: int | None, words: Sequence[Word] | None = None) -> Percept:
         """Put the features of one person on the grid: their face, and the voice and words of their own turns.
 

@@ -54,6 +54,8 @@ def _read(path: Path) -> dict[str, dict[str, str]]:
     for line, (recording, number, name) in read_table(path, COLUMNS):
         person, written, names = number.removesuffix(".0"), " ".join(name.split()), rows[recording]
         wrong = ""
+        if recording and not number and not written:  # nobody is in sight there
+            continue
         if not recording:
             wrong = "no recording"
         elif not (person.isdecimal() and int(person)):

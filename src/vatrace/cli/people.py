@@ -1,0 +1,127 @@
+"""The command people: who is who over all recordings of a study."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vatrace.cli.terminal import (
+    complain,
+    find_all,
+    make_folder,
+    plural,
+    progress_bars,
+    refuse_existing,
+    table,
+)
+from vatrace.errors import VatraceError, report_bug
+from vatrace.files import shown, written_whole
+
+if TYPE_CHECKING:
+    from vatrace.features.perceiver import Perceiver
+    from vatrace.output.study import Attendance, Row
+
+EPILOG = """examples:
+  vatrace people videos/                               writes people.csv and people.png to this folder
+  vatrace people videos/ --out study
+  vatrace people session1/ session2/ --out study       the same people in several folders
+
+people.png shows every face that was followed, a row for each person. Compare it with people.csv, and correct the column `name`:
+write the same name where it is the same person, another where it isn't, or your own codes instead of P01, P02, ... Two people
+of one recording can't have the same name.
+The CSV has the columns recording, person (1, 2, ... as in `vatrace predict --people all`), name, seconds and share (time in
+sight), first_seen (s), distance (of the face to the same person's in other recordings: below 0.5 is the same person), next_name
+and next_distance (who looks most similar otherwise), and note (why a match is doubtful; such faces have a frame in people.png).
+An edited people.csv is only replaced with --overwrite.
+
+This compares faces, that is biometric data: use it for participants of your own study, who have consented. Everything stays on
+this machine. Embeddings of faces are not written to disk; people.png shows faces, so delete it when you have checked it.
+Exit status: 0 for success, 1 if a recording failed (the others are done), 2 for a wrong command, 70 for a bug in vatrace, 130
+for ctrl-C (nothing is written).
+"""
+
+
+def add_parsers(commands: Any) -> None:
+    """Add people to the commands."""
+    parser = commands.add_parser(
+        "people",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        description="Find the same people in all recordings of a study by their faces, and list them in a table to be checked.",
+    )
+    add = parser.add_argument
+    add("sources", nargs="+", type=Path, metavar="FOLDER|FILE", help="folder of videos and audio, or a video")
+    add("--out", type=Path, default=Path(), metavar="DIR", help="where to write (default: this folder)")
+    add("--overwrite", action="store_true", help="replace people.csv and people.png")
+    parser.set_defaults(run=run_people)
+
+
+def run_people(args: argparse.Namespace) -> int:
+    """Run the people command."""
+    from vatrace.features.perceiver import Perceiver
+    from vatrace.output.study import compare, contact_sheet, write_people
+
+    csv_path, png_path = args.out / "people.csv", args.out / "people.png"
+    refuse_existing([csv_path, png_path], args.overwrite)
+    recordings, all_found = find_all(args.sources)
+    if not recordings:
+        return 1
+    make_folder(args.out)
+    perceiver = Perceiver()
+    attendances = [found for path in recordings if (found := _attended(path, perceiver)) is not None]
+    if not attendances:
+        return 1
+    rows = compare(attendances)
+    with written_whole(csv_path) as temporary:
+        write_people(rows, temporary, args.out)
+    written = [csv_path]
+    if any(row.seen is not None for row in rows):
+        with written_whole(png_path) as temporary:
+            contact_sheet(rows).save(temporary, "PNG")
+        written.append(png_path)
+    _print_people(rows, len(recordings), written)
+    return int(not all_found or len(attendances) < len(recordings))
+
+
+def _attended(path: Path, perceiver: Perceiver) -> Attendance | None:
+    """Who is in a recording, which is printed; None if it can't be read, which is also printed."""
+    from vatrace.output.study import attend
+
+    try:
+        with progress_bars(path.name) as progress:
+            found = attend(path, perceiver, progress)
+    except BrokenPipeError:
+        raise
+    except (VatraceError, OSError) as error:
+        complain(error)
+        return None
+    except Exception as error:  # other recordings must not fail because of it
+        complain(report_bug(error, path))
+        return None
+    print(f"{shown(path.name)}: {found.note or _counted(len(found.people))}", flush=True)
+    return found
+
+
+def _counted(people: int) -> str:
+    return "1 person" if people == 1 else f"{people} people"
+
+
+def _print_people(rows: Sequence[Row], num_recordings: int, written: Sequence[Path]) -> None:
+    """Print how often each person was seen, what is doubtful, and what to do next."""
+    by_name: dict[str, list[Row]] = {}
+    for row in rows:
+        if row.seen is not None:
+            by_name.setdefault(row.name, []).append(row)
+    lines = []
+    for name, inside in by_name.items():
+        seconds = sum(row.seen.seconds for row in inside if row.seen)
+        doubtful = sum(bool(row.note) for row in inside)
+        lines.append([name, str(len(inside)), f"{seconds:.0f}", f"{doubtful} doubtful" if doubtful else ""])
+    if lines:
+        print(table(["name", "recordings", "seconds", ""], lines))
+    total = f"{_counted(len(by_name))} in {plural(num_recordings, 'recording')}"
+    print(f"{total} -> {', '.join(map(str, written))}")
+    if lines:
+        print(f"compare the two, correct the column `name`, then: vatrace predict ... --people all --names {written[0]}")
