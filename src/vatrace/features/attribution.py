@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from vatrace.features.mouths import MARGIN, Mouth
+from vatrace.features.mouths import MARGIN, MOVES, Mouth
 from vatrace.features.turns import Turn
 
 if TYPE_CHECKING:
@@ -39,20 +39,24 @@ SLOW = 4
 the correlation of a mouth and the sound distinguishes speakers best: it is higher for one of five GRID speakers than for another
 speaker's mouth in 95 % of cases, with slow changes in 85 %, and with 10 frames a second instead of 12.5 or 25 in 90 %."""
 
-LAGS = np.arange(-6, 7)
+LAGS = np.arange(-10, 11)
 """Frames by which the sound may be later than the picture."""
+
 LAG_SPREAD = 0.15
 """Standard deviation of that lag over recordings: most are in time."""
 
 SPEAKERS, SPREAD, CHANCE = 0.5, 0.2, 0.37
-"""Correlation (as its inverse hyperbolic tangent) of a speaker's mouth and the envelope, its standard deviation over pieces, and
-that of correlations by chance in one second: over all pairs of a mouth and another speaker's sentence of five GRID speakers, 0.25
-in 1.7 s, while the five speakers themselves have 0.16 to 0.76."""
+"""Correlation of a speaker's mouth and the sound (as its inverse hyperbolic tangent), its standard deviation over pieces, and the
+standard deviation of correlations by chance in one second. In pieces of 1.6 s of five GRID speakers, the first is 0.49 and varies
+by 0.25, chance included; other mouths that move have -0.03 to 0 and vary by 0.20 to 0.25."""
 
-MOVES, STEEPNESS, LEAST, MOST = 0.015, 1.5, -2.5, 1.0
-"""The motion of a mouth at which a second of it is no evidence; how fast the evidence grows with the logarithm of motion; and its
-limits. GRID's speakers have 0.041 to 0.062, resting mouths 0 to 0.003, and mouths that chew (their clips played at a third of
-their speed) 0.016 to 0.022."""
+EVEN, STEEPNESS, LEAST, MOST = (MOVES, 2 * MOVES), 1.5, -2.5, 0.75
+"""The motion of a mouth at which a second of it is no evidence: the least and the most; how fast the evidence grows with the
+logarithm of motion; and its limits. GRID's speakers have 0.032 to 0.062, resting mouths 0 to 0.003, and mouths that chew (their
+clips played at half or a third of their speed) 0.013 to 0.034."""
+PAUSE, MIN_PAUSES, RESTLESS = 0.3, 4, 1.3
+"""Seconds of the shortest pause between turns in which the usual motion of a mouth is measured, the number of pauses needed, and
+how many times the motion during them is no evidence."""
 MOTION_SECONDS = 2.0
 """Seconds of a piece's motion that count at most: successive seconds of the same mouth are alike."""
 
@@ -109,7 +113,7 @@ def attribute(
     """
     level = _level(envelope)
     pieces = [piece for index, turn in enumerate(turns) for piece in _pieces(index, turn, level)]
-    living = [index for index, person in enumerate(people) if not person.is_still]
+    living = [index for index, person in enumerate(people) if not person.is_still or _speaks(pieces, mouths[index])]
     chosen, margins, alike = _decide(pieces, [mouths[index] for index in living], turns, level)
     whose = [None if place == len(living) else living[place] for place in chosen]
     parts: list[tuple[int, Turn]] = []
@@ -129,6 +133,11 @@ def attribute(
         float(lengths[nobody & ~unclear].sum()) if pieces else 0.0,
         sorted({(living[one], living[other]) for one, other in alike}),
     )
+
+
+def _speaks(pieces: Sequence[_Piece], mouth: Mouth) -> bool:
+    """Whether a mouth ever moves during speech, as no photograph's does."""
+    return any(mouth.motion(piece.start, piece.end) > MOVES for piece in pieces)
 
 
 def _level(envelope: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -160,14 +169,17 @@ def _pieces(index: int, turn: Turn, level: NDArray[np.float64]) -> list[_Piece]:
 def _decide(
     pieces: Sequence[_Piece], mouths: Sequence[Mouth], turns: Sequence[Turn], level: NDArray[np.float64]
 ) -> tuple[list[int], list[float], set[tuple[int, int]]]:
-    """For each piece, the most likely mouth (or their number, for nobody's), how far it is ahead, and the mouths that are alike."""
+    """For each piece, the most likely mouth (or their number, for nobody's), how far it is ahead, and mouths that are alike."""
     if not pieces:
         return [], [], set()
-    moving = np.array([[_by_motion(piece, mouth) for mouth in mouths] for piece in pieces]).reshape(len(pieces), -1)
+    usual = [_even(mouth, turns) for mouth in mouths]
+    moving = np.array([[_by_motion(piece, *pair) for pair in zip(mouths, usual, strict=True)] for piece in pieces])
+    moving = moving.reshape(len(pieces), -1)
     seen = np.isfinite(moving)
     scores = np.where(seen, moving + _following(pieces, mouths, turns, level), UNSEEN)
     scores = np.column_stack([scores, np.zeros(len(pieces))])
-    scores = scores + _by_voice(scores, np.array([piece.voice for piece in pieces]), np.array([piece.end - piece.start for piece in pieces]))
+    voices = np.array([piece.voice for piece in pieces])
+    scores = scores + _by_voice(scores, voices, np.array([piece.end - piece.start for piece in pieces]))
     return _among_alike(pieces, mouths, scores, _speakers(pieces, scores))
 
 
@@ -189,12 +201,20 @@ def _by_voice(scores: NDArray[np.float64], voices: NDArray[np.int64], lengths: N
     return logs
 
 
-def _by_motion(piece: _Piece, mouth: Mouth) -> float:
-    """Evidence by how much a mouth moves; NaN where it isn't in sight."""
+def _even(mouth: Mouth, turns: Sequence[Turn]) -> float:
+    """The motion of a mouth that is no evidence: more for somebody whose mouth also moves in the pauses between turns."""
+    pauses = [(one.end, other.start) for one, other in pairwise(turns) if other.start - one.end >= PAUSE]
+    motions = np.array([mouth.motion(*pause) for pause in pauses])
+    motions = motions[np.isfinite(motions)]
+    return float(np.clip(RESTLESS * np.median(motions), *EVEN)) if len(motions) >= MIN_PAUSES else EVEN[0]
+
+
+def _by_motion(piece: _Piece, mouth: Mouth, even: float) -> float:
+    """Evidence by how much a mouth moves, where the motion `even` is none; NaN where it isn't in sight."""
     motion = mouth.motion(piece.start, piece.end)
     if np.isnan(motion):
         return np.nan
-    evidence = float(np.clip(STEEPNESS * np.log(max(motion, 1e-6) / MOVES), LEAST, MOST))
+    evidence = float(np.clip(STEEPNESS * np.log(max(motion, 1e-6) / even), LEAST, MOST))
     return evidence * min(piece.end - piece.start, MOTION_SECONDS)
 
 
@@ -226,9 +246,7 @@ def _sampled(mouth: Mouth, moments: NDArray[np.float64]) -> tuple[NDArray[np.flo
     return np.interp(moments, times, openings), near
 
 
-def _without_slow(
-    values: NDArray[np.float64], known: NDArray[np.bool_]
-) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+def _without_slow(values: NDArray[np.float64], known: NDArray[np.bool_]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """Values (N,) less their mean over 2 SLOW + 1 frames around each, as far as they are known, and where they are."""
     window = np.ones(2 * SLOW + 1)
     if len(values) < len(window):
@@ -296,15 +314,13 @@ def _alike(piece: _Piece, one: Mouth, other: Mouth) -> bool:
     """Whether two mouths open at the same moments, as a face and its mirror image do."""
     if one is other:
         return False
-    times = one.times[(one.times >= piece.start) & (one.times <= piece.end) & np.isfinite(one.openings)]
-    known = np.isfinite(other.openings)
-    if len(times) < 6 or not known.any():
+    known, others = np.isfinite(one.openings), np.isfinite(other.openings)
+    times = one.times[known & (one.times >= piece.start) & (one.times <= piece.end)]
+    if len(times) < MIN_FRAMES or not others.any():
         return False
-    near = np.abs(other.times[known][:, None] - times).min(axis=0) < 0.15
-    first, second = (
-        np.interp(times, mouth.times[np.isfinite(mouth.openings)], mouth.openings[np.isfinite(mouth.openings)])
-        for mouth in (one, other)
-    )
-    if near.mean() < 0.8 or min(np.ptp(first), np.ptp(second)) < 0.02:
+    near = np.abs(other.times[others][:, None] - times).min(axis=0) <= MAX_GAP
+    first = np.interp(times, one.times[known], one.openings[known])
+    second = np.interp(times, other.times[others], other.openings[others])
+    if not near.all() or min(np.ptp(first), np.ptp(second)) < MOVES:
         return False
     return float(np.corrcoef(first, second)[0, 1]) > ALIKE

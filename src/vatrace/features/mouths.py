@@ -28,7 +28,7 @@ MAX_TURN = 0.7
 """How far a face may be turned to a side (`turned_away`) for its mouth to be measured: in profile, the eyes' distance vanishes."""
 
 MAX_RATE = 15.0
-"""Frames a second that are measured at most."""
+"""Frames a second that are measured at most: 25 don't distinguish speakers better than 12.5 (`SLOW` in `attribution.py`)."""
 
 MEASURED, MARGIN = 4.0, 0.3
 """Seconds of each stretch of speech that are measured for each person, and seconds before and after it that count as well."""
@@ -39,6 +39,15 @@ MOTION_STEP = 0.1
 RESTS = 0.006
 """Motion below which a mouth rests. GRID's speakers have 0.041 to 0.062 while they speak, 0.033 at least within a second, and 0
 to 0.003 before and after, also when their faces are scaled down to 30 pixels."""
+
+MOVES = 0.015
+"""Motion from which a mouth surely moves. Photographs of mouths wide open, with a shaking camera, have 0.009 at most."""
+
+SURE_SECONDS, SURE_SHARE, SURE_SIDE, SEEN_TO_OPEN = 5.0, 0.9, 40.0, 0.05
+"""When it is sure that somebody in sight says nothing: seconds of speech with the mouth in sight, the share of the speech for
+which it is in sight and of the seconds in which it rests, the side of the face's square in pixels, and by how much the mouth was
+seen to open at other times. Without the last, a blurred face would pass: with GRID's speakers blurred by 6 pixels (faces of 140
+pixels), or compressed as JPEG of quality 5, some mouths seem to rest while they speak."""
 
 ROI_PER_BOX, ROI_DROP = 1.48, 0.06
 """Where the landmarks of the next frame are searched for, relative to a face's box: its side, and how far below the box's centre
@@ -99,6 +108,27 @@ def mouth_on_grid(person: Person, rate: float) -> Mouth:
     return Mouth(np.array(steps, dtype=np.float64) / rate, np.array([found[step] for step in steps], dtype=np.float64))
 
 
+def says_nothing(person: Person, spans: Sequence[tuple[float, float]], rate: float) -> bool:
+    """Whether it is sure, from the first pass alone, that a person in sight doesn't speak: their mouth rests during all speech.
+
+    Args:
+        person: whose mouth.
+        spans: of speech, (start, end) in seconds.
+        rate: steps a second of the person's tracks.
+    """
+    mouth = mouth_on_grid(person, rate)
+    if not np.isfinite(mouth.openings).any() or np.ptp(mouth.openings[np.isfinite(mouth.openings)]) < SEEN_TO_OPEN:
+        return False
+    if np.median([size for track in person.tracks for size in track.sizes]) < SURE_SIDE:
+        return False
+    seconds = [(moment, moment + 1) for start, end in spans for moment in np.arange(start, max(end - 1, start) + 1e-9)]
+    motions = np.array([mouth.motion(*second) for second in seconds])
+    known = np.isfinite(motions)
+    if known.sum() < max(SURE_SECONDS, SURE_SHARE * len(motions)):
+        return False
+    return bool((motions[known] < RESTS).mean() >= SURE_SHARE and motions[known].max() < MOVES)
+
+
 @dataclass
 class _Watched:
     """One person during the second pass.
@@ -154,7 +184,7 @@ def watch_mouths(
 
     Args:
         reader: of the video, at the rate of the first pass, whose steps are those of the people's tracks.
-        people: whose mouths; those who never move, as photographs, are left out.
+        people: whose mouths.
         boxes: of all faces, at the rows of the tracks.
         spans: of speech, (start, end) in seconds, in order, without overlaps.
         landmarker: finds the landmarks; used by several threads.
@@ -184,12 +214,11 @@ def watch_mouths(
 
 def _chosen_steps(person: Person, mouth: Mouth, spans: Sequence[tuple[float, float]], rate: float) -> list[int]:
     """The steps at which the person's mouth is to be measured again."""
-    if person.is_still:
-        return []
-    steps, chosen = np.array(sorted(person.steps)), []
+    steps, chosen = np.array(sorted(person.steps)), list[int]()
+    rests = MOVES if person.is_still else RESTS
     for start, end in spans:
         inside = steps[(steps >= (start - MARGIN) * rate) & (steps <= (end + MARGIN) * rate)]
-        if len(inside) and not mouth.motion(inside[0] / rate, inside[-1] / rate) < RESTS:
+        if len(inside) and not mouth.motion(inside[0] / rate, inside[-1] / rate) < rests:
             chosen += inside[: round((MEASURED + MARGIN) * rate)].tolist()
     return chosen
 
