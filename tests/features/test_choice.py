@@ -32,7 +32,9 @@ def test_silent_passers_by_are_left_out_and_speaking_ones_are_not() -> None:
 
 def test_voices_that_say_next_to_nothing_are_left_out() -> None:
     turns = [Turn(0, 30, 0, 0), Turn(30, 36, 1, 1), Turn(36, 38, 2, 2)]
-    assert candidates(perceived(voices_only(turns), turns)) == [0, 1]
+    scene = perceived(voices_only(turns), turns)
+    assert candidates(scene) == [0, 1]
+    assert choose(scene, "left") == choose(scene, "right") == [0]  # voices have no sides
 
 
 @pytest.mark.parametrize(

@@ -42,7 +42,7 @@ def choose(perceived: Perceived, people: People) -> list[int]:
     found = candidates(perceived)
     if isinstance(people, int):
         return found[:people]
-    if people in {"left", "right"} and len(found) > 1:
+    if people in {"left", "right"} and len(found) > 1 and perceived.people[found[1]].tracks:
         left, right = sorted(found[:2], key=lambda index: perceived.people[index].centre)
         return [left if people == "left" else right]
     return found[: MAX_PEOPLE if people == "all" else 1]

@@ -183,7 +183,7 @@ class Perceiver:
     def _who_speaks(self, task: Task, sight: Sight, voices: Voices | None) -> tuple[list[Person], Attribution]:
         """The people who can be followed, and whose turns of speech are."""
         from vatrace.features.attribution import Attribution, attribute
-        from vatrace.features.mouths import watch_mouths
+        from vatrace.features.mouths import says_nothing, watch_mouths
         from vatrace.features.people import living, voices_only
 
         turns = voices.turns if voices else []
@@ -192,20 +192,23 @@ class Perceiver:
             return sight.people, Attribution([])
         if not alive:
             return [*voices_only(turns), *sight.people], Attribution([replace(turn, person=turn.voice) for turn in turns])
-        if len(alive) == 1 and len(voices.embeddings) == 1:
-            return sight.people, Attribution([replace(turn, person=0) for turn in turns])
         spans = [(turn.start, turn.end) for turn in turns]
+        if len(alive) == 1 and len(voices.embeddings) == 1:
+            speaker = None if says_nothing(alive[0], spans, task.rate) else 0
+            return sight.people, Attribution([replace(turn, person=speaker) for turn in turns])
         reader, progress = VideoReader(task.recording.path, task.rate), partial(task.progress, "who speaks")
         mouths = watch_mouths(reader, alive, sight.boxes, spans, self._landmarker, progress, task.stop)
         found = attribute(turns, voices.envelope, alive, mouths)
         return sight.people, replace(found, turns=by_speaker(found.turns))
 
     def _see(self, task: Task) -> Sight:
-        from vatrace.features.faces import FaceTracker
+        from vatrace.features.faces import MAX_FACES, FaceTracker
         from vatrace.features.seeing import look
 
-        sight = self._new_sight()
-        look(task, FaceTracker(self._landmarker, self._identities), self._face_encoder, sight)
+        sight, tracker = self._new_sight(), FaceTracker(self._landmarker, self._identities)
+        look(task, tracker, self._face_encoder, sight)
+        if tracker.most_seen > MAX_FACES:
+            sight.notes.append(f"{tracker.most_seen} faces seen at once: the {MAX_FACES} largest are followed")
         return sight
 
     def view_of(self, path: Path) -> tuple[View, int]:

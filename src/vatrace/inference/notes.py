@@ -28,6 +28,10 @@ def people_notes(perceived: Perceived, people: People, chosen: list[int], named:
         notes.append(f"{len(found)} {what}: {_choice(perceived, people, chosen, named, heard)}")
     if people in {"left", "right"} and (len(found) < 2 or heard):
         notes.append("fewer than two people seen, so left and right make no difference")
+    if any(perceived.people[index].looks_like is not None for index in found):
+        notes.append(
+            "two of the people in sight look the same (twins, a mirror or a screen?), so they may be mistaken for each other"
+        )
     return notes + _still_notes(perceived, chosen, heard)
 
 
@@ -72,6 +76,8 @@ def speech_notes(perceived: Perceived, chosen: list[int]) -> list[str]:
         notes.append(f"{several:.1f} s in which several people speak at once were left out")
     if perceived.attribution.unclear >= MIN_SECONDS:
         notes.append(f"for {perceived.attribution.unclear:.1f} s of speech, it isn't certain who speaks")
+    if perceived.attribution.alike:
+        notes.append("two mouths move alike, as in a mirror: the speech is that of the more prominent face")
     return notes
 
 
