@@ -50,6 +50,15 @@ def test_audio_that_starts_late_is_preceded_by_silence(tmp_path: Path, suffix: s
     assert reader.end == pytest.approx(2.5, abs=0.05)
 
 
+def test_frames_inside_spans_come_at_the_videos_own_rate_or_at_most_at_a_given_one(tmp_path: Path) -> None:
+    path = write_movie(tmp_path / "a.mp4", [grey(5 * index) for index in range(50)])
+    frames = list(VideoReader(path, rate=10).between([(0.2, 0.4), (1.0, 1.2)], 30))
+    assert [time for _, time in frames] == pytest.approx([0.2, 0.24, 0.28, 0.32, 0.36, 1.0, 1.04, 1.08, 1.12, 1.16])
+    assert [level(image) for image, _ in frames] == pytest.approx([125 * time for _, time in frames], abs=4)
+    slower = [time for _, time in VideoReader(path, rate=10).between([(0.0, 1.0)], 15)]
+    assert slower == pytest.approx(np.arange(0, 1, 0.08))
+
+
 def test_audio_blocks_have_the_length_asked_for_and_join_to_the_whole(talking: Path) -> None:
     blocks = list(AudioReader(talking, block_dur=0.7))
     assert {len(block) for block in blocks[:-1]} == {round(0.7 * SAMPLING_RATE)}

@@ -36,8 +36,8 @@ RATE, MAX_GAP, MIN_FRAMES = 25, 0.12, 12
 frames without which they aren't compared."""
 SLOW = 4
 """Changes slower than this many frames before and after don't count, since any two slow signals look alike by chance. With 4,
-the correlation of a mouth and the sound distinguishes speakers best: it is higher for one of five GRID speakers than for another
-speaker's mouth in 95 % of cases, with slow changes in 85 %, and with 10 frames a second instead of 12.5 or 25 in 90 %."""
+the correlation of a mouth and the sound distinguishes speakers best: it is higher for one of five GRID speakers than for
+another's mouth in 95 % of cases, with slow changes in 85 %, and with 10 frames a second instead of 12.5 or 25 in 90 %."""
 
 LAGS = np.arange(-10, 11)
 """Frames by which the sound may be later than the picture."""
@@ -46,25 +46,25 @@ LAG_SPREAD = 0.15
 """Standard deviation of that lag over recordings: most are in time."""
 
 SPEAKERS, SPREAD, CHANCE = 0.5, 0.2, 0.37
-"""Correlation of a speaker's mouth and the sound (as its inverse hyperbolic tangent), its standard deviation over pieces, and the
-standard deviation of correlations by chance in one second. In pieces of 1.6 s of five GRID speakers, the first is 0.49 and varies
-by 0.25, chance included; other mouths that move have -0.03 to 0 and vary by 0.20 to 0.25."""
+"""Correlation of a speaker's mouth and the sound (as its inverse hyperbolic tangent), its standard deviation over pieces, and
+that of correlations by chance in one second. In pieces of 1.6 s of five GRID speakers, the first is 0.49 and varies by
+0.25, chance included; other mouths that move have -0.03 to 0 and vary by 0.20 to 0.25."""
 
 EVEN, STEEPNESS, LEAST, MOST = (MOVES, 2 * MOVES), 1.5, -2.5, 0.75
 """The motion of a mouth at which a second of it is no evidence: the least and the most; how fast the evidence grows with the
 logarithm of motion; and its limits. GRID's speakers have 0.032 to 0.062, resting mouths 0 to 0.003, and mouths that chew (their
 clips played at half or a third of their speed) 0.013 to 0.034."""
 PAUSE, MIN_PAUSES, RESTLESS = 0.3, 4, 1.3
-"""Seconds of the shortest pause between turns in which the usual motion of a mouth is measured, the number of pauses needed, and
-how many times the motion during them is no evidence."""
+"""Seconds of the shortest pause between turns in which the usual motion of a mouth is measured, the number of pauses needed,
+and how many times the motion during them is no evidence."""
 MOTION_SECONDS = 2.0
 """Seconds of a piece's motion that count at most: successive seconds of the same mouth are alike."""
 
 UNSEEN = -1.0
 """Evidence for a person who isn't in sight, or whose mouth is hidden: only their voice can speak for them."""
 DOUBT, ROUNDS = 0.5, 30
-"""Seconds of each voice that are added for every person and for nobody before their shares are computed, and the number of rounds
-in which the shares are made more likely."""
+"""Seconds of each voice that are added for every person and for nobody before their shares are computed, and the number of
+rounds in which the shares are made more likely."""
 SWITCH = 2.0
 """Evidence against a change of the speaker within a turn."""
 CLEAR = 1.0

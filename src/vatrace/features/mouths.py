@@ -1,7 +1,7 @@
 """How far the mouths of the people in a video are open, over time: the evidence of who speaks.
 
-The first pass over a video measures each mouth once a grid step. During speech, the mouths that move are measured at the video's
-own rate as well, in a second pass; mouths that rest can't be the speaker's, and are not measured again.
+The first pass over a video measures each mouth once a grid step. During speech, the mouths that move are measured again, at a
+higher rate, in a second pass; mouths that rest can't be the speaker's, and are not measured again.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from vatrace.features.people import Person
 
 MAX_TURN = 0.7
-"""How far a face may be turned to a side (`turned_away`) for its mouth to be measured: in profile, the eyes' distance vanishes."""
+"""How far a face may be turned (`turned_away`) for its mouth to be measured: in profile, the eyes' distance vanishes."""
 
 MAX_RATE = 15.0
 """Frames a second that are measured at most: 25 don't distinguish speakers better than 12.5 (`SLOW` in `attribution.py`)."""
@@ -45,13 +45,13 @@ MOVES = 0.015
 
 SURE_SECONDS, SURE_SHARE, SURE_SIDE, SEEN_TO_OPEN = 5.0, 0.9, 40.0, 0.05
 """When it is sure that somebody in sight says nothing: seconds of speech with the mouth in sight, the share of the speech for
-which it is in sight and of the seconds in which it rests, the side of the face's square in pixels, and by how much the mouth was
-seen to open at other times. Without the last, a blurred face would pass: with GRID's speakers blurred by 6 pixels (faces of 140
+which it is in sight and of the seconds in which it rests, the side of the face's square in pixels, and by how much the mouth
+was seen to open at other times. Without the last, a blurred face would pass: with GRID's speakers blurred by 6 pixels (faces of 140
 pixels), or compressed as JPEG of quality 5, some mouths seem to rest while they speak."""
 
 ROI_PER_BOX, ROI_DROP = 1.48, 0.06
-"""Where the landmarks of the next frame are searched for, relative to a face's box: its side, and how far below the box's centre
-it lies, in sides of the box. Means over five GRID clips."""
+"""Where the landmarks of the next frame are searched for, relative to a face's box: its side, and how far below the box's
+centre it lies, in sides of the box. Means over five GRID clips."""
 
 MAX_JUMP = 0.5
 """A face that has moved this far from its box, in sides of the box, is another one."""
@@ -180,7 +180,7 @@ def watch_mouths(
     progress: Callable[[float], None],
     stop: Event,
 ) -> list[Mouth]:
-    """Measure the mouths that move during speech at the video's own rate.
+    """Measure the mouths that move during speech at the video's own rate, MAX_RATE frames a second at most.
 
     Args:
         reader: of the video, at the rate of the first pass, whose steps are those of the people's tracks.
