@@ -1,6 +1,6 @@
 """Who is who, who speaks, and whether a trace is one person's own, in scenes with known truth (see scenes.py).
 
-    python benchmarks/people.py DATA                        the tuning scenes: about 15 minutes on two cores, once they are made
+    python benchmarks/people.py DATA                        the tuning scenes
     python benchmarks/people.py DATA --test --out FOLDER    the test scenes, kept for the next run, and a row a scene in CSV
     python benchmarks/people.py DATA --against OTHER/src    also the traces and the time of another version
 
