@@ -1,6 +1,6 @@
 """Who is who, who speaks, and whether a trace is one person's own, in scenes with known truth (see scenes.py).
 
-    python benchmarks/people.py DATA                        the tuning scenes: about 15 minutes on two cores, once they are made
+    python benchmarks/people.py DATA                        the tuning scenes
     python benchmarks/people.py DATA --test --out FOLDER    the test scenes, kept for the next run, and a row a scene in CSV
     python benchmarks/people.py DATA --against OTHER/src    also the traces and the time of another version
 
@@ -27,25 +27,21 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 import vatrace
 from scenes import OFF_SCREEN, Said, Seen, Truth, make_scene, scenes_of
+from vatrace import Model, Prediction, load_model
 from vatrace.evaluation.bootstrap import interval, resample_counts
 from vatrace.features.speech import BLOCK_DUR
 from vatrace.media.mixing import choose_mix
 from vatrace.media.reading import AudioReader
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from vatrace import Model, Prediction
 
 PRECISION = 100
 """Steps a second at which turns are compared."""
@@ -358,6 +354,11 @@ def cost(new: Version, old: Version, recordings: Mapping[str, Path]) -> str:
     return "\n".join(lines)
 
 
+def longest(truths: Sequence[Truth], kind: str) -> str:
+    """The name of the longest scene of a kind."""
+    return max((truth for truth in truths if truth.kind == kind), key=lambda truth: truth.duration).name
+
+
 def run(args: argparse.Namespace, folder: Path) -> None:
     """Make the scenes, measure and print."""
     split = "test" if args.test else "tuning"
@@ -365,7 +366,7 @@ def run(args: argparse.Namespace, folder: Path) -> None:
     for kind, seed in scenes_of(split):
         truths.append(make_scene(kind, split, seed, args.data, folder))
         print(f"made {truths[-1].name}", file=sys.stderr, flush=True)
-    model, results = vatrace.load_model(), dict[str, dict[str, Ratio]]()
+    model, results = load_model(), dict[str, dict[str, Ratio]]()
 
     def measure_all(other: Version | None) -> None:
         for number, truth in enumerate(truths, 1):
@@ -379,9 +380,9 @@ def run(args: argparse.Namespace, folder: Path) -> None:
         with version_in(args.against) as other, version_in(Path(vatrace.__file__).parents[1]) as new:
             measure_all(other)
             print(table(results))
-            chosen = {"one person": "alone", "three people": "three"}
-            scenes = {name: next(truth.name for truth in truths if truth.kind == kind) for name, kind in chosen.items()}
-            print("", cost(new, other, {name: folder / f"{scene}.mp4" for name, scene in scenes.items()}), sep="\n")
+            print(
+                "", cost(new, other, {kind: folder / f"{longest(truths, kind)}.mp4" for kind in ("alone", "three")}), sep="\n"
+            )
     if args.out:
         write_results(results, folder / f"people-{split}.csv")
 

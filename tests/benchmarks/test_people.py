@@ -149,6 +149,7 @@ def test_the_table_adds_scenes_up_and_its_interval_contains_the_value(people: Mo
     assert not any(line.startswith("nobody") for line in lines)
 
 
+@pytest.mark.slow
 def test_two_versions_are_timed_and_give_their_traces(people: ModuleType, talking: Path) -> None:
     source = Path(sys.modules["vatrace"].__file__ or "").parents[1]
     with people.version_in(source) as one, people.version_in(source) as other:
