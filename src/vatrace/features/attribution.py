@@ -67,6 +67,9 @@ DOUBT, ROUNDS = 0.5, 30
 rounds in which the shares are made more likely."""
 SWITCH = 2.0
 """Evidence against a change of the speaker within a turn."""
+HARDLY = 0.3
+"""Share of the speech that goes with the mouth of the only person in sight below which nobody in sight speaks. GRID's speakers
+have all of it, and two listeners who rest or chew have 0.05 and 0.25."""
 CLEAR = 1.0
 """Evidence by which the most likely person must be ahead of the next; otherwise it isn't clear who speaks."""
 ALIKE = 0.9
@@ -133,6 +136,18 @@ def attribute(
         float(lengths[nobody & ~unclear].sum()) if pieces else 0.0,
         sorted({(living[one], living[other]) for one, other in alike}),
     )
+
+
+def one_speaker(found: Attribution) -> Attribution:
+    """Give all turns of a recording with one voice and one person in sight to that person, or none of them.
+
+    Somebody whose mouth goes with less than HARDLY of the speech listens to a voice off screen; in doubt, the voice is theirs.
+    """
+    lengths = [(turn.person, turn.end - turn.start) for turn in found.turns]
+    theirs = sum(length for person, length in lengths if person is not None)
+    speaker = 0 if theirs >= HARDLY * sum(length for _, length in lengths) else None
+    off_screen = 0.0 if speaker == 0 else sum(length for _, length in lengths)
+    return replace(found, turns=[replace(turn, person=speaker) for turn in found.turns], off_screen=off_screen)
 
 
 def _speaks(pieces: Sequence[_Piece], mouth: Mouth) -> bool:

@@ -43,11 +43,17 @@ to 0.003 before and after, also when their faces are scaled down to 30 pixels.""
 MOVES = 0.015
 """Motion from which a mouth surely moves. Photographs of mouths wide open, with a shaking camera, have 0.009 at most."""
 
+TALKS = 0.022
+"""Median motion during speech from which somebody who is alone in sight is taken for the speaker. People who talk have 0.025 (a
+close-up) to 0.063 (a man in a car), and mouths that chew 0.018."""
+PLAINLY = 0.03
+"""Motion in a stretch of speech from which a mouth is plainly the speaker's, if every other mouth in sight rests."""
+
 SURE_SECONDS, SURE_SHARE, SURE_SIDE, SEEN_TO_OPEN = 5.0, 0.9, 40.0, 0.05
 """When it is sure that somebody in sight says nothing: seconds of speech with the mouth in sight, the share of the speech for
 which it is in sight and of the seconds in which it rests, the side of the face's square in pixels, and by how much the mouth
-was seen to open at other times. Without the last, a blurred face would pass: with GRID's speakers blurred by 6 pixels (faces of 140
-pixels), or compressed as JPEG of quality 5, some mouths seem to rest while they speak."""
+was seen to open at other times. Without the last, a blurred face would pass: with GRID's speakers blurred by 6 pixels (faces
+of 140 pixels), or compressed as JPEG of quality 5, some mouths seem to rest while they speak."""
 
 ROI_PER_BOX, ROI_DROP = 1.48, 0.06
 """Where the landmarks of the next frame are searched for, relative to a face's box: its side, and how far below the box's
@@ -106,6 +112,17 @@ def mouth_on_grid(person: Person, rate: float) -> Mouth:
     found = {step: opening for track in person.tracks for step, opening in zip(track.steps, track.openings, strict=False)}
     steps = sorted(found)
     return Mouth(np.array(steps, dtype=np.float64) / rate, np.array([found[step] for step in steps], dtype=np.float64))
+
+
+def talks(person: Person, spans: Sequence[tuple[float, float]], rate: float) -> bool:
+    """Whether the first pass alone shows that somebody who is alone in sight moves their mouth as in speech.
+
+    The arguments are those of `says_nothing`.
+    """
+    mouth = mouth_on_grid(person, rate)
+    motions = np.array([mouth.motion(*span) for span in spans])
+    known = motions[np.isfinite(motions)]
+    return bool(len(known) and np.median(known) >= TALKS)
 
 
 def says_nothing(person: Person, spans: Sequence[tuple[float, float]], rate: float) -> bool:
@@ -182,6 +199,8 @@ def watch_mouths(
 ) -> list[Mouth]:
     """Measure the mouths that move during speech at the video's own rate, MAX_RATE frames a second at most.
 
+    Speech during which one mouth plainly moves and all others rest is left out.
+
     Args:
         reader: of the video, at the rate of the first pass, whose steps are those of the people's tracks.
         people: whose mouths.
@@ -196,7 +215,8 @@ def watch_mouths(
         at the grid's.
     """
     mouths = [mouth_on_grid(person, reader.rate) for person in people]
-    chosen = [_chosen_steps(person, mouth, spans, reader.rate) for person, mouth in zip(people, mouths, strict=True)]
+    doubtful = [span for span in spans if not _is_plain(mouths, span)]
+    chosen = [_chosen_steps(person, mouth, doubtful, reader.rate) for person, mouth in zip(people, mouths, strict=True)]
     watched = [_Watched(_boxes_of(person, boxes, steps)) for person, steps in zip(people, chosen, strict=True)]
     anybody = sorted(set().union(*(person.boxes for person in watched)))
     if not anybody:
@@ -210,6 +230,13 @@ def watch_mouths(
             list(pool.map(lambda person, at=(image, time, step): person.measure(*at, landmarker), watched))
             progress(min(time / max(last, 1e-9), 1.0))
     return [_joined(mouth, person, reader.rate) for mouth, person in zip(mouths, watched, strict=True)]
+
+
+def _is_plain(mouths: Sequence[Mouth], span: tuple[float, float]) -> bool:
+    """Whether one mouth plainly moves in a stretch of speech, and every other in sight rests."""
+    motions = np.array([mouth.motion(*span) for mouth in mouths])
+    moving = motions[motions >= RESTS]  # neither those at rest nor NaN
+    return len(moving) == 1 and bool(moving[0] >= PLAINLY)
 
 
 def _chosen_steps(person: Person, mouth: Mouth, spans: Sequence[tuple[float, float]], rate: float) -> list[int]:

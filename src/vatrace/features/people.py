@@ -26,9 +26,9 @@ MIN_SHARE_OF_OTHERS = 0.1
 """Other people are passers-by unless they are visible for more than this share of the time of the most visible one."""
 
 TALKING, MIN_CHANGES = 0.06, 5
-"""Change of a mouth's opening from one step to the next (a tenth of a second) that a photograph never shows, and the number of such
-changes that show somebody who talks. Photographs of five GRID speakers stay below 0.04 when the camera pans, zooms or shakes; in
-their speech, one change in ten is above 0.07."""
+"""Change of a mouth's opening from one step to the next (a tenth of a second) that a photograph never shows, and the number of
+such changes that show somebody who talks. Photographs of five GRID speakers stay at 0.04 or below when the camera pans, zooms
+or shakes; in their speech, one change in ten is above 0.07."""
 
 
 @dataclass

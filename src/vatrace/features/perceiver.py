@@ -182,8 +182,8 @@ class Perceiver:
 
     def _who_speaks(self, task: Task, sight: Sight, voices: Voices | None) -> tuple[list[Person], Attribution]:
         """The people who can be followed, and whose turns of speech are."""
-        from vatrace.features.attribution import Attribution, attribute
-        from vatrace.features.mouths import says_nothing, watch_mouths
+        from vatrace.features.attribution import Attribution, attribute, one_speaker
+        from vatrace.features.mouths import says_nothing, talks, watch_mouths
         from vatrace.features.people import living, voices_only
 
         turns = voices.turns if voices else []
@@ -193,12 +193,15 @@ class Perceiver:
         if not alive:
             return [*voices_only(turns), *sight.people], Attribution([replace(turn, person=turn.voice) for turn in turns])
         spans = [(turn.start, turn.end) for turn in turns]
-        if len(alive) == 1 and len(voices.embeddings) == 1:
-            speaker = None if says_nothing(alive[0], spans, task.rate) else 0
+        is_alone = len(alive) == 1 and len(voices.embeddings) == 1
+        if is_alone and (talks(alive[0], spans, task.rate) or says_nothing(alive[0], spans, task.rate)):
+            speaker = 0 if talks(alive[0], spans, task.rate) else None
             return sight.people, Attribution([replace(turn, person=speaker) for turn in turns])
         reader, progress = VideoReader(task.recording.path, task.rate), partial(task.progress, "who speaks")
         mouths = watch_mouths(reader, alive, sight.boxes, spans, self._landmarker, progress, task.stop)
         found = attribute(turns, voices.envelope, alive, mouths)
+        if is_alone:
+            found = one_speaker(found)
         return sight.people, replace(found, turns=by_speaker(found.turns))
 
     def _see(self, task: Task) -> Sight:

@@ -13,7 +13,7 @@ from vatrace.features.turns import turn_at
 from vatrace.inference.prediction import OFF_SCREEN, SEVERAL, Turn
 from vatrace.media.transcripts import Word
 
-MAX_PAUSE = 1.0
+MAX_PAUSE = 0.5
 """Seconds of silence after which the same person's speech is a new turn."""
 
 
