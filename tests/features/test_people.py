@@ -9,13 +9,10 @@ from vatrace.features.faces import Detection
 from vatrace.features.identity import DIM, SAME_PERSON, Identity, IdentityEncoder, View
 from vatrace.features.landmarker import NUM_LANDMARKS, Landmarker, Roi
 from vatrace.features.people import (
-    MIN_SHARE_OF_OTHERS,
     Person,
     Track,
     find_person,
     group_tracks,
-    person_at,
-    prominent,
     rows_on_grid,
     view_in,
 )
@@ -40,10 +37,6 @@ def track(steps: range, look: list[float] | None = None, size: float = 10.0, cen
         rows=[2 * step for step in steps],
         identity=identity,
     )
-
-
-def person(steps: range, size: float = 10.0, centre: float = 0.0) -> Person:
-    return Person([track(steps, [1, 0], size, centre)], set(steps))
 
 
 def test_a_detection_counts_at_every_step_at_which_its_frame_is_shown() -> None:
@@ -132,22 +125,6 @@ def test_a_face_in_two_steps_of_many_is_a_false_detection(num_steps: int, num_pe
 
 def test_no_tracks_are_nobody() -> None:
     assert group_tracks([], 10) == []
-
-
-def test_who_passes_by_is_not_prominent() -> None:
-    first = person(range(100))
-    passing, staying = person(range(round(100 * MIN_SHARE_OF_OTHERS))), person(range(round(100 * MIN_SHARE_OF_OTHERS) + 1))
-    assert prominent([first, staying, passing]) == [first, staying]
-    assert prominent([]) == []
-
-
-def test_a_side_chooses_between_the_first_two_people() -> None:
-    first, second, third = person(range(9), centre=200), person(range(9), centre=100), person(range(9), centre=0)
-    everybody = [first, second, third]
-    assert person_at(everybody, None) is first
-    assert person_at(everybody, "left") is second and person_at(everybody, "right") is first
-    assert person_at([third], "right") is third
-    assert person_at([], None) is None and person_at([], "left") is None
 
 
 def test_rows_on_grid_are_at_their_steps_and_those_beyond_the_end_are_dropped() -> None:

@@ -139,13 +139,14 @@ def test_of_two_people_the_one_at_a_side_is_followed(model: Model, tmp_path: Pat
             scene.paste((60, 70, 80), (240, 10, 340, 110))
         scenes.append(scene)
     video = write_movie(tmp_path / "two.mp4", scenes, frame_rate=30)
-    found = {side: model.predict(video, side=side) for side in (None, "left", "right")}
-    shares = {side: prediction.presence["face"].mean() for side, prediction in found.items()}
-    assert shares[None] == shares["left"] > 0.95 and 0.25 < shares["right"] < 0.5
-    notes = {side: " ".join(prediction.notes) for side, prediction in found.items()}
-    assert "the one who is visible longest and largest" in notes[None] and "follows the one on the right" in notes["right"]
-    assert found["right"].made_by["side"] == "right" and "side" not in found[None].made_by
-    alone = model.predict(write_movie(tmp_path / "one.mp4", face_images[:30], frame_rate=30), side="right")
+    found = {people: model.predict(video, people=people) for people in ("main", "left", "right")}
+    shares = {people: prediction.presence["face"].mean() for people, prediction in found.items()}
+    assert shares["main"] == shares["left"] > 0.95 and 0.25 < shares["right"] < 0.5
+    notes = {people: " ".join(prediction.notes) for people, prediction in found.items()}
+    assert "the one who is visible longest and largest" in notes["main"] and "follows the one on the right" in notes["right"]
+    assert found["right"].made_by["people"] == "right" and "people" not in found["main"].made_by
+    assert "look the same" in notes["main"]  # he is his own mirror image
+    alone = model.predict(write_movie(tmp_path / "one.mp4", face_images[:30], frame_rate=30), people="right")
     assert alone.presence["face"].all() and "fewer than two people seen, so left and right make no difference" in alone.notes
     passing = []
     for index in range(180):
@@ -154,7 +155,7 @@ def test_of_two_people_the_one_at_a_side_is_followed(model: Model, tmp_path: Pat
         if index >= 168:  # somebody passes by: 4 steps of 60
             scene.paste(face_images[index % 120].transpose(Image.Transpose.FLIP_LEFT_RIGHT).resize((128, 96)), (30, 20))
         passing.append(scene)
-    passed = model.predict(write_movie(tmp_path / "passed.mp4", passing, frame_rate=30), side="left", modalities=["face"])
+    passed = model.predict(write_movie(tmp_path / "passed.mp4", passing, frame_rate=30), people="left", modalities=["face"])
     assert passed.presence["face"].mean() > 0.95 and any("fewer than two people seen" in note for note in passed.notes)
 
 
@@ -297,7 +298,8 @@ def test_whisper_in_a_folder_of_the_users(tmp_path: Path) -> None:
         ({"modalities": ["smell"]}, "smell"),
         ({"modalities": []}, r"\[\]"),
         ({"modalities": "face"}, "a list of"),
-        ({"side": "middle"}, "left or right, not 'middle'"),
+        ({"people": "middle"}, "left, right or a number up to 8, not 'middle'"),
+        ({"people": 9}, "not 9"),
     ],
 )
 def test_wrong_arguments_are_named(model: Model, talking: Path, arguments: dict[str, object], message: str) -> None:
