@@ -84,7 +84,7 @@ def test_a_turn_belongs_to_the_mouth_that_moves_with_it(lag: float, voices: tupl
 
 def test_nobody_gets_a_voice_that_no_mouth_moves_to() -> None:
     scene = Scene([*ALTERNATING, (16.0, 18.0, 2, None), (19.0, 21.0, 2, None), (22.0, 24.0, 2, None)])
-    scene.openings[1] = np.where(TIMES > 15.5, 0.1 * syllables(3), scene.openings[1])  # chews meanwhile
+    scene.openings[1] = np.where(TIMES > 15.5, 0.05 * syllables(3), scene.openings[1])  # chews
     found = scene.attribute()
     assert [turn.person for turn in found.turns] == [0, 1, 0, 1, 0, None, None, None]
     assert found.off_screen == pytest.approx(6.0)
