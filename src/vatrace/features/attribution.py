@@ -55,8 +55,8 @@ EVEN, STEEPNESS, LEAST, MOST = (MOVES, 2 * MOVES), 1.5, -2.5, 0.75
 logarithm of motion; and its limits. GRID's speakers have 0.032 to 0.062, resting mouths 0 to 0.003, and mouths that chew (their
 clips played at half or a third of their speed) 0.013 to 0.034."""
 PAUSE, NUM_PAUSES, RESTLESS = 0.3, 4, 1.3
-"""Seconds of the shortest pause between turns in which the usual motion of a mouth is measured; how many of the pauses nearest to
-a piece are used; and how many times the median motion during them is no evidence."""
+"""Seconds of the shortest pause between turns in which the usual motion of a mouth is measured; how many of the pauses nearest
+to a piece are used; and how many times the median motion during them is no evidence."""
 MOTION_SECONDS = 2.0
 """Seconds of a piece's motion that count at most: successive seconds of the same mouth are alike."""
 
