@@ -54,9 +54,9 @@ EVEN, STEEPNESS, LEAST, MOST = (MOVES, 2 * MOVES), 1.5, -2.5, 0.75
 """The motion of a mouth at which a second of it is no evidence: the least and the most; how fast the evidence grows with the
 logarithm of motion; and its limits. GRID's speakers have 0.032 to 0.062, resting mouths 0 to 0.003, and mouths that chew (their
 clips played at half or a third of their speed) 0.013 to 0.034."""
-PAUSE, MIN_PAUSES, RESTLESS = 0.3, 4, 1.3
-"""Seconds of the shortest pause between turns in which the usual motion of a mouth is measured, the number of pauses needed,
-and how many times the motion during them is no evidence."""
+PAUSE, NUM_PAUSES, RESTLESS = 0.3, 4, 1.3
+"""Seconds of the shortest pause between turns in which the usual motion of a mouth is measured; how many of the pauses nearest
+to a piece are used; and how many times the median motion during them is no evidence."""
 MOTION_SECONDS = 2.0
 """Seconds of a piece's motion that count at most: successive seconds of the same mouth are alike."""
 
@@ -187,9 +187,7 @@ def _decide(
     """For each piece, the most likely mouth (or their number, for nobody's), how far it is ahead, and mouths that are alike."""
     if not pieces:
         return [], [], set()
-    usual = [_even(mouth, turns) for mouth in mouths]
-    moving = np.array([[_by_motion(piece, *pair) for pair in zip(mouths, usual, strict=True)] for piece in pieces])
-    moving = moving.reshape(len(pieces), -1)
+    moving = np.array([_by_motion(pieces, mouth, turns) for mouth in mouths]).reshape(len(mouths), len(pieces)).T
     seen = np.isfinite(moving)
     scores = np.where(seen, moving + _following(pieces, mouths, turns, level), UNSEEN)
     scores = np.column_stack([scores, np.zeros(len(pieces))])
@@ -216,21 +214,25 @@ def _by_voice(scores: NDArray[np.float64], voices: NDArray[np.int64], lengths: N
     return logs
 
 
-def _even(mouth: Mouth, turns: Sequence[Turn]) -> float:
-    """The motion of a mouth that is no evidence: more for somebody whose mouth also moves in the pauses between turns."""
+def _by_motion(pieces: Sequence[_Piece], mouth: Mouth, turns: Sequence[Turn]) -> list[float]:
+    """Evidence by how much a mouth moves in each piece; NaN where it isn't in sight.
+
+    More motion is needed of somebody whose mouth also moves in the pauses between turns that are nearest to the piece.
+    """
     pauses = [(one.end, other.start) for one, other in pairwise(turns) if other.start - one.end >= PAUSE]
     motions = np.array([mouth.motion(*pause) for pause in pauses])
+    middles = np.array(pauses).reshape(-1, 2).mean(axis=1)[np.isfinite(motions)]
     motions = motions[np.isfinite(motions)]
-    return float(np.clip(RESTLESS * np.median(motions), *EVEN)) if len(motions) >= MIN_PAUSES else EVEN[0]
-
-
-def _by_motion(piece: _Piece, mouth: Mouth, even: float) -> float:
-    """Evidence by how much a mouth moves, where the motion `even` is none; NaN where it isn't in sight."""
-    motion = mouth.motion(piece.start, piece.end)
-    if np.isnan(motion):
-        return np.nan
-    evidence = float(np.clip(STEEPNESS * np.log(max(motion, 1e-6) / even), LEAST, MOST))
-    return evidence * min(piece.end - piece.start, MOTION_SECONDS)
+    evidence = []
+    for piece in pieces:
+        even = EVEN[0]
+        if len(motions) >= NUM_PAUSES:
+            nearest = np.argsort(np.abs(middles - (piece.start + piece.end) / 2))[:NUM_PAUSES]
+            even = float(np.clip(RESTLESS * np.median(motions[nearest]), *EVEN))
+        motion = mouth.motion(piece.start, piece.end)
+        a_second = np.clip(STEEPNESS * np.log(max(motion, 1e-6) / even), LEAST, MOST) if np.isfinite(motion) else np.nan
+        evidence.append(float(a_second) * min(piece.end - piece.start, MOTION_SECONDS))
+    return evidence
 
 
 def _following(

@@ -52,8 +52,8 @@ PLAINLY = 0.03
 SURE_SECONDS, SURE_SHARE, SURE_SIDE, SEEN_TO_OPEN = 5.0, 0.9, 40.0, 0.05
 """When it is sure that somebody in sight says nothing: seconds of speech with the mouth in sight, the share of the speech for
 which it is in sight and of the seconds in which it rests, the side of the face's square in pixels, and by how much the mouth
-was seen to open at other times. Without the last, a blurred face would pass: with GRID's speakers blurred by 6 pixels (faces
-of 140 pixels), or compressed as JPEG of quality 5, some mouths seem to rest while they speak."""
+was seen to open at other times. Without the last, a blurred face would pass: with GRID's speakers blurred by 6 pixels (their
+faces have 140), or compressed as JPEG of quality 5, some mouths seem to rest while they speak."""
 
 ROI_PER_BOX, ROI_DROP = 1.48, 0.06
 """Where the landmarks of the next frame are searched for, relative to a face's box: its side, and how far below the box's
