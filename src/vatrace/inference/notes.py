@@ -43,7 +43,8 @@ def _choice(perceived: Perceived, people: People, chosen: list[int], named: str,
     if named:
         return f"the trace follows the one in {named}"
     if len(chosen) > 1:
-        return f"the traces are those of {len(chosen)} of them, in the order of who {most}"
+        which = "each" if len(chosen) == len(candidates(perceived)) else f"each of {len(chosen)}"
+        return f"{which} has a trace, starting with the one who {most}"
     if people in {"left", "right"} and not heard:
         return f"the trace follows the one on the {people}"
     return f"the trace follows the one who {most}"
