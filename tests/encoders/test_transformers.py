@@ -172,7 +172,7 @@ def test_a_recording_has_a_voice_from_its_start_to_its_end(tmp_path: Path, talki
     folder = write_folder(tmp_path, "WavLM", local=True)
     perceiver = Perceiver(parse_encoders(f"face=none,words=none,voice=hf:{folder}"))
     perceived = perceiver.perceive(open_recording(talking), 25.0, {"voice"})
-    percept = perceiver.percept(perceived, None)
+    percept = perceiver.percept(perceived, 0)
     assert percept.valid["voice"].all() and percept.num_steps == pytest.approx(100, abs=2)
     audio = np.concatenate(list(AudioReader(talking, 60))) * np.float32(choose_mix(talking).gain)
     expected = on_grid(one_pass(folder, audio), 25, percept.num_steps)

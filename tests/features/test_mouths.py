@@ -52,7 +52,8 @@ def test_mouths_are_measured_again_during_speech_only(talking: Path) -> None:
     landmarker = Landmarker()
     man, boxes = seen(talking, landmarker)
     shares: list[float] = []
-    (mouth,) = watch_mouths(VideoReader(talking, 10), [man], boxes, [(1.0, 2.0)], landmarker, shares.append, Event())
+    both = [man, man]  # if only one mouth moved, it would plainly be the speaker's
+    mouth, _ = watch_mouths(VideoReader(talking, 10), both, boxes, [(1.0, 2.0)], landmarker, shares.append, Event())
     inside = (mouth.times > 1.0) & (mouth.times < 2.0)
     np.testing.assert_allclose(np.diff(mouth.times[inside]), 1 / 15, atol=1e-3)
     np.testing.assert_allclose(np.diff(mouth.times[mouth.times > 2.5]), 0.1, atol=1e-9)

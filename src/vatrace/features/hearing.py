@@ -60,7 +60,7 @@ class Hearing:
         task.progress("voice and words", 0.0)
         reader = AudioReader(task.recording.path, BLOCK_DUR, task.mix)
         try:
-            sound = Sound(self.new_spool(), voices=voices or self.diarizer(task.blocks(reader, 0.0, DIARIZED)))
+            sound = Sound(self.new_spool(), voices=voices or self._tell_apart(task, reader))
             if self.listener is not None:
                 reader = self._listen(task, self.listener, sound)
             if self.encoder is not None and not self.on_whisper:
@@ -68,12 +68,15 @@ class Hearing:
         except BaseException:
             task.stop.set()  # the frames aren't needed any more
             raise
-        if sound.voices is not None and not sound.voices.turns:  # speech that the diarizer missed is one voice's
-            sound.voices = replace(sound.voices, turns=[Turn(start, end, 0) for start, end in sorted(sound.spans)])
         sound.end = reader.end
         sound.notes = [*task.mix.notes, *_notes(reader, sound)]
         task.progress("voice and words", 1.0)
         return sound
+
+    def _tell_apart(self, task: Task, reader: AudioReader) -> Voices:
+        """Who speaks when, by voice alone; nobody where voice activity detection found no speech, since noise has no voice."""
+        voices = self.diarizer(task.blocks(reader, 0.0, DIARIZED))
+        return voices if task.mix.level is not None else replace(voices, turns=[], embeddings=voices.embeddings[:0])
 
     def _listen(self, task: Task, listener: Listener, sound: Sound) -> AudioReader:
         """Find the speech of each voice and its words; the voice's features are made from the listener's own frames."""
@@ -97,6 +100,8 @@ class Hearing:
                         sound.frames.write(run.start, vectors[run.start - start : run.stop - start])
                         sound.covered.append(run)
         sound.words.sort(key=lambda word: word.start)
+        if not voices.turns:  # speech that the diarizer missed is one voice's
+            sound.voices = replace(voices, turns=[Turn(start, end, 0) for start, end in sound.spans])
         return reader
 
     def _embed(self, task: Task, encoder: Any, sound: Sound) -> AudioReader:

@@ -193,7 +193,7 @@ class Perceiver:
         if not alive:
             return [*voices_only(turns), *sight.people], Attribution([replace(turn, person=turn.voice) for turn in turns])
         spans = [(turn.start, turn.end) for turn in turns]
-        is_alone = len(alive) == 1 and len(voices.embeddings) == 1
+        is_alone = len(alive) == 1 and len({turn.voice for turn in turns}) == 1
         if is_alone and (talks(alive[0], spans, task.rate) or says_nothing(alive[0], spans, task.rate)):
             speaker = 0 if talks(alive[0], spans, task.rate) else None
             return sight.people, Attribution([replace(turn, person=speaker) for turn in turns])
