@@ -43,7 +43,7 @@ def test_the_face_that_is_followed_has_a_box(talking: Path, tmp_path: Path) -> N
     write_overlay(replace(made(talking), boxes=boxes), open_recording(talking), path)
     frames = {frame.time: np.asarray(frame.image, np.float64) for frame in VideoReader(path, 2)}
     edges = {time: image[40:104, 45:52].mean(axis=0) for time, image in frames.items()}  # around x = 48 of 192
-    greenish = {time: (edge[:, 1] - edge[:, 0]).max() > 40 for time, edge in edges.items()}
+    greenish = {time: (edge[:, 1] - edge[:, 0]).max() > 32 for time, edge in edges.items()}  # 19 without a box, 44 with it
     assert greenish == {time: time >= 2 for time in frames}
 
 
