@@ -140,11 +140,12 @@ class Perceiver:
             sound.end = max(word.end for word in sound.words)
             turns = labelled_turns(sound.words)
             return Perceived(rate, wanted, self._new_sight(), sound, voices_only(turns), Attribution(turns))
-        hearing = self._hearing(recording, wanted, transcribe)
-        sight, sound = self._see_and_hear(Task(recording, rate, progress), wanted, hearing)
-        people, attribution = self._who_speaks(Task(recording, rate, progress), sight, sound.voices)
+        hearing, task = self._hearing(recording, wanted, transcribe), Task(recording, rate, progress)
+        sight, sound = self._see_and_hear(task, wanted, hearing)
+        people, attribution = self._who_speaks(task, sight, sound.voices)
         if hearing and sound.voices and not same_voices(sound.voices.turns, attribution.turns):
-            sound = hearing.hear(Task(recording, rate, progress), replace(sound.voices, turns=attribution.turns))
+            sound = hearing.hear(task, replace(sound.voices, turns=attribution.turns))
+        _check_end(recording, wanted, sight, sound)
         if recording.words is not None and "words" in wanted:
             sound.words = list(recording.words)
         return Perceived(rate, wanted, sight, sound, people, attribution)
@@ -162,22 +163,14 @@ class Perceiver:
         return Hearing(self._diarizer, listener, encoder, on_whisper, transcribe, partial(self._spool, "voice"))
 
     def _see_and_hear(self, task: Task, wanted: Collection[str], hearing: Hearing | None) -> tuple[Sight, Sound]:
-        recording = task.recording
         with ThreadPoolExecutor(1) as pool:
             heard = pool.submit(hearing.hear, task) if hearing else None
             try:
                 sight = self._see(task) if "face" in wanted else self._new_sight()
                 sound = heard.result() if heard else Sound(self._spool("voice"))
-            finally:  # an error or ctrl-C in this thread must stop the other
+            except BaseException:  # an error or ctrl-C in this thread must stop the other
                 task.stop.set()
-        end = max(sight.end, sound.end)
-        if not end and hearing is None and "face" not in wanted:  # nothing had to be decoded
-            sound.end = recording.duration or packets_end(recording)
-        elif not end and recording.kind != "image":
-            reasons = "; ".join(sight.notes + sound.notes) or "it is empty"
-            raise MediaError(f"{recording.path}: nothing in it can be decoded ({reasons})")
-        elif recording.duration and end < recording.duration - MAX_SHORTFALL and ("face" in wanted or not recording.has_frames):
-            sound.notes.append(f"ends at {end:.1f} s, although its container states a length of {recording.duration:.1f} s")
+                raise
         return sight, sound
 
     def _who_speaks(self, task: Task, sight: Sight, voices: Voices | None) -> tuple[list[Person], Attribution]:
@@ -304,6 +297,22 @@ class Perceiver:
         turns = [(turn.start, turn.end) for turn in perceived.turns if turn.person == person]
         speaking = spans_to_mask(turns, steps, rate) if perceived.turns and person is not None else None
         return Percept(rate, perceived.duration, valid, features, kept, said, speaking, _boxes_at(sight.boxes, rows))
+
+
+def _check_end(recording: Recording, wanted: Collection[str], sight: Sight, sound: Sound) -> None:
+    """Note if a recording is shorter than its container states, and set the end of one of which nothing had to be decoded.
+
+    Raises:
+        MediaError: if nothing in it can be decoded.
+    """
+    end = max(sight.end, sound.end)
+    if not end and sound.voices is None and "face" not in wanted:  # nothing had to be decoded
+        sound.end = recording.duration or packets_end(recording)
+    elif not end and recording.kind != "image":
+        reasons = "; ".join(sight.notes + sound.notes) or "it is empty"
+        raise MediaError(f"{recording.path}: nothing in it can be decoded ({reasons})")
+    elif recording.duration and end < recording.duration - MAX_SHORTFALL and ("face" in wanted or not recording.has_frames):
+        sound.notes.append(f"ends at {end:.1f} s, although its container states a length of {recording.duration:.1f} s")
 
 
 def _boxes_at(boxes: Sequence[tuple[float, ...]], rows: NDArray[np.int64]) -> NDArray[np.float64]:

@@ -27,7 +27,8 @@ def people_notes(perceived: Perceived, people: People, chosen: list[int], named:
     if len(found) > 1:
         notes.append(f"{len(found)} {what}: {_choice(perceived, people, chosen, named, heard)}")
     if people in {"left", "right"} and (len(found) < 2 or heard):
-        notes.append("fewer than two people seen, so left and right make no difference")
+        seen = "nobody is seen" if heard else "fewer than two people seen"
+        notes.append(f"{seen}, so left and right make no difference")
     if any(perceived.people[index].looks_like is not None for index in found):
         notes.append(
             "two of the people in sight look the same (twins, a mirror or a screen?), so they may be mistaken for each other"
