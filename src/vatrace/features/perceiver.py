@@ -187,9 +187,10 @@ class Perceiver:
             return [*voices_only(turns), *sight.people], Attribution([replace(turn, person=turn.voice) for turn in turns])
         spans = [(turn.start, turn.end) for turn in turns]
         is_alone = len(alive) == 1 and len({turn.voice for turn in turns}) == 1
-        if is_alone and (talks(alive[0], spans, task.rate) or says_nothing(alive[0], spans, task.rate)):
-            speaker = 0 if talks(alive[0], spans, task.rate) else None
-            return sight.people, Attribution([replace(turn, person=speaker) for turn in turns])
+        if is_alone:
+            speaks = talks(alive[0], spans, task.rate)
+            if speaks or says_nothing(alive[0], spans, task.rate):
+                return sight.people, Attribution([replace(turn, person=0 if speaks else None) for turn in turns])
         reader, progress = VideoReader(task.recording.path, task.rate), partial(task.progress, "who speaks")
         mouths = watch_mouths(reader, alive, sight.boxes, spans, self._landmarker, progress, task.stop)
         found = attribute(turns, voices.envelope, alive, mouths)
