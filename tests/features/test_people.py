@@ -11,8 +11,8 @@ from vatrace.features.landmarker import NUM_LANDMARKS, Landmarker, Roi
 from vatrace.features.people import (
     Person,
     Track,
-    find_person,
     group_tracks,
+    people_like,
     rows_on_grid,
     view_in,
 )
@@ -143,8 +143,8 @@ def test_a_double_is_seen_at_the_same_time_and_cannot_be_told_apart() -> None:
 def test_the_person_in_a_picture_is_the_nearest_one_or_nobody() -> None:
     people = [Person([track(range(9), [0.0])], set(range(9))), Person([track(range(9), [1.0])], set(range(9)))]
     people.append(Person([track(range(9))], set(range(9))))  # never recognised, as in face crops
-    assert find_person(people, view(0.1)) is people[0] and find_person(people, view(0.9)) is people[1]
-    assert find_person(people, view(1.0, SAME_PERSON + 0.01)) is None and find_person([], view(0.0)) is None
+    assert people_like(people, view(0.1)) == [0] and people_like(people, view(0.9)) == [1]
+    assert people_like(people, view(1.0, SAME_PERSON + 0.01)) == [] == people_like([], view(0.0))
 
 
 def test_the_largest_face_in_an_image_is_the_one_that_is_wanted(shared: Path, tmp_path: Path) -> None:

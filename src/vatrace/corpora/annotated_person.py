@@ -6,14 +6,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from vatrace.corpora.corpus import Source
 from vatrace.errors import MediaError
 from vatrace.features.attribution import Attribution
 from vatrace.features.choice import choose
-from vatrace.features.identity import SAME_PERSON, View
-from vatrace.features.people import MIN_SHARE_OF_OTHERS
+from vatrace.features.people import MIN_SHARE_OF_OTHERS, people_like
 from vatrace.features.perceived import Perceived, Sight
 from vatrace.files import shown
 from vatrace.media.recording import Recording
@@ -69,7 +66,7 @@ def choose_cropped(source: Source, perceived: Perceived, sight: Sight, perceiver
         return alone, 0, []
     assert source.face_folder is not None
     view = perceiver.view_of_crops(source.face_folder)
-    alike = [] if view is None else _alike(perceived, view)
+    alike = [] if view is None else people_like(perceived.people, view)
     index = alike[0] if alike else None
     if len(alike) != 1 and source.person is not None:
         try:
@@ -88,7 +85,7 @@ def _named(source: Source, perceived: Perceived, perceiver: Perceiver) -> tuple[
     person, people = source.person, perceived.people
     if isinstance(person, Path):
         view, num_faces = perceiver.view_of(person)
-        alike = _alike(perceived, view)
+        alike = people_like(perceived.people, view)
         if not alike:
             raise MediaError(f"{source.media}: nobody in it looks like {shown(person.name)}")
         doubts = [f"{shown(person.name)} shows {num_faces} faces; the largest one is used"] if num_faces > 1 else []
@@ -110,9 +107,3 @@ def _named(source: Source, perceived: Perceived, perceiver: Perceiver) -> tuple[
     if people[index].is_still:
         doubts.append(f"the face on the {person} never moves, as in a photograph")
     return index, doubts
-
-
-def _alike(perceived: Perceived, view: View) -> list[int]:
-    """The indices of those who can be the person in a view of another recording or image, the most similar first."""
-    apart = np.array([person.identity.distance(view) for person in perceived.people])
-    return [int(index) for index in np.argsort(apart, kind="stable") if apart[index] < SAME_PERSON]

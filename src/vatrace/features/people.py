@@ -134,11 +134,10 @@ def living(people: Sequence[Person]) -> list[Person]:
     return [person for person in people if not person.is_still and len(person.steps) > MIN_SHARE_OF_OTHERS * longest]
 
 
-def find_person(people: Sequence[Person], view: View) -> Person | None:
-    """The one of the people who looks most like a view, of another recording or image; None if it shows none of them."""
-    apart = [person.identity.distance(view) for person in people]
-    nearest = min(range(len(apart)), key=lambda index: apart[index], default=None)
-    return people[nearest] if nearest is not None and apart[nearest] < SAME_PERSON else None
+def people_like(people: Sequence[Person], view: View) -> list[int]:
+    """The indices of those who can be the person in a view of another recording or image, the most similar first."""
+    apart = np.array([person.identity.distance(view) for person in people])
+    return [int(index) for index in np.argsort(apart, kind="stable") if apart[index] < SAME_PERSON]
 
 
 def view_in(path: Path, landmarker: Landmarker, identities: IdentityEncoder) -> tuple[View, int]:

@@ -15,7 +15,7 @@ from vatrace.encoders import DEFAULT_ENCODERS, EncoderSpec
 from vatrace.errors import MediaError, UsageError
 from vatrace.features.choice import choose
 from vatrace.features.identity import View
-from vatrace.features.people import find_person
+from vatrace.features.people import people_like
 from vatrace.features.perceived import Perceived, Percept
 from vatrace.features.perceiver import Perceiver
 from vatrace.features.task import Progress
@@ -228,10 +228,10 @@ class Model:
 
 def _found(perceived: Perceived, view: View, image: str, path: Path) -> int:
     """The index of the person in an image."""
-    person = find_person(perceived.people, view)
-    if person is None:
+    alike = people_like(perceived.people, view)
+    if not alike:
         raise MediaError(f"{path}: the person in {image} was not seen in it")
-    return perceived.people.index(person)
+    return alike[0]
 
 
 def _check_options(rate: float, modalities: Collection[str], people: People) -> None:
