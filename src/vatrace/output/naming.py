@@ -1,4 +1,4 @@
-"""How the people of a prediction are called, ordered and coloured, the same in pages, figures and videos."""
+"""What the people of a prediction are called, and their order and colours: the same in pages, figures and videos."""
 
 from __future__ import annotations
 

@@ -18,6 +18,7 @@ from vatrace.inference.prediction import OFF_SCREEN, SEVERAL, Prediction, Turn
 from vatrace.media.folders import MADE_BY
 from vatrace.media.transcripts import Word, sentences
 from vatrace.names import DIMENSIONS, MODALITIES
+from vatrace.output.naming import title
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -328,6 +329,5 @@ def _spoken(prediction: Prediction) -> list[tuple[str, list[Word]]]:
 
 
 def _title(person: str) -> str:
-    """Who speaks, for a reader: a number is no name."""
-    titles = {OFF_SCREEN: "Off screen", SEVERAL: "Several people"}
-    return f"Person {person}" if person.isdecimal() else titles.get(person, person)
+    """Who speaks, at the start of a subtitle."""
+    return {OFF_SCREEN: "Off screen", SEVERAL: "Several people"}.get(person, title(person))
