@@ -9,11 +9,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from conftest import write_movie
-from vatrace.features.attribution import ENVELOPE_RATE, Attribution, attribute
+from vatrace.features.attribution import Attribution, attribute
 from vatrace.features.faces import FaceTracker, box_in
 from vatrace.features.landmarker import Landmarker
 from vatrace.features.mouths import Mouth, watch_mouths
 from vatrace.features.people import Person, Track, group_tracks
+from vatrace.features.speakers import ENVELOPE_RATE
 from vatrace.features.turns import Turn
 from vatrace.media.reading import SAMPLING_RATE, AudioReader, VideoReader
 

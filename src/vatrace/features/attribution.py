@@ -17,13 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vatrace.features.mouths import MARGIN, MOVES, Mouth
+from vatrace.features.speakers import ENVELOPE_RATE
 from vatrace.features.turns import Turn
 
 if TYPE_CHECKING:
     from vatrace.features.people import Person
-
-ENVELOPE_RATE = 100
-"""Values a second of the envelope."""
 
 MAX_PIECE, MIN_PIECE = 2.0, 0.6
 """Seconds of the longest and the shortest piece that a turn is cut into."""
@@ -199,7 +197,7 @@ def _decide(
 def _by_voice(scores: NDArray[np.float64], voices: NDArray[np.int64], lengths: NDArray[np.float64]) -> NDArray[np.float64]:
     """How often each speaker has the voice of each piece, as a logarithm, by the pieces' scores (I, states).
 
-    The shares of the speakers of a voice are those that make the scores of its pieces most likely (expectation maximisation).
+    A voice is shared among speakers in the way that makes the scores of its pieces most likely (expectation maximisation).
     """
     logs = np.zeros(scores.shape)
     for voice in np.unique(voices):

@@ -350,7 +350,7 @@ class FaceTracker:
         return _Face(track, points, view)
 
     def _discover(self, image: Image.Image, time: float, known: list[_Face], new_scene: bool) -> list[_Face]:
-        """Find faces that aren't followed yet, new ones and those that return: all faces, `known` included.
+        """Find the faces that aren't followed yet, both new and returning ones; the result includes those in `known`.
 
         The largest come first. If there are too many, the smallest ones are no longer followed.
         """

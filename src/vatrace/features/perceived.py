@@ -98,9 +98,9 @@ class Perceived:
         return self.attribution.turns
 
     def is_theirs(self, person: int | None, times: NDArray[np.float64]) -> NDArray[np.bool_]:
-        """Whether what is heard at each of some times (N,) in seconds is a person's, by their index in `people`.
+        """Whether the sound at each of some times (N,), in seconds, belongs to a person, given by their index in `people`.
 
-        It is everybody's where no turns are known.
+        It belongs to everybody where no turns are known.
         """
         if not self.turns:
             return np.ones(len(times), bool)

@@ -67,7 +67,7 @@ def _still_notes(perceived: Perceived, chosen: list[int], heard: bool) -> list[s
 def speech_notes(perceived: Perceived, chosen: list[int]) -> list[str]:
     """What the user should know about speech that isn't part of the traces."""
     notes = []
-    off_screen = sum(turn.end - turn.start for turn in perceived.turns if turn.person is None and turn.voice is not None)
+    off_screen = spoken(perceived, None)
     of_others = sum(spoken(perceived, index) for index in range(len(perceived.people)) if index not in chosen)
     several = sum(turn.end - turn.start for turn in perceived.turns if turn.voice is None)
     if of_others >= MIN_SECONDS:
