@@ -243,22 +243,11 @@ def _following(
     sound, _ = _without_slow(sound, np.ones(num, bool))
     found = np.zeros((len(pieces), len(mouths), len(LAGS)))
     for p, mouth in enumerate(mouths):
-        opening, known = _without_slow(*_sampled(mouth, moments))
+        opening, known = _without_slow(*mouth.at(moments, MAX_GAP))
         for i, piece in enumerate(pieces):
             found[i, p] = _by_lag(piece, opening, known, turns, sound)
     by_lag = np.logaddexp.reduce(found, axis=1).sum(axis=0) - (LAGS / RATE / LAG_SPREAD) ** 2 / 2
     return found[:, :, int(by_lag.argmax())]
-
-
-def _sampled(mouth: Mouth, moments: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """The openings at `moments` (N,), ascending, and where they are known."""
-    known = np.isfinite(mouth.openings)
-    times, openings = mouth.times[known], mouth.openings[known]
-    if len(times) < 2:
-        return np.zeros(len(moments)), np.zeros(len(moments), bool)
-    after = np.clip(np.searchsorted(times, moments), 1, len(times) - 1)
-    near = np.minimum(np.abs(times[after] - moments), np.abs(times[after - 1] - moments)) <= MAX_GAP
-    return np.interp(moments, times, openings), near
 
 
 def _without_slow(values: NDArray[np.float64], known: NDArray[np.bool_]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
@@ -329,13 +318,10 @@ def _alike(piece: _Piece, one: Mouth, other: Mouth) -> bool:
     """Whether two mouths open at the same moments, as a face and its mirror image do."""
     if one is other:
         return False
-    known, others = np.isfinite(one.openings), np.isfinite(other.openings)
-    times = one.times[known & (one.times >= piece.start) & (one.times <= piece.end)]
-    if len(times) < MIN_FRAMES or not others.any():
+    inside = np.isfinite(one.openings) & (one.times >= piece.start) & (one.times <= piece.end)
+    if inside.sum() < MIN_FRAMES:
         return False
-    near = np.abs(other.times[others][:, None] - times).min(axis=0) <= MAX_GAP
-    first = np.interp(times, one.times[known], one.openings[known])
-    second = np.interp(times, other.times[others], other.openings[others])
+    first, (second, near) = one.openings[inside], other.at(one.times[inside], MAX_GAP)
     if not near.all() or min(np.ptp(first), np.ptp(second)) < MOVES:
         return False
     return float(np.corrcoef(first, second)[0, 1]) > ALIKE

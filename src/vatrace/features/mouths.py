@@ -97,14 +97,21 @@ class Mouth:
     def motion(self, start: float, end: float) -> float:
         """The mean change of the opening within MOTION_STEP; NaN where most of the time from start to end isn't known."""
         moments = np.arange(start, end, MOTION_STEP)
+        if len(moments) < 2:
+            return np.nan
+        openings, near = self.at(moments, 1.5 * MOTION_STEP)
+        changes = np.abs(np.diff(openings))[near[1:] & near[:-1]]
+        return float(changes.mean()) if 2 * len(changes) >= len(moments) - 1 else np.nan
+
+    def at(self, moments: NDArray[np.float64], max_gap: float) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+        """The openings at other moments (N,), ascending, in seconds, and whether one was measured within `max_gap` of each."""
         known = np.isfinite(self.openings)
         times, openings = self.times[known], self.openings[known]
-        if len(moments) < 2 or len(times) < 2:
-            return np.nan
+        if len(times) < 2:
+            return np.zeros(len(moments)), np.zeros(len(moments), bool)
         after = np.clip(np.searchsorted(times, moments), 1, len(times) - 1)
-        near = np.minimum(np.abs(times[after] - moments), np.abs(times[after - 1] - moments)) < 1.5 * MOTION_STEP
-        changes = np.abs(np.diff(np.interp(moments, times, openings)))[near[1:] & near[:-1]]
-        return float(changes.mean()) if 2 * len(changes) >= len(moments) - 1 else np.nan
+        near = np.minimum(np.abs(times[after] - moments), np.abs(times[after - 1] - moments)) <= max_gap
+        return np.interp(moments, times, openings), near
 
 
 def mouth_on_grid(person: Person, rate: float) -> Mouth:
