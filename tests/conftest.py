@@ -75,6 +75,11 @@ def write_movie(
     return path
 
 
+def side_by_side(pictures: Sequence[Image.Image]) -> Image.Image:
+    """Pictures of the same height in a row, from left to right."""
+    return Image.fromarray(np.concatenate([np.asarray(picture) for picture in pictures], axis=1))
+
+
 @pytest.fixture(scope="session")
 def face_images() -> list[Image.Image]:
     """Four seconds of a talking man, 30 a second, 192 x 144."""

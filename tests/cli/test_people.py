@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from command import run
-from conftest import write_movie
+from conftest import side_by_side, write_movie
 from vatrace.features.perceiver import Perceiver
 from vatrace.media.reading import SAMPLING_RATE, VideoReader
 from vatrace.media.recording import open_recording
@@ -105,12 +105,7 @@ def test_speakers_are_one_person_each_in_other_light_and_next_to_each_other(shar
         write_movie(videos / f"{name}_dark.mp4", [lit(image, 0.45) for image in frames])
         write_movie(videos / f"{name}_bright.mp4", [lit(image, 1.5) for image in frames])
     for one, other in (("bbaf2n", "lbbc2a"), ("pwij3p", "brbk7n")):
-        both = []
-        for left, right in zip(images[one], images[other], strict=True):
-            whole = Image.new("RGB", (2 * left.width, left.height))
-            whole.paste(left, (0, 0))
-            whole.paste(right, (left.width, 0))
-            both.append(whole)
+        both = [side_by_side(pair) for pair in zip(images[one], images[other], strict=True)]
         write_movie(videos / f"{one}+{other}.mp4", both)
     assert run("people", videos, "--out", tmp_path).status == 0
     names: dict[str, set[str]] = defaultdict(set)

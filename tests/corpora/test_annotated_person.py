@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from command import run
-from conftest import write_movie
+from conftest import side_by_side, write_movie
 from vatrace.corpora import open_corpus
 from vatrace.corpora.annotated_person import choose_annotated, choose_cropped
 from vatrace.corpora.check import check
@@ -39,12 +39,7 @@ def images(shared: Path) -> dict[str, list[Image.Image]]:
 @pytest.fixture(scope="module")
 def pair(images: dict[str, list[Image.Image]], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A video of the man on the left and the woman on the right."""
-    both = []
-    for left, right in zip(images[MAN], images[WOMAN], strict=True):
-        whole = Image.new("RGB", (2 * left.width, left.height))
-        whole.paste(left, (0, 0))
-        whole.paste(right, (left.width, 0))
-        both.append(whole)
+    both = [side_by_side(pictures) for pictures in zip(images[MAN], images[WOMAN], strict=True)]
     return write_movie(tmp_path_factory.mktemp("pair") / "pair.mp4", both)
 
 

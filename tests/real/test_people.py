@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from conftest import write_movie
+from conftest import side_by_side, write_movie
 from vatrace import Model
 from vatrace.inference.prediction import OFF_SCREEN
 from vatrace.media.reading import SAMPLING_RATE, AudioReader, VideoReader
@@ -29,10 +29,6 @@ def clips(shared: Path) -> Clips:
         audio = np.concatenate(list(AudioReader(path, 10)))[: round(CLIP_DUR * SAMPLING_RATE)]
         found[name] = [frame.image for frame in VideoReader(path, 25)][:72], audio
     return found
-
-
-def side_by_side(pictures: Sequence[Image.Image]) -> Image.Image:
-    return Image.fromarray(np.concatenate([np.asarray(picture) for picture in pictures], axis=1))
 
 
 def conversation(clips: Clips, speakers: Sequence[str]) -> list[Image.Image]:
