@@ -20,8 +20,11 @@ class Brightness(nn.Module):
         return faces.mean((2, 3)) + heard
 
 
+EVEN = 2.0
+
+
 class MovesWhileLoud(nn.Module):
-    """Somebody speaks if the lower half of the face changes (by more than a grey level in 0.2 s) and the audio is loud.
+    """Somebody speaks if the mouth changes, by more than EVEN grey levels in 0.2 s on average, and the audio is loud.
 
     Args:
         sign: -1 for a network that takes everybody else for the speaker.
@@ -33,11 +36,11 @@ class MovesWhileLoud(nn.Module):
         self.sign, self.loud = sign, loud
 
     def forward(self, faces: Tensor, audio: Tensor) -> Tensor:
-        mouths = faces[:, :, faces.shape[3] // 2 :]
+        mouths = faces[:, :, 14:24, 10:22]  # of 32
         changes = (mouths[:, 5:] - mouths[:, :-5]).abs().mean((2, 3))
-        moves = nn.functional.pad(changes, (2, 3), "replicate") - 1
-        loud = audio.reshape(1, -1, 640).square().mean(2).sqrt() > self.loud
-        return self.sign * torch.where(loud, moves.clamp(-3, 3), torch.tensor(-3.0))
+        moves = (nn.functional.pad(changes, (2, 3), "replicate") - EVEN).clamp(-3, 3)
+        loud = (audio.reshape(1, -1, 640).square().mean(2).sqrt() > self.loud).float()
+        return self.sign * (loud * moves - 3 * (1 - loud))
 
 
 def write_speaker(path: Path, network: nn.Module, sound: str = "audio", size: int = 32, frames: int | None = None) -> Path:
