@@ -77,6 +77,8 @@ class ActiveSpeaker:
     """
 
     def __init__(self, path: Path, threads: int = 1) -> None:
+        if not path.is_file():
+            raise CheckpointError(f"{path}: no such file, for an active-speaker network")
         self._path, self._session = path, onnx_session(path, threads)
         shapes = {value.name: value.shape for value in self._session.get_inputs() if value.type == "tensor(float)"}
         sound = next(iter(shapes.keys() - {"faces"}), "")
@@ -191,6 +193,7 @@ def watch_speakers(
             scores[person].append(network(faces, audio[first : first + len(run) * SAMPLES]))
             frames[person] += run
         progress((index + 1) / len(stretches))
+    progress(1.0)
     return [Judgement(np.array(at, np.int64), np.concatenate(parts)) for at, parts in zip(frames, scores, strict=True)]
 
 
