@@ -113,6 +113,11 @@ def test_the_square_is_that_of_talknets_demonstration() -> None:
     [
         (lambda faces, sound: faces.mean((2, 3)) + sound.mean() + torch.log(sound[:, :1] * 0 - 1), "audio", "not finite"),
         (lambda faces, sound: faces.mean((1, 2)) + sound.mean(), "audio", r"its scores are float32 of shape \(1, 32\) for 25"),
+        (
+            lambda faces, sound: faces.mean((2, 3)) + sound.mean() + torch.zeros(25),
+            "audio",
+            "it fails on 33 frames .*; expected are float32 inputs faces",
+        ),
         (lambda faces, sound: (faces.mean((2, 3)) + sound.mean()).double(), "audio", "its scores are float64"),
         (lambda faces, sound: faces.mean((2, 3)) + sound.mean(), "waves", r"its inputs are faces .* waves tensor\(float\)"),
     ],
@@ -130,6 +135,15 @@ def test_a_fixed_number_of_frames_is_refused(tmp_path: Path) -> None:
         CheckpointError, match=re.escape("its input faces is [1, 25, 32, 32]; expected are float32 inputs faces")
     ):
         ActiveSpeaker(path)
+
+
+def test_the_name_has_the_digest_of_weights_next_to_the_file(tmp_path: Path) -> None:
+    path = write_speaker(tmp_path / "net.onnx", MovesWhileLoud())
+    names = [ActiveSpeaker(path).name]
+    for weights in (b"one", b"two"):
+        (tmp_path / "net.onnx.data").write_bytes(weights)
+        names.append(ActiveSpeaker(path).name)
+    assert len(set(names)) == 3 and all(re.fullmatch("net.onnx [0-9a-f]{12}", name) for name in names)
 
 
 def test_a_file_that_is_no_network_is_refused(tmp_path: Path) -> None:

@@ -38,11 +38,12 @@ FPS = 25
 SAMPLES = SAMPLING_RATE // FPS
 """Samples of audio for each frame."""
 
-EXPECTED = (
-    "expected are float32 inputs faces (1, T, S, S) and audio (1, 640 T) or mfcc (1, 4 T, 13), and an output scores (1, T)"
-)
 TRIED = (25, 33)
 """Numbers of frames on which a file is tried: two, since an export may have fixed the number of its example."""
+EXPECTED = (
+    "expected are float32 inputs faces (1, T, S, S) and audio (1, 640 T) or mfcc (1, 4 T, 13), and an output scores (1, T), "
+    f"for any T (such as {TRIED[0]} and {TRIED[1]})"
+)
 
 MAX_FRAMES, MIN_FRAMES = 6 * FPS, 5
 """Frames in which the network judges a face at once: TalkNet and Light-ASD are evaluated on up to 6 s. Less than a fifth of a
@@ -100,11 +101,15 @@ class ActiveSpeaker:
         Raises:
             CheckpointError: if the network fails, or its output has another shape or isn't finite.
         """
+        import onnxruntime
+
+        options = onnxruntime.RunOptions()
+        options.log_severity_level = 4  # errors are raised, and needn't be printed as well
         sound = {"mfcc": mfcc(audio)[None]} if self._takes_mfcc else {"audio": audio[None]}
         try:
-            (scores,) = self._session.run(["scores"], {"faces": faces[None].astype(np.float32), **sound})
+            (scores,) = self._session.run(["scores"], {"faces": faces[None].astype(np.float32), **sound}, options)
         except Exception as error:  # ONNX Runtime has no public base class for its errors
-            raise self._unfit(f"it fails on {len(faces)} frames ({error})") from error
+            raise self._unfit(f"it fails on {len(faces)} frames ({' '.join(str(error).split())})") from error
         if scores.dtype != np.float32 or scores.size != len(faces):
             raise self._unfit(f"its scores are {scores.dtype} of shape {scores.shape} for {len(faces)} frames")
         if not np.isfinite(scores).all():
@@ -121,13 +126,16 @@ class ActiveSpeaker:
         return fixed[2]
 
     def _unfit(self, problem: str) -> CheckpointError:
-        return CheckpointError(f"{self._path}: not an active-speaker network that fits: {problem}; {EXPECTED}, with dynamic T")
+        return CheckpointError(f"{self._path}: not an active-speaker network that fits: {problem}; {EXPECTED}")
 
 
 def sha256(path: Path) -> str:
-    """The SHA-256 of a network's file, which a store keeps."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    """The SHA-256 of a network's file, which a store keeps, and of the weights that PyTorch may have written next to it."""
+    digest, weights = hashlib.sha256(), path.with_name(f"{path.name}.data")
+    for part in [path, weights] if weights.is_file() else [path]:
+        with part.open("rb") as file:
+            hashlib.file_digest(file, lambda: digest)
+    return digest.hexdigest()
 
 
 @dataclass(frozen=True)
