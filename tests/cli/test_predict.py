@@ -384,6 +384,8 @@ def test_hidden_files_and_folders_in_a_folder_are_left_alone(tmp_path: Path, fac
         (["predict", "face.jpg", "--model", "none.onnx"], 1, "no such model file"),
         (["predict", "face.jpg", "--modalities", "voice"], 1, "contains nothing to use for voice"),
         (["predict", "talk.wav", "--whisper", "empty"], 1, "not a folder with Whisper"),
+        (["predict", "talk.wav", "--active-speaker", "none.onnx"], 1, "none.onnx: no such file"),
+        (["predict", "talk.wav", "--active-speaker", "file.txt"], 1, "file.txt: can't be opened as an ONNX model"),
         (["predict", "face.jpg", "--modalities", "face", "--transcript", "a.srt"], 1, "words are not among the modalities"),
         (["predict", "face.jpg", "file.txt", "--transcript", "a.srt"], 1, "a.srt: one transcript for 2 recordings"),
         (

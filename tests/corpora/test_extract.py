@@ -15,6 +15,7 @@ import pytest
 
 from command import run
 from layouts import Planted, brightness, make_affwild2, make_folder_corpus
+from networks import MovesWhileLoud, write_speaker
 from vatrace.corpora import open_corpus
 from vatrace.corpora.corpus import Source
 from vatrace.corpora.extract import Outcome, Setting, extract, open_tasks
@@ -129,6 +130,23 @@ def test_only_what_has_changed_is_done_again(tmp_path: Path) -> None:
     outcomes = extracted(root, store)
     assert [outcome.name for outcome in outcomes] == ["p4"]
     assert {name for name, stamp in stamps(store).items() if stamp != before[name]} == {"p4"}
+
+
+def test_another_active_speaker_network_changes_the_features(tmp_path: Path) -> None:
+    root, network = tmp_path / "corpus", tmp_path / "speaker.onnx"
+    make_folder_corpus(root)
+    store = Store.create(tmp_path / "s", FACES.schema(10.0))
+    with_one = replace(FACES, active_speaker=write_speaker(network, MovesWhileLoud()))
+    for setting, other in ((FACES, with_one), (with_one, FACES)):
+        assert [outcome.error for outcome in extracted(root, store, setting)] == [None] * 5
+        assert open_tasks(open_corpus(root).sources, store, setting) == ([], [])
+        assert sum(len(task.sources) for task in open_tasks(open_corpus(root).sources, store, other)[0]) == 5
+    write_speaker(network, MovesWhileLoud(loud=1))
+    assert sum(len(task.sources) for task in open_tasks(open_corpus(root).sources, store, with_one)[0]) == 5
+    refused = run("extract", root, "--store", tmp_path / "t", "--active-speaker", root / "splits.csv")
+    assert (
+        refused.status == 1 and "splits.csv: can't be opened as an ONNX model" in refused.err and not (tmp_path / "t").exists()
+    )
 
 
 def test_a_video_that_still_grows_is_done_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,8 +9,10 @@ from PIL import Image
 
 import vatrace
 from conftest import write_movie
+from networks import MovesWhileLoud, write_speaker
 from vatrace import Model, Prediction
 from vatrace.errors import MediaError, MissingWeightsError, UsageError
+from vatrace.inference.prediction import OFF_SCREEN
 from vatrace.media.demo import FACE, packaged_file
 from vatrace.media.reading import SAMPLING_RATE
 from vatrace.media.recording import open_recording
@@ -439,3 +441,14 @@ def test_progress_of_each_stage_ends_at_one(model: Model, talking: Path) -> None
     assert set(shares) == {"face", "voice and words", "fusion"}
     for values in shares.values():
         assert values == sorted(values) and values[-1] == 1.0
+
+
+@pytest.mark.parametrize(
+    ("network", "speaks"), [(MovesWhileLoud(), True), (MovesWhileLoud(-1), False), (MovesWhileLoud(loud=1), False)]
+)
+def test_an_active_speaker_network_also_decides_about_somebody_alone(
+    talking: Path, tmp_path: Path, network: MovesWhileLoud, speaks: bool
+) -> None:
+    found = vatrace.load_model(active_speaker=write_speaker(tmp_path / "net.onnx", network)).predict(talking)
+    assert found.presence["voice"].any() == found.presence["words"].any() == speaks
+    assert {turn.person for turn in found.turns} == ({"1"} if speaks else {OFF_SCREEN})

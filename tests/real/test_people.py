@@ -1,5 +1,6 @@
 """Everyone in the picture, and who speaks: several people, nobody, and what only looks like a person."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,7 +10,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from conftest import side_by_side, write_movie
-from vatrace import Model
+from networks import MovesWhileLoud, write_speaker
+from vatrace import Model, load_model
 from vatrace.inference.prediction import OFF_SCREEN
 from vatrace.media.reading import SAMPLING_RATE, AudioReader, VideoReader
 
@@ -111,3 +113,21 @@ def test_of_a_crowd_the_eight_largest_are_followed(model: Model, clips: Clips, t
     prediction = model.predict(write_movie(tmp_path / "crowd.mp4", frames), people="all", modalities=["face"])
     assert len(prediction.people) <= 8
     assert any("faces seen at once: the 8 largest are followed" in note for note in prediction.notes)
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_an_active_speaker_network_decides_whose_turn_it_is(clips: Clips, tmp_path: Path, sign: int) -> None:
+    """Whose mouth moves while it is loud; with the opposite sign, whose doesn't, which nothing else would say."""
+    speakers = ["lbax4n", "pwij3p", "lbax4n", "pwij3p"]
+    frames = [
+        side_by_side([images[index if name == speaker else 0] for name, (images, _) in clips.items()])
+        for speaker in speakers
+        for index in range(72)
+    ]
+    video = write_movie(tmp_path / "two.mp4", frames, sound=np.concatenate([clips[speaker][1] for speaker in speakers]))
+    network = write_speaker(tmp_path / "speaker.onnx", MovesWhileLoud(sign))
+    prediction = load_model(active_speaker=network).predict(video, people="all", modalities=["face", "voice"])
+    left, right = sorted(prediction.people, key=lambda name: float(np.nanmean(prediction.people[name].boxes[:, 0])))
+    who = [turn.person for turn in prediction.turns]
+    assert who == ([left, right, left, right] if sign > 0 else [right, left, right, left])
+    assert re.fullmatch(r"speaker\.onnx [0-9a-f]{12}", prediction.made_by["active_speaker"])

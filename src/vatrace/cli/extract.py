@@ -9,7 +9,15 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vatrace.cli.terminal import add_whisper_option, complain, plural, progress_bars, table, warn
+from vatrace.cli.terminal import (
+    add_active_speaker_option,
+    add_whisper_option,
+    complain,
+    plural,
+    progress_bars,
+    table,
+    warn,
+)
 from vatrace.errors import UsageError
 
 if TYPE_CHECKING:
@@ -97,6 +105,7 @@ def add_parsers(commands: Any) -> None:
         help="use a Ray cluster: a local one, or the one at HOST:PORT",
     )
     add_whisper_option(extract)
+    add_active_speaker_option(extract)
     add_label_options(extract)
     add_reader_option(extract)
     extract.set_defaults(run=run_extract)
@@ -179,6 +188,7 @@ def run_extract(args: argparse.Namespace) -> int:
     from vatrace.corpora import open_corpus
     from vatrace.corpora.extract import Setting, open_tasks
     from vatrace.encoders import parse_encoders
+    from vatrace.features.active_speaker import ActiveSpeaker
     from vatrace.store import Store
     from vatrace.weights import find_whisper
 
@@ -189,10 +199,12 @@ def run_extract(args: argparse.Namespace) -> int:
     encoders = parse_encoders(args.encoders)
     if "words" in encoders or ("voice" in encoders and encoders["voice"].on_whisper):
         find_whisper(args.whisper)  # report a missing file before any worker starts
+    if args.active_speaker is not None:
+        ActiveSpeaker(args.active_speaker)  # as well
     if args.crops and "face" not in encoders:
         raise UsageError("--crops stores faces, but --encoders face=none leaves them out: choose one")
     threads = max(1, (os.cpu_count() or 1) // args.workers)
-    setting = Setting(tuple(encoders.values()), args.whisper, threads, args.crops)
+    setting = Setting(tuple(encoders.values()), args.whisper, threads, args.crops, args.active_speaker)
     store = Store.create(args.store, setting.schema(args.rate))
     store.remove_unfinished()
 

@@ -57,6 +57,16 @@ def add_whisper_option(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_active_speaker_option(parser: argparse.ArgumentParser) -> None:
+    """Add the option that names the user's active-speaker network."""
+    parser.add_argument(
+        "--active-speaker",
+        type=Path,
+        metavar="FILE",
+        help="an active-speaker network in ONNX that decides who in sight speaks (default: the motion of mouths decides)",
+    )
+
+
 def add_model_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that `load` reads."""
     parser.add_argument("--model", type=Path, metavar="PATH", help="a fusion model in ONNX (default: the package's)")
@@ -68,6 +78,7 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
         "(face=package.module:Class) runs its code",
     )
     add_whisper_option(parser)
+    add_active_speaker_option(parser)
 
 
 def load(args: argparse.Namespace) -> Model:
@@ -75,7 +86,8 @@ def load(args: argparse.Namespace) -> Model:
     from vatrace.encoders import parse_encoders
     from vatrace.inference.model import load_model
 
-    return load_model(fusion=args.model, whisper=args.whisper, encoders=parse_encoders(args.encoders))
+    encoders = parse_encoders(args.encoders)
+    return load_model(fusion=args.model, whisper=args.whisper, encoders=encoders, active_speaker=args.active_speaker)
 
 
 def find_all(sources: Sequence[Path]) -> tuple[list[Path], bool]:

@@ -18,6 +18,7 @@ from vatrace.corpora.annotated_person import choose_annotated, choose_cropped, h
 from vatrace.corpora.corpus import NO_PICTURE, Source
 from vatrace.encoders import EncoderSpec
 from vatrace.errors import MediaError, MissingWeightsError, VatraceError, reason, report_bug
+from vatrace.features.active_speaker import sha256
 from vatrace.features.perceiver import PERCEPTION
 from vatrace.media.recording import Recording, frame_times, open_recording, with_transcript
 from vatrace.names import MODALITIES
@@ -41,12 +42,19 @@ class Setting:
         whisper: a folder with Whisper tiny.en; None to search for it.
         threads: CPU threads of one worker.
         crops: whether face crops are stored as well.
+        active_speaker: an ONNX network that decides who speaks; None for none.
     """
 
     encoders: tuple[EncoderSpec, ...]
     whisper: Path | None
     threads: int
     crops: bool
+    active_speaker: Path | None = None
+
+    @property
+    def facts(self) -> dict[str, str]:
+        """What else the features of each recording depend on, for `is_done`."""
+        return {} if self.active_speaker is None else {"active_speaker": sha256(self.active_speaker)}
 
     def schema(self, rate: float | None) -> Schema:
         """The schema of a store for such features, with this many steps a second (None: one for each frame)."""
@@ -146,14 +154,14 @@ def is_done(source: Source, store: Store, facts: Mapping[str, Any] = MappingProx
 
 def open_tasks(sources: Sequence[Source], store: Store, setting: Setting) -> tuple[list[Task], list[Outcome]]:
     """The work that remains, and outcomes for the recordings that can't be extracted."""
-    waiting, failed = [], []
+    waiting, failed, facts = [], [], setting.facts
     for source in sources:
         try:
             if source.media is None:
                 failed.append(Outcome(source.name, "no video or audio of this name"))
             elif isinstance(source.person, Path) and not source.person.is_file():
                 failed.append(Outcome(source.name, NO_PICTURE.format(source.person)))
-            elif not is_done(source, store):
+            elif not is_done(source, store, facts):
                 waiting.append(source)
         except OSError as error:
             failed.append(Outcome(source.name, f"{error.filename}: {reason(error)}"))
@@ -167,7 +175,8 @@ def _perceiver(setting: Setting) -> Perceiver:
     """One per process, because its models take a while to load."""
     from vatrace.features.perceiver import Perceiver
 
-    return Perceiver({spec.modality: spec for spec in setting.encoders}, setting.whisper, setting.threads, setting.crops)
+    encoders = {spec.modality: spec for spec in setting.encoders}
+    return Perceiver(encoders, setting.whisper, setting.threads, setting.crops, setting.active_speaker)
 
 
 def extract(task: Task, report: Progress = lambda stage, share: None) -> list[Outcome]:
@@ -192,7 +201,8 @@ def extract(task: Task, report: Progress = lambda stage, share: None) -> list[Ou
 def _extract(task: Task, perceiver: Perceiver, report: Progress) -> Iterator[Outcome]:
     store, media = Store(task.store), task.sources[0].media
     assert media is not None
-    prints = [fingerprints(source) for source in task.sources]  # first: a file that still grows is extracted again next time
+    # first: a file that still grows is extracted again next time
+    prints = [fingerprints(source) | task.setting.facts for source in task.sources]
     recording = open_recording(media)
     transcripts = {source.name: _transcript(recording, source.transcript) for source in task.sources}
     times = frame_times(media) if recording.has_frames else np.zeros(0)

@@ -2,8 +2,9 @@
 
 A turn is cut into short pieces, mostly at pauses. For each piece and each person in sight, two things are evidence, added up as
 logarithms of how much more likely they are if the person speaks than if not: how much the mouth moves, and how well its opening
-follows the level of the sound. A voice that is one person's in its other pieces is evidence as well, also for pieces in which
-that person isn't in sight. Within a turn, the most likely sequence of speakers is found (Viterbi).
+follows the level of the sound. The scores of an active-speaker network replace both. A voice that is one person's in its other
+pieces is evidence as well, also for pieces in which that person isn't in sight. Within a turn, the most likely sequence of
+speakers is found (Viterbi).
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from vatrace.features.speakers import ENVELOPE_RATE
 from vatrace.features.turns import Turn
 
 if TYPE_CHECKING:
+    from vatrace.features.active_speaker import Judgement
     from vatrace.features.people import Person
 
 MAX_PIECE, MIN_PIECE = 2.0, 0.6
@@ -57,6 +59,10 @@ PAUSE, NUM_PAUSES, RESTLESS = 0.3, 4, 1.3
 to a piece are used; and how many times the median motion during them is no evidence."""
 MOTION_SECONDS = 2.0
 """Seconds of a piece's motion that count at most: successive seconds of the same mouth are alike."""
+
+SUREST = 5.0
+"""Evidence of an active-speaker network in one piece that counts at most: about that of mouths, which is between -6 and 7 for
+two GRID speakers in pieces of 1.6 s. Scores are seldom calibrated, and one error must not outweigh all other pieces."""
 
 UNSEEN = -1.0
 """Evidence for a person who isn't in sight, or whose mouth is hidden: only their voice can speak for them."""
@@ -102,7 +108,11 @@ class _Piece:
 
 
 def attribute(
-    turns: Sequence[Turn], envelope: NDArray[np.float32], people: Sequence[Person], mouths: Sequence[Mouth]
+    turns: Sequence[Turn],
+    envelope: NDArray[np.float32],
+    people: Sequence[Person],
+    mouths: Sequence[Mouth],
+    judged: Sequence[Judgement] | None = None,
 ) -> Attribution:
     """Find out whose turns they are.
 
@@ -111,11 +121,16 @@ def attribute(
         envelope: (N,) RMS of the audio at ENVELOPE_RATE.
         people: in sight, the most prominent first. Photographs never speak.
         mouths: of all people.
+        judged: what an active-speaker network says of all people, the evidence in place of their mouths; None without one.
     """
     level = _level(envelope)
     pieces = [piece for index, turn in enumerate(turns) for piece in _pieces(index, turn, level)]
     living = [index for index, person in enumerate(people) if not person.is_still or _speaks(pieces, mouths[index])]
-    chosen, margins, alike = _decide(pieces, [mouths[index] for index in living], turns, level)
+    seen = [mouths[index] for index in living]
+    evidence = (
+        _by_mouths(pieces, seen, turns, level) if judged is None else _by_network(pieces, [judged[index] for index in living])
+    )
+    chosen, margins, alike = _decide(pieces, seen, evidence)
     whose = [None if place == len(living) else living[place] for place in chosen]
     parts: list[tuple[int, Turn]] = []
     for piece, person in zip(pieces, whose, strict=True):
@@ -180,18 +195,32 @@ def _pieces(index: int, turn: Turn, level: NDArray[np.float64]) -> list[_Piece]:
 
 
 def _decide(
-    pieces: Sequence[_Piece], mouths: Sequence[Mouth], turns: Sequence[Turn], level: NDArray[np.float64]
+    pieces: Sequence[_Piece], mouths: Sequence[Mouth], evidence: NDArray[np.float64]
 ) -> tuple[list[int], list[float], set[tuple[int, int]]]:
-    """For each piece, the most likely mouth (or their number, for nobody's), how far it is ahead, and mouths that are alike."""
+    """For each piece, the most likely mouth (or their number, for nobody's), how far it is ahead, and mouths that are alike.
+
+    The evidence for each mouth in each piece is (I, P), NaN where it isn't in sight.
+    """
     if not pieces:
         return [], [], set()
-    moving = np.array([_by_motion(pieces, mouth, turns) for mouth in mouths]).reshape(len(mouths), len(pieces)).T
-    seen = np.isfinite(moving)
-    scores = np.where(seen, moving + _following(pieces, mouths, turns, level), UNSEEN)
-    scores = np.column_stack([scores, np.zeros(len(pieces))])
+    scores = np.column_stack([np.where(np.isfinite(evidence), evidence, UNSEEN), np.zeros(len(pieces))])
     voices = np.array([piece.voice for piece in pieces])
     scores = scores + _by_voice(scores, voices, np.array([piece.end - piece.start for piece in pieces]))
     return _among_alike(pieces, mouths, scores, _speakers(pieces, scores))
+
+
+def _by_mouths(
+    pieces: Sequence[_Piece], mouths: Sequence[Mouth], turns: Sequence[Turn], level: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Evidence by how much each mouth moves and follows the sound in each piece (I, P); NaN where it isn't in sight."""
+    moving = np.array([_by_motion(pieces, mouth, turns) for mouth in mouths]).reshape(len(mouths), len(pieces)).T
+    return moving + _following(pieces, mouths, turns, level)
+
+
+def _by_network(pieces: Sequence[_Piece], judged: Sequence[Judgement]) -> NDArray[np.float64]:
+    """Evidence of an active-speaker network for each person in each piece (I, P); NaN where they aren't in sight."""
+    means = [[person.mean(piece.start, piece.end) for person in judged] for piece in pieces]
+    return np.clip(np.array(means).reshape(len(pieces), len(judged)), -SUREST, SUREST)
 
 
 def _by_voice(scores: NDArray[np.float64], voices: NDArray[np.int64], lengths: NDArray[np.float64]) -> NDArray[np.float64]:

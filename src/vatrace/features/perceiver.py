@@ -19,7 +19,7 @@ from vatrace.features.perceived import Perceived, Percept, Sight, Sound
 from vatrace.features.spool import Spool
 from vatrace.features.task import Progress, Task
 from vatrace.features.turns import by_speaker, labelled_turns, same_voices
-from vatrace.media.reading import VideoReader
+from vatrace.media.reading import AudioReader, VideoReader
 from vatrace.media.recording import Recording, packets_end
 from vatrace.media.transcripts import Word
 from vatrace.names import MODALITIES
@@ -27,10 +27,12 @@ from vatrace.timeline import num_steps, spans_to_mask
 from vatrace.weights import find_whisper
 
 if TYPE_CHECKING:
+    from vatrace.features.active_speaker import Judgement
     from vatrace.features.attribution import Attribution
     from vatrace.features.hearing import Hearing
     from vatrace.features.identity import IdentityEncoder, View
     from vatrace.features.landmarker import Landmarker
+    from vatrace.features.mouths import Mouth
     from vatrace.features.people import Person
     from vatrace.features.speakers import Diarizer, Voices
     from vatrace.features.speech import Listener
@@ -51,6 +53,11 @@ class Perceiver:
         whisper: a folder with Whisper tiny.en in CTranslate2 form; None to look for it (see `vatrace.weights`).
         threads: CPU threads; None for one a core.
         keep_crops: whether to keep face crops in addition to their embeddings.
+        active_speaker: an ONNX network that decides who in sight speaks (`vatrace.features.active_speaker`); None to decide by
+            the motion of mouths. It is loaded now.
+
+    Raises:
+        CheckpointError: if `active_speaker` can't be read or doesn't fit.
     """
 
     def __init__(
@@ -59,11 +66,15 @@ class Perceiver:
         whisper: Path | None = None,
         threads: int | None = None,
         keep_crops: bool = False,
+        active_speaker: Path | None = None,
     ) -> None:
+        from vatrace.features.active_speaker import ActiveSpeaker
+
         self.encoders = dict(encoders)
         self.keep_crops = keep_crops
         self._whisper = whisper
         self._threads = threads or os.cpu_count() or 1
+        self.active_speaker = None if active_speaker is None else ActiveSpeaker(active_speaker, self._threads)
 
     @cached_property
     def _landmarker(self) -> Landmarker:
@@ -176,7 +187,7 @@ class Perceiver:
     def _who_speaks(self, task: Task, sight: Sight, voices: Voices | None) -> tuple[list[Person], Attribution]:
         """The people who can be followed, and whose turns of speech are."""
         from vatrace.features.attribution import Attribution, attribute, one_speaker
-        from vatrace.features.mouths import says_nothing, talks, watch_mouths
+        from vatrace.features.mouths import says_nothing, talks
         from vatrace.features.people import living, voices_only
 
         turns = voices.turns if voices else []
@@ -187,16 +198,31 @@ class Perceiver:
             return [*voices_only(turns), *sight.people], Attribution([replace(turn, person=turn.voice) for turn in turns])
         spans = [(turn.start, turn.end) for turn in turns]
         is_alone = len(alive) == 1 and len({turn.voice for turn in turns}) == 1
-        if is_alone:
+        if is_alone and self.active_speaker is None:
             speaks = talks(alive[0], spans, task.rate)
             if speaks or says_nothing(alive[0], spans, task.rate):
                 return sight.people, Attribution([replace(turn, person=0 if speaks else None) for turn in turns])
-        reader, progress = VideoReader(task.recording.path, task.rate), partial(task.progress, "who speaks")
-        mouths = watch_mouths(reader, alive, sight.boxes, spans, self._landmarker, progress, task.stop)
-        found = attribute(turns, voices.envelope, alive, mouths)
+        mouths, judged = self._watch(task, sight, alive, spans)
+        found = attribute(turns, voices.envelope, alive, mouths, judged)
         if is_alone:
             found = one_speaker(found)
         return sight.people, replace(found, turns=by_speaker(found.turns))
+
+    def _watch(
+        self, task: Task, sight: Sight, alive: Sequence[Person], spans: Sequence[tuple[float, float]]
+    ) -> tuple[list[Mouth], list[Judgement] | None]:
+        """The mouths of people in sight during speech, and what the active-speaker network says, if there is one."""
+        from vatrace.features.active_speaker import watch_speakers
+        from vatrace.features.mouths import mouth_on_grid, watch_mouths
+        from vatrace.features.speech import BLOCK_DUR
+
+        reader, progress = VideoReader(task.recording.path, task.rate), partial(task.progress, "who speaks")
+        if self.active_speaker is None:
+            return watch_mouths(reader, alive, sight.boxes, spans, self._landmarker, progress, task.stop), None
+        audio, gain = AudioReader(task.recording.path, BLOCK_DUR, task.mix), np.float32(task.mix.gain)
+        blocks = (block * gain for block in audio)
+        judged = watch_speakers(self.active_speaker, reader, blocks, alive, sight.boxes, spans, progress)
+        return [mouth_on_grid(person, task.rate) for person in alive], judged
 
     def _see(self, task: Task) -> Sight:
         from vatrace.features.faces import MAX_FACES, FaceTracker

@@ -42,12 +42,14 @@ class Model:
         whisper: a folder with Whisper tiny.en in CTranslate2 form; None to look for it (see `vatrace.weights`).
         threads: CPU threads; None for one a core.
         encoders: by modality, if the fusion model was trained on features of other encoders than the package's own.
+        active_speaker: an ONNX network that decides who in sight speaks (docs/people.md); None to decide by moving mouths.
 
     Attributes:
         rate: steps a second at which the fusion model runs.
 
     Raises:
         ModelError: if `fusion` is not a fusion model, or needs other encoders.
+        CheckpointError: if `active_speaker` can't be read or doesn't fit.
     """
 
     def __init__(
@@ -56,9 +58,10 @@ class Model:
         whisper: Path | None = None,
         threads: int | None = None,
         encoders: Mapping[str, EncoderSpec] = DEFAULT_ENCODERS,
+        active_speaker: Path | None = None,
     ) -> None:
         self._fusion = open_fusion(fusion, streams=False, threads=threads or os.cpu_count() or 1, encoders=encoders)
-        self._perceiver = Perceiver(self._fusion.encoders, whisper, threads)
+        self._perceiver = Perceiver(self._fusion.encoders, whisper, threads, active_speaker=active_speaker)
         self.rate = self._fusion.rate
 
     @property
@@ -221,7 +224,8 @@ class Model:
 
         names = "+".join(name for name in MODALITIES if name in usable)
         transcript = shown(recording.transcript.name) if recording.transcript else ""
-        options = {"transcript": transcript, **asked_for}
+        network = self._perceiver.active_speaker
+        options = {"transcript": transcript, "active_speaker": network.name if network else "", **asked_for}
         made_by = {"vatrace": __version__, "model": self._fusion.name, "modalities": names}
         return made_by | {name: value for name, value in options.items() if value}
 
@@ -248,9 +252,11 @@ def load_model(
     whisper: str | Path | None = None,
     threads: int | None = None,
     encoders: Mapping[str, EncoderSpec] = DEFAULT_ENCODERS,
+    active_speaker: str | Path | None = None,
 ) -> Model:
     """Load a model once, to predict many recordings with it; the arguments are those of `Model`."""
-    return Model(None if fusion is None else Path(fusion), None if whisper is None else Path(whisper), threads, encoders)
+    files = [None if path is None else Path(path) for path in (fusion, whisper, active_speaker)]
+    return Model(files[0], files[1], threads, encoders, files[2])
 
 
 def predict(source: str | Path | Recording, *, model: Model | None = None, **options: Any) -> Prediction:

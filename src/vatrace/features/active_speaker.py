@@ -1,0 +1,317 @@
+"""Who speaks, by an active-speaker network of the user's, an ONNX file.
+
+The network's inputs are float32, for T frames of one face, 25 a second:
+
+    faces (1, T, S, S)     grey, 0..255: the square around the face that TalkNet's demonstration cuts out
+    audio (1, 640 T)       16 kHz mono in -1..1 of the same time
+    mfcc  (1, 4 T, 13)     instead of `audio`: its cepstral coefficients (`vatrace.features.mfcc`)
+
+T is dynamic. The output `scores` has T values: the log-odds that this person is heard speaking. During speech, everybody in
+sight is shown to it in a second pass over the video.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby, pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from vatrace.errors import CheckpointError
+from vatrace.features.mfcc import mfcc
+from vatrace.features.mouths import MARGIN, ROI_DROP, Box
+from vatrace.media.reading import CLOCK_TOLERANCE, SAMPLING_RATE, VideoReader
+from vatrace.weights import onnx_session
+
+if TYPE_CHECKING:
+    from vatrace.features.people import Person
+
+FPS = 25
+"""Frames a second, at which the published networks were trained."""
+SAMPLES = SAMPLING_RATE // FPS
+"""Samples of audio for each frame."""
+
+TRIED = (25, 33)
+"""Numbers of frames on which a file is tried: two, since an export may have fixed the number of its example."""
+EXPECTED = (
+    "expected are float32 inputs faces (1, T, S, S) and audio (1, 640 T) or mfcc (1, 4 T, 13), and an output scores (1, T), "
+    f"for any T (such as {TRIED[0]} and {TRIED[1]})"
+)
+
+MAX_FRAMES, MIN_FRAMES = 6 * FPS, 5
+"""Frames in which the network judges a face at once: TalkNet and Light-ASD are evaluated on up to 6 s. Less than a fifth of a
+second isn't judged."""
+
+MAX_RATE = 50.0
+"""Frames a second that are converted at most, to find one for each 25th of a second at any frame rate."""
+
+CROP_PER_BOX, CROP_DROP = 1.4, 0.2
+"""The square that the network sees, relative to the box of a face from the hairline to the chin: its side, and how far its
+centre lies below the box's. TalkNet's demonstration adds 0.4 of the box: a half of it on both sides, all of it below. That
+box is as large as those of `Sight.boxes` and lies ROI_DROP lower (ROI_PER_BOX is for 1.5 times the size of the landmarks)."""
+SMOOTHED = 13
+"""Frames over whose median the box is smoothed, as in TalkNet's demonstration."""
+PADDING = (110, 110, 110)
+"""Colour outside the picture, as there."""
+
+
+class ActiveSpeaker:
+    """An active-speaker network.
+
+    Args:
+        path: the ONNX file.
+        threads: CPU threads.
+
+    Attributes:
+        size: side S of the faces in pixels.
+        name: the file's name and the start of its SHA-256.
+
+    Raises:
+        CheckpointError: if the file can't be read, or the network doesn't have these inputs and this output.
+    """
+
+    def __init__(self, path: Path, threads: int = 1) -> None:
+        if not path.is_file():
+            raise CheckpointError(f"{path}: no such file, for an active-speaker network")
+        self._path, self._session = path, onnx_session(path, threads)
+        shapes = {value.name: value.shape for value in self._session.get_inputs() if value.type == "tensor(float)"}
+        sound = next(iter(shapes.keys() - {"faces"}), "")
+        outputs = [value.name for value in self._session.get_outputs()]
+        if len(self._session.get_inputs()) != 2 or "faces" not in shapes or sound not in {"audio", "mfcc"}:
+            found = ", ".join(f"{value.name} {value.type} {value.shape}" for value in self._session.get_inputs())
+            raise self._unfit(f"its inputs are {found}")
+        if "scores" not in outputs:
+            raise self._unfit(f"its outputs are {', '.join(outputs)}")
+        self.size = self._side(shapes["faces"])
+        self._takes_mfcc = sound == "mfcc"
+        for num in TRIED:
+            self(np.zeros((num, self.size, self.size), np.uint8), np.zeros(num * SAMPLES, np.float32))
+        self.name = f"{path.name} {sha256(path)[:12]}"
+
+    def __call__(self, faces: NDArray[np.uint8], audio: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The log-odds (T,) that a person with these faces (T, S, S) is heard speaking in the audio (640 T,).
+
+        Raises:
+            CheckpointError: if the network fails, or its output has another shape or isn't finite.
+        """
+        import onnxruntime
+
+        options = onnxruntime.RunOptions()
+        options.log_severity_level = 4  # errors are raised, and needn't be printed as well
+        sound = {"mfcc": mfcc(audio)[None]} if self._takes_mfcc else {"audio": audio[None]}
+        try:
+            (scores,) = self._session.run(["scores"], {"faces": faces[None].astype(np.float32), **sound}, options)
+        except Exception as error:  # ONNX Runtime has no public base class for its errors
+            raise self._unfit(f"it fails on {len(faces)} frames ({' '.join(str(error).split())})") from error
+        if scores.dtype != np.float32 or scores.size != len(faces):
+            raise self._unfit(f"its scores are {scores.dtype} of shape {scores.shape} for {len(faces)} frames")
+        if not np.isfinite(scores).all():
+            raise CheckpointError(
+                f"{self._path}: scores of this active-speaker network are not finite; correct or export it again"
+            )
+        return np.asarray(scores).reshape(-1)
+
+    def _side(self, shape: Sequence[Any]) -> int:
+        """S of the shape of `faces`."""
+        fixed = [value if isinstance(value, int) else None for value in shape]
+        if len(fixed) != 4 or fixed[0] not in {None, 1} or fixed[1] is not None or fixed[2] is None or fixed[2] != fixed[3]:
+            raise self._unfit(f"its input faces is {shape}")
+        return fixed[2]
+
+    def _unfit(self, problem: str) -> CheckpointError:
+        return CheckpointError(f"{self._path}: not an active-speaker network that fits: {problem}; {EXPECTED}")
+
+
+def sha256(path: Path) -> str:
+    """The SHA-256 of a network's file, which a store keeps, and of the weights that PyTorch may have written next to it."""
+    digest, weights = hashlib.sha256(), path.with_name(f"{path.name}.data")
+    for part in [path, weights] if weights.is_file() else [path]:
+        with part.open("rb") as file:
+            hashlib.file_digest(file, lambda: digest)
+    return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What the network says of one person.
+
+    Attributes:
+        frames: (F,) numbers of frames, FPS a second, ascending.
+        scores: (F,) log-odds that the person is heard speaking.
+    """
+
+    frames: NDArray[np.int64]
+    scores: NDArray[np.float32]
+
+    def mean(self, start: float, end: float) -> float:
+        """The mean score from start to end, in seconds; NaN unless at least half of the frames were judged."""
+        first, stop = round(start * FPS), round(end * FPS)
+        scores = self.scores[slice(*np.searchsorted(self.frames, [first, stop]))]
+        return float(scores.mean()) if len(scores) and 2 * len(scores) >= stop - first else np.nan
+
+
+def watch_speakers(
+    network: ActiveSpeaker,
+    reader: VideoReader,
+    blocks: Iterable[NDArray[np.float32]],
+    people: Sequence[Person],
+    boxes: Sequence[Box],
+    spans: Sequence[tuple[float, float]],
+    progress: Callable[[float], None],
+) -> list[Judgement]:
+    """Show everybody who is in sight during speech to the network. Memory doesn't grow with the length, except for the scores.
+
+    Args:
+        network: judges faces.
+        reader: of the video, at the rate of the first pass, whose steps are those of the people's tracks.
+        blocks: successive parts (N,) of the audio, 16 kHz mono; the first starts at 0 s.
+        people: whom to judge.
+        boxes: of all faces, at the rows of the tracks.
+        spans: of speech, (start, end) in seconds, in order.
+        progress: called with the share that is done, 0..1.
+
+    Returns:
+        One for each person.
+
+    Raises:
+        CheckpointError: if the network fails, or its scores aren't finite.
+    """
+    stretches, sound = _stretches(spans), _Sound(blocks)
+    starts = [stretch.start for stretch in stretches]
+    places = [_Places.of(person, boxes, reader.rate) for person in people]
+    frames: list[list[int]] = [[] for _ in people]
+    scores: list[list[NDArray[np.float32]]] = [[np.zeros(0, np.float32)] for _ in people]
+
+    def stretch_at(shown: tuple[Image.Image, float]) -> int:
+        return bisect_right(starts, _frame_at(shown[1])) - 1
+
+    images = reader.between([(stretch.start / FPS, stretch.stop / FPS) for stretch in stretches], MAX_RATE)
+    for index, inside in groupby(images, stretch_at):
+        stretch = stretches[index]
+        audio = sound.read(stretch.start * SAMPLES, stretch.stop * SAMPLES)
+        for person, run, faces in _faces(inside, stretch, places, network.size):
+            first = (run.start - stretch.start) * SAMPLES
+            scores[person].append(network(faces, audio[first : first + len(run) * SAMPLES]))
+            frames[person] += run
+        progress((index + 1) / len(stretches))
+    progress(1.0)
+    return [Judgement(np.array(at, np.int64), np.concatenate(parts)) for at, parts in zip(frames, scores, strict=True)]
+
+
+def _frame_at(time: float) -> int:
+    """The number of the frame, FPS a second, that a moment in seconds belongs to."""
+    return int((time + CLOCK_TOLERANCE) * FPS)
+
+
+def _stretches(spans: Sequence[tuple[float, float]]) -> list[range]:
+    """The frames of speech and MARGIN around it, in parts of at most MAX_FRAMES."""
+    joined: list[range] = []
+    for start, end in spans:
+        first, stop = max(_frame_at(start - MARGIN), 0), _frame_at(end + MARGIN) + 1
+        if joined and first <= joined[-1].stop:
+            first = joined.pop().start
+        joined.append(range(first, stop))
+    parts = []
+    for frames in joined:
+        edges = np.linspace(frames.start, frames.stop, -(-len(frames) // MAX_FRAMES) + 1).round().astype(int).tolist()
+        parts += [range(first, stop) for first, stop in pairwise(edges)]
+    return parts
+
+
+@dataclass(frozen=True)
+class _Places:
+    """Where the face of one person is.
+
+    Attributes:
+        steps: (N,) at which it is known, ascending.
+        boxes: (N, 4) its `Box` at each of them.
+        rate: steps a second.
+    """
+
+    steps: NDArray[np.int64]
+    boxes: NDArray[np.float64]
+    rate: float
+
+    @classmethod
+    def of(cls, person: Person, boxes: Sequence[Box], rate: float) -> _Places:
+        found = {step: row for track in person.tracks for step, row in zip(track.steps, track.rows, strict=True)}
+        steps = sorted(found)
+        return cls(np.array(steps, np.int64), np.array([boxes[found[step]] for step in steps]).reshape(-1, 4), rate)
+
+    def runs(self, stretch: range) -> Iterator[tuple[range, NDArray[np.float64]]]:
+        """The parts of a stretch of frames in which the person is in sight, with the smoothed boxes (T, 4)."""
+        if not len(self.steps):
+            return
+        moments = np.array(stretch) / FPS * self.rate
+        nearest = np.rint(moments).astype(np.int64)
+        seen = self.steps[np.minimum(np.searchsorted(self.steps, nearest), len(self.steps) - 1)] == nearest
+        edges = np.flatnonzero(np.diff(seen.astype(int), prepend=0, append=0)).reshape(-1, 2)
+        for first, stop in edges.tolist():
+            if stop - first >= MIN_FRAMES:
+                inside = np.stack([np.interp(moments[first:stop], self.steps, side) for side in self.boxes.T])
+                padded = np.pad(inside, ((0, 0), (SMOOTHED // 2, SMOOTHED // 2)), "edge")
+                windows = np.lib.stride_tricks.sliding_window_view(padded, SMOOTHED, axis=1)
+                yield range(stretch.start + first, stretch.start + stop), np.median(windows, axis=-1).T
+
+
+def _faces(
+    images: Iterable[tuple[Image.Image, float]], stretch: range, places: Sequence[_Places], size: int
+) -> list[tuple[int, range, NDArray[np.uint8]]]:
+    """The faces (T, S, S) in a stretch of frames: whose they are, in which frames, and what the network sees.
+
+    Where the video has fewer frames a second, the nearest is repeated.
+    """
+    runs = [(person, run, boxes) for person, place in enumerate(places) for run, boxes in place.runs(stretch)]
+    faces = [np.zeros((len(run), size, size), np.uint8) for _, run, _ in runs]
+    known = [np.zeros(len(run), bool) for _, run, _ in runs]
+    for image, time in images:
+        frame = min(_frame_at(time), stretch.stop - 1)
+        for (_, run, boxes), crops, have in zip(runs, faces, known, strict=True):
+            if frame in run and not have[frame - run.start]:
+                crops[frame - run.start] = face_square(image, boxes[frame - run.start], size)
+                have[frame - run.start] = True
+    found = []
+    for (person, run, _), crops, have in zip(runs, faces, known, strict=True):
+        if have.any():
+            at = np.flatnonzero(have)
+            found.append((person, run, crops[at[np.abs(at[:, None] - np.arange(len(run))).argmin(axis=0)]]))
+    return found
+
+
+def face_square(image: Image.Image, box: Sequence[float] | NDArray[np.float64], size: int) -> NDArray[np.uint8]:
+    """The grey square (S, S) around the face in a `Box` that the network sees."""
+    left, top, right, bottom = np.asarray(box) * (image.size * 2)
+    face = max(right - left, bottom - top)
+    side = max(round(CROP_PER_BOX * face), 1)
+    x, y = (left + right) / 2, (top + bottom) / 2 + (ROI_DROP + CROP_DROP) * face
+    square = Image.new("RGB", (side, side), PADDING)
+    square.paste(image, (round(side / 2 - x), round(side / 2 - y)))
+    return np.asarray(square.convert("L").resize((size, size), Image.Resampling.BILINEAR))
+
+
+class _Sound:
+    """The audio of successive stretches, of which only what is needed is kept.
+
+    Args:
+        blocks: successive parts (N,) of the audio.
+    """
+
+    def __init__(self, blocks: Iterable[NDArray[np.float32]]) -> None:
+        self._blocks = iter(blocks)
+        self._start, self._kept = 0, np.zeros(0, np.float32)
+
+    def read(self, start: int, stop: int) -> NDArray[np.float32]:
+        """The samples from start to stop, with silence after the end; start must not be less than in the last call."""
+        while self._start + len(self._kept) < stop:
+            silence = np.zeros(stop - self._start - len(self._kept), np.float32)
+            joined = np.concatenate([self._kept, next(self._blocks, silence)])
+            dropped = min(start - self._start, len(joined))
+            self._start, self._kept = self._start + dropped, joined[dropped:]
+        return self._kept[start - self._start : stop - self._start]
