@@ -212,7 +212,7 @@ class Listener:
             words: list[Word] | None = [guess.word for guess in decoded.guesses]
             if words and (is_unsure(decoded) or not agrees(decoded, whole)):
                 words = None
-            elif loops(decoded):
+            elif compression(text_of(decoded)) > MAYBE_LOOPING:
                 words = self._repeated(audio, part, decoded)
             if words is None:
                 return None
