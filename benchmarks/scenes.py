@@ -9,7 +9,8 @@ How a scene is made:
 
 - **Speech.** Each turn is the sentence of a person's clip, once or twice, at 0.97 to 1.03 times its speed, followed by a pause
   of 0.2 to 1 s. All voices have the same level, give or take 3 dB, over a faint noise. A turn lasts from the first to the last
-  speech that the voice activity detector finds in the clips, without its padding; that is right to about 0.05 s.
+  speech that the voice activity detector finds in the clips, without its padding; that is right to about 0.05 s. The diarizer
+  removes pauses with the same detector, at another threshold, so the edges of turns may look a little better than they are.
 - **Pictures.** A person who speaks shows the clip that is heard. Others listen: they show the longer end of their clip without
   speech, to and fro (the mouth rests), or their clip at half speed and backwards (they chew). Changes between these are blended
   for 0.16 s. The background is a plain wall. The main person is shown larger, or for longer, than the others.

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from vatrace.features.doubt import MIN_PROBABILITY, MIN_SCORE, Decoded, Guess, without_doubtful
+from vatrace.features.doubt import MIN_PROBABILITY, MIN_SCORE, Decoded, Guess, agrees, without_doubtful
 from vatrace.media.transcripts import Word
 
 
@@ -48,3 +48,16 @@ def test_doubtful_words_are_left_out_and_counted(found: Decoded) -> None:
 def test_nothing_is_no_doubt() -> None:
     text = without_doubtful(decoded("", score=-5.0))
     assert text.words == [] and text.num_doubtful == 0
+
+
+@pytest.mark.parametrize(
+    ("part", "expected"),
+    [
+        ("Lay blue at X4 now.", True),
+        ("lay blue attacks four now", True),  # three of five
+        ("We play blue tunes now", False),
+        ("", True),
+    ],
+)
+def test_a_part_agrees_if_half_of_its_words_are_known(part: str, expected: bool) -> None:
+    assert agrees(decoded(part), decoded("Lay blue at X4 now. " * 5)) == expected

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from vatrace.features.doubt import Guess
-from vatrace.features.pauses import MAX_PAUSE, PAUSE, Cut, cut_pauses, pieces_of
+from vatrace.features.pauses import MAX_PAUSE, PAUSE, Cut, cut_pauses, halves, pieces_of
 from vatrace.media.transcripts import Word
 from vatrace.media.voice_activity import RATE
 
@@ -65,3 +65,12 @@ def test_a_word_that_goes_on_in_the_next_piece_is_not_trusted() -> None:
     cut = Cut(np.zeros(0, np.float32), PIECES)
     assert cut.crossed([guess("one", 0.5, 1.0), guess("two", 1.0, STARTS[1] + 0.1)]) == set()
     assert cut.crossed([guess("one", 1.0, STARTS[1] + 0.5)]) == {0, 1}
+
+
+def test_a_piece_is_halved_at_the_quietest_moment_of_its_middle() -> None:
+    audio = np.full(10 * RATE, 0.1, np.float32)
+    audio[round(2.3 * RATE) : round(2.6 * RATE)] = 0.0  # before the middle half of the piece, which is 3 to 7 s
+    audio[round(5.9 * RATE) : round(6.0 * RATE)] = 0.01
+    (start, border), (other, end) = halves(audio, (1.0, 9.0))
+    assert (start, end) == (1.0, 9.0) and border == other == pytest.approx(5.95, abs=1e-3)
+    assert halves(audio, (4.0, 4.01)) == [(4.0, pytest.approx(4.005)), (pytest.approx(4.005), 4.01)]

@@ -151,3 +151,26 @@ def test_two_actors_are_two_voices(diarizer: Diarizer, shared: Path, one: str, o
         heard = shares(voices.turns, start, end)
         owners.append(max(heard, key=lambda voice: heard[voice]))
     assert len(voices.embeddings) == 2 and owners[0] == owners[2] != owners[1] == owners[3]
+
+
+def excerpt(speech: NDArray[np.float32], start: float, end: float) -> NDArray[np.float32]:
+    """Part of the reading, without clicks at its ends."""
+    part = speech[round(start * RATE) : round(end * RATE)].copy()
+    ramp = np.minimum(np.arange(len(part)) / 320, 1).astype(np.float32)
+    return part * ramp * ramp[::-1]
+
+
+def test_a_pause_is_no_speech(diarizer: Diarizer, speech: NDArray[np.float32]) -> None:
+    """Noise at -50 dBFS, in which the first network takes nearly all of these pauses for speech."""
+    said, pauses = excerpt(speech, 3.3, 4.9), [0.5, 0.6, 0.7, 0.8, 0.9, 0.5, 0.6, 0.7]
+    audio = np.concatenate([part for pause in pauses for part in (np.zeros(round(pause * RATE), np.float32), said)])
+    audio += 3e-3 * np.random.default_rng(0).standard_normal(len(audio)).astype(np.float32)
+    voices = diarizer([audio])
+    check_order(voices)
+    assert {turn.voice for turn in voices.turns} == {0}
+    end = 0.0
+    for pause in pauses:
+        start = end + pause
+        assert sum(shares(voices.turns, end, start).values()) < 0.3 * pause
+        end = start + len(said) / RATE
+        assert shares(voices.turns, start, end)[0] > 0.75 * len(said) / RATE  # she pauses herself

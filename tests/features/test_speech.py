@@ -59,6 +59,31 @@ def test_figures_of_speech_are_no_loops(listener: Listener, speech: NDArray[np.f
         assert not any(window.num_doubtful for window in windows)
 
 
+def repeated(said: NDArray[np.float32], dur: float) -> NDArray[np.float32]:
+    """The same audio again and again, with pauses of 0.3 s."""
+    ramp = np.minimum(np.arange(len(said)) / 320, 1).astype(np.float32)
+    once = np.concatenate([said * ramp * ramp[::-1], np.zeros(round(0.3 * SAMPLING_RATE), np.float32)])
+    return np.tile(once, round(dur * SAMPLING_RATE) // len(once) + 1)[: round(dur * SAMPLING_RATE)]
+
+
+def test_a_sentence_that_is_really_repeated_is_kept(listener: Listener, speech: NDArray[np.float32]) -> None:
+    said = speech[round(1.2 * SAMPLING_RATE) : round(3.15 * SAMPLING_RATE)]
+    windows = list(listener.listen([repeated(said, 8 * 2.25)]))
+    words = plain(windows)
+    assert sum(window.num_doubtful for window in windows) == 0
+    assert words == ["it", "was", "the", "best", "of", "times"] * 8
+    spoken = [word for window in windows for word in window.words]
+    for number in range(8):
+        assert spoken[6 * number].start == pytest.approx(2.25 * number + 0.1, abs=0.35)
+
+
+def test_a_loop_is_not_taken_for_a_repetition(listener: Listener, speech: NDArray[np.float32]) -> None:
+    """Of speech backwards, the decoder makes one sentence twelve times, and of its parts another."""
+    said = speech[round(1.2 * SAMPLING_RATE) : round(3.15 * SAMPLING_RATE)][::-1]
+    windows = list(listener.listen([repeated(said, 27)]))
+    assert plain(windows) == [] and sum(window.num_doubtful for window in windows) > 40
+
+
 def test_words_begin_and_end_with_the_sound_of_them(listener: Listener, speech: NDArray[np.float32]) -> None:
     words = [word for window in listener.listen([speech[: 28 * SAMPLING_RATE]]) for word in window.words]
     power = np.convolve(speech[: 28 * SAMPLING_RATE] ** 2, np.ones(160) / 160, "same")[::160]  # every 10 ms

@@ -13,8 +13,19 @@ from numpy.typing import NDArray
 
 from vatrace.encoders import ENCODERS
 from vatrace.errors import MissingWeightsError
-from vatrace.features.doubt import MAYBE_LOOPING, Decoded, Guess, Text, compression, text_of, without_doubtful
-from vatrace.features.pauses import PAUSE, Cut, cut_pauses, pieces_of
+from vatrace.features.doubt import (
+    MAYBE_LOOPING,
+    Decoded,
+    Guess,
+    Text,
+    agrees,
+    compression,
+    is_unsure,
+    loops,
+    text_of,
+    without_doubtful,
+)
+from vatrace.features.pauses import PAUSE, Cut, cut_pauses, halves, pieces_of
 from vatrace.media.reading import SAMPLING_RATE
 from vatrace.media.transcripts import Word
 from vatrace.media.voice_activity import Span, Spans, speech_spans
@@ -31,6 +42,8 @@ LEAD_DUR = 0.5
 BEAM_SIZE = 5
 MIN_SPOKEN_SHARE = 0.3
 """Share of a piece of speech that words must cover; otherwise it is decoded once more, alone."""
+MIN_PART_DUR = 1.0
+"""Seconds of the shortest part of a repeated text that is decoded alone."""
 
 Audio = NDArray[np.float32]
 
@@ -169,7 +182,7 @@ class Listener:
     def _texts(self, audio: Audio, pieces: Spans, whole: Mapping[Span, Encoding]) -> dict[Span, Text]:
         """The words of several pieces, which are decoded together, because context helps with short ones."""
         if len(pieces) == 1:
-            return {pieces[0]: self.text(whole.get(pieces[0]) or self.encode(_excerpt(audio, pieces[0])), pieces[0])}
+            return {pieces[0]: self._text(audio, pieces[0], whole.get(pieces[0]))}
         cut = cut_pauses(audio, pieces)
         decoded = self._decode(self.encode(cut.audio))
         found, crossed = cut.restored(decoded.guesses), cut.crossed(decoded.guesses)
@@ -182,6 +195,29 @@ class Listener:
             else:
                 texts[piece] = without_doubtful(replace(decoded, guesses=guesses))
         return texts
+
+    def _text(self, audio: Audio, piece: Span, encoding: Encoding | None) -> Text:
+        """The words of one piece. A text that repeats itself is kept if its parts, decoded alone, have the same words."""
+        decoded = self._decode_piece(encoding or self.encode(_excerpt(audio, piece)), piece)
+        said = self._repeated(audio, piece, decoded) if loops(decoded) and not is_unsure(decoded) else None
+        return Text(said) if said else without_doubtful(decoded)
+
+    def _repeated(self, audio: Audio, piece: Span, whole: Decoded) -> list[Word] | None:
+        """The words of the parts of a piece that repeats itself; None if they aren't those recognised in the whole."""
+        said: list[Word] = []
+        for part in halves(audio, piece):
+            if part[1] - part[0] < MIN_PART_DUR:
+                return None
+            decoded = self._decode_piece(self.encode(_excerpt(audio, part)), part)
+            words: list[Word] | None = [guess.word for guess in decoded.guesses]
+            if words and (is_unsure(decoded) or not agrees(decoded, whole)):
+                words = None
+            elif compression(text_of(decoded)) > MAYBE_LOOPING:
+                words = self._repeated(audio, part, decoded)
+            if words is None:
+                return None
+            said += words
+        return said
 
     def encode(self, audio: Audio) -> Encoding:
         """Encode audio (N,) at 16 kHz, at most 30 s."""
@@ -199,9 +235,13 @@ class Listener:
             encoding: of the piece.
             piece: its start and end in seconds; the words' times stay within it.
         """
+        return without_doubtful(self._decode_piece(encoding, piece))
+
+    def _decode_piece(self, encoding: Encoding, piece: Span) -> Decoded:
+        """Everything that Whisper recognises in one piece, with times within it."""
         decoded = self._decode(encoding)
         (guesses,) = Cut(np.zeros(0, np.float32), [piece]).restored(decoded.guesses)
-        return without_doubtful(replace(decoded, guesses=guesses))
+        return replace(decoded, guesses=guesses)
 
     def _decode(self, encoding: Encoding) -> Decoded:
         """Everything that Whisper recognises, with times from the start of the audio."""

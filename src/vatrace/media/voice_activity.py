@@ -15,7 +15,8 @@ Span = tuple[float, float]
 """Start and end in seconds."""
 Spans = list[Span]
 
-
+CHUNK = 512
+"""Samples that each of its probabilities is about."""
 MIN_PEAK = 1e-4
 """Audio that never exceeds this (-80 dBFS) is silence: in 16 bits, it is little more than rounding errors."""
 
@@ -37,3 +38,10 @@ def speech_mask(audio: NDArray[np.float32]) -> NDArray[np.bool_]:
     for start, end in speech_spans(audio * np.float32(0.5 / peak)):
         mask[round(start * RATE) : round(end * RATE)] = True
     return mask
+
+
+def speech_probabilities(audio: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The probability, 0..1, that somebody speaks in each `CHUNK` samples of audio (N,) at 16 kHz, (N // CHUNK + 1,)."""
+    from faster_whisper.vad import get_vad_model
+
+    return np.asarray(get_vad_model()(np.pad(audio, (0, CHUNK - len(audio) % CHUNK))), np.float32).ravel()
