@@ -109,12 +109,12 @@ def attribute(
     Args:
         turns: of all voices, in order.
         envelope: (N,) RMS of the audio at ENVELOPE_RATE.
-        people: in sight, the most prominent first. Photographs never speak.
+        people: in sight, the most prominent first. Who may be a photograph doesn't speak unless the mouth surely moves.
         mouths: of all people.
     """
     level = _level(envelope)
     pieces = [piece for index, turn in enumerate(turns) for piece in _pieces(index, turn, level)]
-    living = [index for index, person in enumerate(people) if not person.is_still or _speaks(pieces, mouths[index])]
+    living = [index for index, person in enumerate(people) if person.moves is not False or _speaks(pieces, mouths[index])]
     chosen, margins, alike = _decide(pieces, [mouths[index] for index in living], turns, level)
     whose = [None if place == len(living) else living[place] for place in chosen]
     parts: list[tuple[int, Turn]] = []
