@@ -71,6 +71,8 @@ def test_the_amount_is_the_noise_of_the_landmarks_in_radii() -> None:
 
 def test_an_affine_map_and_another_light_are_no_motion_of_the_face() -> None:
     x = (np.arange(PATCH_SIZE) - PATCH_SIZE / 2) / PATCH_SIZE
+    blank = np.full((PATCH_SIZE, PATCH_SIZE), 90, np.uint8)
+    assert inner_motion(blank, blank + 9) == pytest.approx(0, abs=1e-5)
     whole = inner_motion(grain(), grain(0.3 + 0.4 * x[None] - 0.2 * x[:, None], 0.2 - 0.3 * x[:, None], light=0.9))
     assert whole < 0.0006
     lid = np.zeros((PATCH_SIZE, PATCH_SIZE))

@@ -57,7 +57,7 @@ def _still_notes(perceived: Perceived, chosen: list[int], heard: bool) -> list[s
     if any(perceived.people[index].never_moves for index in chosen):
         notes.append("the face that the trace follows never moves, as in a photograph")
     if any(perceived.people[index].moves is False and not perceived.people[index].never_moves for index in chosen):
-        notes.append("the face that the trace follows hardly moves: it may be a photograph")
+        notes.append("the face that the trace follows hardly moves, so it may be a photograph")
     passed = [perceived.people[index] for index in still if index not in chosen]
     if passed:
         how = "never" if all(person.never_moves for person in passed) else "hardly"
