@@ -68,7 +68,12 @@ def face_patch(image: Image.Image, points: NDArray[np.float64]) -> NDArray[np.ui
     corners = np.array([(0, 0, 1), (PATCH_SIZE, 0, 1), (0, PATCH_SIZE, 1), (PATCH_SIZE, PATCH_SIZE, 1)]) @ matrix.T
     if (corners < 0).any() or (corners > image.size).any():
         return None
-    return np.asarray(crop(image, matrix, PATCH_SIZE).convert("L"))
+    left, top = np.floor(corners.min(axis=0)).astype(int).tolist()
+    right, bottom = np.ceil(corners.max(axis=0)).astype(int).tolist()
+    shrink = max(int(PATCH_RADII * radius / PATCH_SIZE), 1)
+    part = image.crop((left, top, right, bottom)).convert("L").reduce(shrink)  # faster than to sample a large face finely
+    matrix = (matrix - [[0, 0, left], [0, 0, top]]) / shrink
+    return np.asarray(crop(part, matrix, PATCH_SIZE))
 
 
 def _place(points: NDArray[np.float64]) -> tuple[NDArray[np.float64], float]:
