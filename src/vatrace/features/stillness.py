@@ -70,7 +70,7 @@ def face_patch(image: Image.Image, points: NDArray[np.float64]) -> NDArray[np.ui
         return None
     left, top = np.floor(corners.min(axis=0)).astype(int).tolist()
     right, bottom = np.ceil(corners.max(axis=0)).astype(int).tolist()
-    shrink = max(int(PATCH_RADII * radius / PATCH_SIZE), 1)
+    shrink = max(int(PATCH_RADII * radius / PATCH_SIZE / 2), 1)  # by no more, so that it matters little where pixels lie
     part = image.crop((left, top, right, bottom)).convert("L").reduce(shrink)  # faster than to sample a large face finely
     matrix = (matrix - [[0, 0, left], [0, 0, top]]) / shrink
     return np.asarray(crop(part, matrix, PATCH_SIZE))
