@@ -63,7 +63,7 @@ class Scene:
 
 
 class StillPerson(Person):
-    is_still = True  # type: ignore[assignment]
+    moves = False  # type: ignore[assignment]
 
 
 ALTERNATING = [(1.0, 3.0, 0, 0), (4.0, 6.0, 1, 1), (7.0, 9.0, 0, 0), (10.0, 12.0, 1, 1), (13.0, 15.0, 0, 0)]

@@ -16,6 +16,7 @@ from vatrace.features.people import (
     rows_on_grid,
     view_in,
 )
+from vatrace.features.stillness import PATCH_SIZE
 from vatrace.media.reading import VideoReader
 
 POINTS = np.zeros((NUM_LANDMARKS, 2))
@@ -88,15 +89,16 @@ def test_people_are_ranked_by_time_and_size() -> None:
     assert [found.tracks for found in group_tracks([small, large], 100)] == [[large], [small]]
 
 
-def watched(steps: range, look: float, size: float, mouth: float) -> Track:
-    """A track whose mouth opens by so much, at ten steps a second."""
+def watched(steps: range, look: float, size: float, mouth: float, is_cut_off: bool = False) -> Track:
+    """A track whose mouth opens by so much, at ten steps a second; of a face that `is_cut_off`, the pixels aren't known."""
     followed = track(steps, [look], size)
     rng = np.random.default_rng(0)
     face = rng.normal(size=POINTS.shape) * 40
     for step in steps:
         points = face + rng.normal(0, 0.05, POINTS.shape)
         points[:60, 1] += mouth * np.sin(step)
-        followed.motion.add(points, step / 10)
+        patch = np.full((PATCH_SIZE, PATCH_SIZE), 100, np.uint8)
+        followed.motion.add(points, step / 10, None if mouth or is_cut_off else patch)
     return followed
 
 
@@ -105,6 +107,16 @@ def test_a_photograph_comes_after_those_who_move() -> None:
     first, last = group_tracks([photograph, speaker], 100)
     assert (first.tracks, last.tracks) == ([speaker], [photograph])
     assert last.is_still and not first.is_still
+
+
+def test_in_doubt_whether_a_face_moves_it_is_a_photograph_only_beside_somebody_who_does() -> None:
+    doubtful, speaker = watched(range(100), 0.0, 50.0, 0.0, True), watched(range(100), 1.0, 20.0, 6.0)
+    photograph, passing = watched(range(100), 2.0, 60.0, 0.0), watched(range(25), 1.0, 20.0, 6.0)
+    assert [(found.moves, found.is_still) for found in group_tracks([doubtful, speaker], 100)] == [(True, False), (False, True)]
+    alone, picture = group_tracks([photograph, doubtful], 100)
+    assert alone.tracks == [doubtful] and not alone.is_still and not alone.never_moves and picture.is_still
+    long = watched(range(300), 0.0, 50.0, 0.0, True)
+    assert not group_tracks([long, passing], 300)[0].is_still
 
 
 def test_a_photograph_comes_before_who_merely_passes_by() -> None:

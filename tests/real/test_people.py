@@ -79,6 +79,24 @@ def test_a_voice_off_screen_is_not_the_listener_s(model: Model, clips: Clips, tm
     assert any("speech by nobody in sight were left out" in note for note in prediction.notes)
 
 
+def test_a_listener_who_holds_still_is_followed_and_a_cover_is_not(model: Model, clips: Clips, tmp_path: Path) -> None:
+    """The face before the first word, to and fro, or one frame that is slowly enlarged; both with somebody else's voice."""
+    images, sound = clips["lbax4n"][0], np.tile(clips["pwij3p"][1], 2)
+    listener = [images[-1 - abs(9 - step % 18)] for step in range(144)]
+    prediction = model.predict(write_movie(tmp_path / "listener.mp4", listener, sound=sound))
+    assert prediction.presence["face"].all() and not prediction.presence["voice"].any()
+    assert any("speech by nobody in sight were left out" in note for note in prediction.notes)
+    width, height = images[0].size
+    cover = []
+    for step in range(144):
+        scale = 1 / (1 + 0.001 * step)
+        map_back = (scale, 0, width / 2 * (1 - scale), 0, scale, height / 2 * (1 - scale))
+        cover.append(images[0].transform(images[0].size, Image.Transform.AFFINE, map_back, Image.Resampling.BICUBIC))
+    prediction = model.predict(write_movie(tmp_path / "cover.mp4", cover, sound=sound))
+    assert prediction.presence["voice"].any() and not prediction.presence["face"].any()
+    assert any("never moves, as in a photograph: the trace is based on what is heard" in note for note in prediction.notes)
+
+
 def test_a_mirror_is_noted_and_does_not_speak(model: Model, clips: Clips, tmp_path: Path) -> None:
     images, sound = clips["lbax4n"]
     video = write_movie(

@@ -119,13 +119,13 @@ def attribute(
     Args:
         turns: of all voices, in order.
         envelope: (N,) RMS of the audio at ENVELOPE_RATE.
-        people: in sight, the most prominent first. Photographs never speak.
+        people: in sight, the most prominent first. Who may be a photograph doesn't speak unless the mouth surely moves.
         mouths: of all people.
         judged: what an active-speaker network says of all people, the evidence in place of their mouths; None without one.
     """
     level = _level(envelope)
     pieces = [piece for index, turn in enumerate(turns) for piece in _pieces(index, turn, level)]
-    living = [index for index, person in enumerate(people) if not person.is_still or _speaks(pieces, mouths[index])]
+    living = [index for index, person in enumerate(people) if person.moves is not False or _speaks(pieces, mouths[index])]
     seen = [mouths[index] for index in living]
     evidence = (
         _by_mouths(pieces, seen, turns, level) if judged is None else _by_network(pieces, [judged[index] for index in living])

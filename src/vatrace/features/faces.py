@@ -25,6 +25,7 @@ from vatrace.features.landmarker import (
     square_matrix,
     whole,
 )
+from vatrace.features.stillness import face_patch
 
 CROP_SIZE = 48
 """Side of an expression crop in pixels."""
@@ -97,6 +98,7 @@ class Detection:
         points: (478, 2) landmarks in pixels.
         time: of the frame, in seconds.
         view: for its identity; None in most frames, in which it isn't checked.
+        patch: for its motion (`face_patch`); None if the picture cuts the face off.
     """
 
     track: int
@@ -104,6 +106,7 @@ class Detection:
     points: NDArray[np.float64]
     time: float
     view: View | None = None
+    patch: NDArray[np.uint8] | None = None
 
 
 def aligned_square(points: NDArray[np.float64]) -> Roi:
@@ -249,7 +252,12 @@ class FaceTracker:
         for face in faces:
             face.track.roi, face.track.last_seen = roi_from_mesh(face.points), time
         self.most_seen = max(self.most_seen, len(faces))
-        return [Detection(face.track.number, aligned_square(face.points), face.points, time, face.view) for face in faces]
+        return [
+            Detection(
+                face.track.number, aligned_square(face.points), face.points, time, face.view, face_patch(image, face.points)
+            )
+            for face in faces
+        ]
 
     def _follow(self, image: Image.Image, time: float, may_be_cut: bool) -> list[_Face]:
         """Find the live tracks near their last positions."""

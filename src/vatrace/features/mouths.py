@@ -249,7 +249,7 @@ def _is_plain(mouths: Sequence[Mouth], span: tuple[float, float]) -> bool:
 def _chosen_steps(person: Person, mouth: Mouth, spans: Sequence[tuple[float, float]], rate: float) -> list[int]:
     """The steps at which the person's mouth is to be measured again."""
     steps, chosen = np.array(sorted(person.steps)), list[int]()
-    rests = MOVES if person.is_still else RESTS
+    rests = RESTS if person.moves is not False else MOVES  # noise moves the mouth of a photograph
     for start, end in spans:
         inside = steps[(steps >= (start - MARGIN) * rate) & (steps <= (end + MARGIN) * rate)]
         if len(inside) and not mouth.motion(inside[0] / rate, inside[-1] / rate) < rests:

@@ -68,7 +68,7 @@ class Track:
         self.centres += [detection.square.x] * len(steps)
         self.rows += [row] * len(steps)
         self.openings += [mouth_opening(detection.points)] * len(steps)
-        self.motion.add(detection.points, detection.time)
+        self.motion.add(detection.points, detection.time, detection.patch)
         if detection.view is not None:
             self.identity.add(detection.view)
 
@@ -84,12 +84,14 @@ class Person:
         looks_like: index of an earlier one of the same people who was seen at the same time and can't be told apart by looks: a
             twin, or the same person in a mirror or on a screen. After both were out of sight, they may have been mistaken for
             each other.
+        is_still: whether they are taken for a photograph.
     """
 
     tracks: list[Track]
     steps: set[int]
     voice: int | None = None
     looks_like: int | None = None
+    is_still: bool = False
 
     @property
     def prominence(self) -> float:
@@ -116,11 +118,18 @@ class Person:
         return known
 
     @property
-    def is_still(self) -> bool:
-        """Whether the face never moves, as in a photograph."""
+    def moves(self) -> bool | None:
+        """Whether the face surely moves, as no photograph does; None if it wasn't watched for most of the time."""
         known = [track for track in self.tracks if track.motion.is_known]
-        watched = sum(len(track.steps) for track in known)
-        return 2 * watched > len(self.steps) and all(track.motion.is_still and not track.talks for track in known)
+        if 2 * sum(len(track.steps) for track in known) <= len(self.steps):
+            return None
+        return any(track.motion.moves or track.talks for track in known)
+
+    @property
+    def never_moves(self) -> bool:
+        """Whether the face surely never moves, as in a photograph."""
+        known = [track for track in self.tracks if track.motion.is_known]
+        return self.moves is False and all(track.motion.is_still for track in known)
 
 
 def voices_only(turns: Sequence[Turn]) -> list[Person]:
@@ -178,7 +187,7 @@ def group_tracks(tracks: Sequence[Track], num_steps: int) -> list[Person]:
         else:
             owner[index] = len(persons)
             persons.append(Person([track], set(track.steps)))
-    lasting = [person for person in persons if len(person.steps) >= min(MIN_STEPS, num_steps)]
+    lasting = _without_life([person for person in persons if len(person.steps) >= min(MIN_STEPS, num_steps)])
     alive = living(lasting)
     longest = max((len(person.steps) for person in alive), default=0)
 
@@ -187,6 +196,17 @@ def group_tracks(tracks: Sequence[Track], num_steps: int) -> list[Person]:
 
     lasting.sort(key=rank)
     return [replace(person, looks_like=_double(lasting[:index], person)) for index, person in enumerate(lasting)]
+
+
+def _without_life(people: Sequence[Person]) -> list[Person]:
+    """The same people, with those marked who are taken for photographs.
+
+    They are those who surely never move; and, if somebody else surely moves, those of whom it is doubtful.
+    """
+    doubtful = [person for person in people if person.moves is False and not person.never_moves]
+    longest = max((len(person.steps) for person in doubtful), default=0)
+    anybody = any(person.moves and len(person.steps) > MIN_SHARE_OF_OTHERS * longest for person in people)
+    return [replace(person, is_still=person.never_moves or (anybody and person in doubtful)) for person in people]
 
 
 def _double(earlier: Sequence[Person], person: Person) -> int | None:

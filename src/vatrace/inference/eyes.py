@@ -86,7 +86,7 @@ class _Someone:
         self.last_seen = time
         self.num_frames += 1
         self.tracks.add(found.track)
-        self.motion.add(found.points, time)
+        self.motion.add(found.points, time, found.patch)
         if found.view is not None:
             self.identity.add(found.view)
 
