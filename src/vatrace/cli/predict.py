@@ -202,6 +202,9 @@ def run_predict(args: argparse.Namespace) -> int:
     if args.summary is not None:
         _check_summary(items, args)
     model = load(args)
+    if args.person is not None:
+        for note in model.check_picture(args.person):
+            warn(note)
     choices = _transcripts(args, recordings, model)
     rows: list[dict[str, object]] = []
     try:
@@ -371,6 +374,7 @@ def _unexplained(prediction: Prediction) -> Prediction:
 
 def _print_summary(prediction: Prediction, results: Sequence[Result]) -> None:
     """Print a line for each person, what was written, and the notes."""
+    from vatrace.output.naming import personal_notes
     from vatrace.output.report import summary
 
     name, people = prediction.source.name, prediction.people
@@ -379,11 +383,11 @@ def _print_summary(prediction: Prediction, results: Sequence[Result]) -> None:
         f"{name}{'' if list(people) == ['1'] else f', person {person}'}: {summary(found)}" for person, found in people.items()
     ]
     lines = [*lines, f"{name}: {len(people)} people -> {written}"] if len(people) > 1 else [f"{lines[0]} -> {written}"]
-    shared = [note for note in prediction.notes if all(note in found.notes for found in prediction.others)]
+    shared, others = personal_notes(prediction)
     lines += [f"  note: {note}" for note in shared]
-    lines += [
-        f"  note on person {person}: {note}" for person, found in people.items() for note in found.notes if note not in shared
-    ]
+    for note, names in others.items():
+        whose = f"person {names[0]}" if len(names) == 1 else f"people {', '.join(names)}"
+        lines.append(f"  note on {whose}: {note}")
     print("\n".join(lines), flush=True)
 
 

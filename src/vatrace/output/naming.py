@@ -26,6 +26,18 @@ def colour_numbers(prediction: Prediction) -> dict[str, int]:
     return {name: number % len(PEOPLE) + 1 for name, number in zip(ordered, numbers, strict=True)}
 
 
+def personal_notes(prediction: Prediction) -> tuple[list[str], dict[str, list[str]]]:
+    """The notes that everybody's trace has, and for each of the others, the people whose traces have it."""
+    people = prediction.people
+    shared = [note for note in prediction.notes if all(note in found.notes for found in people.values())]
+    others: dict[str, list[str]] = {}
+    for name, found in people.items():
+        for note in found.notes:
+            if note not in shared:
+                others.setdefault(note, []).append(name)
+    return shared, others
+
+
 def speakers(prediction: Prediction) -> list[str]:
     """Everybody who has a turn: people in the order of their numbers, then off-screen speech, then several at once.
 

@@ -24,7 +24,7 @@ from vatrace.media.writing import preview_type, write_preview
 from vatrace.names import DIMENSIONS, MODALITIES
 from vatrace.output.colours import PEOPLE, css_variables
 from vatrace.output.figure import MAX_POINTS, write_picture
-from vatrace.output.naming import colour_numbers, speakers, title
+from vatrace.output.naming import colour_numbers, personal_notes, speakers, title
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -256,9 +256,8 @@ def _people_styles() -> str:
 
 def _notes(prediction: Prediction) -> str:
     """The notes, those of only some of several people with the name."""
-    people = prediction.people.values()
-    notes = [note for note in prediction.notes if all(note in person.notes for person in people)]
-    notes += [f"{title(person.person)}: {note}" for person in people for note in person.notes if note not in notes]
+    notes, others = personal_notes(prediction)
+    notes += [f"{', '.join(map(title, names))}: {note}" for note, names in others.items()]
     items = "".join(f"<li>{html.escape(note)}</li>" for note in notes)
     return f"<h2>Notes</h2><ul>{items}</ul>" if items else ""
 
