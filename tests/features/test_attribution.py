@@ -13,7 +13,7 @@ from vatrace.features.attribution import Attribution, attribute
 from vatrace.features.faces import FaceTracker, box_in
 from vatrace.features.landmarker import Landmarker
 from vatrace.features.mouths import Mouth, watch_mouths
-from vatrace.features.people import Person, Track, group_tracks
+from vatrace.features.people import Track, group_tracks
 from vatrace.features.speakers import ENVELOPE_RATE
 from vatrace.features.turns import Turn
 from vatrace.media.reading import SAMPLING_RATE, AudioReader, VideoReader
@@ -48,7 +48,7 @@ class Scene:
             if whose is not None:
                 self.openings[whose, inside] = 0.25 * speech[inside]
 
-    def attribute(self, hidden: Sequence[tuple[int, float, float]] = (), still: Sequence[int] = ()) -> Attribution:
+    def attribute(self, hidden: Sequence[tuple[int, float, float]] = ()) -> Attribution:
         """Attribute the turns; `hidden` gives (person, start, end) out of sight."""
         mouths = []
         for index in range(self.people):
@@ -56,14 +56,9 @@ class Scene:
             for whose, start, end in hidden:
                 seen &= (whose != index) | (start > TIMES) | (end <= TIMES)
             mouths.append(Mouth(TIMES[seen], self.openings[index, seen]))
-        people = [StillPerson([Track()], set()) if index in still else Person([Track()], set()) for index in range(self.people)]
         envelope = np.interp(np.arange(4000) / ENVELOPE_RATE, TIMES, self.sound).astype(np.float32)
         turns = [Turn(start, end, voice) for start, end, voice, _ in self.speaks]
-        return attribute(turns, envelope, people, mouths)
-
-
-class StillPerson(Person):
-    is_still = True  # type: ignore[assignment]
+        return attribute(turns, envelope, mouths)
 
 
 ALTERNATING = [(1.0, 3.0, 0, 0), (4.0, 6.0, 1, 1), (7.0, 9.0, 0, 0), (10.0, 12.0, 1, 1), (13.0, 15.0, 0, 0)]
@@ -80,14 +75,14 @@ def test_a_turn_belongs_to_the_mouth_that_moves_with_it(lag: float, voices: tupl
     scene.openings = np.where(rests, chewing, scene.openings)
     found = scene.attribute()
     assert [turn.person for turn in found.turns] == [0, 1, 0, 1, 0]
-    assert found.overlap == found.off_screen == 0 and found.alike == []
+    assert found.alike == []
 
 
 def test_nobody_gets_a_voice_that_no_mouth_moves_to() -> None:
     scene = Scene([*ALTERNATING, (16.0, 18.0, 2, None), (19.0, 21.0, 2, None), (22.0, 24.0, 2, None)])
     found = scene.attribute()
     assert [turn.person for turn in found.turns] == [0, 1, 0, 1, 0, None, None, None]
-    assert found.off_screen == pytest.approx(6.0) and found.unclear == 0
+    assert found.unclear == 0
 
 
 def test_a_listener_who_chews_seldom_gets_a_voice_off_screen() -> None:
@@ -121,10 +116,9 @@ def test_overlapping_speech_belongs_to_nobody() -> None:
     scene = Scene(ALTERNATING)
     turns = [Turn(start, end, voice) for start, end, voice, _ in ALTERNATING]
     turns[1] = replace(turns[1], voice=None)
-    people = [Person([Track()], set())] * 2
     envelope = np.interp(np.arange(4000) / ENVELOPE_RATE, TIMES, scene.sound).astype(np.float32)
-    found = attribute(turns, envelope, people, [Mouth(TIMES, openings) for openings in scene.openings])
-    assert found.turns[1] == Turn(4.0, 6.0, None, None) and found.overlap == pytest.approx(2.0)
+    found = attribute(turns, envelope, [Mouth(TIMES, openings) for openings in scene.openings])
+    assert found.turns[1] == Turn(4.0, 6.0, None, None)
 
 
 def test_of_a_face_and_its_mirror_image_the_more_prominent_one_speaks_and_it_is_said() -> None:
@@ -134,17 +128,10 @@ def test_of_a_face_and_its_mirror_image_the_more_prominent_one_speaks_and_it_is_
     assert [turn.person for turn in found.turns] == [0, 0, 0] and found.alike == [(0, 1)]
 
 
-def test_photographs_never_speak_unless_their_mouth_moves() -> None:
-    scene = Scene([(1.0, 3.0, 0, None), (4.0, 6.0, 0, None)])
-    scene.openings[0] = 0.14 + 0.02 * np.random.default_rng(0).random(len(TIMES))  # a smile in a shaking picture
-    assert [turn.person for turn in scene.attribute(still=[0]).turns] == [None, None]
-    assert [turn.person for turn in Scene(ALTERNATING).attribute(still=[0]).turns] == [0, 1, 0, 1, 0]
-
-
 def test_without_turns_or_people_nothing_is_attributed() -> None:
-    assert Scene([]).attribute() == Attribution([], 0.0, 0.0, 0.0, [])
-    found = attribute([Turn(0.0, 2.0, 0)], np.ones(200, np.float32), [], [])
-    assert found.turns == [Turn(0.0, 2.0, 0, None)] and found.off_screen == 2.0
+    assert Scene([]).attribute() == Attribution([])
+    found = attribute([Turn(0.0, 2.0, 0)], np.ones(200, np.float32), [])
+    assert found.turns == [Turn(0.0, 2.0, 0, None)]
 
 
 def test_real_people_who_speak_in_turn_with_one_voice(tmp_path: Path, shared: Path) -> None:
@@ -172,4 +159,4 @@ def test_real_people_who_speak_in_turn_with_one_voice(tmp_path: Path, shared: Pa
     left = int(people[0].centre > people[1].centre)
     heard = [(turn.start, turn.end) for turn in turns]
     mouths = watch_mouths(VideoReader(path, 10), people, boxes, heard, landmarker, lambda share: None, Event())
-    assert [turn.person for turn in attribute(turns, envelope, people, mouths).turns] == [left, 1 - left, 1 - left, left]
+    assert [turn.person for turn in attribute(turns, envelope, mouths).turns] == [left, 1 - left, 1 - left, left]

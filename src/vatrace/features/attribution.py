@@ -11,17 +11,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vatrace.features.mouths import MARGIN, MOVES, Mouth
+from vatrace.features.named_speakers import Owners
 from vatrace.features.speakers import ENVELOPE_RATE
 from vatrace.features.turns import Turn
-
-if TYPE_CHECKING:
-    from vatrace.features.people import Person
 
 MAX_PIECE, MIN_PIECE = 2.0, 0.6
 """Seconds of the longest and the shortest piece that a turn is cut into."""
@@ -80,17 +77,15 @@ class Attribution:
 
     Attributes:
         turns: with the person, cut where the speaker changes.
-        overlap: seconds in which several voices speak, which are nobody's.
         unclear: seconds in which another person, or nobody in sight, is nearly as likely (less than e times less).
-        off_screen: seconds that clearly belong to nobody in sight.
         alike: pairs of people whose mouths moved alike while one of them was taken for the speaker, the one first who was.
+        owners: who the speakers of a transcript are, where it is clear (`features/named_speakers.py`).
     """
 
     turns: list[Turn]
-    overlap: float = 0.0
     unclear: float = 0.0
-    off_screen: float = 0.0
     alike: list[tuple[int, int]] = field(default_factory=list)
+    owners: Owners = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -101,22 +96,18 @@ class _Piece:
     voice: int
 
 
-def attribute(
-    turns: Sequence[Turn], envelope: NDArray[np.float32], people: Sequence[Person], mouths: Sequence[Mouth]
-) -> Attribution:
+def attribute(turns: Sequence[Turn], envelope: NDArray[np.float32], mouths: Sequence[Mouth]) -> Attribution:
     """Find out whose turns they are.
 
     Args:
         turns: of all voices, in order.
         envelope: (N,) RMS of the audio at ENVELOPE_RATE.
-        people: in sight, the most prominent first. Photographs never speak.
-        mouths: of all people.
+        mouths: of the people in sight, the most prominent first, without photographs.
     """
     level = _level(envelope)
     pieces = [piece for index, turn in enumerate(turns) for piece in _pieces(index, turn, level)]
-    living = [index for index, person in enumerate(people) if not person.is_still or _speaks(pieces, mouths[index])]
-    chosen, margins, alike = _decide(pieces, [mouths[index] for index in living], turns, level)
-    whose = [None if place == len(living) else living[place] for place in chosen]
+    chosen, margins, alike = _decide(pieces, mouths, turns, level)
+    whose = [None if place == len(mouths) else place for place in chosen]
     parts: list[tuple[int, Turn]] = []
     for piece, person in zip(pieces, whose, strict=True):
         if parts and parts[-1][0] == piece.turn and parts[-1][1].person == person:
@@ -126,13 +117,10 @@ def attribute(
     several = [turn for turn in turns if turn.voice is None]
     lengths = np.array([piece.end - piece.start for piece in pieces])
     unclear = np.array(margins) < CLEAR
-    nobody = np.array([person is None for person in whose], dtype=bool)
     return Attribution(
         sorted([turn for _, turn in parts] + several, key=lambda turn: turn.start),
-        sum(turn.end - turn.start for turn in several),
         float(lengths[unclear].sum()) if pieces else 0.0,
-        float(lengths[nobody & ~unclear].sum()) if pieces else 0.0,
-        sorted({(living[one], living[other]) for one, other in alike}),
+        sorted(alike),
     )
 
 
@@ -144,13 +132,7 @@ def one_speaker(found: Attribution) -> Attribution:
     lengths = [(turn.person, turn.end - turn.start) for turn in found.turns]
     theirs = sum(length for person, length in lengths if person is not None)
     speaker = 0 if theirs >= HARDLY * sum(length for _, length in lengths) else None
-    off_screen = 0.0 if speaker == 0 else sum(length for _, length in lengths)
-    return replace(found, turns=[replace(turn, person=speaker) for turn in found.turns], off_screen=off_screen)
-
-
-def _speaks(pieces: Sequence[_Piece], mouth: Mouth) -> bool:
-    """Whether a mouth ever moves during speech, as no photograph's does."""
-    return any(mouth.motion(piece.start, piece.end) > MOVES for piece in pieces)
+    return replace(found, turns=[replace(turn, person=speaker) for turn in found.turns])
 
 
 def _level(envelope: NDArray[np.float32]) -> NDArray[np.float64]:
