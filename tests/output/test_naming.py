@@ -13,8 +13,8 @@ def test_a_number_keeps_its_colour_whoever_else_is_shown() -> None:
     assert colour_numbers(replace(third, turns=[Turn(0, 1, "10"), Turn(1, 2, "2"), Turn(2, 3, SEVERAL)])) == {
         "2": 2,
         "3": 3,
-        "10": 2,
     }
+    assert speakers(replace(third, turns=[Turn(0, 1, "10"), Turn(1, 2, "2")])) == ["2", "10"]
 
 
 def test_people_with_other_names_have_colours_in_their_order() -> None:

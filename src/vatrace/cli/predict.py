@@ -237,12 +237,11 @@ def _person_names(table: Path | None, recordings: Sequence[Path]) -> Sequence[Ma
         return [{}] * len(recordings)
     from vatrace.output.person_names import read_names
 
-    found, absent = read_names(table, recordings)
+    found, absent, unlisted = read_names(table, recordings)
     if absent:
         warn(f"{table}: not among the recordings: {passed_over(absent)}")
-    unnamed = [shown(recording.name) for recording, names in zip(recordings, found, strict=True) if not names]
-    if unnamed:
-        warn(f"{table}: no names for {passed_over(unnamed)}: their people keep their numbers")
+    if unlisted:
+        warn(f"{table}: no names for {passed_over(unlisted)}: their people keep their numbers")
     return found
 
 
@@ -325,6 +324,9 @@ def _process(item: Item, choice: Choice, args: argparse.Namespace, model: Model)
         refuse_existing([result.path for result in results], args.overwrite)
         _write(prediction, recording, results, args.explain, progress)
     _print_summary(prediction, results)
+    old = [target.name for target in targets if target not in {result.path for result in results} and target.exists()]
+    if old:
+        warn(f"{args.out}: still has results of an earlier run, of people who aren't in this one: {', '.join(old)}")
     return prediction
 
 
