@@ -111,6 +111,11 @@ def test_each_person_has_a_table_on_request_and_the_names_of_a_study(two: Path, 
     assert "two.mp4, person Anna: a/b: " in result.out
     again = run("predict", two, "--out", tmp_path / "out", *options)
     assert again.status == 1 and "already exists" in again.err
+    (tmp_path / "out" / "two.3.csv").touch()
+    again = run("predict", two, "--out", tmp_path / "out", *options, "--overwrite")
+    rest = f"{tmp_path / 'out'}: still has results of an earlier run, of people who aren't in this one: two.3.csv"
+    assert again.status == 0 and rest in again.err
+    (tmp_path / "out" / "two.3.csv").unlink()
     (tmp_path / "out" / "two.png").unlink()
     (tmp_path / "out" / "two.2.csv").unlink()
     again = run("predict", two, "--out", tmp_path / "out", *options)
