@@ -71,7 +71,7 @@ def test_an_edited_table_is_kept_and_gives_predictions_its_names(study: Path, tm
     table.write_text(edited)
     again = run("people", study, "--out", tmp_path)
     assert again.status == 1 and "--overwrite" in again.err and table.read_text() == edited
-    found, absent = read_names(table, [study / "b.mp4", study / "a.mp4"])
+    found, absent, _ = read_names(table, [study / "b.mp4", study / "a.mp4"])
     assert found == [{"1": "Ada"}, {"1": "Ada"}]
     assert absent == ["c.mp4"]
     assert run("people", study / "a.mp4", "--out", tmp_path, "--overwrite").status == 0

@@ -17,7 +17,7 @@ from PIL import Image
 
 import vatrace
 from command import run
-from conftest import write_movie
+from conftest import side_by_side, write_movie
 from made_plugins import add_module, forget_module
 from vatrace.cli.predict import _named
 from vatrace.errors import UsageError
@@ -111,6 +111,11 @@ def test_each_person_has_a_table_on_request_and_the_names_of_a_study(two: Path, 
     assert "two.mp4, person Anna: a/b: " in result.out
     again = run("predict", two, "--out", tmp_path / "out", *options)
     assert again.status == 1 and "already exists" in again.err
+    (tmp_path / "out" / "two.3.csv").touch()
+    again = run("predict", two, "--out", tmp_path / "out", *options, "--overwrite")
+    rest = f"{tmp_path / 'out'}: still has results of an earlier run, of people who aren't in this one: two.3.csv"
+    assert again.status == 0 and rest in again.err
+    (tmp_path / "out" / "two.3.csv").unlink()
     (tmp_path / "out" / "two.png").unlink()
     (tmp_path / "out" / "two.2.csv").unlink()
     again = run("predict", two, "--out", tmp_path / "out", *options)
@@ -141,8 +146,14 @@ def test_the_person_at_a_side_or_in_a_picture_is_followed(two: Path, tmp_path: P
     assert (found["left"]["people"], found["right"]["people"]) == ("left", "right")
     assert found["picture"]["person picture"] == "man.jpg" and found["picture"]["person"] in {"1", "2"}
     Image.new("RGB", (400, 400)).save(tmp_path / "black.jpg")
-    result = run("predict", two, "--out", tmp_path / "out", "--person", tmp_path / "black.jpg", "--modalities", "face")
-    assert result.status == 1 and "black.jpg" in result.err and result.err.startswith("error: ")
+    result = run("predict", two, two, "--out", tmp_path / "out", "--person", tmp_path / "black.jpg", "--modalities", "face")
+    assert (result.status, result.err) == (1, f"error: {tmp_path / 'black.jpg'}: no face was found in it\n")
+    side_by_side([face_images[100].resize((768, 576))] * 2).save(tmp_path / "pair.png")
+    result = run("predict", two, "--out", tmp_path / "out", "--person", tmp_path / "pair.png", "--modalities", "face")
+    several = "pair.png shows 2 faces: the largest one is used"
+    assert (result.status, result.err) == (0, f"warning: {several}\n") and f"  note: {several}\n" in result.out
+    result = run("predict", two, "--out", tmp_path / "heard", "--person", tmp_path / "man.jpg", "--modalities", "voice")
+    assert result.status == 1 and "no faces are followed in it, so the person in man.jpg can't be found" in result.err
 
 
 def test_no_result_takes_the_place_of_another_or_of_a_picture(tmp_path: Path, face_images: list[Image.Image]) -> None:

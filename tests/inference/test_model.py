@@ -147,7 +147,7 @@ def test_of_two_people_the_one_at_a_side_is_followed(model: Model, tmp_path: Pat
     notes = {people: " ".join(prediction.notes) for people, prediction in found.items()}
     assert "the one who is visible longest and largest" in notes["main"] and "follows the one on the right" in notes["right"]
     assert found["right"].made_by["people"] == "right" and "people" not in found["main"].made_by
-    assert "look the same" in notes["main"]  # he is his own mirror image
+    assert "person 2 looks like person 1" in notes["main"]  # he is his own mirror image
     alone = model.predict(write_movie(tmp_path / "one.mp4", face_images[:30], frame_rate=30), people="right")
     assert alone.presence["face"].all() and "fewer than two people seen, so left and right make no difference" in alone.notes
     passing = []

@@ -68,4 +68,6 @@ def test_at_most_eight_people_are_drawn_and_can_be_told_apart() -> None:
 def test_turns_are_drawn_only_if_another_person_speaks() -> None:
     alone = replace(prediction(), turns=[Turn(0, 1, "1")])
     assert len(figure(alone).axes) == 2
-    assert len(figure(replace(alone, turns=[*alone.turns, Turn(1, 2, "2")])).axes) == 3
+    assert figure(alone).get_suptitle() == alone.source.name
+    with_others = figure(replace(alone, turns=[*alone.turns, Turn(1, 2, "2")]))
+    assert len(with_others.axes) == 3 and with_others.get_suptitle() == f"{alone.source.name}, Person 1"

@@ -28,8 +28,11 @@ def test_names_belong_to_a_path_or_to_a_file_s_name(tmp_path: Path) -> None:
         "gone.mp4,1,X",
     ]
     table = written(tmp_path / "study" / "people.csv", *rows)
-    found, absent = read_names(table, batch)
-    assert found == [{"1": "Anna"}, {"1": "Ben Maier", "2": "1024"}, {"2": "Cleo"}, {}] and absent == ["gone.mp4"]
+    found, *others = read_names(table, batch)
+    assert found == [{"1": "Anna"}, {"1": "Ben Maier", "2": "1024"}, {"2": "Cleo"}, {}]
+    assert others == [["gone.mp4"], ["none.mp4"]]
+    nobody_there = written(tmp_path / "study" / "people.csv", *rows, "none.mp4,,")
+    assert read_names(nobody_there, batch)[1:] == (["gone.mp4"], [])
     elsewhere = written(tmp_path / "people.csv", "1;m\u00fcller;none.mp4", header="person;NAME;recording")
     assert read_names(elsewhere, batch)[0] == [{}, {}, {}, {"1": "m\u00fcller"}]
 

@@ -333,8 +333,11 @@ def test_one_person_whom_nobody_interrupts_has_the_page_of_one(tmp_path: Path) -
     assert pages[0] == pages[1] and 'class="pick' not in pages[0]
     write_page(replace(alone, turns=[*alone.turns, Turn(2, 3, "off screen")]), tmp_path / "a.html", "")
     with open_page(f"file://{tmp_path}/a.html") as opened:
-        assert opened.page.locator(".chart h2").all_inner_texts() == ["Valence", "Arousal", "Who speaks", "Detected"]
+        assert opened.page.locator(".chart h2").all_inner_texts() == [
+            *("Valence of Person 1", "Arousal of Person 1", "Who speaks", "Detected of Person 1")
+        ]
         assert opened.page.locator(".pick").count() == 0
+        assert opened.page.locator("#values").inner_text().startswith("person 1\n")
 
 
 def test_names_of_people_and_notes_of_one_are_shown_as_they_are(tmp_path: Path) -> None:

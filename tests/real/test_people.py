@@ -12,8 +12,11 @@ from PIL import Image, ImageOps
 from conftest import side_by_side, write_movie
 from networks import MovesWhileLoud, write_speaker
 from vatrace import Model, load_model
-from vatrace.inference.prediction import OFF_SCREEN
+from vatrace.encoders import DEFAULT_ENCODERS
+from vatrace.features.perceiver import Perceiver
+from vatrace.inference.prediction import OFF_SCREEN, Prediction
 from vatrace.media.reading import SAMPLING_RATE, AudioReader, VideoReader
+from vatrace.media.recording import open_recording
 
 Clips = dict[str, tuple[list[Image.Image], NDArray[np.float32]]]
 """Frames and 16 kHz audio of each speaker."""
@@ -66,6 +69,44 @@ def test_two_people_speak_in_turn(model: Model, clips: Clips, tmp_path: Path) ->
     assert not np.logical_and(order[0].presence["voice"], order[1].presence["voice"]).any()
 
 
+def test_the_words_of_a_labelled_speaker_belong_to_one_person_though_captions_are_late(
+    model: Model, clips: Clips, tmp_path: Path
+) -> None:
+    speakers = ["lbax4n", "pwij3p", "lbax4n", "pwij3p"]
+    sound = np.concatenate([clips[speaker][1] for speaker in speakers])
+    video = write_movie(tmp_path / "two.mp4", conversation(clips, speakers), sound=sound)
+    captions = []
+    for place, speaker in enumerate(speakers):
+        start = place * CLIP_DUR + 1.0  # the speech begins at about 0.4 s
+        captions.append(
+            f"00:00:{start:06.3f} --> 00:00:{min(start + 2.4, 11.5):06.3f}\n{speaker.upper()}: One two three four five six.\n"
+        )
+    (tmp_path / "two.vtt").write_text("WEBVTT\n\n" + "\n".join(captions))
+    prediction = model.predict(video, people="all", transcript=tmp_path / "two.vtt")
+    whose = {person.person: {word.speaker for word in person.words} for person in prediction.people.values()}
+    assert sorted(map(sorted, whose.values())) == [["LBAX4N"], ["PWIJ3P"]]
+    assert [turn.person for turn in prediction.turns] == [name for _ in range(2) for name in _left_first(prediction)]
+    assert all({word.speaker for word in turn.words} <= whose[turn.person] for turn in prediction.turns)
+    assert sum(len(turn.words) for turn in prediction.turns) == 24
+    assert not any("transcript" in note and "disagree" in note for note in prediction.notes)
+
+
+def test_faces_can_be_added_to_what_was_heard(clips: Clips, tmp_path: Path) -> None:
+    speakers = ["lbax4n", "pwij3p"]
+    sound = np.concatenate([clips[speaker][1] for speaker in speakers])
+    recording = open_recording(write_movie(tmp_path / "two.mp4", conversation(clips, speakers), sound=sound))
+    perceiver = Perceiver({name: spec for name, spec in DEFAULT_ENCODERS.items() if name != "words"})
+    heard = perceiver.perceive(recording, 10.0, {"voice"})
+    both, at_once = perceiver.see_as_well(recording, heard), perceiver.perceive(recording, 10.0, {"face", "voice"})
+    assert len(both.people) == 2 and both.turns == at_once.turns and both.sound.spans == at_once.sound.spans
+    assert (both.modalities, both.duration, both.notes) == (at_once.modalities, at_once.duration, at_once.notes)
+
+
+def _left_first(prediction: Prediction) -> list[str]:
+    """The people from left to right, as in `clips`."""
+    return [one.person for one in sorted(prediction.people.values(), key=lambda one: np.nanmean(one.boxes[:, 0]))]
+
+
 def test_a_voice_off_screen_is_not_the_listener_s(model: Model, clips: Clips, tmp_path: Path) -> None:
     guest, (_, question) = clips["lbax4n"][0], clips["pwij3p"]
     answer = clips["lbax4n"][1]
@@ -104,7 +145,9 @@ def test_a_mirror_is_noted_and_does_not_speak(model: Model, clips: Clips, tmp_pa
     )
     prediction = model.predict(video, people="all")
     assert [person.presence["voice"].any() for person in prediction.people.values()] == [True, False]
-    assert any("look the same" in note for note in prediction.notes)
+    assert any(note.startswith("person 2 looks like person 1 (") for note in prediction.notes)
+    assert any("the speech is taken for that of person 1" in note for note in prediction.notes)
+    assert prediction.people["2"].notes[len(prediction.notes) :] == ["none of the speech is theirs"]
 
 
 def test_nobody_in_sight_is_a_voice(model: Model, clips: Clips, tmp_path: Path) -> None:

@@ -202,6 +202,9 @@ def run_predict(args: argparse.Namespace) -> int:
     if args.summary is not None:
         _check_summary(items, args)
     model = load(args)
+    if args.person is not None:
+        for note in model.check_picture(args.person):
+            warn(note)
     choices = _transcripts(args, recordings, model)
     rows: list[dict[str, object]] = []
     try:
@@ -234,12 +237,11 @@ def _person_names(table: Path | None, recordings: Sequence[Path]) -> Sequence[Ma
         return [{}] * len(recordings)
     from vatrace.output.person_names import read_names
 
-    found, absent = read_names(table, recordings)
+    found, absent, unlisted = read_names(table, recordings)
     if absent:
         warn(f"{table}: not among the recordings: {passed_over(absent)}")
-    unnamed = [shown(recording.name) for recording, names in zip(recordings, found, strict=True) if not names]
-    if unnamed:
-        warn(f"{table}: no names for {passed_over(unnamed)}: their people keep their numbers")
+    if unlisted:
+        warn(f"{table}: no names for {passed_over(unlisted)}: their people keep their numbers")
     return found
 
 
@@ -322,6 +324,9 @@ def _process(item: Item, choice: Choice, args: argparse.Namespace, model: Model)
         refuse_existing([result.path for result in results], args.overwrite)
         _write(prediction, recording, results, args.explain, progress)
     _print_summary(prediction, results)
+    old = [target.name for target in targets if target not in {result.path for result in results} and target.exists()]
+    if old:
+        warn(f"{args.out}: still has results of an earlier run, of people who aren't in this one: {', '.join(old)}")
     return prediction
 
 
@@ -371,6 +376,7 @@ def _unexplained(prediction: Prediction) -> Prediction:
 
 def _print_summary(prediction: Prediction, results: Sequence[Result]) -> None:
     """Print a line for each person, what was written, and the notes."""
+    from vatrace.output.naming import personal_notes
     from vatrace.output.report import summary
 
     name, people = prediction.source.name, prediction.people
@@ -379,11 +385,11 @@ def _print_summary(prediction: Prediction, results: Sequence[Result]) -> None:
         f"{name}{'' if list(people) == ['1'] else f', person {person}'}: {summary(found)}" for person, found in people.items()
     ]
     lines = [*lines, f"{name}: {len(people)} people -> {written}"] if len(people) > 1 else [f"{lines[0]} -> {written}"]
-    shared = [note for note in prediction.notes if all(note in found.notes for found in prediction.others)]
+    shared, others = personal_notes(prediction)
     lines += [f"  note: {note}" for note in shared]
-    lines += [
-        f"  note on person {person}: {note}" for person, found in people.items() for note in found.notes if note not in shared
-    ]
+    for note, names in others.items():
+        whose = f"person {names[0]}" if len(names) == 1 else f"people {', '.join(names)}"
+        lines.append(f"  note on {whose}: {note}")
     print("\n".join(lines), flush=True)
 
 

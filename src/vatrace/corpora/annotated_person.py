@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from vatrace.corpora.corpus import Source
 from vatrace.errors import MediaError
 from vatrace.features.attribution import Attribution
-from vatrace.features.choice import choose
+from vatrace.features.choice import choose, find_person, several_faces
 from vatrace.features.people import MIN_SHARE_OF_OTHERS, people_like
 from vatrace.features.perceived import Perceived, Sight
 from vatrace.files import shown
@@ -85,13 +85,10 @@ def _named(source: Source, perceived: Perceived, perceiver: Perceiver) -> tuple[
     person, people = source.person, perceived.people
     if isinstance(person, Path):
         view, num_faces = perceiver.view_of(person)
-        alike = people_like(perceived.people, view)
-        if not alike:
+        index, doubts = find_person(people, view, shown(person.name))
+        if index is None:
             raise MediaError(f"{source.media}: nobody in it looks like {shown(person.name)}")
-        doubts = [f"{shown(person.name)} shows {num_faces} faces; the largest one is used"] if num_faces > 1 else []
-        if len(alike) > 1:
-            doubts.append(f"{len(alike)} people look like {shown(person.name)}; the most similar one is used")
-        return alike[0], doubts
+        return index, several_faces(shown(person.name), num_faces) + doubts
     if isinstance(person, int):
         if not 1 <= person <= len(people):
             found = "1 was found" if len(people) == 1 else f"{len(people)} were found"

@@ -215,7 +215,7 @@ def _extract(task: Task, perceiver: Perceiver, report: Progress) -> Iterator[Out
     tracked = any(source.face_folder is None for source in task.sources)
     perceived = perceiver.perceive(recording, rate, usable if tracked else usable - {"face"}, report, transcribe)
     if not tracked and "face" in usable and has_several_voices(perceived):  # whose they are can only be seen in the video
-        perceived = perceiver.perceive(recording, rate, usable, report, transcribe)
+        perceived = perceiver.see_as_well(recording, perceived, report, transcribe)
     perceived = replace(perceived, modalities=frozenset(wanted))
     if len(perceived.sight.frame_times):  # the times of the frames that could be decoded
         times = perceived.sight.frame_times

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vatrace.features.mouths import MARGIN, MOVES, Mouth
+from vatrace.features.named_speakers import Owners
 from vatrace.features.speakers import ENVELOPE_RATE
 from vatrace.features.turns import Turn
 
@@ -86,17 +87,15 @@ class Attribution:
 
     Attributes:
         turns: with the person, cut where the speaker changes.
-        overlap: seconds in which several voices speak, which are nobody's.
         unclear: seconds in which another person, or nobody in sight, is nearly as likely (less than e times less).
-        off_screen: seconds that clearly belong to nobody in sight.
         alike: pairs of people whose mouths moved alike while one of them was taken for the speaker, the one first who was.
+        owners: who the speakers of a transcript are, where it is clear (`features/named_speakers.py`).
     """
 
     turns: list[Turn]
-    overlap: float = 0.0
     unclear: float = 0.0
-    off_screen: float = 0.0
     alike: list[tuple[int, int]] = field(default_factory=list)
+    owners: Owners = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -141,12 +140,9 @@ def attribute(
     several = [turn for turn in turns if turn.voice is None]
     lengths = np.array([piece.end - piece.start for piece in pieces])
     unclear = np.array(margins) < CLEAR
-    nobody = np.array([person is None for person in whose], dtype=bool)
     return Attribution(
         sorted([turn for _, turn in parts] + several, key=lambda turn: turn.start),
-        sum(turn.end - turn.start for turn in several),
         float(lengths[unclear].sum()) if pieces else 0.0,
-        float(lengths[nobody & ~unclear].sum()) if pieces else 0.0,
         sorted({(living[one], living[other]) for one, other in alike}),
     )
 
@@ -159,8 +155,7 @@ def one_speaker(found: Attribution) -> Attribution:
     lengths = [(turn.person, turn.end - turn.start) for turn in found.turns]
     theirs = sum(length for person, length in lengths if person is not None)
     speaker = 0 if theirs >= HARDLY * sum(length for _, length in lengths) else None
-    off_screen = 0.0 if speaker == 0 else sum(length for _, length in lengths)
-    return replace(found, turns=[replace(turn, person=speaker) for turn in found.turns], off_screen=off_screen)
+    return replace(found, turns=[replace(turn, person=speaker) for turn in found.turns])
 
 
 def _speaks(pieces: Sequence[_Piece], mouth: Mouth) -> bool:

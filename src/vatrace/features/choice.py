@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from vatrace.features.people import MIN_SHARE_OF_OTHERS, Person
+from collections.abc import Sequence
+
+from vatrace.features.identity import View
+from vatrace.features.people import MIN_SHARE_OF_OTHERS, Person, people_like
 from vatrace.features.perceived import Perceived
 from vatrace.names import MAX_PEOPLE, People
 
@@ -46,3 +49,15 @@ def choose(perceived: Perceived, people: People) -> list[int]:
         left, right = sorted(found[:2], key=lambda index: perceived.people[index].centre)
         return [left if people == "left" else right]
     return found[: MAX_PEOPLE if people == "all" else 1]
+
+
+def several_faces(picture: str, num_faces: int) -> list[str]:
+    """What the user should know about a picture of the wanted person that shows so many faces."""
+    return [f"{picture} shows {num_faces} faces: the largest one is used"] if num_faces > 1 else []
+
+
+def find_person(people: Sequence[Person], view: View, picture: str) -> tuple[int | None, list[str]]:
+    """The index of the person in a picture, None if nobody looks like them, and why it may be somebody else."""
+    alike = people_like(people, view)
+    doubts = [f"{len(alike)} people look like {picture}: the most similar one is used"] if len(alike) > 1 else []
+    return next(iter(alike), None), doubts

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from vatrace.encoders import DEFAULT_ENCODERS, EncoderSpec, FaceEncoder, SpeechEncoder, VoiceEncoder, WordEncoder
 from vatrace.errors import MediaError
+from vatrace.features.named_speakers import by_labels, turns_of
 from vatrace.features.perceived import Perceived, Percept, Sight, Sound
 from vatrace.features.spool import Spool
 from vatrace.features.task import Progress, Task
@@ -153,13 +154,42 @@ class Perceiver:
             return Perceived(rate, wanted, self._new_sight(), sound, voices_only(turns), Attribution(turns))
         hearing, task = self._hearing(recording, wanted, transcribe), Task(recording, rate, progress)
         sight, sound = self._see_and_hear(task, wanted, hearing)
+        return self._understood(task, wanted, hearing, sight, sound)
+
+    def see_as_well(
+        self,
+        recording: Recording,
+        perceived: Perceived,
+        progress: Progress = lambda stage, share: None,
+        transcribe: bool = True,
+    ) -> Perceived:
+        """Process the video of a recording whose audio was perceived alone, and find out whose turns of speech are.
+
+        Args:
+            recording: what to perceive.
+            perceived: its audio.
+            progress: called with the progress of each stage.
+            transcribe: as in `perceive`.
+        """
+        wanted = perceived.modalities | {"face"}
+        hearing, task = self._hearing(recording, wanted, transcribe), Task(recording, perceived.rate, progress)
+        return self._understood(task, wanted, hearing, self._see(task), perceived.sound)
+
+    def _understood(self, task: Task, wanted: frozenset[str], hearing: Hearing | None, sight: Sight, sound: Sound) -> Perceived:
+        """What was seen and heard, and whose turns of speech are; if voices are others than it seemed, listen again."""
+        recording = task.recording
         people, attribution = self._who_speaks(task, sight, sound.voices)
+        notes: list[str] = []
+        if recording.words is not None and "words" in wanted:
+            turns, owners, notes = by_labels(attribution.turns, recording.words)
+            attribution = replace(attribution, turns=by_speaker(turns), owners=owners)
         if hearing and sound.voices and not same_voices(sound.voices.turns, attribution.turns):
             sound = hearing.hear(task, replace(sound.voices, turns=attribution.turns))
         _check_end(recording, wanted, sight, sound)
         if recording.words is not None and "words" in wanted:
             sound.words = list(recording.words)
-        return Perceived(rate, wanted, sight, sound, people, attribution)
+        sound.notes += notes
+        return Perceived(task.rate, wanted, sight, sound, people, attribution)
 
     def _hearing(self, recording: Recording, wanted: Collection[str], transcribe: bool) -> Hearing | None:
         """What listens to a recording; None if nothing does. Loaded before the work, so that missing weights are reported."""
@@ -290,8 +320,9 @@ class Perceiver:
         steps = num_steps(perceived.duration, rate)
         own = perceived.is_theirs(person, np.arange(steps) / rate)
         said = sound.words if words is None else list(words)
-        middles = np.array([(word.start + word.end) / 2 for word in said])
-        said = [word for word, theirs in zip(said, perceived.is_theirs(person, middles), strict=True) if theirs]
+        if perceived.turns:
+            places = turns_of(said, perceived.turns, perceived.attribution.owners)
+            said = [word for word, place in zip(said, places, strict=True) if perceived.turns[place].person == person]
         valid = {name: np.zeros(steps, bool) for name in MODALITIES}
         rows = np.full(steps, -1)
         if "face" in perceived.modalities and person is not None:

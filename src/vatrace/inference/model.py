@@ -13,10 +13,9 @@ from numpy.typing import NDArray
 
 from vatrace.encoders import DEFAULT_ENCODERS, EncoderSpec
 from vatrace.errors import MediaError, UsageError
-from vatrace.features.choice import choose
+from vatrace.features.choice import choose, find_person, several_faces
 from vatrace.features.identity import View
-from vatrace.features.people import people_like
-from vatrace.features.perceived import Perceived, Percept
+from vatrace.features.perceived import Percept
 from vatrace.features.perceiver import Perceiver
 from vatrace.features.task import Progress
 from vatrace.files import shown
@@ -24,14 +23,11 @@ from vatrace.inference.explain import Explanation, modality_shares, recursion_ch
 from vatrace.inference.fusion import Masks, open_fusion
 from vatrace.inference.intervals import bounds, situations
 from vatrace.inference.notes import people_notes, person_notes, speech_notes
-from vatrace.inference.prediction import NOBODY, Prediction
+from vatrace.inference.prediction import Prediction
 from vatrace.inference.spoken import label, spoken_turns
 from vatrace.media.recording import Recording, open_recording
 from vatrace.names import DEFAULT_RATE, MAX_PEOPLE, MAX_RATE, MODALITIES, People
 from vatrace.timeline import num_steps, overlap_add, resample, resample_mask, steps_at
-
-ABSENT = {"face": "no face found", "voice": "no speech heard", "words": "no words understood"}
-"""Notes for a modality that a recording can have, but lacks."""
 
 
 class Model:
@@ -107,12 +103,19 @@ class Model:
         """
         _check_options(rate, modalities, people)
         named = shown(Path(person).name) if person else ""
-        picture = None if person is None else self._perceiver.view_of(Path(person))
+        view, notes = (None, []) if person is None else self._view_of(Path(person))
         recording = source if isinstance(source, Recording) else open_recording(source, transcript)
         usable = self._usable(recording, modalities)
+        if view is not None and "face" not in usable:
+            raise MediaError(f"{recording.path}: no faces are followed in it, so the person in {named} can't be found")
         perceived = self._perceiver.perceive(recording, self.rate, usable, progress)
-        chosen = choose(perceived, people) if picture is None else [_found(perceived, picture[0], named, recording.path)]
-        notes = perceived.notes + self._notes(recording, modalities) + list(recording.transcript_notes)
+        chosen = choose(perceived, people)
+        if view is not None:
+            found, doubts = find_person(perceived.people, view, named)
+            if found is None:
+                raise MediaError(f"{recording.path}: the person in {named} was not seen in it")
+            chosen, notes = [found], notes + doubts
+        notes += perceived.notes + self._notes(recording, modalities) + list(recording.transcript_notes)
         notes += people_notes(perceived, people, chosen, named) + speech_notes(perceived, chosen)
         if not self._fusion.half_widths:
             notes.append("no intervals: this model was not calibrated")
@@ -123,16 +126,25 @@ class Model:
         for index in whom:
             progress("fusion", len(traces) / len(whom))
             percept = self._perceiver.percept(perceived, index)
-            own = person_notes(perceived.people[index]) if index is not None else []
-            own += [ABSENT[name] for name in MODALITIES if name in usable and not percept.valid[name].any()]
-            if not any(mask.any() for mask in percept.valid.values()):
-                own.append(NOBODY)
+            own = person_notes(perceived, index, percept.valid)
             trace = self._fuse(recording.path, percept, rate, explain)
             traces.append(replace(trace, person=label(index or 0), notes=notes + own))
         progress("fusion", 1.0)
         turns, left_out = spoken_turns(perceived), perceived.sound.num_doubtful
         first, *others = (replace(trace, made_by=made_by, words_left_out=left_out, turns=turns) for trace in traces)
         return replace(first, others=tuple(others))
+
+    def check_picture(self, picture: Path) -> list[str]:
+        """What the user should know about a picture of the wanted person, before any recording is processed.
+
+        Raises:
+            MediaError: if it isn't an image, or shows no face.
+        """
+        return self._view_of(picture)[1]
+
+    def _view_of(self, picture: Path) -> tuple[View, list[str]]:
+        view, num_faces = self._perceiver.view_of(picture)
+        return view, several_faces(shown(picture.name), num_faces)
 
     def _usable(self, recording: Recording, modalities: Collection[str]) -> set[str]:
         """The modalities that are wanted, and that the recording and the model can have."""
@@ -228,14 +240,6 @@ class Model:
         options = {"transcript": transcript, "active_speaker": network.name if network else "", **asked_for}
         made_by = {"vatrace": __version__, "model": self._fusion.name, "modalities": names}
         return made_by | {name: value for name, value in options.items() if value}
-
-
-def _found(perceived: Perceived, view: View, image: str, path: Path) -> int:
-    """The index of the person in an image."""
-    alike = people_like(perceived.people, view)
-    if not alike:
-        raise MediaError(f"{path}: the person in {image} was not seen in it")
-    return alike[0]
 
 
 def _check_options(rate: float, modalities: Collection[str], people: People) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from vatrace.features.choice import candidates, spoken
-from vatrace.features.people import Person
 from vatrace.features.perceived import Perceived
+from vatrace.inference.fusion import Masks
+from vatrace.inference.prediction import NOBODY
+from vatrace.inference.spoken import label
 from vatrace.names import People
 
 MIN_SECONDS = 0.5
@@ -29,10 +31,13 @@ def people_notes(perceived: Perceived, people: People, chosen: list[int], named:
     if people in {"left", "right"} and (len(found) < 2 or heard):
         seen = "nobody is seen" if heard else "fewer than two people seen"
         notes.append(f"{seen}, so left and right make no difference")
-    if any(perceived.people[index].looks_like is not None for index in found):
-        notes.append(
-            "two of the people in sight look the same (twins, a mirror or a screen?), so they may be mistaken for each other"
-        )
+    for index in found:
+        other = perceived.people[index].looks_like
+        if other is not None:
+            notes.append(
+                f"person {label(index)} looks like person {label(other)} (a twin, a mirror or a screen?), "
+                "so they may be mistaken for each other"
+            )
     return notes + _still_notes(perceived, chosen, heard)
 
 
@@ -44,7 +49,7 @@ def _choice(perceived: Perceived, people: People, chosen: list[int], named: str,
     if named:
         return f"the trace follows the one in {named}"
     if len(chosen) > 1:
-        which = "each" if len(chosen) == len(candidates(perceived)) else f"each of {len(chosen)}"
+        which = "each" if len(chosen) == len(candidates(perceived)) else f"each of the {len(chosen)} most prominent"
         return f"{which} has a trace, starting with the one who {most}"
     if people in {"left", "right"} and not heard:
         return f"the trace follows the one on the {people}"
@@ -83,13 +88,32 @@ def speech_notes(perceived: Perceived, chosen: list[int]) -> list[str]:
         notes.append(f"{several:.1f} s in which several people speak at once were left out")
     if perceived.attribution.unclear >= MIN_SECONDS:
         notes.append(f"for {perceived.attribution.unclear:.1f} s of speech, it isn't certain who speaks")
-    if perceived.attribution.alike:
-        notes.append("two mouths move alike, as in a mirror: the speech is that of the more prominent face")
+    for speaker, other in perceived.attribution.alike:
+        notes.append(
+            f"person {label(other)} and person {label(speaker)} move their mouths alike, as in a mirror: "
+            f"the speech is taken for that of person {label(speaker)}"
+        )
     return notes
 
 
-def person_notes(person: Person) -> list[str]:
-    """What the user should know about one person's trace."""
-    if person.is_overexposed:
-        return ["the face is overexposed: its values may be wrong, since much of its skin is white"]
-    return []
+def person_notes(perceived: Perceived, index: int | None, valid: Masks) -> list[str]:
+    """What the user should know about one person's trace.
+
+    Args:
+        perceived: the recording.
+        index: the person; None if there is nobody.
+        valid: where each modality is present.
+    """
+    notes = []
+    if index is not None and perceived.people[index].is_overexposed:
+        notes.append("the face is overexposed: its values may be wrong, since much of its skin is white")
+    absent = {name for name in perceived.modalities if not valid[name].any()}
+    if "face" in absent:
+        notes.append("no face is followed" if perceived.sight.people else "no face found")
+    if "voice" in absent:
+        notes.append("none of the speech is theirs" if perceived.turns else "no speech heard")
+    if "words" in absent and not ("voice" in absent and perceived.turns):
+        notes.append("none of the words are theirs" if perceived.sound.words else "no words understood")
+    if not any(mask.any() for mask in valid.values()):
+        notes.append(NOBODY)
+    return notes

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -154,6 +155,13 @@ class Prediction:
 
 def renamed(prediction: Prediction, names: Mapping[str, str]) -> Prediction:
     """The same prediction with other names for its people, such as {"1": "P01"}; people who aren't in it keep theirs."""
+
+    def named(found: re.Match[str]) -> str:
+        return f"person {names.get(found[1], found[1])}"
+
+    # only notes that begin with a person are about people: others can contain the name of a file
+    notes = [re.sub(r"\bperson (\d+)\b", named, note) if note.startswith("person ") else note for note in prediction.notes]
     turns = [replace(turn, person=names.get(turn.person, turn.person)) for turn in prediction.turns]
     others = tuple(renamed(other, names) for other in prediction.others)
-    return replace(prediction, person=names.get(prediction.person, prediction.person), turns=turns, others=others)
+    person = names.get(prediction.person, prediction.person)
+    return replace(prediction, person=person, notes=notes, turns=turns, others=others)

@@ -7,9 +7,9 @@ from itertools import pairwise
 
 import numpy as np
 
+from vatrace.features.named_speakers import turns_of
 from vatrace.features.perceived import Perceived
 from vatrace.features.turns import Turn as Heard
-from vatrace.features.turns import turn_at
 from vatrace.inference.prediction import OFF_SCREEN, SEVERAL, Turn
 from vatrace.media.transcripts import Word
 
@@ -28,7 +28,7 @@ def spoken_turns(perceived: Perceived) -> list[Turn]:
     if not heard:
         return []
     said: dict[int, list[Word]] = {}
-    for word, index in zip(words, turn_at(heard, [(word.start + word.end) / 2 for word in words]).tolist(), strict=True):
+    for word, index in zip(words, turns_of(words, heard, perceived.attribution.owners), strict=True):
         said.setdefault(index, []).append(word)
     turns = [Turn(turn.start, turn.end, _speaker(turn), tuple(said.get(i, ()))) for i, turn in enumerate(heard)]
     starts = [0, *(i for i, (before, turn) in enumerate(pairwise(turns), 1) if not _continues(before, turn))]

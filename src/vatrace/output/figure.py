@@ -13,7 +13,7 @@ import numpy as np
 from vatrace.inference.prediction import NOBODY, SEVERAL, Prediction
 from vatrace.names import DIMENSIONS, MODALITIES
 from vatrace.output.colours import LIGHT, PEOPLE
-from vatrace.output.naming import colour_numbers, speakers, title
+from vatrace.output.naming import NOT_PEOPLE, colour_numbers, speakers, title
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -55,6 +55,8 @@ def figure(prediction: Prediction) -> Figure:
     _add_legend(panels[0], prediction)
     panels[-1].set(xlim=(0, prediction.duration), xlabel="time in s")
     name = os.fsencode(prediction.source.name).decode("utf-8", "replace")
+    if not several and rows:
+        name += f", {title(people[0].person)}"
     drawn.suptitle(name, x=0.01, ha="left", fontsize="large", parse_math=False)
     return drawn
 
@@ -94,7 +96,7 @@ def _draw_turns(axes: Axes, prediction: Prediction, rows: list[str]) -> None:
         spans = [(turn.start, turn.end - turn.start) for turn in prediction.turns if turn.person == name]
         hatch, ground = ("//////", "none") if name == SEVERAL else (None, colour)
         axes.broken_barh(spans, (len(rows) - row - 1.4, 0.8), linewidth=0.5, facecolor=ground, edgecolor=colour, hatch=hatch)
-    _style_rows(axes, [name if name not in numbers else f"{title(name)} speaks" for name in rows])
+    _style_rows(axes, [name if name in NOT_PEOPLE else f"{title(name)} speaks" for name in rows])
 
 
 def _style_rows(axes: Axes, names: list[str] | tuple[str, ...]) -> None:

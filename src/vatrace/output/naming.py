@@ -14,16 +14,32 @@ def title(name: str) -> str:
     return f"Person {name}" if name.isdecimal() else name
 
 
+def _in_order(prediction: Prediction) -> list[str]:
+    """Each person who is followed or speaks, in the order of their numbers."""
+    names = dict.fromkeys([*prediction.people, *(turn.person for turn in prediction.turns if turn.person not in NOT_PEOPLE)])
+    return sorted(names, key=lambda name: int(name) if name.isdecimal() else 0)
+
+
 def colour_numbers(prediction: Prediction) -> dict[str, int]:
     """The colour, 1 .. len(PEOPLE), of each person who is followed or speaks, in the order of their numbers.
 
     The colour of "3" is always the third, so that it stays the same whoever else is shown. People with other names get theirs
-    in order. Colours repeat after the last.
+    in order. After the last, colours repeat for people who are followed; those who only speak have none.
     """
-    names = dict.fromkeys([*prediction.people, *(turn.person for turn in prediction.turns if turn.person not in NOT_PEOPLE)])
-    ordered = sorted(names, key=lambda name: int(name) if name.isdecimal() else 0)
-    numbers = [int(name) - 1 if name.isdecimal() else place for place, name in enumerate(ordered)]
-    return {name: number % len(PEOPLE) + 1 for name, number in zip(ordered, numbers, strict=True)}
+    numbers = [(name, int(name) - 1 if name.isdecimal() else place) for place, name in enumerate(_in_order(prediction))]
+    return {name: number % len(PEOPLE) + 1 for name, number in numbers if number < len(PEOPLE) or name in prediction.people}
+
+
+def personal_notes(prediction: Prediction) -> tuple[list[str], dict[str, list[str]]]:
+    """The notes that everybody's trace has, and for each of the others, the people whose traces have it."""
+    people = prediction.people
+    shared = [note for note in prediction.notes if all(note in found.notes for found in people.values())]
+    others: dict[str, list[str]] = {}
+    for name, found in people.items():
+        for note in found.notes:
+            if note not in shared:
+                others.setdefault(note, []).append(name)
+    return shared, others
 
 
 def speakers(prediction: Prediction) -> list[str]:
@@ -34,4 +50,4 @@ def speakers(prediction: Prediction) -> list[str]:
     found = {turn.person for turn in prediction.turns}
     if not prediction.others and found <= {prediction.person}:
         return []
-    return [name for name in (*colour_numbers(prediction), *NOT_PEOPLE) if name in found]
+    return [name for name in (*_in_order(prediction), *NOT_PEOPLE) if name in found]

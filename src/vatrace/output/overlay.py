@@ -87,8 +87,8 @@ def _strips(prediction: Prediction, time: float, width: int) -> Iterator[Image.I
 
 
 def _draw_boxes(picture: Image.Image, size: tuple[int, int], prediction: Prediction, time: float) -> None:
-    """Draw the boxes of all faces at a time in seconds; numbers and colours if there are several people."""
-    if not prediction.others:
+    """Draw the boxes of all faces at a time in seconds; numbers and colours if several people are followed or speak."""
+    if not prediction.others and not speakers(prediction):
         draw_box(picture, size, prediction.box_at(time))
         return
     numbers = colour_numbers(prediction)

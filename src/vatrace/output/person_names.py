@@ -16,7 +16,7 @@ from vatrace.names import MAX_PEOPLE
 COLUMNS = ("recording", "person", "name")
 
 
-def read_names(path: Path, recordings: Sequence[Path]) -> tuple[list[dict[str, str]], list[str]]:
+def read_names(path: Path, recordings: Sequence[Path]) -> tuple[list[dict[str, str]], list[str], list[str]]:
     """Read a CSV with the columns recording, person ("1", "2", ...) and name.
 
     Args:
@@ -24,8 +24,8 @@ def read_names(path: Path, recordings: Sequence[Path]) -> tuple[list[dict[str, s
         recordings: the batch.
 
     Returns:
-        Names by person for each recording of the batch, empty where the table has none; and the table's recordings that aren't
-        in the batch.
+        Names by person for each recording of the batch, empty where the table has none; the table's recordings that aren't in
+        the batch; and the recordings of the batch that aren't in the table.
 
     Raises:
         CorpusError: if the table can't be read, or lacks a column.
@@ -33,7 +33,7 @@ def read_names(path: Path, recordings: Sequence[Path]) -> tuple[list[dict[str, s
             batch is in the table.
     """
     found: list[dict[str, str]] = [{} for _ in recordings]
-    absent = []
+    absent, unlisted = [], set(range(len(recordings)))
     for recording, names in _read(path).items():
         place = _place(path, recording, recordings)
         if place is None:
@@ -42,10 +42,11 @@ def read_names(path: Path, recordings: Sequence[Path]) -> tuple[list[dict[str, s
             raise UsageError(f"{path}: names {shown(recordings[place])} in two ways; use one of them")
         else:
             found[place] = names
+            unlisted.discard(place)
     if not any(found):
         listed = f"it names {passed_over(absent)}" if absent else "it is empty"
         raise UsageError(f"{path}: has no names for {passed_over([shown(path.name) for path in recordings])}; {listed}")
-    return found, absent
+    return found, absent, [shown(recordings[place].name) for place in sorted(unlisted)]
 
 
 def _read(path: Path) -> dict[str, dict[str, str]]:

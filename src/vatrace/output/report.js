@@ -102,7 +102,7 @@ function build() {
   charts.forEach(chart => chart.destroy());
   const place = document.getElementById("charts");
   place.replaceChildren();
-  const whose = view.people.length > 1 ? ` of ${person.title}` : "";
+  const whose = view.speakers.length || view.people.length > 1 ? ` of ${person.title}` : "";
   const kinds = [["Valence" + whose, () => traceChart("valence")], ["Arousal" + whose, () => traceChart("arousal")]];
   if (view.turns.length) kinds.push(["Who speaks", turnsChart]);
   kinds.push(["Detected" + whose, presenceChart]);
@@ -178,7 +178,7 @@ function show(time) {
     line.style.left = `${chart.valToPos(time, "x")}px`;
   }
   const rows = person.trace, i = rowAt(time), lines = [["time", clock(time)]], speaker = frame(time);
-  if (view.people.length > 1) lines.unshift(["person", person.title.replace(/^Person /, "")]);
+  if (view.speakers.length || view.people.length > 1) lines.unshift(["person", person.title.replace(/^Person /, "")]);
   for (const name of ["valence", "arousal"]) {
     const band = rows[name + "_low"] ? ` (${signed(rows[name + "_low"][i])} to ${signed(rows[name + "_high"][i])})` : "";
     lines.push([name, signed(rows[name][i]) + band]);

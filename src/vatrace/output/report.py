@@ -24,7 +24,7 @@ from vatrace.media.writing import preview_type, write_preview
 from vatrace.names import DIMENSIONS, MODALITIES
 from vatrace.output.colours import PEOPLE, css_variables
 from vatrace.output.figure import MAX_POINTS, write_picture
-from vatrace.output.naming import colour_numbers, speakers, title
+from vatrace.output.naming import colour_numbers, personal_notes, speakers, title
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -223,9 +223,10 @@ def _boxes(person: Prediction, every: int) -> dict[str, Any] | None:
 
 def _frames(prediction: Prediction) -> str:
     """The frames of the faces over the picture, with a number if there are several people."""
-    if not prediction.others:
-        return '<i id="face" class="face" data-person="0" hidden></i>'
     numbers = colour_numbers(prediction)
+    if not prediction.others:
+        own = f" colour-{numbers[prediction.person]}" if speakers(prediction) else ""
+        return f'<i id="face" class="face{own}" data-person="0" hidden></i>'
     return "".join(
         f'<button class="face colour-{numbers[name]}" data-person="{index}" tabindex="-1" aria-hidden="true" '
         f'title="{html.escape(title(name))}" hidden><b>{html.escape(name)}</b></button>'
@@ -256,9 +257,8 @@ def _people_styles() -> str:
 
 def _notes(prediction: Prediction) -> str:
     """The notes, those of only some of several people with the name."""
-    people = prediction.people.values()
-    notes = [note for note in prediction.notes if all(note in person.notes for person in people)]
-    notes += [f"{title(person.person)}: {note}" for person in people for note in person.notes if note not in notes]
+    notes, others = personal_notes(prediction)
+    notes += [f"{', '.join(map(title, names))}: {note}" for note, names in others.items()]
     items = "".join(f"<li>{html.escape(note)}</li>" for note in notes)
     return f"<h2>Notes</h2><ul>{items}</ul>" if items else ""
 
@@ -326,6 +326,11 @@ def _spoken(prediction: Prediction) -> list[tuple[str, list[Word]]]:
     return sorted(found, key=lambda spoken: spoken[1][0].start)
 
 
+def _signed(value: float) -> str:
+    """With a sign, as the page's script writes it."""
+    return f"{value:+.2f}".replace("-", "−")
+
+
 def _word(word: Word, person: Prediction | None) -> str:
     """A word for the page; the tint and values are those of the person who says it, if their trace is known."""
     times = f'data-start="{word.start:.3f}" data-end="{word.end:.3f}"'
@@ -359,7 +364,7 @@ def _all_numbers(prediction: Prediction) -> str:
         return f'<div class="numbers">{_numbers(prediction)}</div>'
     rows, details = {}, ""
     for index, (name, person) in enumerate(prediction.people.items()):
-        means = person.statistics()["mean"].map("{:+.2f}".format, na_action="ignore")
+        means = person.statistics()["mean"].map(_signed, na_action="ignore")
         speaks = "" if person.speaking is None else f"{person.speaking.sum() / person.rate:.1f} s"
         rows[title(name)] = {"in sight": f"{person.presence['face'].mean():.0%}", "speaks": speaks, **means}
         details += f'<div data-person="{index}"><h3>{html.escape(title(name))}</h3>'
@@ -373,7 +378,7 @@ def _numbers(person: Prediction) -> str:
     supported = person.to_pandas()[person.supported]
     if supported.empty:
         return "<p>No face, voice or words were detected.</p>"
-    signed, plain = "{:+.2f}".format, "{:.2f}".format
+    plain = "{:.2f}".format
     signs = np.where(supported[["valence", "arousal"]] > 0, 1, -1)
     quadrants = {name: f"{(signs == sign).all(axis=1).mean():.0%}" for name, sign in QUADRANTS.items()}
     shares = pd.DataFrame({"detected": {name: f"{person.presence[name].mean():.0%}" for name in MODALITIES}})
@@ -381,7 +386,7 @@ def _numbers(person: Prediction) -> str:
         given = pd.DataFrame(person.explanation.shares).dropna(how="all")
         means = given.fillna(0).mean().where(given.notna().any())
         shares["contribution"] = means.map("{:.0%}".format, na_action="ignore")
-    tables = [_table(person.statistics(), float_format=signed, formatters={"SD": plain})]
+    tables = [_table(person.statistics(), float_format=_signed, formatters={"SD": plain})]
     return "".join([*tables, _table(pd.DataFrame({"share of time": quadrants})), _table(shares, na_rep="")])
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from vatrace.errors import MediaError
-from vatrace.features.choice import choose
+from vatrace.features.choice import candidates, choose
 from vatrace.features.identity import Identity
 from vatrace.features.people import Person, rows_on_grid
 from vatrace.features.perceived import Perceived
@@ -130,7 +130,9 @@ def attend(path: Path, perceiver: Perceiver, progress: Progress = lambda stage, 
         seconds = len(person.steps) / RATE
         share = min(len(person.steps) / max(num_steps(perceived.duration, RATE), 1), 1.0)
         people.append(Seen(label(index), person.identity, seconds, share, min(person.steps) / RATE, portrait))
-    return Attendance(path, tuple(people))
+    total = len(candidates(perceived))
+    note = f"{total} people seen: the {len(people)} most prominent are listed" if total > len(people) else ""
+    return Attendance(path, tuple(people), note)
 
 
 def _portraits(path: Path, perceived: Perceived, people: Sequence[Person]) -> list[Image.Image]:
