@@ -47,7 +47,7 @@ MIN_COMPARED = 3
 """Comparisons without which the pixels say nothing."""
 STILL_DRIFT, DRIFT_PER_TRAVEL, MOST_DRIFT = 0.0009, 0.014, 0.0022
 """Drift below which a face is still: if it stays in its place; the increase for each radius that it travels; and the maximum.
-Six GRID speakers who rest before or after they speak, without a blink, have 0.0012 at least with a camera at rest, half of them
+Six GRID speakers who rest before or after they speak, without a blink, have 0.0011 at least with a camera at rest, half of them
 0.0035 or more. Photographs of them have 0.0009 at most, but up to 0.0026 where a flickering or changing light meets strong
 compression, or the camera moves; resting people then have 0.0005 at least, so that one in six is taken for a photograph."""
 SURE_DRIFT, MOST_SURE_DRIFT = 0.003, 0.005
