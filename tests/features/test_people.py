@@ -109,14 +109,18 @@ def test_a_photograph_comes_after_those_who_move() -> None:
     assert last.is_still and not first.is_still
 
 
-def test_in_doubt_whether_a_face_moves_it_is_a_photograph_only_beside_somebody_who_does() -> None:
+def test_a_face_of_which_it_is_doubtful_that_it_moves_comes_after_those_who_do() -> None:
     doubtful, speaker = watched(range(100), 0.0, 50.0, 0.0, True), watched(range(100), 1.0, 20.0, 6.0)
     photograph, passing = watched(range(100), 2.0, 60.0, 0.0), watched(range(25), 1.0, 20.0, 6.0)
-    assert [(found.moves, found.is_still) for found in group_tracks([doubtful, speaker], 100)] == [(True, False), (False, True)]
-    alone, picture = group_tracks([photograph, doubtful], 100)
-    assert alone.tracks == [doubtful] and not alone.is_still and not alone.never_moves and picture.is_still
+    found = group_tracks([photograph, doubtful, speaker], 100)
+    assert [person.tracks for person in found] == [[speaker], [doubtful], [photograph]]
+    assert [(person.moves, person.hardly_moves, person.is_still) for person in found] == [
+        (True, False, False),
+        (False, True, False),
+        (False, False, True),
+    ]
     long = watched(range(300), 0.0, 50.0, 0.0, True)
-    assert not group_tracks([long, passing], 300)[0].is_still
+    assert [person.tracks for person in group_tracks([long, passing], 300)] == [[long], [passing]]
 
 
 def test_a_photograph_comes_before_who_merely_passes_by() -> None:

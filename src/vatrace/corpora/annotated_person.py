@@ -102,7 +102,6 @@ def _named(source: Source, perceived: Perceived, perceiver: Perceiver) -> tuple[
     index = sorted(seen, key=lambda index: people[index].centre)[0 if person == "left" else -1]
     doubts = [f"only one person is in sight, who is taken for the one on the {person}"] if len(seen) == 1 else []
     if people[index].moves is False:
-        doubts.append(
-            f"the face on the {person} {'never' if people[index].never_moves else 'hardly'} moves, as in a photograph"
-        )
+        how = "never" if people[index].is_still else "hardly"
+        doubts.append(f"the face on the {person} {how} moves, as in a photograph")
     return index, doubts

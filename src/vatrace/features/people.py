@@ -84,14 +84,12 @@ class Person:
         looks_like: index of an earlier one of the same people who was seen at the same time and can't be told apart by looks: a
             twin, or the same person in a mirror or on a screen. After both were out of sight, they may have been mistaken for
             each other.
-        is_still: whether they are taken for a photograph.
     """
 
     tracks: list[Track]
     steps: set[int]
     voice: int | None = None
     looks_like: int | None = None
-    is_still: bool = False
 
     @property
     def prominence(self) -> float:
@@ -126,10 +124,15 @@ class Person:
         return any(track.motion.moves or track.talks for track in known)
 
     @property
-    def never_moves(self) -> bool:
+    def is_still(self) -> bool:
         """Whether the face surely never moves, as in a photograph."""
         known = [track for track in self.tracks if track.motion.is_known]
         return self.moves is False and all(track.motion.is_still for track in known)
+
+    @property
+    def hardly_moves(self) -> bool:
+        """Whether it is doubtful that the face moves: it may be a photograph, or somebody who holds still."""
+        return self.moves is False and not self.is_still
 
 
 def voices_only(turns: Sequence[Turn]) -> list[Person]:
@@ -168,7 +171,9 @@ def view_in(path: Path, landmarker: Landmarker, identities: IdentityEncoder) -> 
 
 
 def group_tracks(tracks: Sequence[Track], num_steps: int) -> list[Person]:
-    """Group the tracks of a recording by person: the one seen longest and largest first, passers-by later, photographs last.
+    """Group the tracks of a recording by person: the one seen longest and largest first, photographs last.
+
+    Before those come people who only pass by, and before them faces that may be photographs.
 
     Tracks of one person look alike to the identity network and are never seen at the same time. A track joins the person with
     the most similar track.
@@ -187,26 +192,16 @@ def group_tracks(tracks: Sequence[Track], num_steps: int) -> list[Person]:
         else:
             owner[index] = len(persons)
             persons.append(Person([track], set(track.steps)))
-    lasting = _without_life([person for person in persons if len(person.steps) >= min(MIN_STEPS, num_steps)])
+    lasting = [person for person in persons if len(person.steps) >= min(MIN_STEPS, num_steps)]
     alive = living(lasting)
     longest = max((len(person.steps) for person in alive), default=0)
 
-    def rank(person: Person) -> tuple[bool, bool, float]:
-        return person not in alive, len(person.steps) <= MIN_SHARE_OF_OTHERS * longest, -person.prominence
+    def rank(person: Person) -> tuple[bool, bool, bool, float]:
+        passes_by = len(person.steps) <= MIN_SHARE_OF_OTHERS * longest
+        return person not in alive, passes_by, person.hardly_moves, -person.prominence
 
     lasting.sort(key=rank)
     return [replace(person, looks_like=_double(lasting[:index], person)) for index, person in enumerate(lasting)]
-
-
-def _without_life(people: Sequence[Person]) -> list[Person]:
-    """The same people, with those marked who are taken for photographs.
-
-    They are those who surely never move; and, if somebody else surely moves, those of whom it is doubtful.
-    """
-    doubtful = [person for person in people if person.moves is False and not person.never_moves]
-    longest = max((len(person.steps) for person in doubtful), default=0)
-    anybody = any(person.moves and len(person.steps) > MIN_SHARE_OF_OTHERS * longest for person in people)
-    return [replace(person, is_still=person.never_moves or (anybody and person in doubtful)) for person in people]
 
 
 def _double(earlier: Sequence[Person], person: Person) -> int | None:

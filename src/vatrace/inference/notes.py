@@ -57,18 +57,17 @@ def _choice(perceived: Perceived, people: People, chosen: list[int], named: str,
 
 
 def _still_notes(perceived: Perceived, chosen: list[int], heard: bool) -> list[str]:
-    still = [index for index, person in enumerate(perceived.people) if person.is_still]
     notes = []
-    if any(perceived.people[index].never_moves for index in chosen):
-        notes.append("the face that the trace follows never moves, as in a photograph")
-    if any(perceived.people[index].moves is False and not perceived.people[index].never_moves for index in chosen):
-        notes.append("the face that the trace follows hardly moves, so it may be a photograph")
-    passed = [perceived.people[index] for index in still if index not in chosen]
+    for index in chosen:
+        person = perceived.people[index]
+        who = "the face that the trace follows" if len(chosen) == 1 else f"person {label(index)}"
+        if person.is_still:
+            notes.append(f"{who} never moves, as in a photograph")
+        elif person.hardly_moves:
+            notes.append(f"{who} hardly moves, so it may be a photograph")
+    passed = sum(person.is_still for index, person in enumerate(perceived.people) if index not in chosen)
     if passed:
-        how = "never" if all(person.never_moves for person in passed) else "hardly"
-        count, why = (
-            ("one face was", f"it {how} moves") if len(passed) == 1 else (f"{len(passed)} faces were", f"they {how} move")
-        )
+        count, why = ("one face was", "it never moves") if passed == 1 else (f"{passed} faces were", "they never move")
         rest = ": the trace is based on what is heard" if heard else ""
         notes.append(f"{count} not followed, because {why}, as in a photograph{rest}")
     return notes
