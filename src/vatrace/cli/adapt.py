@@ -121,7 +121,8 @@ def _check_enough(folder: Path, result: Fit) -> None:
     needed, better = f"at least {MIN_SECONDS:.0f} s are needed", f"{SHORT / 60:.0f} to 10 minutes are better"
     rated = {name: f"{result.seconds(name):.0f} s of {name}" for name in result.found}
     if not any(result.found.values()):
-        raise UsageError(f"{folder}: only {' and '.join(rated.values())} are rated; {needed} of one, and {better}")
+        where = "where a face, a voice or words are present"
+        raise UsageError(f"{folder}: only {' and '.join(rated.values())} are rated {where}; {needed} of one, and {better}")
     for name, fitted in result.found.items():
         if fitted is None:
             warn(f"{name} isn't adapted: only {rated[name]} are rated; {needed}")

@@ -17,9 +17,11 @@ from vatrace.names import DIMENSIONS
 MIN_SECONDS = 60.0
 """Seconds of ratings below which a dimension isn't adapted: with less, the changes were worse than none (docs/adapt.md)."""
 MAX_FOLDS, NUM_BLOCKS = 10, 5
-"""The most folds of recordings, and the blocks into which recordings are cut if there are too few for folds."""
+"""The most folds of recordings, and the blocks into which the rated time is cut if there are too few recordings."""
 GAP = 10.0
 """Seconds on either side of a block that are not used for fitting, because neighbouring ratings are alike."""
+MAX_GAP = 1 / 6
+"""Share of the rated time that such a gap takes at most, so that something remains to fit on."""
 INDEPENDENT_DUR = 5.0
 """Seconds after which errors count as independent."""
 SHIFT_SD, SCALE_SD = 0.3, 0.5
@@ -159,7 +161,7 @@ class _Samples:
     def seconds(self) -> float:
         return len(self.steps) / self.rate
 
-    def where(self, kept: NDArray[np.bool_]) -> _Samples:
+    def where(self, kept: NDArray[np.bool_] | slice) -> _Samples:
         """Some of the samples."""
         return replace(
             self,
@@ -221,25 +223,28 @@ def _by_recording(data: Sequence[_Samples]) -> bool:
 
 
 def _splits(data: Sequence[_Samples]) -> Iterator[Split]:
-    """Leave out each recording once, or each of up to MAX_FOLDS groups of them; if they are too few, each block."""
+    """Leave out each recording once, or each of MAX_FOLDS groups of them; if they are too few, each block of the rated time."""
     if _by_recording(data):
         num_folds = min(MAX_FOLDS, len(data))
         for fold in range(num_folds):
             yield [s for i, s in enumerate(data) if i % num_folds != fold], list(data[fold::num_folds])
         return
+    sizes = [len(samples.steps) for samples in data]
+    starts = np.cumsum([0, *sizes[:-1]])
+    gap = min(GAP, MAX_GAP * sum(samples.seconds for samples in data))
     for block in range(NUM_BLOCKS):
+        first, stop = (sum(sizes) * (block + end) // NUM_BLOCKS for end in (0, 1))
         train, test = [], []
-        for samples in data:
-            edges = [len(samples.steps) * (block + end) // NUM_BLOCKS for end in (0, 1)]
-            inside = np.zeros(len(samples.steps), bool)
-            inside[edges[0] : edges[1]] = True
-            if not inside.any():
+        for samples, start in zip(data, starts, strict=True):
+            inside = samples.where(slice(*np.clip([first - start, stop - start], 0, len(samples.steps))))
+            if not len(inside.steps):
                 train.append(samples)
                 continue
-            first, last = samples.steps[inside][[0, -1]]
-            near = (samples.steps > first - GAP * samples.rate) & (samples.steps < last + GAP * samples.rate)
-            train.append(samples.where(~near))
-            test.append(samples.where(inside))
+            away = (samples.steps <= inside.steps[0] - gap * samples.rate) | (
+                samples.steps >= inside.steps[-1] + gap * samples.rate
+            )
+            train.append(samples.where(away))
+            test.append(inside)
         yield train, test
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -44,7 +45,7 @@ class Adaptation:
         sha256: of the fusion model's file.
         corrections: by dimension.
         facts: what it was fitted on, and how well that works; for readers of the file.
-        name: of its file; "" before it is written.
+        name: of its file, and the start of that file's SHA-256; "" before it is written.
     """
 
     sha256: str
@@ -110,4 +111,4 @@ def read_adaptation(path: Path) -> Adaptation:
     numbers = np.array([[found.scale, found.shift, found.interval] for found in corrections.values()])
     if not (np.isfinite(numbers).all() and (numbers[:, [0, 2]] >= 0).all()):
         raise ModelError(f"{path}: scales and intervals must be numbers of at least 0")
-    return Adaptation(sha256, corrections, content, shown(path.name))
+    return Adaptation(sha256, corrections, content, f"{shown(path.name)} {hashlib.sha256(path.read_bytes()).hexdigest()[:12]}")
