@@ -88,7 +88,7 @@ def test_a_known_rater_is_recovered(adapted: tuple[Path, str], model: Model) -> 
     lines = [line.split() for line in printed.splitlines()]
     assert lines[0][-3:] == ["anna", "1.2", "s"]
     assert [line[0] for line in lines[2:6]] == ["valence", "after", "arousal", "after"]
-    assert lines[-1][:2] == ["->", str(out)]
+    assert lines[-1][:2] == [f"{out}:", "next:"]
 
 
 def test_predictions_with_it_are_the_raters(adapted: tuple[Path, str], corpus: Path, tmp_path: Path) -> None:
@@ -111,14 +111,14 @@ def test_nothing_is_replaced_unasked(adapted: tuple[Path, str], corpus: Path) ->
     assert result.status == 1 and "already exists" in result.err and adapted[0].read_bytes() == before
 
 
-def test_a_file_for_another_model_is_refused(adapted: tuple[Path, str], talking: Path, tmp_path: Path) -> None:
+def test_another_model_is_refused(adapted: tuple[Path, str], corpus: Path, talking: Path, tmp_path: Path) -> None:
     content = json.loads(adapted[0].read_text()) | {"model_sha256": "0" * 64, "model": "other.onnx 000000000000"}
     (tmp_path / "other.json").write_text(json.dumps(content))
     result = run("predict", talking, "--out", tmp_path / "out", "--adapt", tmp_path / "other.json")
     assert result.status == 1 and "was fitted for the model other.onnx 000000000000, not for fusion.onnx" in result.err
     assert not list((tmp_path / "out").iterdir())
-    result = run("adapt", tmp_path, "--model", package_file("streaming.onnx"), "--out", tmp_path / "live.json")
-    assert result.status == 1
+    result = run("adapt", corpus, "--model", package_file("streaming.onnx"), "--out", tmp_path / "live.json")
+    assert result.status == 1 and "is for a live stream" in result.err
 
 
 def make_rated(root: Path, sound: NDArray[np.float32], table: str) -> Path:
@@ -143,7 +143,7 @@ def test_too_few_or_wrong_ratings_are_refused(speech: NDArray[np.float32], tmp_p
         tmp_path / "scale", sound, "\n".join(["time,valence,arousal", *(f"{i},{i % 9 + 1},5" for i in range(6))])
     )
     result = run("adapt", scale, "--out", out)
-    assert result.status == 1 and "on a scale of 1..9?" in result.err
+    assert result.status == 1 and "on a scale of 1..7?" in result.err
     (short / "annotations" / "a.csv").unlink()
     result = run("adapt", short, "--out", out)
     assert result.status == 1 and "contains no annotated recordings" in result.err

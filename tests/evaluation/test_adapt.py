@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from vatrace.evaluation.adapt import GAP, MIN_SECONDS, Rated, _line, _samples, _splits, fit
+from vatrace.evaluation.adapt import GAP, MIN_SECONDS, Rated, _splits, fit, fitted_line, samples_of
 from vatrace.inference.adaptation import Adaptation
 from vatrace.metrics import concordance_cc, rmse
 
@@ -53,7 +53,7 @@ def test_little_data_changes_little() -> None:
     (one,) = recordings(1, 1, 300, noise=0.3)
     x, y = one.values[:, 0], one.ratings[:, 0]
     lines = [
-        _line([replace(_samples(one, 0), rate=rate)]) for rate in (1e-6, 1, 10, 100, 1e9)
+        fitted_line([replace(samples_of(one, 0), rate=rate)]) for rate in (1e-6, 1, 10, 100, 1e9)
     ]  # the same samples, ever shorter
     scales = [scale for scale, _ in lines]
     means = [scale * x.mean() + shift - x.mean() for scale, shift in lines]
@@ -107,11 +107,11 @@ def test_the_agreement_is_that_of_fits_without_the_recording() -> None:
 def test_blocks_of_one_recording_are_apart_from_what_is_fitted_on() -> None:
     (alone,) = recordings(5, 1, 100)
     tested = np.zeros(1000, int)
-    for (train,), (test,) in _splits([_samples(alone, 0)]):
+    for (train,), (test,) in _splits([samples_of(alone, 0)]):
         tested[test.steps] += 1
         assert np.abs(train.steps[:, None] - test.steps).min() == GAP * RATE
     assert (tested == 1).all()
-    short = [_samples(one, 0) for one in recordings(6, 3, 22)]  # as short as what remains of 4 when one is left out
+    short = [samples_of(one, 0) for one in recordings(6, 3, 22)]  # as short as what remains of 4 when one is left out
     for train, test in _splits(short):
         assert sum(len(one.steps) for one in train) > 200 and 130 <= sum(len(one.steps) for one in test) <= 133
     assert fit([alone], calibrated=True).over == "blocks of one recording"

@@ -92,7 +92,7 @@ def run_adapt(args: argparse.Namespace) -> int:
     _print_lags(lags)
     _print_fit(result)
     write_adaptation(args.out, result.adaptation(model.name, model.sha256, lags.seconds))
-    print(f"-> {args.out}; next: vatrace predict ... --adapt {args.out}")
+    print(f"{args.out}: next: vatrace predict ... --adapt {args.out}")
     return int(num_failed > 0)
 
 

@@ -15,7 +15,7 @@ from vatrace.metrics import concordance_cc, pearson_cc, rmse
 from vatrace.names import DIMENSIONS
 
 MIN_SECONDS = 60.0
-"""Seconds of ratings below which a dimension isn't adapted: with less, the changes were worse than none (docs/adapt.md)."""
+"""Seconds of ratings below which a dimension isn't adapted: with less, there are fewer than a dozen independent errors."""
 MAX_FOLDS, NUM_BLOCKS = 10, 5
 """The most folds of recordings, and the blocks into which the rated time is cut if there are too few recordings."""
 GAP = 10.0
@@ -24,9 +24,13 @@ MAX_GAP = 1 / 6
 """Share of the rated time that such a gap takes at most, so that something remains to fit on."""
 INDEPENDENT_DUR = 5.0
 """Seconds after which errors count as independent."""
+POWER = 0.5
+"""The slope is r ** POWER s_y / s_x, with the correlation r and the standard deviations s. With 1, it has the smallest squared
+error, and is flat if r is low; with 0, the largest CCC, and exaggerates. The mean of both costs little of either
+(`recipes/raters.py`)."""
 SHIFT_SD, SCALE_SD = 0.3, 0.5
 """How far raters are expected to be from a shift of 0 and a scale of 1, as standard deviations of a normal distribution. They
-decide how much of a change is made if there is little data (docs/adapt.md)."""
+decide how much of a change is made if there is little data (`recipes/raters.py`)."""
 
 
 @dataclass(frozen=True)
@@ -140,7 +144,7 @@ def _rounded(found: Agreement) -> dict[str, float | None]:
 
 
 @dataclass(frozen=True)
-class _Samples:
+class Samples:
     """The rated steps of one dimension in one recording.
 
     Attributes:
@@ -159,9 +163,10 @@ class _Samples:
 
     @property
     def seconds(self) -> float:
+        """How long is rated."""
         return len(self.steps) / self.rate
 
-    def where(self, kept: NDArray[np.bool_] | slice) -> _Samples:
+    def where(self, kept: NDArray[np.bool_] | slice) -> Samples:
         """Some of the samples."""
         return replace(
             self,
@@ -172,7 +177,7 @@ class _Samples:
         )
 
 
-Split = tuple[list[_Samples], list[_Samples]]
+Split = tuple[list[Samples], list[Samples]]
 """Samples to fit on, and samples to test."""
 
 
@@ -186,7 +191,7 @@ def fit(rated: Sequence[Rated], calibrated: bool) -> Fit:
         rated: recordings.
         calibrated: whether the model has intervals of its own.
     """
-    data = {str(name): [_samples(recording, column) for recording in rated] for column, name in enumerate(DIMENSIONS)}
+    data = {str(name): [samples_of(recording, column) for recording in rated] for column, name in enumerate(DIMENSIONS)}
     recordings = {
         recording.name: {name: samples[index].seconds for name, samples in data.items()}
         for index, recording in enumerate(rated)
@@ -200,7 +205,7 @@ def fit(rated: Sequence[Rated], calibrated: bool) -> Fit:
     return Fit(recordings, found, counted if by_recording else f"blocks of {counted}", by_recording)
 
 
-def _fitted(data: Sequence[_Samples], calibrated: bool) -> Fitted:
+def _fitted(data: Sequence[Samples], calibrated: bool) -> Fitted:
     """What is found for one dimension."""
     before, after = _cross_validated(data, line=True)
     before = before if calibrated else replace(before, coverage=np.nan)
@@ -210,19 +215,20 @@ def _fitted(data: Sequence[_Samples], calibrated: bool) -> Fitted:
     return Fitted(seconds, _correction(data, line=helps), before, kept, None if helps else after)
 
 
-def _samples(recording: Rated, column: int) -> _Samples:
+def samples_of(recording: Rated, column: int) -> Samples:
+    """The rated steps of one dimension."""
     steps = np.flatnonzero(~np.isnan(recording.ratings[:, column]))
     parts = (recording.values, recording.half_widths, recording.ratings)
-    return _Samples(recording.rate, steps, *(part[steps, column] for part in parts))
+    return Samples(recording.rate, steps, *(part[steps, column] for part in parts))
 
 
-def _by_recording(data: Sequence[_Samples]) -> bool:
+def _by_recording(data: Sequence[Samples]) -> bool:
     """Whether enough remains to fit on if the recording with the most ratings is left out."""
     seconds = [samples.seconds for samples in data]
     return sum(seconds) - max(seconds) >= MIN_SECONDS
 
 
-def _splits(data: Sequence[_Samples]) -> Iterator[Split]:
+def _splits(data: Sequence[Samples]) -> Iterator[Split]:
     """Leave out each recording once, or each of MAX_FOLDS groups of them; if they are too few, each block of the rated time."""
     if _by_recording(data):
         num_folds = min(MAX_FOLDS, len(data))
@@ -248,7 +254,7 @@ def _splits(data: Sequence[_Samples]) -> Iterator[Split]:
         yield train, test
 
 
-def _cross_validated(data: Sequence[_Samples], line: bool) -> tuple[Agreement, Agreement]:
+def _cross_validated(data: Sequence[Samples], line: bool) -> tuple[Agreement, Agreement]:
     """Agreement of the values as they are, and corrected by what was fitted on the rest of the data."""
     before, after = [], []
     for train, test in _splits(data):
@@ -258,7 +264,7 @@ def _cross_validated(data: Sequence[_Samples], line: bool) -> tuple[Agreement, A
     return _agreement(before), _agreement(after)
 
 
-def _tested(samples: _Samples, correction: Correction) -> NDArray[np.float64]:
+def _tested(samples: Samples, correction: Correction) -> NDArray[np.float64]:
     """Corrected values, ratings, and whether these are inside the intervals, (3, N)."""
     values = np.clip(samples.values * correction.scale + correction.shift, -1, 1)
     inside = np.abs(samples.ratings - values) <= samples.half_widths * correction.interval
@@ -270,7 +276,7 @@ def _agreement(tested: Sequence[NDArray[np.float64]]) -> Agreement:
     return Agreement(concordance_cc(ratings, values), pearson_cc(ratings, values), rmse(ratings, values), float(inside.mean()))
 
 
-def _correction(data: Sequence[_Samples], line: bool) -> Correction:
+def _correction(data: Sequence[Samples], line: bool) -> Correction:
     """Scale and shift from all data (without `line`, 1 and 0), and the interval from errors on data that is left out once.
 
     The interval's factor is a conformal quantile (see `vatrace.inference.intervals`) of the errors divided by the model's
@@ -278,11 +284,11 @@ def _correction(data: Sequence[_Samples], line: bool) -> Correction:
     """
     errors = []
     for train, test in _splits(data):
-        scale, shift = _line(train) if line else (1.0, 0.0)
+        scale, shift = fitted_line(train) if line else (1.0, 0.0)
         for samples in test:
             values = np.clip(samples.values * scale + shift, -1, 1)
             errors.append(np.abs(samples.ratings - values) / samples.half_widths)
-    scale, shift = _line(data) if line else (1.0, 0.0)
+    scale, shift = fitted_line(data) if line else (1.0, 0.0)
     return Correction(scale, shift, _quantile(np.concatenate(errors), sum(samples.seconds for samples in data)))
 
 
@@ -292,12 +298,8 @@ def _quantile(errors: NDArray[np.float64], seconds: float) -> float:
     return float(np.quantile(errors, min(COVERAGE * (1 + 1 / number), 1.0)))
 
 
-def _line(data: Sequence[_Samples]) -> tuple[float, float]:
+def fitted_line(data: Sequence[Samples]) -> tuple[float, float]:
     """Scale and shift from the model's values to the ratings, drawn towards 1 and 0 if there is little data.
-
-    With r the correlation and s the standard deviations, the line of the smallest squared error has the slope r s_y / s_x,
-    which is flat if r is low, and the one of the largest CCC has the slope s_y / s_x, which exaggerates. The geometric mean
-    of both, sqrt(r) s_y / s_x, costs little of either (docs/adapt.md).
 
     The change from a scale of 1 is multiplied by n v SD^2 / (n v SD^2 + e), with n independent samples, v the variance of the
     values and e that of the errors: the weight of Bayesian linear regression with a normal prior of SCALE_SD (Bishop 2006,
@@ -309,7 +311,7 @@ def _line(data: Sequence[_Samples]) -> tuple[float, float]:
     r = 0.0 if np.isnan(r) else max(r, 0.0)
     errors = float(y.var() * (1 - r**2)) + 1e-9
     steepness = SCALE_SD**2 * float(x.var()) * number
-    scale = 1 + steepness / (steepness + errors) * (np.sqrt(r) * y.std() / max(x.std(), 1e-9) - 1)
+    scale = 1 + steepness / (steepness + errors) * (r**POWER * y.std() / max(x.std(), 1e-9) - 1)
     distance = SHIFT_SD**2 * number
     middle = x.mean() + distance / (distance + errors) * (y.mean() - x.mean())
     return float(scale), float(middle - scale * x.mean())
