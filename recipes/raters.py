@@ -6,12 +6,14 @@
 A recording consists of pieces of composed dev recordings. A rater's values are a scale and a shift of the target, with slow
 noise, and an offset in each recording. For two raters, the model's values are also made flatter and noisier, as they are for
 voices that are unlike those of training. The first table has the agreement on new recordings with the model as it is and
-adapted; the second, the lines of other choices than POWER, SHIFT_SD and SCALE_SD. About 6 minutes on two CPU cores.
+adapted; the second, the lines of other choices than POWER, SHIFT_SD and SCALE_SD; the third, what adaptive conformal inference
+would do if raters drift. About 6 minutes on two CPU cores.
 """
 
 from __future__ import annotations
 
 import argparse
+from bisect import insort
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +26,7 @@ from composed_fusion import fixed_recordings, load
 from evaluate import Fusion
 from vatrace.evaluation import adapt
 from vatrace.evaluation.adapt import Rated, fit, fitted_line, samples_of
-from vatrace.inference.intervals import half_widths_at, situations
+from vatrace.inference.intervals import COVERAGE, half_widths_at, situations
 from vatrace.metrics import concordance_cc, rmse
 from vatrace.names import DIMENSIONS
 
@@ -67,6 +69,11 @@ SIZES = ((1, 1), (3, 1), (3, 3), (10, 1), (10, 5))
 
 CHOICES = ((1.0, 1.0), (0.5, 1.0), (0.0, 1.0), (0.5, 0.3), (0.5, 3.0), (0.5, 100.0))
 """POWER, and what SHIFT_SD and SCALE_SD are multiplied by."""
+
+NUM_RATED, NUM_NEXT, NUM_DRIFTS = 10, 4, 60
+"""Pieces that are rated, and that follow, in the third table, and its repetitions."""
+START = 60
+"""Seconds of errors before adaptive conformal inference begins."""
 
 
 @dataclass(frozen=True)
@@ -157,6 +164,44 @@ def choices(source: Pieces, rater: Rater) -> NDArray[np.float64]:
     return np.mean(found, axis=0)
 
 
+def adapted_level(errors: NDArray[np.float64], gain: float) -> float:
+    """The level at the end of adaptive conformal inference along errors (N,) (Gibbs & Candes 2021, NeurIPS)."""
+    first = round(START * RATE)
+    known, level = sorted(errors[:first].tolist()), COVERAGE
+    for error in errors[first:].tolist():
+        inside = error <= known[min(int(np.clip(level, 0, 1) * len(known)), len(known) - 1)]
+        level += gain * (COVERAGE - inside)
+        insort(known, error)
+    return float(np.clip(level, 0, 1))
+
+
+def drifting(source: Pieces, name: str, seed: int) -> NDArray[np.float64]:
+    """Errors (N,) along rated recordings and those that follow, without the mean of the rated ones."""
+    rng = np.random.default_rng(seed)
+    chosen, column = rng.permutation(NUM_PIECES)[: NUM_RATED + NUM_NEXT], seed % len(DIMENSIONS)
+    errors = (source.targets[chosen, :, column] - source.values[chosen, :, column]).ravel()
+    time = np.linspace(0, 1, len(errors))
+    drifts = {"none": 0 * time, "steady": 0.5 * time, "step": 0.3 * (time > 0.4), "wave": 0.2 * np.sin(4 * np.pi * time)}
+    errors = errors * (0.7 + 1.2 * time) if name == "growing errors" else errors + drifts[name]
+    rated = len(errors) * NUM_RATED // (NUM_RATED + NUM_NEXT)
+    return np.abs(errors - errors[:rated].mean())
+
+
+def drift_row(source: Pieces, name: str) -> dict[str, tuple[float, float]]:
+    """Coverage of what follows, and its mean distance from COVERAGE, by method."""
+    found: dict[str, list[float]] = {}
+    for seed in range(NUM_DRIFTS):
+        errors = drifting(source, name, seed)
+        rated, new = np.split(errors, [len(errors) * NUM_RATED // (NUM_RATED + NUM_NEXT)])
+        recent = rated[-round(START * RATE) :]
+        widths = {"plain": np.quantile(rated, COVERAGE), f"last {START} s": np.quantile(recent, COVERAGE)}
+        for gain in (0.001, 0.005, 0.02):
+            widths[f"gain {gain}"] = np.quantile(rated, adapted_level(rated, gain))
+        for method, width in widths.items():
+            found.setdefault(method, []).append(float((new <= width).mean()))
+    return {method: (float(np.mean(x)), float(np.abs(np.array(x) - COVERAGE).mean())) for method, x in found.items()}
+
+
 def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -173,6 +218,12 @@ def main() -> None:
     for index, (power, spread) in enumerate(CHOICES):
         cells = ["{:.3f} {:.3f}".format(*column[index]) for column in columns]
         print(f"POWER {power:3}, SDs times {spread:5}:  {'   '.join(cells)}")
+    print("\nCoverage of the 2 minutes after 5 rated ones, and its mean distance from 0.9, if raters drift")
+    for name in ("none", "steady", "step", "wave", "growing errors"):
+        row = drift_row(source, name)
+        print(
+            f"{name:15}  " + "   ".join(f"{method}: {mean:.3f} {away:.3f}" for method, (mean, away) in row.items()), flush=True
+        )
 
 
 if __name__ == "__main__":
