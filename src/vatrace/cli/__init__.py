@@ -20,6 +20,7 @@ COMMANDS = {
     "people": ("vatrace.cli.people", "find the same people in all recordings of a study"),
     "serve": ("vatrace.cli.serve", "a page in your browser: recordings, live, annotation"),
     "live": ("vatrace.cli.live", "follow a camera and a microphone"),
+    "adapt": ("vatrace.cli.adapt", "fit predictions and intervals to your own ratings"),
     "check": ("vatrace.cli.extract", "find errors in a corpus"),
     "extract": ("vatrace.cli.extract", "a corpus in, features for training out"),
     "import": ("vatrace.cli.import_", "features from other tools in, a store for training out"),
@@ -41,6 +42,7 @@ EPILOG = """examples:
   vatrace live                                   follow a camera and a microphone
 
 with your own annotated recordings:
+  vatrace adapt rated/ --out mine.json           a few minutes of ratings are enough; then: predict --adapt mine.json
   vatrace check corpus/                          find errors in a corpus
   vatrace extract corpus/ --store store          features for training
   vatrace train default --store store --out run

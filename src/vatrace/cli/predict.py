@@ -11,7 +11,17 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vatrace.cli.terminal import add_model_options, complain, find_all, load, make_folder, progress_bars, refuse_existing, warn
+from vatrace.cli.terminal import (
+    add_adapt_option,
+    add_model_options,
+    complain,
+    find_all,
+    load,
+    make_folder,
+    progress_bars,
+    refuse_existing,
+    warn,
+)
 from vatrace.errors import MissingWeightsError, UsageError, VatraceError, reason, report_bug
 from vatrace.files import shown, written_whole
 from vatrace.media.folders import passed_over
@@ -45,6 +55,7 @@ PREDICT_EPILOG = """examples:
   vatrace predict talk.srt                             words only
   vatrace predict talk.mp4 --format csv,elan,textgrid  also for ELAN and Praat
   vatrace predict talk.mp4 --model run/model.onnx --encoders face=my_package:MyEncoder
+  vatrace predict videos/ --adapt mine.json            fitted to your own ratings by vatrace adapt
 
 The CSV has the columns time (s), valence, arousal (-1..1), face, voice, words (1 where the modality was present, else 0),
 valence_low, valence_high, arousal_low, arousal_high (90 % intervals), supported (1 where any modality was present, else 0),
@@ -120,6 +131,7 @@ def _add_predict(commands: Any) -> None:
     add("--summary", type=Path, metavar="FILE", help="also write a CSV with one row per recording and person")
     add("--overwrite", action="store_true", help="replace results that already exist")
     add_model_options(parser)
+    add_adapt_option(parser)
     parser.set_defaults(run=run_predict)
 
 
@@ -271,7 +283,7 @@ def _check_summary(items: Sequence[Item], args: argparse.Namespace) -> None:
     path, results = args.summary.resolve(), [result for item in items for result in item.possible(args)]
     if path in {other.resolve() for other in [*(item.path for item in items), *(result.path for result in results)]}:
         raise UsageError(f"{args.summary}: is a recording or one of its results: give the summary another name")
-    if path in {other.resolve() for other in (args.person, args.names) if other is not None}:
+    if path in {other.resolve() for other in (args.person, args.names, args.adapt) if other is not None}:
         raise UsageError(f"{args.summary}: is needed for this command: give the summary another name")
     refuse_existing([args.summary], args.overwrite)
     make_folder(args.summary.parent)
@@ -304,7 +316,7 @@ def _rows(item: Item, choice: Choice, args: argparse.Namespace, model: Model) ->
 def _process(item: Item, choice: Choice, args: argparse.Namespace, model: Model) -> Prediction:
     """Predict one recording and write its results."""
     targets = [result.path for result in item.possible(args)]
-    for source in (item.path, choice.path, args.person, args.names):
+    for source in (item.path, choice.path, args.person, args.names, args.adapt):
         if source and any(target.exists() and source.exists() and target.samefile(source) for target in targets):
             raise FileExistsError(f"{source}: its own result would replace it: give another folder with --out")
     refuse_existing(targets, args.overwrite)

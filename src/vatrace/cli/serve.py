@@ -13,7 +13,7 @@ from pathlib import Path
 from threading import Timer
 from typing import Any
 
-from vatrace.cli.terminal import add_model_options, load, make_folder, positive, warn
+from vatrace.cli.terminal import add_adapt_option, add_model_options, load, make_folder, positive, warn
 from vatrace.errors import MissingWeightsError, require
 
 HOST = "127.0.0.1"
@@ -21,6 +21,7 @@ EPILOG = """examples:
   vatrace serve                               opens the page in your browser
   vatrace serve --port 9000 --no-browser      only prints its address
   vatrace serve --folder results              keeps the results in this folder
+  vatrace serve --adapt mine.json             fits the recordings' values to your ratings (not those of Live)
 
 The page is available on this machine only, at an address with a token that is new each time. Recordings are deleted when the
 server ends (ctrl-C). Results, each with a small copy of the recording, are kept until you delete them on the page.
@@ -41,6 +42,7 @@ def add_parsers(commands: Any) -> None:
     add("--max-upload", type=positive, default=4.0, metavar="GB", help="size of the largest recording (default: %(default)g)")
     add("--no-browser", action="store_true", help="don't open the page")
     add_model_options(parser)
+    add_adapt_option(parser)
     parser.set_defaults(run=run_serve)
 
 

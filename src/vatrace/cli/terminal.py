@@ -81,13 +81,23 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     add_active_speaker_option(parser)
 
 
+def add_adapt_option(parser: argparse.ArgumentParser) -> None:
+    """Add the option that names an adaptation, which `load` reads as well."""
+    parser.add_argument("--adapt", type=Path, metavar="FILE", help="fit values and intervals to your ratings: by vatrace adapt")
+
+
 def load(args: argparse.Namespace) -> Model:
-    """Load the model that the options of `add_model_options` name."""
+    """Load the model that the options of `add_model_options` and `add_adapt_option` name."""
     from vatrace.encoders import parse_encoders
     from vatrace.inference.model import load_model
 
-    encoders = parse_encoders(args.encoders)
-    return load_model(fusion=args.model, whisper=args.whisper, encoders=encoders, active_speaker=args.active_speaker)
+    return load_model(
+        fusion=args.model,
+        whisper=args.whisper,
+        encoders=parse_encoders(args.encoders),
+        active_speaker=args.active_speaker,
+        adapt=getattr(args, "adapt", None),
+    )
 
 
 def find_all(sources: Sequence[Path]) -> tuple[list[Path], bool]:

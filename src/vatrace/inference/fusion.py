@@ -39,6 +39,7 @@ class FusionModel:
         rate: steps a second.
         win_len: steps of the windows that it was trained on.
         half_widths: of its intervals; empty if it wasn't calibrated.
+        sha256: of the file.
         name: the file's name and the start of its SHA-256.
         streams: whether it takes a stream.
 
@@ -73,7 +74,8 @@ class FusionModel:
             for name in names
             if name in DEFAULT_ENCODERS
         }
-        self.name = f"{path.name} {hashlib.sha256(path.read_bytes()).hexdigest()[:12]}"
+        self.sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+        self.name = f"{path.name} {self.sha256[:12]}"
 
     @property
     def streams(self) -> bool:

@@ -92,7 +92,13 @@ def _quantiles(values: NDArray[np.float64], level: float) -> tuple[float, float]
 def bounds(
     values: NDArray[np.float64], where: NDArray[np.str_], widths: HalfWidths
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Lower and upper ends (T, 2) within -1..1 around values (T, 2).
+    """Lower and upper ends (T, 2) within -1..1 around values (T, 2)."""
+    half = half_widths_at(where, widths)
+    return np.clip(values - half, -1, 1), np.clip(values + half, -1, 1)
+
+
+def half_widths_at(where: NDArray[np.str_], widths: HalfWidths) -> NDArray[np.float64]:
+    """The half-widths (T, 2) of steps in these situations (T,).
 
     For an unseen situation, use the widest interval among those with the same modalities present, or else among all.
     """
@@ -100,4 +106,4 @@ def bounds(
     for name in np.unique(where).tolist():
         alike = [pair for key, pair in widths.items() if key.split(NEAR)[0] == name.split(NEAR)[0]]
         half[where == name] = widths.get(name, np.max(alike or list(widths.values()), axis=0))
-    return np.clip(values - half, -1, 1), np.clip(values + half, -1, 1)
+    return half

@@ -19,6 +19,7 @@ from vatrace.features.perceived import Percept
 from vatrace.features.perceiver import Perceiver
 from vatrace.features.task import Progress
 from vatrace.files import shown
+from vatrace.inference.adaptation import Adaptation, read_adaptation
 from vatrace.inference.explain import Explanation, modality_shares, recursion_changes
 from vatrace.inference.fusion import Masks, open_fusion
 from vatrace.inference.intervals import bounds, situations
@@ -39,12 +40,16 @@ class Model:
         threads: CPU threads; None for one a core.
         encoders: by modality, if the fusion model was trained on features of other encoders than the package's own.
         active_speaker: an ONNX network that decides who in sight speaks (docs/people.md); None to decide by moving mouths.
+        adapt: a file of `vatrace adapt`, whose corrections are applied to all predictions; None for none.
 
     Attributes:
         rate: steps a second at which the fusion model runs.
+        half_widths: of the fusion model's own intervals, by situation; empty if it wasn't calibrated.
+        sha256: of the fusion model's file.
+        name: of the fusion model's file, and the start of its SHA-256.
 
     Raises:
-        ModelError: if `fusion` is not a fusion model, or needs other encoders.
+        ModelError: if `fusion` is not a fusion model, or needs other encoders, or `adapt` was fitted for another model.
         CheckpointError: if `active_speaker` can't be read or doesn't fit.
     """
 
@@ -55,10 +60,16 @@ class Model:
         threads: int | None = None,
         encoders: Mapping[str, EncoderSpec] = DEFAULT_ENCODERS,
         active_speaker: Path | None = None,
+        adapt: Path | None = None,
     ) -> None:
         self._fusion = open_fusion(fusion, streams=False, threads=threads or os.cpu_count() or 1, encoders=encoders)
         self._perceiver = Perceiver(self._fusion.encoders, whisper, threads, active_speaker=active_speaker)
-        self.rate = self._fusion.rate
+        self.rate, self.half_widths = self._fusion.rate, self._fusion.half_widths
+        self.sha256, self.name = self._fusion.sha256, self._fusion.name
+        self._adaptation: Adaptation | None = None
+        if adapt is not None:
+            self._adaptation = read_adaptation(adapt)
+            self._adaptation.check_fits(self.name, self.sha256)
 
     @property
     def modalities(self) -> tuple[str, ...]:
@@ -117,7 +128,9 @@ class Model:
             chosen, notes = [found], notes + doubts
         notes += perceived.notes + self._notes(recording, modalities) + list(recording.transcript_notes)
         notes += people_notes(perceived, people, chosen, named) + speech_notes(perceived, chosen)
-        if not self._fusion.half_widths:
+        if self._adaptation is not None:
+            notes.append(self._adaptation.note)
+        elif not self.half_widths:
             notes.append("no intervals: this model was not calibrated")
         asked_for = {"people": "" if people == "main" else str(people), "person": named}
         made_by = self._made_by(recording, usable, asked_for)
@@ -182,8 +195,9 @@ class Model:
         times = np.arange(num_steps(percept.duration, rate)) / rate
         passes = self._run(percept, percept.valid)
         values, ends = passes[-1], None
-        if self._fusion.half_widths:
-            low, high = bounds(values, situations(percept.valid, self.rate), self._fusion.half_widths)
+        widths = self.half_widths if self._adaptation is None else self._adaptation.half_widths(self.half_widths)
+        if widths:
+            low, high = bounds(values, situations(percept.valid, self.rate), widths)
             ends = (self._resampled(low, times), self._resampled(high, times))
         valence, arousal = self._resampled(values, times).T
         return Prediction(
@@ -216,7 +230,8 @@ class Model:
             return np.concatenate(self._fusion.run(percept.features(start, stop), inside), axis=-1)  # (steps, 2 (R + 1))
 
         joined = overlap_add(percept.num_steps, self._fusion.win_len, self._fusion.win_len // 2, apply)
-        return joined.reshape(percept.num_steps, -1, 2).transpose(1, 0, 2)
+        passes = joined.reshape(percept.num_steps, -1, 2).transpose(1, 0, 2)
+        return passes if self._adaptation is None else self._adaptation.values(passes)
 
     def _explain(self, passes: NDArray[np.float64], percept: Percept, times: NDArray[np.float64]) -> Explanation:
         without = {
@@ -237,8 +252,9 @@ class Model:
         names = "+".join(name for name in MODALITIES if name in usable)
         transcript = shown(recording.transcript.name) if recording.transcript else ""
         network = self._perceiver.active_speaker
-        options = {"transcript": transcript, "active_speaker": network.name if network else "", **asked_for}
-        made_by = {"vatrace": __version__, "model": self._fusion.name, "modalities": names}
+        adapted = "" if self._adaptation is None else self._adaptation.name
+        options = {"adapt": adapted, "transcript": transcript, "active_speaker": network.name if network else "", **asked_for}
+        made_by = {"vatrace": __version__, "model": self.name, "modalities": names}
         return made_by | {name: value for name, value in options.items() if value}
 
 
@@ -257,10 +273,13 @@ def load_model(
     threads: int | None = None,
     encoders: Mapping[str, EncoderSpec] = DEFAULT_ENCODERS,
     active_speaker: str | Path | None = None,
+    adapt: str | Path | None = None,
 ) -> Model:
     """Load a model once, to predict many recordings with it; the arguments are those of `Model`."""
-    files = [None if path is None else Path(path) for path in (fusion, whisper, active_speaker)]
-    return Model(files[0], files[1], threads, encoders, files[2])
+    fusion, whisper, active_speaker, adapt = (
+        None if path is None else Path(path) for path in (fusion, whisper, active_speaker, adapt)
+    )
+    return Model(fusion, whisper, threads, encoders, active_speaker, adapt)
 
 
 def predict(source: str | Path | Recording, *, model: Model | None = None, **options: Any) -> Prediction:

@@ -211,7 +211,7 @@ SUMMARY_COLUMNS = (
     "words_left_out",
     "notes",
     "error",
-    *("vatrace", "model", "modalities", "transcript", "people", "person picture"),
+    *("vatrace", "model", "adapt", "modalities", "transcript", "people", "person picture"),
 )
 """The columns of every table of many recordings, whatever the recordings contain."""
 
