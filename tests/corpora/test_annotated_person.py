@@ -88,8 +88,8 @@ def test_who_is_not_there_is_an_error_and_who_is_doubtful_is_noted(
             index_of(Source("pair", pair, person=person), perceived, perceiver)
     alone, nobody = replace(perceived, people=perceived.people[:1]), replace(perceived, people=[])
     index, notes = index_of(Source("pair", pair, person="right"), alone, perceiver)
-    assert index == 0 and notes == ["only one person is in sight, who is taken for the one on the right"]
-    with pytest.raises(MediaError, match="nobody is in sight"):
+    assert index == 0 and notes == ["only one person was seen, who is taken for the one on the right"]
+    with pytest.raises(MediaError, match="nobody was seen"):
         index_of(Source("pair", pair, person="right"), nobody, perceiver)
 
 

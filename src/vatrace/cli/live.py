@@ -31,8 +31,8 @@ In a terminal it shows the values; in a pipe it writes CSV. Frames and audio are
 than the face: a value waits for the voice for up to 1.5 s, and words count from the moment they are recognised. The first
 value comes with the first face; if none is found, values come after 3 s.
 The CSV has the columns of predict, and `late`: face, voice, or face+voice if they were not processed in time and thus count as
-absent; `person`: number of the person whose face is followed; `others`: number of other people in view. The person who is
-followed first stays the one, unless they are away and somebody else is in view for 30 s.
+absent; `person`: number of the person whose face is followed; `others`: number of other people in view. The first person is
+followed throughout, unless they are away while somebody else is in view for 30 s.
 """
 BAR = 41
 """Characters from -1 to 1."""

@@ -98,10 +98,10 @@ def _named(source: Source, perceived: Perceived, perceiver: Perceiver) -> tuple[
     longest = max((len(one.steps) for one in people), default=0)
     seen = [index for index, one in enumerate(people) if one.tracks and len(one.steps) > MIN_SHARE_OF_OTHERS * longest][:2]
     if not seen:
-        raise MediaError(f"{source.media}: nobody is in sight, so nobody is on the {person}")
+        raise MediaError(f"{source.media}: nobody was seen, so nobody is on the {person}")
     index = sorted(seen, key=lambda index: people[index].centre)[0 if person == "left" else -1]
-    doubts = [f"only one person is in sight, who is taken for the one on the {person}"] if len(seen) == 1 else []
+    doubts = [f"only one person was seen, who is taken for the one on the {person}"] if len(seen) == 1 else []
     if people[index].moves is False:
-        how = "never" if people[index].is_still else "hardly"
-        doubts.append(f"the face on the {person} {how} moves, as in a photograph")
+        how = "never moves, so it is probably" if people[index].is_still else "hardly moves, so it may be"
+        doubts.append(f"the face on the {person} {how} a photograph")
     return index, doubts
