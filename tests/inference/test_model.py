@@ -149,7 +149,8 @@ def test_of_two_people_the_one_at_a_side_is_followed(model: Model, tmp_path: Pat
     assert found["right"].made_by["people"] == "right" and "people" not in found["main"].made_by
     assert "person 2 looks like person 1" in notes["main"]  # he is his own mirror image
     alone = model.predict(write_movie(tmp_path / "one.mp4", face_images[:30], frame_rate=30), people="right")
-    assert alone.presence["face"].all() and "fewer than two people were seen, so left and right make no difference" in alone.notes
+    assert alone.presence["face"].all()
+    assert "fewer than two people were seen, so left and right make no difference" in alone.notes
     passing = []
     for index in range(180):
         scene = Image.new("RGB", (384, 144), (60, 70, 80))
