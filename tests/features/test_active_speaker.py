@@ -131,9 +131,7 @@ def test_a_file_that_does_not_fit_is_refused(tmp_path: Path, function: object, s
 
 def test_a_fixed_number_of_frames_is_refused(tmp_path: Path) -> None:
     path = write_speaker(tmp_path / "net.onnx", MovesWhileLoud(), frames=25)
-    with pytest.raises(
-        CheckpointError, match=re.escape("its input faces is [1, 25, 32, 32]; expected float32 inputs faces")
-    ):
+    with pytest.raises(CheckpointError, match=re.escape("its input faces is [1, 25, 32, 32]; expected float32 inputs faces")):
         ActiveSpeaker(path)
 
 
