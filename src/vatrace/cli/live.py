@@ -121,7 +121,7 @@ class _Rows:
             self.late.update(value.late)
             self.num_with_others += value.others > 0
             if self._person not in {0, value.person}:
-                warn(f"from {value.time:.1f} s on, another person is followed: number {value.person}")
+                warn(f"from {value.time:.1f} s on, person {value.person} is followed instead")
             self._person = value.person
         self.number += len(values)
         for file in self._files:
@@ -182,7 +182,7 @@ def _lines(value: Value, pace: Pace, delay: float) -> str:
     present = ", ".join(name for name in MODALITIES if value.presence[name]) or "nothing detected"
     lines.append(f"{value.time:6.1f} s   delay {delay:.1f} s   {present}   {pace.note}")
     if value.person > 1:
-        lines.append(f"person {value.person} is followed: the one before was away for too long")
+        lines.append(f"now following person {value.person}: the previous one was away for too long")
     if value.others:
         lines.append("another person is in view" if value.others == 1 else f"{value.others} other people are in view")
     return "\n".join(lines)
