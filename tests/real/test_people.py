@@ -146,7 +146,7 @@ def test_a_mirror_is_noted_and_does_not_speak(model: Model, clips: Clips, tmp_pa
     prediction = model.predict(video, people="all")
     assert [person.presence["voice"].any() for person in prediction.people.values()] == [True, False]
     assert any(note.startswith("person 2 looks like person 1 (") for note in prediction.notes)
-    assert any("the speech is taken for that of person 1" in note for note in prediction.notes)
+    assert any("the speech was attributed to person 1" in note for note in prediction.notes)
     assert prediction.people["2"].notes[len(prediction.notes) :] == ["none of the speech was attributed to this person"]
 
 
