@@ -208,7 +208,7 @@ def watch_mouths(
 ) -> list[Mouth]:
     """Measure the mouths that move during speech at the video's own rate, MAX_RATE frames a second at most.
 
-    Speech during which one mouth plainly moves and all others rest is left out.
+    Speech during which one mouth clearly moves and all others are at rest is left out.
 
     Args:
         reader: of the video, at the rate of the first pass, whose steps are those of the people's tracks.
