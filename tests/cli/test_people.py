@@ -57,7 +57,7 @@ def test_the_same_person_has_one_name_and_bad_files_do_not_stop_it(study: Path, 
     assert float(second["first_seen"]) == pytest.approx(1.0, abs=0.11)
     assert float(second["seconds"]) == pytest.approx(1.0, abs=0.11) and float(second["share"]) == pytest.approx(0.5, abs=0.06)
     assert first["distance"] == second["distance"] and 0 < float(first["distance"]) < 0.5
-    assert empty["note"] == "nobody in sight" and audio["note"] == "contains no video: voices are not compared"
+    assert empty["note"] == "no face found" and audio["note"] == "contains no video: voices are not compared"
     with Image.open(tmp_path / "people.png") as sheet:
         colours = np.asarray(sheet.convert("RGB")).reshape(-1, 3)
     assert len(np.unique(colours, axis=0)) > 1000  # faces

@@ -96,7 +96,8 @@ def test_each_person_has_a_table_on_request_and_the_names_of_a_study(two: Path, 
     (tmp_path / "people.csv").write_text("recording,person,name\ntwo.mp4,1,Anna: a/b\nother.mp4,1,Ben\n")
     options = ["--people", "2", "--modalities", "face", "--per-person", "--names", tmp_path / "people.csv"]
     result = run("predict", two, "--out", tmp_path / "out", "--format", "csv,json", *options)
-    assert (result.status, result.err) == (0, f"warning: {tmp_path / 'people.csv'}: not among the recordings: other.mp4\n")
+    rest = "names people of recordings that are not processed now: other.mp4"
+    assert (result.status, result.err) == (0, f"warning: {tmp_path / 'people.csv'}: {rest}\n")
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
         "two.2.csv",
         "two.Anna_ a_b.csv",
@@ -113,7 +114,7 @@ def test_each_person_has_a_table_on_request_and_the_names_of_a_study(two: Path, 
     assert again.status == 1 and "already exists" in again.err
     (tmp_path / "out" / "two.3.csv").touch()
     again = run("predict", two, "--out", tmp_path / "out", *options, "--overwrite")
-    rest = f"{tmp_path / 'out'}: still has results of an earlier run, of people who aren't in this one: two.3.csv"
+    rest = f"{tmp_path / 'out'}: still contains results of people from an earlier run who aren't in this one: two.3.csv"
     assert again.status == 0 and rest in again.err
     (tmp_path / "out" / "two.3.csv").unlink()
     (tmp_path / "out" / "two.png").unlink()
@@ -153,7 +154,7 @@ def test_the_person_at_a_side_or_in_a_picture_is_followed(two: Path, tmp_path: P
     several = "pair.png shows 2 faces: the largest one is used"
     assert (result.status, result.err) == (0, f"warning: {several}\n") and f"  note: {several}\n" in result.out
     result = run("predict", two, "--out", tmp_path / "heard", "--person", tmp_path / "man.jpg", "--modalities", "voice")
-    assert result.status == 1 and "no faces are followed in it, so the person in man.jpg can't be found" in result.err
+    assert result.status == 1 and "the person in man.jpg can't be found, because faces are not used" in result.err
 
 
 def test_no_result_takes_the_place_of_another_or_of_a_picture(tmp_path: Path, face_images: list[Image.Image]) -> None:

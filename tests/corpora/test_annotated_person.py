@@ -88,8 +88,8 @@ def test_who_is_not_there_is_an_error_and_who_is_doubtful_is_noted(
             index_of(Source("pair", pair, person=person), perceived, perceiver)
     alone, nobody = replace(perceived, people=perceived.people[:1]), replace(perceived, people=[])
     index, notes = index_of(Source("pair", pair, person="right"), alone, perceiver)
-    assert index == 0 and notes == ["only one person is in sight, who is taken for the one on the right"]
-    with pytest.raises(MediaError, match="nobody is in sight"):
+    assert index == 0 and notes == ["only one person was seen, who is taken for the one on the right"]
+    with pytest.raises(MediaError, match="nobody was seen"):
         index_of(Source("pair", pair, person="right"), nobody, perceiver)
 
 
@@ -99,7 +99,7 @@ def test_without_faces_the_speech_of_several_is_everybodys_and_that_is_noted(
     heard = replace(perceived, modalities=frozenset({"voice"}), attribution=Attribution([Turn(0, 1, 0, 0), Turn(1, 2, 1, 1)]))
     found, index, notes = choose_annotated(Source("pair", pair, person="left"), open_recording(pair), heard, perceiver)
     assert index is None and found.is_theirs(None, np.array([0.5, 1.5])).all()
-    assert notes == ["several people speak, and faces aren't followed, so voice and words are everybody's"]
+    assert notes == ["several people speak, but faces are not used, so voice and words include everyone's speech"]
 
 
 def write_crops(folder: Path, images: list[Image.Image]) -> Path:
@@ -143,7 +143,7 @@ def test_cropped_faces_of_nobody_in_the_video_are_noted(
     seen, chosen, notes = choose_cropped(Source("pair", pair, face_folder=folder), two, sight, perceiver)
     assert chosen == 0 and seen.is_theirs(0, np.array([0.5, 2.5])).all()
     assert notes == [
-        "several people speak, and the cropped face was not recognised in the video, so voice and words are everybody's"
+        "several people speak, but the cropped face was not found in the video, so voice and words include everyone's speech"
     ]
     # if the corpus says on which side it is, that decides
     left = min(range(2), key=lambda index: perceived.people[index].centre)

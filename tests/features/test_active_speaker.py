@@ -116,7 +116,7 @@ def test_the_square_is_that_of_talknets_demonstration() -> None:
         (
             lambda faces, sound: faces.mean((2, 3)) + sound.mean() + torch.zeros(25),
             "audio",
-            "it fails on 33 frames .*; expected are float32 inputs faces",
+            "it fails on 33 frames .*; expected float32 inputs faces",
         ),
         (lambda faces, sound: (faces.mean((2, 3)) + sound.mean()).double(), "audio", "its scores are float64"),
         (lambda faces, sound: faces.mean((2, 3)) + sound.mean(), "waves", r"its inputs are faces .* waves tensor\(float\)"),
@@ -131,9 +131,7 @@ def test_a_file_that_does_not_fit_is_refused(tmp_path: Path, function: object, s
 
 def test_a_fixed_number_of_frames_is_refused(tmp_path: Path) -> None:
     path = write_speaker(tmp_path / "net.onnx", MovesWhileLoud(), frames=25)
-    with pytest.raises(
-        CheckpointError, match=re.escape("its input faces is [1, 25, 32, 32]; expected are float32 inputs faces")
-    ):
+    with pytest.raises(CheckpointError, match=re.escape("its input faces is [1, 25, 32, 32]; expected float32 inputs faces")):
         ActiveSpeaker(path)
 
 
@@ -155,5 +153,5 @@ def test_a_file_that_is_no_network_is_refused(tmp_path: Path) -> None:
 def test_scores_that_are_not_finite_are_not_used(tmp_path: Path) -> None:
     """A file that passes when it is loaded, with silence, and fails on sound."""
     path = write_speaker(tmp_path / "net.onnx", Lambda(lambda faces, sound: faces.mean((2, 3)) + torch.sqrt(-sound[:, ::640])))
-    with pytest.raises(CheckpointError, match=r"net\.onnx: scores of this active-speaker network are not finite"):
+    with pytest.raises(CheckpointError, match=r"net\.onnx: this active-speaker network returns scores that are not finite"):
         watched(ActiveSpeaker(path), ramp(tmp_path / "ramp.mp4", 2, 25), [somebody(range(20))], [(0.5, 1.5)])

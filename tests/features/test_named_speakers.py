@@ -29,7 +29,7 @@ def test_a_turn_that_was_given_to_somebody_else_is_whose_the_transcript_says() -
     said = [*SAID, (30.0, 34.0, "Ben")]
     turns, _, notes = by_labels([*wrong, Turn(30, 34, 1, 1)], words(*said))
     assert [turn.person for turn in turns] == [0, 1, 0, 1, None, 1]
-    assert notes == ["for 4.0 s of words, the voices disagree with the speakers in the transcript, which decide"]
+    assert notes == ["the transcript and the voices disagree on the speaker of 4.0 s of words: the transcript is used"]
 
 
 def test_a_turn_of_two_speakers_is_cut_between_their_words() -> None:
@@ -50,6 +50,6 @@ def test_labels_that_fit_nobody_decide_nothing_and_that_is_said() -> None:
     turns, owners, notes = by_labels(TURNS[:2], said)
     assert turns == TURNS[:2] and owners == {}
     assert notes == [
-        f"it isn't clear which person is {name} in the transcript: voices decide whose words they are"
+        f"{name} in the transcript can't be matched to one person: voices and mouths decide who said these words"
         for name in ("Anna", "Ben")
     ]

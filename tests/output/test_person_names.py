@@ -56,7 +56,7 @@ def test_people_may_change_their_numbers(tmp_path: Path) -> None:
         ([",1,Anna"], "line 2: no recording"),
         (["other.mp4,1,Anna"], "has no names for talk.mp4, talk.mp4; it names other.mp4"),
         ([], "has no names for talk.mp4, talk.mp4; it is empty"),
-        (["talk.mp4,1,Anna"], "2 recordings are called talk.mp4: write their paths"),
+        (["talk.mp4,1,Anna"], "2 recordings are called talk.mp4: give their paths"),
         (["a/talk.mp4,1,Anna", "a/../a/talk.mp4,2,Ben"], "a/talk.mp4 in two ways"),
     ],
 )

@@ -284,7 +284,7 @@ def test_every_face_has_its_box_and_the_one_who_speaks_stands_out(crowded: Opene
     for time, speaker in ((0.5, "1"), (1.5, "2"), (3.5, None), (4.5, None)):
         page.evaluate(f"seek({time})")
         assert page.locator(".face.speaks b").all_inner_texts() == ([speaker] if speaker else [])
-    assert values(crowded).splitlines()[-1] == "speaks several people"
+    assert values(crowded).splitlines()[-1] == "speaker several people"
 
 
 def test_who_speaks_is_drawn_in_the_colours_of_the_people(crowded: Opened) -> None:

@@ -117,7 +117,7 @@ def test_a_voice_off_screen_is_not_the_listener_s(model: Model, clips: Clips, tm
     assert prediction.presence["voice"][answers].mean() > 0.5 and not prediction.presence["voice"][~answers].any()
     assert "please" not in said([word.text for word in prediction.words])
     assert {turn.person for turn in prediction.turns} == {"1", OFF_SCREEN}
-    assert any("speech by nobody in sight were left out" in note for note in prediction.notes)
+    assert any("of off-screen speech was left out" in note for note in prediction.notes)
 
 
 def test_a_listener_who_holds_still_is_followed_and_a_cover_is_not(model: Model, clips: Clips, tmp_path: Path) -> None:
@@ -126,7 +126,7 @@ def test_a_listener_who_holds_still_is_followed_and_a_cover_is_not(model: Model,
     listener = [images[-1 - abs(9 - step % 18)] for step in range(144)]
     prediction = model.predict(write_movie(tmp_path / "listener.mp4", listener, sound=sound))
     assert prediction.presence["face"].all() and not prediction.presence["voice"].any()
-    assert any("speech by nobody in sight were left out" in note for note in prediction.notes)
+    assert any("of off-screen speech was left out" in note for note in prediction.notes)
     width, height = images[0].size
     cover = []
     for step in range(144):
@@ -135,7 +135,7 @@ def test_a_listener_who_holds_still_is_followed_and_a_cover_is_not(model: Model,
         cover.append(images[0].transform(images[0].size, Image.Transform.AFFINE, map_back, Image.Resampling.BICUBIC))
     prediction = model.predict(write_movie(tmp_path / "cover.mp4", cover, sound=sound))
     assert prediction.presence["voice"].any() and not prediction.presence["face"].any()
-    assert any("never moves, as in a photograph: the trace is based on what is heard" in note for note in prediction.notes)
+    assert any("probably a photograph; the trace is based on the audio" in note for note in prediction.notes)
 
 
 def test_a_mirror_is_noted_and_does_not_speak(model: Model, clips: Clips, tmp_path: Path) -> None:
@@ -146,8 +146,8 @@ def test_a_mirror_is_noted_and_does_not_speak(model: Model, clips: Clips, tmp_pa
     prediction = model.predict(video, people="all")
     assert [person.presence["voice"].any() for person in prediction.people.values()] == [True, False]
     assert any(note.startswith("person 2 looks like person 1 (") for note in prediction.notes)
-    assert any("the speech is taken for that of person 1" in note for note in prediction.notes)
-    assert prediction.people["2"].notes[len(prediction.notes) :] == ["none of the speech is theirs"]
+    assert any("the speech was attributed to person 1" in note for note in prediction.notes)
+    assert prediction.people["2"].notes[len(prediction.notes) :] == ["none of the speech was attributed to this person"]
 
 
 def test_nobody_in_sight_is_a_voice(model: Model, clips: Clips, tmp_path: Path) -> None:

@@ -88,7 +88,7 @@ def test_a_photograph_on_the_wall(tmp_path: Path, model: Model, shared: Path, na
             scene.paste(image, (480, 60))
             images.append(scene.transform(scene.size, Image.Transform.AFFINE, CAMERAS[camera](step), Image.Resampling.BICUBIC))
     prediction = predicted(model, write_movie(tmp_path / "both.mp4", both))
-    assert has_note(prediction, "one face was not followed, because it never moves")
+    assert has_note(prediction, "one face was not followed: it never moves")
     assert_alike(prediction, predicted(model, write_movie(tmp_path / "alone.mp4", alone)))
 
 

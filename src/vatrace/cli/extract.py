@@ -39,8 +39,8 @@ Aff-Wild2 is recognised by the folders that ABAW distributes. Any other corpus i
   annotations.csv                recording,time,valence,arousal[,annotator]
   or annotations/NAME.csv        time,valence,arousal; with several annotators NAME.ANNOTATOR.csv (.tsv, .txt or .eaf as well)
   NAME.srt, NAME.en.vtt ...      next to a recording: its words
-  splits.csv                     recording,split[,subject][,person], where split is train, dev or test, and person is left,
-                                 right, a number or a picture, where several people are in a recording
+  splits.csv                     recording,split[,subject][,person]: split is train, dev or test; person is the annotated one
+                                 of several people: left, right, a number or the path of a picture
 Features from other tools have MODALITY/NAME.npy, .csv or .parquet instead of videos (see: vatrace import --help).
 Exit status: 0 without errors (there may be warnings), 1 with errors.
 """

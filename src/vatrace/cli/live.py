@@ -31,8 +31,8 @@ In a terminal it shows the values; in a pipe it writes CSV. Frames and audio are
 than the face: a value waits for the voice for up to 1.5 s, and words count from the moment they are recognised. The first
 value comes with the first face; if none is found, values come after 3 s.
 The CSV has the columns of predict, and `late`: face, voice, or face+voice if they were not processed in time and thus count as
-absent; `person`: number of the person whose face is followed; `others`: number of other people in view. The person who is
-followed first stays the one, unless they are away and somebody else is in view for 30 s.
+absent; `person`: number of the person whose face is followed; `others`: number of other people in view. The first person is
+followed throughout, unless they are away while somebody else is in view for 30 s.
 """
 BAR = 41
 """Characters from -1 to 1."""
@@ -121,7 +121,7 @@ class _Rows:
             self.late.update(value.late)
             self.num_with_others += value.others > 0
             if self._person not in {0, value.person}:
-                warn(f"from {value.time:.1f} s on, another person is followed: number {value.person}")
+                warn(f"from {value.time:.1f} s on, person {value.person} is followed instead")
             self._person = value.person
         self.number += len(values)
         for file in self._files:
@@ -182,7 +182,7 @@ def _lines(value: Value, pace: Pace, delay: float) -> str:
     present = ", ".join(name for name in MODALITIES if value.presence[name]) or "nothing detected"
     lines.append(f"{value.time:6.1f} s   delay {delay:.1f} s   {present}   {pace.note}")
     if value.person > 1:
-        lines.append(f"person {value.person} is followed: the one before was away for too long")
+        lines.append(f"now following person {value.person}: the previous one was away for too long")
     if value.others:
         lines.append("another person is in view" if value.others == 1 else f"{value.others} other people are in view")
     return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""The command people: who is who over all recordings of a study."""
+"""The command people: who is who across all recordings of a study."""
 
 from __future__ import annotations
 
@@ -28,16 +28,21 @@ EPILOG = """examples:
   vatrace people videos/ --out study
   vatrace people session1/ session2/ --out study       the same people in several folders
 
-people.png shows every face that was followed, a row for each person. Compare it with people.csv, and correct the column `name`:
-write the same name where it is the same person, another where it isn't, or your own codes instead of P01, P02, ... Two people
-of one recording can't have the same name.
-The CSV has the columns recording, person (1, 2, ... as in `vatrace predict --people all`), name, seconds and share (time in
-sight), first_seen (s), distance (of the face to the same person's in other recordings: below 0.5 is the same person), next_name
-and next_distance (who looks most similar otherwise), and note (why a match is doubtful; such faces have a frame in people.png).
-An edited people.csv is only replaced with --overwrite.
+people.png has a row of faces for each name, with one face per recording. Check it, and correct the column `name` of people.csv:
+give rows of the same person the same name, and rows of different people different names. You can also use your own codes
+instead of P01, P02, ... Two people in one recording can't have the same name.
 
-This compares faces, that is biometric data: use it for participants of your own study, who have consented. Everything stays on
-this machine. Embeddings of faces are not written to disk; people.png shows faces, so delete it when you have checked it.
+people.csv has the columns
+  recording, person             the file, and the person's number in it, as in `vatrace predict --people all`
+  name                          the same for the same person in all recordings
+  seconds, share, first_seen    how long the person is visible, the share of the recording, and the first time (s)
+  distance                      of the face to those of the same name in other recordings; below 0.5 counts as the same person
+  next_name, next_distance      the most similar other person
+  note                          why a match is doubtful; such faces have a frame in people.png
+It is not replaced unless you pass --overwrite.
+
+This is biometric matching: use it only for participants of your own study who have consented to it. Everything stays on this
+machine. Embeddings of faces are not written to disk; people.png shows faces, so delete it when you have checked the names.
 Exit status: 0 for success, 1 if a recording failed (the others are done), 2 for a wrong command, 70 for a bug in vatrace, 130
 for ctrl-C (nothing is written).
 """
@@ -49,7 +54,7 @@ def add_parsers(commands: Any) -> None:
         "people",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        description="Find the same people in all recordings of a study by their faces, and list them in a table to be checked.",
+        description="Find the same people in all recordings of a study by their faces, and write a table for you to check.",
     )
     add = parser.add_argument
     add("sources", nargs="+", type=Path, metavar="FOLDER|FILE", help="folder of videos and audio, or a video")
@@ -86,7 +91,7 @@ def run_people(args: argparse.Namespace) -> int:
 
 
 def _attended(path: Path, perceiver: Perceiver) -> Attendance | None:
-    """Who is in a recording, which is printed; None if it can't be read, which is also printed."""
+    """Find and print who is in a recording; if it can't be read, print the error and return None."""
     from vatrace.output.study import attend
 
     try:
@@ -124,4 +129,4 @@ def _print_people(rows: Sequence[Row], num_recordings: int, written: Sequence[Pa
     total = f"{_counted(len(by_name))} in {plural(num_recordings, 'recording')}"
     print(f"{total} -> {', '.join(map(str, written))}")
     if lines:
-        print(f"compare the two, correct the column `name`, then: vatrace predict ... --people all --names {written[0]}")
+        print(f"check people.png, correct the column `name`, then run: vatrace predict ... --people all --names {written[0]}")

@@ -48,9 +48,9 @@ PREDICT_EPILOG = """examples:
   vatrace predict talk.mp4 --transcript none           speech recognition, even if talk.srt is in the folder
   vatrace predict interview.mp4 --people left          the person on the left, of the two most prominent
   vatrace predict panel.mp4 --people all --per-person  everyone: panel.1.csv, panel.2.csv, ...
-  vatrace predict panel.mp4 --people 3 --format csv,turns    the three most prominent, and who speaks when
-  vatrace predict videos/ --person anna.jpg            the person in a picture
-  vatrace predict videos/ --people all --names people.csv    P01 instead of 1, and so on
+  vatrace predict panel.mp4 --people 3 --format csv,turns    the three most prominent people, and who speaks when
+  vatrace predict videos/ --person anna.jpg            the person whose face is in the picture
+  vatrace predict videos/ --people all --names people.csv    names such as P01 instead of the numbers 1, 2, ...
   vatrace predict podcast.mp3                          audio only
   vatrace predict talk.srt                             words only
   vatrace predict talk.mp4 --format csv,elan,textgrid  also for ELAN and Praat
@@ -59,12 +59,17 @@ PREDICT_EPILOG = """examples:
 
 The CSV has the columns time (s), valence, arousal (-1..1), face, voice, words (1 where the modality was present, else 0),
 valence_low, valence_high, arousal_low, arousal_high (90 % intervals), supported (1 where any modality was present, else 0),
-person (1 for the most prominent one, and so on), speaking (1 where the person speaks, else 0; empty if it isn't known).
+person (1 for the most prominent one, and so on), speaking (1 where this person alone speaks, else 0; empty if unknown).
 With --explain it also has face_share, voice_share, words_share (how much each modality contributes to the value; their sum
 is 1; empty where none contributes) and recursion_1, ... (how far each recursion of the attention moved the point).
+
+Prominence is the time for which a person is visible, times the size of the face. If nobody is visible, each voice is a person,
+and the most prominent one is the one that speaks longest.
+
 The table of --summary has one row per recording and person: mean, SD, minimum and maximum of valence and arousal over the
-supported rows, the shares of time in which each modality was present and the person speaks, how many doubtful words were left
-out, notes, errors, and the version, model and options.
+supported rows, the shares of time in which each modality was present and in which the person speaks, the number of doubtful
+words that were left out, notes, errors, and the version, model and options.
+
 Exit status: 0 for success, 1 if a recording failed (the others are done), 2 for a wrong command, 70 for a bug in vatrace, 130
 for ctrl-C.
 """
@@ -142,13 +147,13 @@ def _add_people_options(parser: argparse.ArgumentParser) -> None:
         type=_people,
         default="main",
         metavar="WHO",
-        help="whose trace to write: main, the person visible longest and largest; all; left or right, of the two most "
-        f"prominent; or a number, for that many of the most prominent, at most {MAX_PEOPLE} (default: main)",
+        help="whose traces to write: main, the most prominent person; all; left or right, the person on that side of the two "
+        f"most prominent; or a number, for that many of the most prominent, at most {MAX_PEOPLE} (default: main)",
     )
-    who.add_argument("--person", type=Path, metavar="PICTURE", help="instead: the person whose face is in this image")
+    who.add_argument("--person", type=Path, metavar="PICTURE", help="instead: the person whose face is in this picture")
     add = parser.add_argument
     add("--per-person", action="store_true", help="write CSV and Parquet as a file for each person: <name>.1.csv, <name>.2.csv")
-    names = "CSV with the columns recording, person, name, as `vatrace people` writes it: names instead of the people's numbers"
+    names = "CSV with the columns recording, person, name, as `vatrace people` writes it: names to use instead of numbers"
     add("--names", type=Path, metavar="FILE", help=names)
 
 
@@ -237,7 +242,7 @@ def _check_people(args: argparse.Namespace) -> None:
     if args.person is not None and not args.person.is_file():
         raise UsageError(f"{args.person}: no such picture")
     if args.per_person and (args.person is not None or args.people in {"main", "left", "right", 1}):
-        raise UsageError("--per-person is for several people: add --people all, or how many")
+        raise UsageError("--per-person is for several people: add --people all or a number")
     if args.per_person and not any(FORMATS[kind].has_rows for kind in args.format):
         tables = " or ".join(kind for kind, known in FORMATS.items() if known.has_rows)
         raise UsageError(f"--per-person is for tables: add {tables} to --format; other formats hold everyone in one file")
@@ -251,7 +256,7 @@ def _person_names(table: Path | None, recordings: Sequence[Path]) -> Sequence[Ma
 
     found, absent, unlisted = read_names(table, recordings)
     if absent:
-        warn(f"{table}: not among the recordings: {passed_over(absent)}")
+        warn(f"{table}: names people of recordings that are not processed now: {passed_over(absent)}")
     if unlisted:
         warn(f"{table}: no names for {passed_over(unlisted)}: their people keep their numbers")
     return found
@@ -338,7 +343,7 @@ def _process(item: Item, choice: Choice, args: argparse.Namespace, model: Model)
     _print_summary(prediction, results)
     old = [target.name for target in targets if target not in {result.path for result in results} and target.exists()]
     if old:
-        warn(f"{args.out}: still has results of an earlier run, of people who aren't in this one: {', '.join(old)}")
+        warn(f"{args.out}: still contains results of people from an earlier run who aren't in this one: {', '.join(old)}")
     return prediction
 
 

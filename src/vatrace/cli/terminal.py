@@ -63,7 +63,7 @@ def add_active_speaker_option(parser: argparse.ArgumentParser) -> None:
         "--active-speaker",
         type=Path,
         metavar="FILE",
-        help="an active-speaker network in ONNX that decides who in sight speaks (default: the motion of mouths decides)",
+        help="an active-speaker network in ONNX that decides which visible person speaks (default: by the motion of mouths)",
     )
 
 

@@ -1,4 +1,4 @@
-"""Which of the people in a recording is the one who is annotated."""
+"""Chooses which of the people in a recording was annotated."""
 
 from __future__ import annotations
 
@@ -18,14 +18,15 @@ from vatrace.media.recording import Recording
 if TYPE_CHECKING:
     from vatrace.features.perceiver import Perceiver
 
-EVERYBODYS = "so voice and words are everybody's"
+EVERYBODYS = "so voice and words include everyone's speech"
+"""The end of a note, if the annotated person's turns aren't known."""
 
 Choice = tuple[Perceived, int | None, list[str]]
 """What was perceived, the index of the annotated person in its `people` (None for nobody), and what the user should know."""
 
 
 def has_several_voices(perceived: Perceived) -> bool:
-    """Whether more than one voice is heard, so that it matters whose it is."""
+    """Whether there is more than one voice, so that it matters who speaks."""
     return len({turn.voice for turn in perceived.turns}) > 1
 
 
@@ -45,7 +46,7 @@ def choose_annotated(source: Source, recording: Recording, perceived: Perceived,
         return perceived, next(iter(choose(perceived, "main")), None), []
     if recording.has_frames and "face" not in perceived.modalities:
         several = has_several_voices(perceived)
-        notes = [f"several people speak, and faces aren't followed, {EVERYBODYS}"] if several else []
+        notes = [f"several people speak, but faces are not used, {EVERYBODYS}"] if several else []
         return replace(perceived, attribution=Attribution([])), None, notes
     index, notes = _named(source, perceived, perceiver)
     return perceived, index, notes
@@ -74,7 +75,7 @@ def choose_cropped(source: Source, perceived: Perceived, sight: Sight, perceiver
         except MediaError:
             index = None
     if index is None:
-        return alone, 0, [f"several people speak, and the cropped face was not recognised in the video, {EVERYBODYS}"]
+        return alone, 0, [f"several people speak, but the cropped face was not found in the video, {EVERYBODYS}"]
     people = list(perceived.people)
     people[index] = cropped
     return replace(perceived, sight=sight, people=people), index, []
@@ -98,10 +99,10 @@ def _named(source: Source, perceived: Perceived, perceiver: Perceiver) -> tuple[
     longest = max((len(one.steps) for one in people), default=0)
     seen = [index for index, one in enumerate(people) if one.tracks and len(one.steps) > MIN_SHARE_OF_OTHERS * longest][:2]
     if not seen:
-        raise MediaError(f"{source.media}: nobody is in sight, so nobody is on the {person}")
+        raise MediaError(f"{source.media}: nobody was seen, so nobody is on the {person}")
     index = sorted(seen, key=lambda index: people[index].centre)[0 if person == "left" else -1]
-    doubts = [f"only one person is in sight, who is taken for the one on the {person}"] if len(seen) == 1 else []
+    doubts = [f"only one person was seen, who is taken for the one on the {person}"] if len(seen) == 1 else []
     if people[index].moves is False:
-        how = "never" if people[index].is_still else "hardly"
-        doubts.append(f"the face on the {person} {how} moves, as in a photograph")
+        how = "never moves, so it is probably" if people[index].is_still else "hardly moves, so it may be"
+        doubts.append(f"the face on the {person} {how} a photograph")
     return index, doubts

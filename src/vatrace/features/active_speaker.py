@@ -1,13 +1,13 @@
-"""Who speaks, by an active-speaker network of the user's, an ONNX file.
+"""Active-speaker detection with a network that the user provides as an ONNX file.
 
-The network's inputs are float32, for T frames of one face, 25 a second:
+The network's inputs are float32, for T frames of one face, at 25 frames per second:
 
     faces (1, T, S, S)     grey, 0..255: the square around the face that TalkNet's demonstration cuts out
     audio (1, 640 T)       16 kHz mono in -1..1 of the same time
     mfcc  (1, 4 T, 13)     instead of `audio`: its cepstral coefficients (`vatrace.features.mfcc`)
 
-T is dynamic. The output `scores` has T values: the log-odds that this person is heard speaking. During speech, everybody in
-sight is shown to it in a second pass over the video.
+T is dynamic. The output `scores` has T values: the log-odds that this person is heard speaking. The network scores every face
+that is visible during speech, in a second pass over the video.
 """
 
 from __future__ import annotations
@@ -34,36 +34,36 @@ if TYPE_CHECKING:
     from vatrace.features.people import Person
 
 FPS = 25
-"""Frames a second, at which the published networks were trained."""
+"""Frames per second; the published networks were trained at this rate."""
 SAMPLES = SAMPLING_RATE // FPS
 """Samples of audio for each frame."""
 
 TRIED = (25, 33)
-"""Numbers of frames on which a file is tried: two, since an export may have fixed the number of its example."""
+"""Numbers of frames with which a file is tested: two, because an export may have fixed T to that of its example input."""
 EXPECTED = (
-    "expected are float32 inputs faces (1, T, S, S) and audio (1, 640 T) or mfcc (1, 4 T, 13), and an output scores (1, T), "
-    f"for any T (such as {TRIED[0]} and {TRIED[1]})"
+    "expected float32 inputs faces (1, T, S, S) and audio (1, 640 T) or mfcc (1, 4 T, 13), and an output scores (1, T), "
+    f"for any T (tested with {TRIED[0]} and {TRIED[1]})"
 )
 
 MAX_FRAMES, MIN_FRAMES = 6 * FPS, 5
-"""Frames in which the network judges a face at once: TalkNet and Light-ASD are evaluated on up to 6 s. Less than a fifth of a
-second isn't judged."""
+"""The most and the fewest frames of a face that the network scores at once: TalkNet and Light-ASD are evaluated on up to 6 s;
+less than a fifth of a second is not scored."""
 
 MAX_RATE = 50.0
-"""Frames a second that are converted at most, to find one for each 25th of a second at any frame rate."""
+"""Maximum number of frames decoded per second, enough to find one for each 25th of a second at any frame rate."""
 
 CROP_PER_BOX, CROP_DROP = 1.4, 0.2
-"""The square that the network sees, relative to the box of a face from the hairline to the chin: its side, and how far its
-centre lies below the box's. TalkNet's demonstration adds 0.4 of the box: a half of it on both sides, all of it below. That
-box is as large as those of `Sight.boxes` and lies ROI_DROP lower (ROI_PER_BOX is for 1.5 times the size of the landmarks)."""
+"""The square that the network receives, relative to the box of a face from the hairline to the chin: its side, and how far its
+centre lies below the centre of the box. TalkNet's demo enlarges its own face box by 0.4: half of that on each side, all of it
+below. Its box is as large as those in `Sight.boxes`, and ROI_DROP lower (ROI_PER_BOX is for 1.5 times the landmarks' size)."""
 SMOOTHED = 13
-"""Frames over whose median the box is smoothed, as in TalkNet's demonstration."""
+"""Frames of the median filter that smooths the box, as in TalkNet's demo."""
 PADDING = (110, 110, 110)
-"""Colour outside the picture, as there."""
+"""Colour of the area outside the picture, as in TalkNet's demo."""
 
 
 class ActiveSpeaker:
-    """An active-speaker network.
+    """An active-speaker network in an ONNX file.
 
     Args:
         path: the ONNX file.
@@ -79,7 +79,7 @@ class ActiveSpeaker:
 
     def __init__(self, path: Path, threads: int = 1) -> None:
         if not path.is_file():
-            raise CheckpointError(f"{path}: no such file, for an active-speaker network")
+            raise CheckpointError(f"{path}: no such file (for --active-speaker)")
         self._path, self._session = path, onnx_session(path, threads)
         shapes = {value.name: value.shape for value in self._session.get_inputs() if value.type == "tensor(float)"}
         sound = next(iter(shapes.keys() - {"faces"}), "")
@@ -114,7 +114,7 @@ class ActiveSpeaker:
             raise self._unfit(f"its scores are {scores.dtype} of shape {scores.shape} for {len(faces)} frames")
         if not np.isfinite(scores).all():
             raise CheckpointError(
-                f"{self._path}: scores of this active-speaker network are not finite; correct or export it again"
+                f"{self._path}: this active-speaker network returns scores that are not finite; fix it or export it again"
             )
         return np.asarray(scores).reshape(-1)
 
@@ -126,11 +126,11 @@ class ActiveSpeaker:
         return fixed[2]
 
     def _unfit(self, problem: str) -> CheckpointError:
-        return CheckpointError(f"{self._path}: not an active-speaker network that fits: {problem}; {EXPECTED}")
+        return CheckpointError(f"{self._path}: can't be used as an active-speaker network: {problem}; {EXPECTED}")
 
 
 def sha256(path: Path) -> str:
-    """The SHA-256 of a network's file, which a store keeps, and of the weights that PyTorch may have written next to it."""
+    """The SHA-256 of a network's file and of the weights that PyTorch may have written next to it; a store keeps it."""
     digest, weights = hashlib.sha256(), path.with_name(f"{path.name}.data")
     for part in [path, weights] if weights.is_file() else [path]:
         with part.open("rb") as file:
@@ -140,7 +140,7 @@ def sha256(path: Path) -> str:
 
 @dataclass(frozen=True)
 class Judgement:
-    """What the network says of one person.
+    """The network's scores of one person.
 
     Attributes:
         frames: (F,) numbers of frames, FPS a second, ascending.
@@ -151,7 +151,7 @@ class Judgement:
     scores: NDArray[np.float32]
 
     def mean(self, start: float, end: float) -> float:
-        """The mean score from start to end, in seconds; NaN unless at least half of the frames were judged."""
+        """The mean score from start to end, in seconds; NaN unless at least half of the frames were scored."""
         first, stop = round(start * FPS), round(end * FPS)
         scores = self.scores[slice(*np.searchsorted(self.frames, [first, stop]))]
         return float(scores.mean()) if len(scores) and 2 * len(scores) >= stop - first else np.nan
@@ -166,19 +166,19 @@ def watch_speakers(
     spans: Sequence[tuple[float, float]],
     progress: Callable[[float], None],
 ) -> list[Judgement]:
-    """Show everybody who is in sight during speech to the network. Memory doesn't grow with the length, except for the scores.
+    """Score everybody who is visible during speech. Only the scores take more memory in a longer recording.
 
     Args:
-        network: judges faces.
+        network: scores faces.
         reader: of the video, at the rate of the first pass, whose steps are those of the people's tracks.
         blocks: successive parts (N,) of the audio, 16 kHz mono; the first starts at 0 s.
-        people: whom to judge.
-        boxes: of all faces, at the rows of the tracks.
+        people: whom to score.
+        boxes: of all faces; a track's `rows` are indices into them.
         spans: of speech, (start, end) in seconds, in order.
         progress: called with the share that is done, 0..1.
 
     Returns:
-        One for each person.
+        One judgement for each person.
 
     Raises:
         CheckpointError: if the network fails, or its scores aren't finite.
@@ -206,12 +206,12 @@ def watch_speakers(
 
 
 def _frame_at(time: float) -> int:
-    """The number of the frame, FPS a second, that a moment in seconds belongs to."""
+    """The number of the frame, at FPS frames per second, that a time in seconds belongs to."""
     return int((time + CLOCK_TOLERANCE) * FPS)
 
 
 def _stretches(spans: Sequence[tuple[float, float]]) -> list[range]:
-    """The frames of speech and MARGIN around it, in parts of at most MAX_FRAMES."""
+    """The frames of speech, and of MARGIN around it, in parts of at most MAX_FRAMES."""
     joined: list[range] = []
     for start, end in spans:
         first, stop = max(_frame_at(start - MARGIN), 0), _frame_at(end + MARGIN) + 1
@@ -230,7 +230,7 @@ class _Places:
     """Where the face of one person is.
 
     Attributes:
-        steps: (N,) at which it is known, ascending.
+        steps: (N,) those at which it is known, ascending.
         boxes: (N, 4) its `Box` at each of them.
         rate: steps a second.
     """
@@ -246,7 +246,7 @@ class _Places:
         return cls(np.array(steps, np.int64), np.array([boxes[found[step]] for step in steps]).reshape(-1, 4), rate)
 
     def runs(self, stretch: range) -> Iterator[tuple[range, NDArray[np.float64]]]:
-        """The parts of a stretch of frames in which the person is in sight, with the smoothed boxes (T, 4)."""
+        """The parts of a stretch of frames in which the person is visible, with the smoothed boxes (T, 4)."""
         if not len(self.steps):
             return
         moments = np.array(stretch) / FPS * self.rate
@@ -264,9 +264,9 @@ class _Places:
 def _faces(
     images: Iterable[tuple[Image.Image, float]], stretch: range, places: Sequence[_Places], size: int
 ) -> list[tuple[int, range, NDArray[np.uint8]]]:
-    """The faces (T, S, S) in a stretch of frames: whose they are, in which frames, and what the network sees.
+    """The faces (T, S, S) in a stretch of frames: the index of the person, the frames, and the network's input.
 
-    Where the video has fewer frames a second, the nearest is repeated.
+    If the video has fewer frames per second, the nearest one is repeated.
     """
     runs = [(person, run, boxes) for person, place in enumerate(places) for run, boxes in place.runs(stretch)]
     faces = [np.zeros((len(run), size, size), np.uint8) for _, run, _ in runs]
@@ -286,7 +286,7 @@ def _faces(
 
 
 def face_square(image: Image.Image, box: Sequence[float] | NDArray[np.float64], size: int) -> NDArray[np.uint8]:
-    """The grey square (S, S) around the face in a `Box` that the network sees."""
+    """The grey square (S, S) around the face in a `Box`, as the network receives it."""
     left, top, right, bottom = np.asarray(box) * (image.size * 2)
     face = max(right - left, bottom - top)
     side = max(round(CROP_PER_BOX * face), 1)
@@ -297,7 +297,7 @@ def face_square(image: Image.Image, box: Sequence[float] | NDArray[np.float64], 
 
 
 class _Sound:
-    """The audio of successive stretches, of which only what is needed is kept.
+    """Reads the audio of successive stretches, and keeps only what is still needed.
 
     Args:
         blocks: successive parts (N,) of the audio.
@@ -308,7 +308,7 @@ class _Sound:
         self._start, self._kept = 0, np.zeros(0, np.float32)
 
     def read(self, start: int, stop: int) -> NDArray[np.float32]:
-        """The samples from start to stop, with silence after the end; start must not be less than in the last call."""
+        """The samples from start to stop, followed by silence after the end; start must not be below that of the last call."""
         while self._start + len(self._kept) < stop:
             silence = np.zeros(stop - self._start - len(self._kept), np.float32)
             joined = np.concatenate([self._kept, next(self._blocks, silence)])

@@ -1,10 +1,10 @@
-"""Which person each turn of speech belongs to, by the mouths in sight and by the voices.
+"""Assigns each turn of speech to a person, from the visible mouths and the voices.
 
-A turn is cut into short pieces, mostly at pauses. For each piece and each person in sight, two things are evidence, added up as
-logarithms of how much more likely they are if the person speaks than if not: how much the mouth moves, and how well its opening
-follows the level of the sound. The scores of an active-speaker network replace both. A voice that is one person's in its other
-pieces is evidence as well, also for pieces in which that person isn't in sight. Within a turn, the most likely sequence of
-speakers is found (Viterbi).
+Turns are cut into short pieces, mostly at pauses. For each piece and each visible person, there are two kinds of evidence: how
+much the mouth moves, and how well its opening follows the level of the sound. Each is a log-likelihood ratio (this person
+speaks or doesn't), and they are added up. The scores of an active-speaker network replace both. The voice is further evidence:
+if its other pieces belong to one person, this piece probably does too, even if that person is not visible. Within a turn, the
+most likely sequence of speakers is found (Viterbi).
 """
 
 from __future__ import annotations
@@ -27,24 +27,25 @@ if TYPE_CHECKING:
     from vatrace.features.people import Person
 
 MAX_PIECE, MIN_PIECE = 2.0, 0.6
-"""Seconds of the longest and the shortest piece that a turn is cut into."""
+"""Length in seconds of the longest and the shortest piece that a turn is cut into."""
 
 SMOOTHED, FLOOR = 0.08, 0.05
-"""Seconds over which the envelope is averaged, and the share of its loud level below which differences don't count."""
+"""Seconds over which the envelope is averaged, and the share of its loud level below which differences are ignored."""
 
 RATE, MAX_GAP, MIN_FRAMES = 25, 0.12, 12
-"""Frames a second at which mouths and sound are compared; seconds from the nearest frame to which a mouth counts as known; and
-frames without which they aren't compared."""
+"""Frames per second at which mouths and sound are compared; the longest time in seconds to the nearest frame at which a mouth
+still counts as known; and the fewest frames that are compared."""
 SLOW = 4
-"""Changes slower than this many frames before and after don't count, since any two slow signals look alike by chance. With 4,
-the correlation of a mouth and the sound distinguishes speakers best: it is higher for one of five GRID speakers than for
-another's mouth in 95 % of cases, with slow changes in 85 %, and with 10 frames a second instead of 12.5 or 25 in 90 %."""
+"""Slow changes are removed by subtracting the mean over this many frames before and after each, since any two slow signals
+correlate by chance. With 4, the correlation of mouth and sound distinguishes speakers best: it is higher for the speaker than
+for the mouth of another of five GRID speakers in 95 % of cases; with slow changes in 85 %, and with 10 frames per second
+instead of 12.5 or 25 in 90 %."""
 
 LAGS = np.arange(-10, 11)
 """Frames by which the sound may be later than the picture."""
 
 LAG_SPREAD = 0.15
-"""Standard deviation of that lag over recordings: most are in time."""
+"""Standard deviation of that lag over recordings, in seconds: most are in sync."""
 
 SPEAKERS, SPREAD, CHANCE = 0.5, 0.2, 0.37
 """Correlation of a speaker's mouth and the sound (as its inverse hyperbolic tangent), its standard deviation over pieces, and
@@ -52,44 +53,44 @@ that of correlations by chance in one second. In pieces of 1.6 s of five GRID sp
 0.25, chance included; other mouths that move have -0.03 to 0 and vary by 0.20 to 0.25."""
 
 EVEN, STEEPNESS, LEAST, MOST = (MOVES, 2 * MOVES), 1.5, -2.5, 0.75
-"""The motion of a mouth at which a second of it is no evidence: the least and the most; how fast the evidence grows with the
-logarithm of motion; and its limits. GRID's speakers have 0.032 to 0.062, resting mouths 0 to 0.003, and mouths that chew (their
-clips played at half or a third of their speed) 0.013 to 0.034."""
+"""The range of the neutral motion, at which a mouth is evidence neither for nor against speech; how fast the evidence of one
+second grows with the logarithm of motion; and its limits. GRID speakers have 0.032 to 0.062, resting mouths 0 to 0.003, and
+mouths that chew (their clips played at half or a third of their speed) 0.013 to 0.034."""
 PAUSE, NUM_PAUSES, RESTLESS = 0.3, 4, 1.3
 """Seconds of the shortest pause between turns in which the usual motion of a mouth is measured; how many of the pauses nearest
-to a piece are used; and how many times the median motion during them is no evidence."""
+to a piece are used; and the factor from the median motion during them to the neutral motion."""
 MOTION_SECONDS = 2.0
-"""Seconds of a piece's motion that count at most: successive seconds of the same mouth are alike."""
+"""Maximum number of seconds of a piece that count as evidence: successive seconds of one mouth are similar."""
 
 SUREST = 5.0
-"""Evidence of an active-speaker network in one piece that counts at most: about that of mouths, which is between -6 and 7 for
-two GRID speakers in pieces of 1.6 s. Scores are seldom calibrated, and one error must not outweigh all other pieces."""
+"""Limit of the evidence from an active-speaker network in one piece: about that of mouths, which is between -6 and 7 for two
+GRID speakers in pieces of 1.6 s. Scores are seldom calibrated, and one error must not outweigh all other pieces."""
 
 UNSEEN = -1.0
-"""Evidence for a person who isn't in sight, or whose mouth is hidden: only their voice can speak for them."""
+"""Evidence for a person who isn't visible, or whose mouth is hidden: only their voice can outweigh it."""
 DOUBT, ROUNDS = 0.5, 30
-"""Seconds of each voice that are added for every person and for nobody before their shares are computed, and the number of
-rounds in which the shares are made more likely."""
+"""Seconds of each voice that are added for every person, and for off-screen speakers, before their shares are computed (a
+prior); and the number of iterations that estimate the shares."""
 SWITCH = 2.0
 """Evidence against a change of the speaker within a turn."""
 HARDLY = 0.3
-"""Share of the speech that goes with the mouth of the only person in sight below which nobody in sight speaks. GRID's speakers
-have all of it, and two listeners who rest or chew have 0.05 and 0.25."""
+"""Share of the speech that must fit the mouth of the only visible person; below it, the voice is off screen. GRID speakers have
+all of it, and two listeners who rest or chew have 0.05 and 0.25."""
 CLEAR = 1.0
-"""Evidence by which the most likely person must be ahead of the next; otherwise it isn't clear who speaks."""
+"""Lead in evidence that the most likely person must have over the next; with less, the speaker is uncertain."""
 ALIKE = 0.9
-"""Correlation of two mouths from which they are one face and its mirror image."""
+"""Correlation of two mouths from which they are taken for one face and its mirror image."""
 
 
 @dataclass(frozen=True)
 class Attribution:
-    """Whose turns they are.
+    """The turns of a recording, assigned to people.
 
     Attributes:
-        turns: with the person, cut where the speaker changes.
-        unclear: seconds in which another person, or nobody in sight, is nearly as likely (less than e times less).
-        alike: pairs of people whose mouths moved alike while one of them was taken for the speaker, the one first who was.
-        owners: who the speakers of a transcript are, where it is clear (`features/named_speakers.py`).
+        turns: with their `person`, split where the speaker changes.
+        unclear: seconds in which another person, or an off-screen speaker, is nearly as likely (by a factor below e).
+        alike: pairs of people whose mouths moved in unison while one of them was taken for the speaker; that one comes first.
+        owners: the person that each speaker of a transcript is matched to (`features/named_speakers.py`).
     """
 
     turns: list[Turn]
@@ -113,14 +114,14 @@ def attribute(
     mouths: Sequence[Mouth],
     judged: Sequence[Judgement] | None = None,
 ) -> Attribution:
-    """Find out whose turns they are.
+    """Assign turns to people.
 
     Args:
         turns: of all voices, in order.
         envelope: (N,) RMS of the audio at ENVELOPE_RATE.
-        people: in sight, the most prominent first. Who may be a photograph doesn't speak unless the mouth surely moves.
+        people: the visible ones, the most prominent first. A possible photograph counts only if its mouth clearly moves.
         mouths: of all people.
-        judged: what an active-speaker network says of all people, the evidence in place of their mouths; None without one.
+        judged: the scores of an active-speaker network for all people, which replace the mouths; None without a network.
     """
     level = _level(envelope)
     pieces = [piece for index, turn in enumerate(turns) for piece in _pieces(index, turn, level)]
@@ -148,9 +149,9 @@ def attribute(
 
 
 def one_speaker(found: Attribution) -> Attribution:
-    """Give all turns of a recording with one voice and one person in sight to that person, or none of them.
+    """In a recording with one voice and one visible person, give either all turns or none to that person.
 
-    Somebody whose mouth goes with less than HARDLY of the speech listens to a voice off screen; in doubt, the voice is theirs.
+    If less than HARDLY of the speech fits their mouth, they listen to an off-screen speaker; in doubt, the voice is theirs.
     """
     lengths = [(turn.person, turn.end - turn.start) for turn in found.turns]
     theirs = sum(length for person, length in lengths if person is not None)
@@ -192,9 +193,10 @@ def _pieces(index: int, turn: Turn, level: NDArray[np.float64]) -> list[_Piece]:
 def _decide(
     pieces: Sequence[_Piece], mouths: Sequence[Mouth], evidence: NDArray[np.float64]
 ) -> tuple[list[int], list[float], set[tuple[int, int]]]:
-    """For each piece, the most likely mouth (or their number, for nobody's), how far it is ahead, and mouths that are alike.
+    """For each piece, the index of the most likely mouth and its lead; and the pairs of mouths that move in unison.
 
-    The evidence for each mouth in each piece is (I, P), NaN where it isn't in sight.
+    The index is len(mouths) for an off-screen speaker. The evidence is (I, P) for I pieces and P mouths, NaN where a mouth
+    isn't visible.
     """
     if not pieces:
         return [], [], set()
@@ -207,21 +209,21 @@ def _decide(
 def _by_mouths(
     pieces: Sequence[_Piece], mouths: Sequence[Mouth], turns: Sequence[Turn], level: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Evidence by how much each mouth moves and follows the sound in each piece (I, P); NaN where it isn't in sight."""
+    """Evidence from how much each mouth moves and follows the sound in each piece (I, P); NaN where it isn't visible."""
     moving = np.array([_by_motion(pieces, mouth, turns) for mouth in mouths]).reshape(len(mouths), len(pieces)).T
     return moving + _following(pieces, mouths, turns, level)
 
 
 def _by_network(pieces: Sequence[_Piece], judged: Sequence[Judgement]) -> NDArray[np.float64]:
-    """Evidence of an active-speaker network for each person in each piece (I, P); NaN where they aren't in sight."""
+    """Evidence from an active-speaker network for each person in each piece (I, P); NaN where they aren't visible."""
     means = [[person.mean(piece.start, piece.end) for person in judged] for piece in pieces]
     return np.clip(np.array(means).reshape(len(pieces), len(judged)), -SUREST, SUREST)
 
 
 def _by_voice(scores: NDArray[np.float64], voices: NDArray[np.int64], lengths: NDArray[np.float64]) -> NDArray[np.float64]:
-    """How often each speaker has the voice of each piece, as a logarithm, by the pieces' scores (I, states).
+    """The logarithm of each speaker's share of the voice of each piece, (I, states), from the pieces' scores.
 
-    A voice is shared among speakers in the way that makes the scores of its pieces most likely (expectation maximisation).
+    The shares of a voice are those that make the scores of its pieces most likely (expectation maximisation).
     """
     logs = np.zeros(scores.shape)
     for voice in np.unique(voices):
@@ -237,9 +239,9 @@ def _by_voice(scores: NDArray[np.float64], voices: NDArray[np.int64], lengths: N
 
 
 def _by_motion(pieces: Sequence[_Piece], mouth: Mouth, turns: Sequence[Turn]) -> list[float]:
-    """Evidence by how much a mouth moves in each piece; NaN where it isn't in sight.
+    """Evidence from how much a mouth moves in each piece; NaN where it isn't visible.
 
-    More motion is needed of somebody whose mouth also moves in the pauses between turns that are nearest to the piece.
+    If the mouth also moves in the nearest pauses between turns, as when chewing, more motion is required.
     """
     pauses = [(one.end, other.start) for one, other in pairwise(turns) if other.start - one.end >= PAUSE]
     motions = np.array([mouth.motion(*pause) for pause in pauses])
@@ -260,7 +262,7 @@ def _by_motion(pieces: Sequence[_Piece], mouth: Mouth, turns: Sequence[Turn]) ->
 def _following(
     pieces: Sequence[_Piece], mouths: Sequence[Mouth], turns: Sequence[Turn], level: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Evidence by how well each mouth follows the sound in each piece, at the recording's most likely lag (I, P)."""
+    """Evidence from how well each mouth follows the sound in each piece, at the recording's most likely lag (I, P)."""
     num = len(level) * RATE // ENVELOPE_RATE
     moments = np.arange(num) / RATE
     sound = np.interp(moments, (np.arange(len(level)) + 0.5) / ENVELOPE_RATE, level) if num else moments
@@ -286,7 +288,7 @@ def _without_slow(values: NDArray[np.float64], known: NDArray[np.bool_]) -> tupl
 def _by_lag(
     piece: _Piece, opening: NDArray[np.float64], known: NDArray[np.bool_], turns: Sequence[Turn], sound: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Evidence of one piece and mouth at each of the lags; 0 where it can't be found out."""
+    """Evidence from one piece and one mouth at each of the lags; 0 where there is too little data."""
     start, end = piece.start - MARGIN, piece.end + MARGIN
     for other in turns[max(piece.turn - 1, 0) : piece.turn + 2]:  # the margins must not contain somebody else's speech
         if other.end <= piece.start:
@@ -326,7 +328,7 @@ def _speakers(pieces: Sequence[_Piece], scores: NDArray[np.float64]) -> NDArray[
 def _among_alike(
     pieces: Sequence[_Piece], mouths: Sequence[Mouth], scores: NDArray[np.float64], chosen: NDArray[np.int64]
 ) -> tuple[list[int], list[float], set[tuple[int, int]]]:
-    """Choose the first of mouths that move alike, and say how far each choice is ahead of the others."""
+    """Of mouths that move in unison, choose the first; return the choices, their leads over the others, and the pairs."""
     result, margins, pairs = [], [], set()
     for piece, row, place in zip(pieces, scores, chosen.tolist(), strict=True):
         same = [other for other in range(len(mouths)) if place < len(mouths) and _alike(piece, mouths[place], mouths[other])]

@@ -10,18 +10,18 @@ from vatrace.features.perceived import Perceived
 from vatrace.names import MAX_PEOPLE, People
 
 MIN_SPEECH = 1.0
-"""Seconds of speech from which somebody who is hardly seen counts as one of the people."""
+"""Seconds of speech from which somebody who is hardly ever visible still counts as one of the people."""
 
 
 def spoken(perceived: Perceived, person: int | None) -> float:
-    """Seconds for which a person speaks, alone; None for speech that belongs to nobody in particular."""
+    """Seconds for which a person speaks alone. None stands for off-screen speakers."""
     return sum(turn.end - turn.start for turn in perceived.turns if turn.person == person and turn.voice is not None)
 
 
 def candidates(perceived: Perceived) -> list[int]:
-    """The indices of the people who aren't photographs or silent passers-by, the most prominent first.
+    """The indices of the people who are neither photographs nor silent passers-by, the most prominent first.
 
-    Photographs count if there is nothing else.
+    If there is nobody else, it is the most prominent of those.
     """
     times = [_presence(person, spoken(perceived, index)) for index, person in enumerate(perceived.people)]
     enough = MIN_SHARE_OF_OTHERS * max(times, default=0)
@@ -34,14 +34,14 @@ def candidates(perceived: Perceived) -> list[int]:
 
 
 def _presence(person: Person, speech: float) -> float:
-    """How long somebody is seen, in steps, or heard, in seconds; 0 for a photograph."""
+    """How long a person is visible, in steps; for a voice, how long it is heard, in seconds; 0 for a photograph."""
     if person.is_still:
         return 0.0
     return len(person.steps) if person.tracks else speech
 
 
 def choose(perceived: Perceived, people: People) -> list[int]:
-    """The indices of those who are asked for (see `Model.predict`), the most prominent first; empty if there is nobody."""
+    """The indices of the people asked for (see `Model.predict`), the most prominent first; empty if there is nobody."""
     found = candidates(perceived)
     if isinstance(people, int):
         return found[:people]
@@ -52,12 +52,12 @@ def choose(perceived: Perceived, people: People) -> list[int]:
 
 
 def several_faces(picture: str, num_faces: int) -> list[str]:
-    """What the user should know about a picture of the wanted person that shows so many faces."""
+    """What the user should know about a picture of the person to follow, in which this many faces were found."""
     return [f"{picture} shows {num_faces} faces: the largest one is used"] if num_faces > 1 else []
 
 
 def find_person(people: Sequence[Person], view: View, picture: str) -> tuple[int | None, list[str]]:
-    """The index of the person in a picture, None if nobody looks like them, and why it may be somebody else."""
+    """The index of the person in a picture, or None if nobody looks like them; and the reasons for doubt."""
     alike = people_like(people, view)
-    doubts = [f"{len(alike)} people look like {picture}: the most similar one is used"] if len(alike) > 1 else []
+    doubts = [f"{len(alike)} people look like the one in {picture}: the most similar one is used"] if len(alike) > 1 else []
     return next(iter(alike), None), doubts

@@ -1,7 +1,7 @@
-"""The audio of a recording: who speaks when, the voice's features, and the words.
+"""Processes the audio of a recording: speaker turns, voice features, and words.
 
-Where several voices speak, each is listened to alone, with silence in place of the others. Otherwise Whisper's windows of 28 s
-would mix them, and sentences would run from one speaker into the next.
+If there are several voices, each is processed separately, with the others replaced by silence. Otherwise Whisper's windows of
+28 s would mix them, and sentences would run from one speaker into the next.
 """
 
 from __future__ import annotations
@@ -27,20 +27,20 @@ if TYPE_CHECKING:
     from vatrace.features.speech import Listener
 
 DIARIZED = 0.1
-"""Share of the stage "voice and words" that is done when it is known who speaks when, for the progress."""
+"""Share of the stage "voice and words" that diarization takes, for the progress."""
 
 
 @dataclass(frozen=True)
 class Hearing:
-    """Listens to the audio of recordings.
+    """Processes the audio of recordings.
 
     Attributes:
-        diarizer: tells voices apart.
+        diarizer: finds who speaks when.
         listener: finds speech and transcribes it; None if neither words nor Whisper's frames are needed.
         encoder: of the voice; None to leave its features out.
         on_whisper: whether the encoder needs Whisper's frames.
         transcribe: whether to recognise words.
-        new_spool: makes a place for the voice's features.
+        new_spool: makes a store for the voice features.
     """
 
     diarizer: Diarizer
@@ -51,11 +51,11 @@ class Hearing:
     new_spool: Callable[[], Spool]
 
     def hear(self, task: Task, voices: Voices | None = None) -> Sound:
-        """Listen to a recording.
+        """Process the audio of a recording.
 
         Args:
             task: the recording.
-            voices: who speaks when, if it is known; None to find out.
+            voices: the speaker turns, if they are already known; None to find them.
         """
         task.progress("voice and words", 0.0)
         reader = AudioReader(task.recording.path, BLOCK_DUR, task.mix)
@@ -74,12 +74,12 @@ class Hearing:
         return sound
 
     def _tell_apart(self, task: Task, reader: AudioReader) -> Voices:
-        """Who speaks when, by voice alone; nobody where voice activity detection found no speech, since noise has no voice."""
+        """Who speaks when, by voice alone; no turns if voice activity detection found no speech, because noise has no voice."""
         voices = self.diarizer(task.blocks(reader, 0.0, DIARIZED))
         return voices if task.mix.level is not None else replace(voices, turns=[], embeddings=voices.embeddings[:0])
 
     def _listen(self, task: Task, listener: Listener, sound: Sound) -> AudioReader:
-        """Find the speech of each voice and its words; the voice's features are made from the listener's own frames."""
+        """Find the speech and the words of each voice; voice features are computed from the Whisper frames of the listener."""
         voices = sound.voices
         assert voices is not None
         numbers = sorted({turn.voice for turn in voices.turns if turn.voice is not None}) or [0]
@@ -105,7 +105,7 @@ class Hearing:
         return reader
 
     def _embed(self, task: Task, encoder: Any, sound: Sound) -> AudioReader:
-        """Make the voice's features from the audio itself; all of it counts as voice."""
+        """Compute the voice features from the audio itself; all of it counts as voice."""
         reader = AudioReader(task.recording.path, BLOCK_DUR, task.mix)
         for start, vectors in encoder.steps(task.blocks(reader, DIARIZED), task.rate):
             sound.frames.write(start, vectors)
@@ -137,7 +137,7 @@ def _alone(blocks: Iterator[NDArray[np.float32]], voices: Voices, voice: int) ->
 
 
 def _gain(voices: Voices, voice: int) -> float:
-    """The factor that brings one of several voices to the usual level: people sit at different distances from a microphone."""
+    """The gain that brings one of several voices to the usual level: people sit at different distances from a microphone."""
     spans = [(turn.start, turn.end) for turn in voices.turns if turn.voice == voice]
     power = np.square(voices.envelope[spans_to_mask(spans, len(voices.envelope), ENVELOPE_RATE)], dtype=np.float64)
     return gain_from(10 * np.log10(power.mean())) if power.any() else 1.0

@@ -1,8 +1,8 @@
-"""Whose face it is: dlib's face recognition network on ONNX Runtime (`recipes/identity.py` converts it).
+"""Decides whether two faces are of the same person, with dlib's face recognition network (`recipes/identity.py` converts it).
 
 The network maps an aligned face to 128 numbers, such that faces of one person lie close together and those of different people
 far apart (King 2017, dlib's `dlib_face_recognition_resnet_model_v1`). It is never used to find out a name: it only decides
-which faces in a recording, or in another image, are the same person's.
+which faces, in one recording or in several, or in a picture, are of the same person.
 """
 
 from __future__ import annotations

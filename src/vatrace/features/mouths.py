@@ -1,7 +1,7 @@
-"""How far the mouths of the people in a video are open, over time: the evidence of who speaks.
+"""How far the mouth of each person in a video is open over time, as evidence of who speaks.
 
-The first pass over a video measures each mouth once a grid step. During speech, the mouths that move are measured again, at a
-higher rate, in a second pass; mouths that rest can't be the speaker's, and are not measured again.
+The first pass over a video measures each mouth once per grid step. In a second pass, the mouths that move during speech are
+measured again, at a higher rate; mouths at rest can't be the speaker's, and are not.
 """
 
 from __future__ import annotations
@@ -25,39 +25,41 @@ if TYPE_CHECKING:
     from vatrace.features.people import Person
 
 MAX_TURN = 0.7
-"""How far a face may be turned (`turned_away`) for its mouth to be measured: in profile, the eyes' distance vanishes."""
+"""How far a face may be turned (`turned_away`) for its mouth to be measured: in profile, the distance between the eyes
+vanishes."""
 
 MAX_RATE = 15.0
-"""Frames a second that are measured at most: 25 don't distinguish speakers better than 12.5 (`SLOW` in `attribution.py`)."""
+"""Maximum number of frames measured per second: 25 don't distinguish speakers better than 12.5 (`SLOW` in `attribution.py`)."""
 
 MEASURED, MARGIN = 4.0, 0.3
-"""Seconds of each stretch of speech that are measured for each person, and seconds before and after it that count as well."""
+"""Seconds at the start of each stretch of speech that are measured for each person, and seconds added before and after it."""
 
 MOTION_STEP = 0.1
 """Seconds between the two openings whose difference is the motion of a mouth."""
 
 RESTS = 0.006
-"""Motion below which a mouth rests. GRID's speakers have 0.041 to 0.062 while they speak, 0.033 at least within a second, and 0
-to 0.003 before and after, also when their faces are scaled down to 30 pixels."""
+"""Motion below which a mouth is at rest. GRID speakers have 0.041 to 0.062 while they speak (at least 0.033 in any second), and
+0 to 0.003 before and after, also when their faces are scaled down to 30 pixels."""
 
 MOVES = 0.015
-"""Motion from which a mouth surely moves. Photographs of mouths wide open, with a shaking camera, have 0.009 at most."""
+"""Motion from which a mouth certainly moves. Photographs of wide-open mouths, with a shaking camera, have at most 0.009."""
 
 TALKS = 0.022
-"""Median motion during speech from which somebody who is alone in sight is taken for the speaker. People who talk have 0.025 (a
+"""Median motion during speech from which the only visible person is taken for the speaker. People who talk have 0.025 (a
 close-up) to 0.063 (a man in a car), and mouths that chew 0.018."""
 PLAINLY = 0.03
-"""Motion in a stretch of speech from which a mouth is plainly the speaker's, if every other mouth in sight rests."""
+"""Motion in a stretch of speech from which a mouth is clearly the speaker's, if every other visible mouth is at rest."""
 
 SURE_SECONDS, SURE_SHARE, SURE_SIDE, SEEN_TO_OPEN = 5.0, 0.9, 40.0, 0.05
-"""When it is sure that somebody in sight says nothing: seconds of speech with the mouth in sight, the share of the speech for
-which it is in sight and of the seconds in which it rests, the side of the face's square in pixels, and by how much the mouth
-was seen to open at other times. Without the last, a blurred face would pass: with GRID's speakers blurred by 6 pixels (their
-faces have 140), or compressed as JPEG of quality 5, some mouths seem to rest while they speak."""
+"""Conditions for being certain that a visible person says nothing: seconds of speech during which the mouth is visible; the
+share of the speech during which it is visible, and of these seconds in which it is at rest; the side of the face's square in
+pixels; and by how much the mouth was seen to open at other times. The last one excludes blurred faces: with GRID speakers
+blurred by 6 pixels (their faces have 140), or compressed as JPEG of quality 5, some mouths seem to be at rest while they
+speak."""
 
 ROI_PER_BOX, ROI_DROP = 1.48, 0.06
-"""Where the landmarks of the next frame are searched for, relative to a face's box: its side, and how far below the box's
-centre it lies, in sides of the box. Means over five GRID clips."""
+"""The square in which the landmarks of the next frame are searched for, relative to a face's box: its side, and how far its
+centre lies below the box's, in sides of the box. Means over five GRID clips."""
 
 MAX_JUMP = 0.5
 """A face that has moved this far from its box, in sides of the box, is another one."""
@@ -67,7 +69,7 @@ Box = tuple[float, float, float, float]
 
 
 def mouth_opening(points: NDArray[np.float64]) -> float:
-    """How far a mouth is open: the distance between the inner lips over that between the outer corners of the eyes.
+    """How far a mouth is open: the distance between the inner lips divided by that between the outer corners of the eyes.
 
     Args:
         points: (478, 2) landmarks in pixels.
@@ -87,7 +89,7 @@ class Mouth:
     """The mouth of one person.
 
     Attributes:
-        times: (F,) seconds, ascending; the person is in sight at each.
+        times: (F,) seconds, ascending; the person is visible at each.
         openings: (F,) `mouth_opening`, NaN where it is hidden.
     """
 
@@ -95,7 +97,7 @@ class Mouth:
     openings: NDArray[np.float64]
 
     def motion(self, start: float, end: float) -> float:
-        """The mean change of the opening within MOTION_STEP; NaN where most of the time from start to end isn't known."""
+        """The mean change of the opening within MOTION_STEP; NaN if the mouth is unknown for most of the time."""
         moments = np.arange(start, end, MOTION_STEP)
         if len(moments) < 2:
             return np.nan
@@ -104,7 +106,7 @@ class Mouth:
         return float(changes.mean()) if 2 * len(changes) >= len(moments) - 1 else np.nan
 
     def at(self, moments: NDArray[np.float64], max_gap: float) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-        """The openings at other moments (N,), ascending, in seconds, and whether one was measured within `max_gap` of each."""
+        """The openings at other times (N,), ascending, in seconds, and whether one was measured within `max_gap` of each."""
         known = np.isfinite(self.openings)
         times, openings = self.times[known], self.openings[known]
         if len(times) < 2:
@@ -115,14 +117,14 @@ class Mouth:
 
 
 def mouth_on_grid(person: Person, rate: float) -> Mouth:
-    """The mouth of a person as the first pass over the video saw it, at `rate` steps a second."""
+    """The mouth of a person as measured in the first pass over the video, at `rate` steps per second."""
     found = {step: opening for track in person.tracks for step, opening in zip(track.steps, track.openings, strict=False)}
     steps = sorted(found)
     return Mouth(np.array(steps, dtype=np.float64) / rate, np.array([found[step] for step in steps], dtype=np.float64))
 
 
 def talks(person: Person, spans: Sequence[tuple[float, float]], rate: float) -> bool:
-    """Whether the first pass alone shows that somebody who is alone in sight moves their mouth as in speech.
+    """Whether the first pass alone shows that the only visible person moves their mouth as in speech.
 
     The arguments are those of `says_nothing`.
     """
@@ -133,7 +135,7 @@ def talks(person: Person, spans: Sequence[tuple[float, float]], rate: float) -> 
 
 
 def says_nothing(person: Person, spans: Sequence[tuple[float, float]], rate: float) -> bool:
-    """Whether it is sure, from the first pass alone, that a person in sight doesn't speak: their mouth rests during all speech.
+    """Whether the first pass alone makes it certain that a visible person never speaks: the mouth rests during all speech.
 
     Args:
         person: whose mouth.
@@ -206,7 +208,7 @@ def watch_mouths(
 ) -> list[Mouth]:
     """Measure the mouths that move during speech at the video's own rate, MAX_RATE frames a second at most.
 
-    Speech during which one mouth plainly moves and all others rest is left out.
+    Speech during which one mouth clearly moves and all others are at rest is left out.
 
     Args:
         reader: of the video, at the rate of the first pass, whose steps are those of the people's tracks.
@@ -218,7 +220,7 @@ def watch_mouths(
         stop: ends it early when set.
 
     Returns:
-        One for each person, at all times at which the person is in sight: at the video's rate where it was measured again, else
+        One for each person, at all times at which the person is visible: at the video's rate where it was measured again, else
         at the grid's.
     """
     mouths = [mouth_on_grid(person, reader.rate) for person in people]
@@ -240,7 +242,7 @@ def watch_mouths(
 
 
 def _is_plain(mouths: Sequence[Mouth], span: tuple[float, float]) -> bool:
-    """Whether one mouth plainly moves in a stretch of speech, and every other in sight rests."""
+    """Whether one mouth clearly moves in a stretch of speech, and every other visible mouth is at rest."""
     motions = np.array([mouth.motion(*span) for mouth in mouths])
     moving = motions[motions >= RESTS]  # neither those at rest nor NaN
     return len(moving) == 1 and bool(moving[0] >= PLAINLY)
@@ -271,7 +273,7 @@ def _stretches(steps: Sequence[int], rate: float) -> Iterator[tuple[float, float
 
 
 def _joined(mouth: Mouth, again: _Watched, rate: float) -> Mouth:
-    """What was measured again, and the mouth of the first pass at all other steps."""
+    """The second measurement where there is one, and the first at all other steps."""
     kept = ~np.isin(np.rint(mouth.times * rate), list(again.boxes)) if again.times else np.ones(len(mouth.times), bool)
     times = np.concatenate([mouth.times[kept], again.times])
     order = np.argsort(times, kind="stable")

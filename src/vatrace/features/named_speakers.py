@@ -1,8 +1,8 @@
-"""The speakers that a transcript names, and which of the people they are.
+"""Matches the speakers that a transcript names to the people in the recording.
 
-Voices and mouths say whose turns of speech are; a transcript may also say whose its words are. Each of its speakers is the
-person who has most of that speaker's words. Where the two disagree, the transcript decides: turns are cut and given to the
-person whom it names.
+Voices and mouths assign each turn to a person; a transcript may also name the speaker of each word. A named speaker is
+matched to the person to whom most of that speaker's words were assigned. Where the two disagree, the transcript decides: turns
+are split and given to the person it names.
 """
 
 from __future__ import annotations
@@ -18,29 +18,29 @@ from vatrace.features.turns import Turn, turn_at
 from vatrace.media.transcripts import Word
 
 CONSISTENT = 2 / 3
-"""Share of a speaker's words from which they are one person's: that person has at least twice as many as all others together.
-In composed scenes, people in sight get 0.97 of their own speech (docs/people.md), and chance gives one of two people half."""
+"""Share of a speaker's words that one person must have to be matched to the speaker: at least twice as many as all others
+together. In composed scenes, visible people get 0.97 of their own speech (docs/people.md); by chance, one of two gets half."""
 
 LOOSE = 1.0
-"""Seconds by which a word may lie inside somebody else's turn, next to one of its speaker's own, without cutting that turn:
-captions are timed for readers, and less exact than turns. A choice, not a measurement; shorter interjections are lost."""
+"""Seconds by which a word may reach into somebody else's turn, next to one of its own speaker's, without splitting that turn:
+captions are timed for readers, less exactly than turns. A choice, not a measurement; shorter interjections are lost."""
 
 MANY = 0.1
 """Share of the words from which a disagreement between a transcript and the voices is noted."""
 
 Owners = dict[str | None, int | None]
-"""The person of each speaker in a transcript, by their index in `Perceived.people`; None for nobody in sight."""
+"""The person that each speaker in a transcript is matched to (an index in `Perceived.people`); None for somebody off screen."""
 
 
 def by_labels(turns: Sequence[Turn], words: Sequence[Word]) -> tuple[list[Turn], Owners, list[str]]:
-    """Give turns to the people whom a transcript names.
+    """Assign turns to the people that a transcript names.
 
     Args:
         turns: in order, with the people found by voices and mouths.
-        words: of the transcript; those without a speaker say nothing about turns.
+        words: of the transcript; those without a speaker have no influence on turns.
 
     Returns:
-        The turns; who the speakers are, as far as it is clear; and what the user should know.
+        The turns; the person of each speaker who could be matched; and what the user should know.
     """
     named = [word for word in words if word.speaker is not None]
     if not turns or not named:
@@ -55,14 +55,17 @@ def by_labels(turns: Sequence[Turn], words: Sequence[Word]) -> tuple[list[Turn],
         inside[place].append(word)
         moved += (word.end - word.start) * (owners[word.speaker] != turns[place].person)
     result = [part for place, turn in enumerate(turns) for part in _cut(turn, inside[place], owners)]
-    notes = [f"it isn't clear which person is {name} in the transcript: voices decide whose words they are" for name in unclear]
+    notes = [
+        f"{name} in the transcript can't be matched to one person: voices and mouths decide who said these words"
+        for name in unclear
+    ]
     if moved > MANY * sum(word.end - word.start for word in named):
-        notes.append(f"for {moved:.1f} s of words, the voices disagree with the speakers in the transcript, which decide")
+        notes.append(f"the transcript and the voices disagree on the speaker of {moved:.1f} s of words: the transcript is used")
     return result, owners, notes
 
 
 def turns_of(words: Sequence[Word], turns: Sequence[Turn], owners: Owners) -> list[int]:
-    """The index of the turn that each word belongs to: by time, or if that is next to a turn of its speaker, that one."""
+    """The index of the turn that each word belongs to: the one at its time, or an adjacent turn of the word's own speaker."""
     places = turn_at(turns, [_middle(word) for word in words]).tolist()
     return [
         _own_neighbour(word, place, turns, owners) if word.speaker in owners else place
@@ -75,7 +78,7 @@ def _middle(word: Word) -> float:
 
 
 def _owners(words: Sequence[Word], turns: Sequence[Turn]) -> tuple[Owners, list[str]]:
-    """The person (None: nobody in sight) of each speaker of some words, each with its turn; and speakers who are nobody's."""
+    """The person (None: off screen) of each speaker of some words, each with its turn; and the speakers without a match."""
     spoken: dict[str | None, dict[int | None, float]] = defaultdict(lambda: defaultdict(float))
     for word, turn in zip(words, turns, strict=True):
         if turn.voice is not None:
@@ -91,7 +94,7 @@ def _owners(words: Sequence[Word], turns: Sequence[Turn]) -> tuple[Owners, list[
 
 
 def _own_neighbour(word: Word, place: int, turns: Sequence[Turn], owners: Owners) -> int:
-    """The index of the turn before or after a word's if that is its owner's and so close that the word is timed loosely."""
+    """The index of the adjacent turn of the word's owner if it is so close that loose timing explains the gap; else `place`."""
     here, middle, owner = turns[place], _middle(word), owners[word.speaker]
     if here.voice is not None and here.person == owner:
         return place
@@ -102,7 +105,7 @@ def _own_neighbour(word: Word, place: int, turns: Sequence[Turn], owners: Owners
 
 
 def _cut(turn: Turn, words: Sequence[Word], owners: Owners) -> list[Turn]:
-    """A turn in parts, each of one owner of its words; cut half-way between the words of two."""
+    """Split a turn into parts with one owner each, half-way between the words of two owners."""
     groups = [(owner, list(group)) for owner, group in groupby(words, key=lambda word: owners[word.speaker])]
     if not groups:
         return [turn]

@@ -1,4 +1,4 @@
-"""The people in a video: which tracks of faces show the same person, and whom to follow."""
+"""The people in a video: which face tracks show the same person, and which people are followed."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ from vatrace.media.reading import VideoReader
 from vatrace.media.recording import open_recording
 
 MIN_STEPS = 3
-"""A person seen at fewer steps than this, in a recording that has as many, is taken for a false detection."""
+"""A person seen at fewer steps than this is taken for a false detection, unless the recording itself is shorter."""
 
 MIN_SHARE_OF_OTHERS = 0.1
 """Other people are passers-by unless they are visible for more than this share of the time of the most visible one."""
 
 TALKING, MIN_CHANGES = 0.06, 5
-"""Change of a mouth's opening from one step to the next (a tenth of a second) that a photograph never shows, and the number of
-such changes that show somebody who talks. Photographs of five GRID speakers stay at 0.04 or below when the camera pans, zooms
-or shakes; in their speech, one change in ten is above 0.07."""
+"""A change of the mouth opening from one step to the next (a tenth of a second) that photographs never show, and how many such
+changes prove that somebody talks. Photographs of five GRID speakers stay at 0.04 or below when the camera pans, zooms or
+shakes; while the speakers talk, one change in ten is above 0.07."""
 
 
 @dataclass
 class Track:
-    """One face, for as long as its track number stayed the same.
+    """A face track: one face, for as long as its track number stayed the same.
 
     Attributes:
         steps: grid steps at which it was visible, ascending.
@@ -42,7 +42,7 @@ class Track:
         rows: which row of the recording's face embeddings belongs to each of them.
         openings: how far the mouth is open at each of them (`mouth_opening`); NaN where that can't be measured.
         identity: who it is.
-        motion: how much it moves, apart from the camera's motion.
+        motion: how much it moves, after the camera's motion is removed.
         num_overexposed: number of steps at which it was overexposed.
     """
 
@@ -57,12 +57,12 @@ class Track:
 
     @property
     def talks(self) -> bool:
-        """Whether the mouth ever moves as in speech, however still the face is for the rest of the time."""
+        """Whether the mouth ever moves as in speech, however still the face is at other times."""
         changes = np.abs(np.diff(self.openings))
         return int((changes > TALKING).sum()) >= MIN_CHANGES
 
     def add(self, detection: Detection, steps: Sequence[int], row: int) -> None:
-        """Add the face of one frame, which is shown at `steps` and whose embedding is in `row`."""
+        """Add the face of one frame: the frame is that of `steps`, and the face's embedding is in `row`."""
         self.steps += steps
         self.sizes += [detection.square.side] * len(steps)
         self.centres += [detection.square.x] * len(steps)
@@ -75,15 +75,15 @@ class Track:
 
 @dataclass(frozen=True)
 class Person:
-    """Tracks that show one person, never at the same time; or a voice, in a recording in which nobody was seen.
+    """One person: face tracks that never overlap in time; or a voice, in a recording in which nobody was seen.
 
     Attributes:
         tracks: the longest first; none for a voice.
         steps: all steps at which the person was seen.
         voice: the number of the voice; None for somebody who was seen.
-        looks_like: index of an earlier one of the same people who was seen at the same time and can't be told apart by looks: a
-            twin, or the same person in a mirror or on a screen. After both were out of sight, they may have been mistaken for
-            each other.
+        looks_like: index of an earlier person who was seen at the same time and whose face can't be told apart from this one: a
+            twin, or the same person in a mirror or on a screen. Once both have been out of view, the two may have been
+            confused.
     """
 
     tracks: list[Track]
@@ -93,7 +93,7 @@ class Person:
 
     @property
     def prominence(self) -> float:
-        """Steps times size, in pixels."""
+        """How long and how large the face is visible: the sum of its sizes in pixels over all steps."""
         return sum(sum(track.sizes) for track in self.tracks)
 
     @property
@@ -108,7 +108,7 @@ class Person:
 
     @property
     def identity(self) -> Identity:
-        """Who it is, by the views of all tracks; to be compared with the views of another recording or image."""
+        """The person's face, averaged over all tracks, to be compared with views from another recording or image."""
         known = Identity()
         for track in self.tracks:
             if track.identity.weight:
@@ -117,7 +117,7 @@ class Person:
 
     @property
     def moves(self) -> bool | None:
-        """Whether the face surely moves, as no photograph does; None if it wasn't watched for most of the time."""
+        """Whether the face certainly moves, unlike any photograph; None if its motion is unknown for at least half the time."""
         known = [track for track in self.tracks if track.motion.is_known]
         if 2 * sum(len(track.steps) for track in known) <= len(self.steps):
             return None
@@ -125,13 +125,13 @@ class Person:
 
     @property
     def is_still(self) -> bool:
-        """Whether the face surely never moves, as in a photograph."""
+        """Whether the face certainly never moves, like a photograph."""
         known = [track for track in self.tracks if track.motion.is_known]
         return self.moves is False and all(track.motion.is_still for track in known)
 
     @property
     def hardly_moves(self) -> bool:
-        """Whether it is doubtful that the face moves: it may be a photograph, or somebody who holds still."""
+        """Whether it is doubtful if the face moves: it may be a photograph, or a person holding still."""
         return self.moves is False and not self.is_still
 
 
@@ -141,13 +141,13 @@ def voices_only(turns: Sequence[Turn]) -> list[Person]:
 
 
 def living(people: Sequence[Person]) -> list[Person]:
-    """The people who aren't photographs, nor pass by a photograph that is seen much longer."""
+    """The people who are neither photographs nor visible far more briefly than some photograph."""
     longest = max((len(person.steps) for person in people if person.is_still), default=0)
     return [person for person in people if not person.is_still and len(person.steps) > MIN_SHARE_OF_OTHERS * longest]
 
 
 def people_like(people: Sequence[Person], view: View) -> list[int]:
-    """The indices of those who can be the person in a view of another recording or image, the most similar first."""
+    """The indices of those who may be the person in a view from another recording or image, the most similar first."""
     apart = np.array([person.identity.distance(view) for person in people])
     return [int(index) for index in np.argsort(apart, kind="stable") if apart[index] < SAME_PERSON]
 
@@ -159,7 +159,7 @@ def view_in(path: Path, landmarker: Landmarker, identities: IdentityEncoder) -> 
         MediaError: if the file isn't an image, or no face is found in it.
     """
     if open_recording(path).kind != "image":
-        raise MediaError(f"{path}: not an image, so it doesn't show who is wanted")
+        raise MediaError(f"{path}: not an image; a picture of the person's face is needed")
     image = next(iter(VideoReader(path, 1.0))).image
     tracker = FaceTracker(landmarker, identities)
     found = tracker.update(image, 0.0)
@@ -171,12 +171,13 @@ def view_in(path: Path, landmarker: Landmarker, identities: IdentityEncoder) -> 
 
 
 def group_tracks(tracks: Sequence[Track], num_steps: int) -> list[Person]:
-    """Group the tracks of a recording by person: the one seen longest and largest first, photographs last.
+    """Group the tracks of a recording by person, and put the people in order.
 
-    Before those come people who only pass by, and before them faces that may be photographs.
+    The most prominent person is first. After the people come faces that may be photographs, then people who only pass by, and
+    photographs last.
 
-    Tracks of one person look alike to the identity network and are never seen at the same time. A track joins the person with
-    the most similar track.
+    Tracks of one person have similar identity embeddings and never overlap in time. A track joins the person who has the most
+    similar track.
     """
     tracks = sorted(tracks, key=lambda track: -len(track.steps))
     means = np.array([track.identity.mean if track.identity.weight else np.full(DIM, np.inf) for track in tracks])
@@ -205,7 +206,7 @@ def group_tracks(tracks: Sequence[Track], num_steps: int) -> list[Person]:
 
 
 def _double(earlier: Sequence[Person], person: Person) -> int | None:
-    """Index of the first of the earlier people who looks like a person and was seen at the same time; None if nobody was."""
+    """Index of the first earlier person who looks like this one and was seen at the same time; None if there is none."""
     known = person.identity
     if not known.weight:
         return None
@@ -217,7 +218,7 @@ def _double(earlier: Sequence[Person], person: Person) -> int | None:
 
 
 def _alike(means: NDArray[np.float64], mean: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Which of the means (N, 128) can be the same person's as another (128,), the most similar first; infinite is unknown."""
+    """Which of the means (N, 128) may be of the same person as another (128,), the most similar first; infinite is unknown."""
     if not len(means) or not np.isfinite(mean[0]):
         return np.zeros(0, dtype=np.int64)
     apart = np.linalg.norm(means - mean, axis=1)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from vatrace.features.speakers import Voices
 
 Features = Callable[[int, int], dict[str, NDArray[np.float16]]]
-"""Called with start and stop; returns the features (stop - start, D) of these steps by modality."""
+"""Takes start and stop; returns the features (stop - start, D) of these steps by modality."""
 
 
 @dataclass
@@ -31,7 +31,7 @@ class Sight:
         embeddings: of all faces, one row for each face in each frame.
         crops: of all faces in the same rows, (48, 48, 3); None where they aren't kept.
         boxes: of all faces in the same rows: left, top, right, bottom as shares of the upright picture; none for cropped faces.
-        people: who was seen, the one who was visible longest and largest first.
+        people: those who were seen, the most prominent first.
         end: when the last frame ends, in seconds.
         frame_times: (F,) when each decoded frame is shown, in seconds; empty where none was decoded.
         notes: what the user should know.
@@ -54,8 +54,8 @@ class Sound:
         frames: the voice's features on the grid.
         covered: the steps at which they are known.
         spans: (start, end) in seconds of what counts as voice.
-        voices: who speaks when, by voice alone; None if nothing was listened to.
-        words: what was said.
+        voices: who speaks when, by voice alone; None if the audio was not processed.
+        words: the words that were said.
         num_doubtful: number of recognised words that were left out, because they may never have been said.
         end: when the audio ends, in seconds.
         notes: what the user should know.
@@ -73,16 +73,16 @@ class Sound:
 
 @dataclass(frozen=True)
 class Perceived:
-    """What was seen and heard in a recording, of everybody in it.
+    """What was seen and heard of everyone in a recording.
 
     Attributes:
         rate: steps a second.
         modalities: those that were perceived.
         sight: what was seen.
         sound: what was heard.
-        people: who can be followed, the most prominent first: those who were seen; those who were heard, if nobody was seen;
+        people: those who can be followed, the most prominent first: the people who were seen or, if nobody was, the voices;
             then photographs.
-        attribution: all turns of speech, and which of the people speaks.
+        attribution: all speaker turns, assigned to people.
     """
 
     rate: float
@@ -98,7 +98,7 @@ class Perceived:
         return self.attribution.turns
 
     def is_theirs(self, person: int | None, times: NDArray[np.float64]) -> NDArray[np.bool_]:
-        """Whether the sound at each of some times (N,), in seconds, belongs to a person, given by their index in `people`.
+        """Whether the audio at times (N,), in seconds, belongs to a person, given by their index in `people`.
 
         It belongs to everybody where no turns are known.
         """
@@ -129,7 +129,7 @@ class Percept:
         features: reads features.
         crops: reads face crops (stop - start, 48, 48, 3), zeros where there is no face; None where they aren't kept.
         words: what the person said.
-        speaking: (T,) bool: whether the person speaks, alone; None if it isn't known.
+        speaking: (T,) bool: whether this person alone speaks; None if it isn't known.
         boxes: (T, 4) left, top, right and bottom of the face as shares of the upright picture, 0..1; NaN where there is none.
     """
 

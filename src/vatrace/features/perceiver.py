@@ -54,8 +54,8 @@ class Perceiver:
         whisper: a folder with Whisper tiny.en in CTranslate2 form; None to look for it (see `vatrace.weights`).
         threads: CPU threads; None for one a core.
         keep_crops: whether to keep face crops in addition to their embeddings.
-        active_speaker: an ONNX network that decides who in sight speaks (`vatrace.features.active_speaker`); None to decide by
-            the motion of mouths. It is loaded now.
+        active_speaker: an ONNX network that decides which visible person speaks (`vatrace.features.active_speaker`); None to
+            decide by the motion of mouths. It is loaded now.
 
     Raises:
         CheckpointError: if `active_speaker` can't be read or doesn't fit.
@@ -163,7 +163,7 @@ class Perceiver:
         progress: Progress = lambda stage, share: None,
         transcribe: bool = True,
     ) -> Perceived:
-        """Process the video of a recording whose audio was perceived alone, and find out whose turns of speech are.
+        """Process the video of a recording whose audio was perceived alone, and assign turns to people.
 
         Args:
             recording: what to perceive.
@@ -176,7 +176,7 @@ class Perceiver:
         return self._understood(task, wanted, hearing, self._see(task), perceived.sound)
 
     def _understood(self, task: Task, wanted: frozenset[str], hearing: Hearing | None, sight: Sight, sound: Sound) -> Perceived:
-        """What was seen and heard, and whose turns of speech are; if voices are others than it seemed, listen again."""
+        """Combine video and audio, and assign turns to people; if that changes the speakers, process the audio again."""
         recording = task.recording
         people, attribution = self._who_speaks(task, sight, sound.voices)
         notes: list[str] = []
@@ -192,7 +192,7 @@ class Perceiver:
         return Perceived(task.rate, wanted, sight, sound, people, attribution)
 
     def _hearing(self, recording: Recording, wanted: Collection[str], transcribe: bool) -> Hearing | None:
-        """What listens to a recording; None if nothing does. Loaded before the work, so that missing weights are reported."""
+        """The audio processing that a recording needs, or None. It is loaded early, to report missing weights."""
         from vatrace.features.hearing import Hearing
 
         if not recording.has_audio or not {"voice", "words"} & set(wanted):
@@ -215,7 +215,7 @@ class Perceiver:
         return sight, sound
 
     def _who_speaks(self, task: Task, sight: Sight, voices: Voices | None) -> tuple[list[Person], Attribution]:
-        """The people who can be followed, and whose turns of speech are."""
+        """The people who can be followed, and the turns assigned to them."""
         from vatrace.features.attribution import Attribution, attribute, one_speaker
         from vatrace.features.mouths import says_nothing, talks
         from vatrace.features.people import living, voices_only
@@ -241,7 +241,7 @@ class Perceiver:
     def _watch(
         self, task: Task, sight: Sight, alive: Sequence[Person], spans: Sequence[tuple[float, float]]
     ) -> tuple[list[Mouth], list[Judgement] | None]:
-        """The mouths of people in sight during speech, and what the active-speaker network says, if there is one."""
+        """The mouths of visible people during speech, and the scores of the active-speaker network, if there is one."""
         from vatrace.features.active_speaker import watch_speakers
         from vatrace.features.mouths import mouth_on_grid, watch_mouths
         from vatrace.features.speech import BLOCK_DUR

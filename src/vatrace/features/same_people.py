@@ -1,4 +1,4 @@
-"""Which people of several recordings are the same, by their faces."""
+"""Matches people across recordings by their faces."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from vatrace.features.identity import SAME_PERSON, Identity
 
 MARGIN = 0.05
-"""Distance from SAME_PERSON within which it is doubtful whether two people are the same. As means of their views, five GRID
+"""A distance this close to SAME_PERSON, on either side, makes a match doubtful. With the mean of each person's views, five GRID
 speakers and copies of their clips that are darker, brighter, smaller, grey, mirrored or in other colours stay within 0.31 of
 each other; copies compressed until faces are blurred are up to 0.48 away; different speakers are at least 0.55 apart."""
 
@@ -23,7 +23,7 @@ class Match:
     Attributes:
         group: a number from 0, the same for the same person, in the order in which they appear.
         distance: mean distance to the same person in other recordings; None if there are none.
-        next_group: who looks most similar, of all other people; None if there are no others.
+        next_group: the most similar of all other people; None if there are no others.
         next_distance: mean distance to them.
         doubts: why the match is doubtful; empty if it isn't.
     """

@@ -1,8 +1,9 @@
-"""Who speaks when, by voice alone: the networks of pyannote's speaker-diarization-community-1 (`recipes/speakers.py`).
+"""Speaker diarization (who speaks when, by voice alone) with the networks of pyannote's speaker-diarization-community-1.
 
-The first network hears windows of 10 s and finds up to three speakers in each. It speaks of a speaker's sentences as one, even
-with a second of silence between them, so voice activity detection removes the pauses. Where one speaker follows another, or
-pauses, a turn ends. The second network maps each turn to a vector, and the vectors are grouped to voices (`voices.py`).
+The first network takes windows of 10 s and finds up to three speakers in each. It joins the sentences of a speaker even across
+a second of silence, so voice activity detection removes the pauses. A turn ends where another speaker starts or at a pause. The
+second network maps each turn to a vector, and the vectors are clustered into voices (`voices.py`). `recipes/speakers.py` makes
+the files of both networks.
 """
 
 from __future__ import annotations
@@ -23,29 +24,29 @@ from vatrace.weights import onnx_session
 ENVELOPE_RATE = 100
 """Values of the envelope in a second."""
 WINDOW = 10 * RATE
-"""Samples that the first network hears at once."""
+"""Samples in a window of the first network."""
 STEP, FIRST = 270, 495
 """Samples from the middle of one of its frames to the next, and where the first middle is."""
 NUM_FRAMES, NUM_LOCAL = 589, 3
-"""Frames of a window, and speakers."""
+"""Frames, and speakers, in a window."""
 HOP = 296
-"""Frames from one window to the next, half a window. Each window decides about the frames that are nearest to its middle."""
+"""Frames from one window to the next, half a window. Each window decides about the frames nearest to its middle."""
 MARGIN = (NUM_FRAMES - HOP) // 2
 WARM_UP = RATE
-"""Samples that voice activity detection hears before those that are decided about, because it remembers what came before."""
+"""Samples of context that voice activity detection gets before those that are decided about, because it is recurrent."""
 MIN_VOICED = 0.15
-"""Probability of speech below which nobody speaks. Measured on 196 recordings composed of sentences of seven corpora, clean or
-with noise, hum, music, reverberation or breaths, and on the tuning scenes of `benchmarks/scenes.py`, in shares of speech, the
-silence taken for speech falls from 0.068 to 0.024 and from 0.060 to 0.017, and 0.013 and 0.002 more of what lies between the
-first and the last sound of a sentence, pauses included, is missed. With 0.5, it is 0.038 and 0.010 more."""
+"""Probability of speech below which nobody speaks. It was measured on 196 recordings composed of sentences from seven corpora,
+clean or with noise, hum, music, reverberation or breaths, and on the tuning scenes of `benchmarks/scenes.py`. In shares of
+speech, the silence taken for speech falls from 0.068 to 0.024 and from 0.060 to 0.017, while 0.013 and 0.002 more of the time
+between the first and the last sound of a sentence, pauses included, is missed. With 0.5, it is 0.038 and 0.010 more."""
 PAUSE = round(0.3 * RATE / STEP)
-"""Frames of the shortest pause that ends a turn."""
+"""Length in frames of the shortest pause that ends a turn."""
 MAX_TURN = round(10 * RATE / STEP)
-"""Frames of the longest turn that becomes one vector."""
+"""Length in frames of the longest turn that becomes one vector."""
 MIN_SHARED = 6
-"""Frames that a speaker of one window and one of the next must share to be taken for one (0.1 s)."""
+"""Frames that speakers of two successive windows must share to be taken for the same one (0.1 s)."""
 EMBED_STRIDE = 8
-"""Frames of the filter bank in one frame of the second network, before it pools them."""
+"""Frames of the filter bank per frame of the second network, before pooling."""
 MIN_TURN_DUR = 0.2
 """Seconds of the shortest turn; shorter ones are left out."""
 
@@ -55,7 +56,7 @@ class Voices:
     """The voices in a recording.
 
     Attributes:
-        turns: who speaks when, in order. They don't overlap, and `person` is None.
+        turns: all speaker turns, in order. They don't overlap, and `person` is None.
         embeddings: (V, 256) of each voice, of unit length.
         envelope: (N,) root mean square of the audio, `ENVELOPE_RATE` values a second.
     """
@@ -66,7 +67,7 @@ class Voices:
 
 
 class Diarizer:
-    """Finds out who speaks when in 16 kHz audio whose speech has the usual level (`choose_mix`).
+    """Speaker diarization of 16 kHz audio whose speech has the usual level (`choose_mix`).
 
     Args:
         threads: CPU threads of each network.
@@ -84,7 +85,7 @@ class Diarizer:
         return Voices(turns_of(speech, voices), embeddings, envelope.values)
 
     def hear(self, blocks: Iterable[NDArray[np.float32]]) -> Iterator[Speech]:
-        """The turns, whose voices are not yet known."""
+        """The stretches of speech, whose voices are not yet known."""
         stitcher = Stitcher()
         kept, begin = np.zeros(0, np.float32), 0  # audio that may still be needed, and the sample where it begins
         for start, window, is_last in windows(blocks):
@@ -198,14 +199,14 @@ class Stitcher:
 
 
 class Envelope:
-    """The root mean square of audio while it passes."""
+    """Measures the root mean square of audio that passes through."""
 
     def __init__(self) -> None:
         self._rest = np.zeros(0, np.float32)
         self._values: list[NDArray[np.float32]] = []
 
     def follow(self, blocks: Iterable[NDArray[np.float32]]) -> Iterator[NDArray[np.float32]]:
-        """Pass blocks on, and note their envelope."""
+        """Yield the blocks unchanged, and add to the envelope."""
         size = RATE // ENVELOPE_RATE
         for block in blocks:
             audio = np.concatenate([self._rest, block])
@@ -221,12 +222,12 @@ class Envelope:
 
     @property
     def values(self) -> NDArray[np.float32]:
-        """(N,) up to now."""
+        """(N,) The envelope so far."""
         return np.concatenate([np.zeros(0, np.float32), *self._values])
 
 
 def turns_of(speech: Sequence[Speech], voices: Sequence[int | None]) -> list[Turn]:
-    """Turns of speech with its voices, without those that are too short; what was only cut for its length is joined again."""
+    """Stretches of speech as turns with their voices; too short ones are left out, and those split for length are rejoined."""
     turns: list[Turn] = []
     before: tuple[int, ...] = ()
     for part, voice in zip(speech, voices, strict=True):

@@ -1,15 +1,16 @@
-"""Faces that never move, as in a photograph on the wall, a still on a screen or a printed page, however the camera moves.
+"""Tells living faces from still images of faces: a photograph on the wall, a paused screen, a printed page.
 
-When a camera pans, zooms, rolls or moves past a flat picture, all of it changes by nearly the same affine map. Two measures
-tell how much of a face doesn't:
+When a camera pans, zooms, rolls or moves past a flat picture, all of the picture changes by nearly the same affine map. Two
+measures give the motion of a face that such a map doesn't explain:
 
-- **Landmarks** (`Motion.amount`), over the whole time. They see a mouth that talks, but aren't exact enough for somebody who
+- **Landmarks** (`Motion.amount`), over the whole time. They show a talking mouth, but aren't exact enough for a person who
   holds still: noise and compression move the landmarks of a photograph just as much.
-- **Pixels** (`Motion.drift`), of frames half a second apart, as an affine map and a change of light can't explain. They see
-  eyelids, cheeks and a head that sways, and are compared with frames a tenth of a second apart: noise, compression and flicker
-  change a photograph just as much in a tenth of a second as in half a second, while a living face goes on moving.
+- **Pixels** (`Motion.drift`): the change between frames half a second apart that neither an affine map nor a change of light
+  explains. It shows eyelids, cheeks and a swaying head. The change between frames a tenth of a second apart is subtracted:
+  noise, compression and flicker change a photograph as much in a tenth of a second as in half a second, while a living face
+  goes on moving.
 
-If both say so, a face moves or is still. If only one does, it is doubtful.
+If the two agree, the face moves or is still. If they disagree, it is doubtful.
 """
 
 from __future__ import annotations
@@ -24,39 +25,41 @@ from PIL import Image
 from vatrace.features.landmarker import LEFT_EYE, NUM_LANDMARKS, RIGHT_EYE, Roi, crop, eye_angle, square_matrix
 
 MIN_SECONDS, MIN_FRAMES = 2.0, 10
-"""Seconds and frames for which a face must be observed: between two words, people hold still for half a second."""
+"""Seconds and frames for which a face must be observed: between words, people can be still for half a second."""
 
 STILL, PER_TRAVEL, MOST = 0.008, 0.04, 0.013
-"""Motion of the landmarks, in shares of the face's radius, below which a face is still: if it stays in its place; the increase
-for each radius that it travels in the picture, because landmarks and codecs are less exact then; and the maximum. Photographs
-of GRID's speakers, encoded in H.264 at a rate factor of 23, have 0.001 to 0.007 with a camera at rest, and 0.004 to 0.012 with
-one that pans, zooms or shakes. The speakers themselves have 0.014 to 0.026 while they speak, heads that turn while they talk
-0.06 or more; but while they rest, 0.0025 to 0.011."""
+"""Motion of the landmarks, in shares of the face's radius, below which a face is still: the threshold for a face that stays in
+its place; the increase for each radius that it travels in the picture, because landmarks and codecs are then less exact; and
+the maximum. Photographs of GRID speakers, encoded in H.264 at a rate factor of 23, have 0.001 to 0.007 with a static camera,
+and 0.004 to 0.012 with one that pans, zooms or shakes. The speakers themselves have 0.014 to 0.026 while they speak, and 0.06
+or more if they also turn their heads; but while they rest, 0.0025 to 0.011."""
 
 PATCH_SIZE, PATCH_RADII, BLOCK = 64, 3.6, 8
-"""Pixels along a side of the patch that is compared; its side in radii of the face, which covers the face from brows to chin;
-and pixels along a side of the blocks whose motion is measured."""
+"""Side in pixels of the patch that is compared; its side in radii of the face, which covers the face from brows to chin; and
+side in pixels of the blocks whose motion is measured."""
 TEXTURE = 16.0
-"""Mean square of the grey levels' slope below which the motion of a block is damped: there, noise looks like motion."""
+"""Mean square of the grey-level gradient below which the motion of a block is damped: there, noise looks like motion."""
 COMPARE_SECONDS, SHORT_SECONDS = 0.5, 0.1
 """Seconds between the frames that are compared, and between those that show the noise."""
 NOISE = 1.5
-"""How many times the noise of frames SHORT_SECONDS apart counts in those COMPARE_SECONDS apart, since codecs correct a part of
-their errors only after a few frames."""
+"""Factor on the noise between frames SHORT_SECONDS apart before it is subtracted, because codecs correct part of their errors
+only after a few frames."""
 MIN_COMPARED = 3
-"""Comparisons without which the pixels say nothing."""
+"""The fewest comparisons from which the drift is computed."""
 STILL_DRIFT, DRIFT_PER_TRAVEL, MOST_DRIFT = 0.0009, 0.014, 0.0022
-"""Drift below which a face is still: if it stays in its place; the increase for each radius that it travels; and the maximum.
-Six GRID speakers who rest before or after they speak, without a blink, have 0.0011 at least with a camera at rest, half of them
-0.0035 or more. Photographs of them have 0.0009 at most, but up to 0.0026 where a flickering or changing light meets strong
-compression, or the camera moves; resting people then have 0.0005 at least, so that one in six is taken for a photograph."""
+"""Drift below which a face is still: the threshold for a face that stays in its place; the increase for each radius that it
+travels; and the maximum. Six GRID speakers at rest before or after they speak, without a blink, have at least 0.0011 with a
+static camera, half of them 0.0035 or more. Photographs of them have at most 0.0009, but up to 0.0026 with flickering or
+changing light and strong compression, or if the camera moves; people at rest then have at least 0.0005, so one in six is taken
+for a photograph."""
 SURE_DRIFT, MOST_SURE_DRIFT = 0.003, 0.005
-"""Drift from which a face surely moves, whatever the landmarks say: if it stays in its place, with the same increase; and the
-maximum. Of the photographs, none had more than 0.0025 with a camera at rest, and 0.0040 with one that moves."""
+"""Drift from which a face certainly moves, whatever its landmarks do: the threshold for a face that stays in its place, which
+increases in the same way, and the maximum. No photograph had more than 0.0025 with a static camera, or 0.0040 with a moving
+one."""
 
 
 def face_patch(image: Image.Image, points: NDArray[np.float64]) -> NDArray[np.uint8] | None:
-    """A face in grey, (PATCH_SIZE, PATCH_SIZE), upright and always of the same size; None if the picture cuts it off.
+    """A grey patch of a face, (PATCH_SIZE, PATCH_SIZE), upright and scaled; None if the edge of the picture cuts it off.
 
     Args:
         image: RGB.
@@ -70,7 +73,7 @@ def face_patch(image: Image.Image, points: NDArray[np.float64]) -> NDArray[np.ui
         return None
     left, top = np.floor(corners.min(axis=0)).astype(int).tolist()
     right, bottom = np.ceil(corners.max(axis=0)).astype(int).tolist()
-    shrink = max(int(PATCH_RADII * radius / PATCH_SIZE / 2), 1)  # by no more, so that it matters little where pixels lie
+    shrink = max(int(PATCH_RADII * radius / PATCH_SIZE / 2), 1)  # by no more, so that the position of pixels matters little
     part = image.crop((left, top, right, bottom)).convert("L").reduce(shrink)  # faster than to sample a large face finely
     matrix = (matrix - [[0, 0, left], [0, 0, top]]) / shrink
     return np.asarray(crop(part, matrix, PATCH_SIZE))
@@ -83,7 +86,7 @@ def _place(points: NDArray[np.float64]) -> tuple[NDArray[np.float64], float]:
 
 
 class Motion:
-    """How much one face moves, apart from the camera's motion, in any number of frames."""
+    """Measures how much one face moves over any number of frames, after the camera's motion is removed."""
 
     def __init__(self) -> None:
         self._count = 0
@@ -102,7 +105,7 @@ class Motion:
         Args:
             points: (478, 2) landmarks in pixels.
             time: seconds, later than the previous frame's.
-            patch: the face as `face_patch` cuts it out; None if it can't be.
+            patch: the result of `face_patch`.
         """
         centre, radius = _place(points)
         if not self._count:
@@ -120,9 +123,9 @@ class Motion:
             self._compare(patch, time)
 
     def _compare(self, patch: NDArray[np.uint8], time: float) -> None:
-        """Every COMPARE_SECONDS, compare the face with that of COMPARE_SECONDS and of SHORT_SECONDS ago.
+        """Every COMPARE_SECONDS, compare the face with those of COMPARE_SECONDS and SHORT_SECONDS ago.
 
-        Where frames are so rare that both are the same one, all of the change counts.
+        If frames are so rare that both are the same one, nothing is subtracted as noise.
         """
         while len(self._patches) > 1 and self._patches[0][0] < time - 1.5 * COMPARE_SECONDS:
             self._patches.popleft()
@@ -149,7 +152,7 @@ class Motion:
     def drift(self) -> float:
         """How far parts of the face move in COMPARE_SECONDS beyond noise, in shares of the radius; NaN if it isn't known.
 
-        The median over time, so neither keyframes nor a slide show's changes count.
+        It is a median over time, so keyframes and the changes of a slide show have no effect.
         """
         if len(self._changes) < MIN_COMPARED:
             return np.nan
@@ -229,7 +232,7 @@ def inner_motion(before: NDArray[np.uint8], after: NDArray[np.uint8]) -> float:
 
 
 def _smooth(patch: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """A patch without its finest detail, which no two frames have in common."""
+    """A patch without its finest detail, which differs from frame to frame."""
     padded = np.pad(patch.astype(np.float32), 1, mode="edge")
     rows = (padded[:-2] + 2 * padded[1:-1] + padded[2:]) / 4
     return np.asarray((rows[:, :-2] + 2 * rows[:, 1:-1] + rows[:, 2:]) / 4, dtype=np.float32)

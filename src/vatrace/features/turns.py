@@ -1,4 +1,4 @@
-"""Turns: who speaks when."""
+"""Speaker turns: who speaks when."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class Turn:
     Attributes:
         start: seconds.
         end: seconds.
-        voice: whose voice it is: 0 for the one that speaks longest, and so on; None where several speak at once.
-        person: the index in `Perceived.people` of who speaks; None if nobody in sight does, several do, or it isn't known.
+        voice: the number of the voice: 0 for the one that speaks longest, and so on; None where several speak at once.
+        person: the index of the speaker in `Perceived.people`; None if they are off screen, several speak, or it isn't known.
     """
 
     start: float
@@ -32,7 +32,7 @@ class Turn:
 
 
 def borders(turns: Sequence[Turn]) -> NDArray[np.float64]:
-    """When each of the T turns gives way to the next, (T - 1,) seconds: half-way through the pause between them."""
+    """The borders between T turns, (T - 1,) seconds: half-way through the pause between two."""
     return np.array([(before.end + after.start) / 2 for before, after in pairwise(turns)])
 
 
@@ -42,7 +42,7 @@ def turn_at(turns: Sequence[Turn], times: ArrayLike) -> NDArray[np.int64]:
 
 
 def one_voice(block: NDArray[np.float32], start: float, turns: Sequence[Turn], voice: int) -> NDArray[np.float32]:
-    """Audio (N,), 16 kHz, that begins at `start` seconds, with silence in place of what belongs to other voices' turns."""
+    """A block of 16 kHz audio (N,), which begins at `start` seconds, with the turns of other voices replaced by silence."""
     heard = block.copy()
     edges = np.concatenate([[-np.inf], borders(turns), [np.inf]])
     first, last = turn_at(turns, [start, start + len(block) / RATE])
@@ -54,9 +54,9 @@ def one_voice(block: NDArray[np.float32], start: float, turns: Sequence[Turn], v
 
 
 def by_speaker(turns: Sequence[Turn]) -> list[Turn]:
-    """Number the voices anew, by who speaks: all turns of a person are one voice, even if they didn't sound like it.
+    """Renumber the voices by speaker: all turns of a person get one voice, even if diarization found several.
 
-    If there is only one speaker, turns of several voices are theirs as well.
+    If there is only one speaker, turns in which several voices overlap are theirs as well.
     """
     numbers: dict[tuple[int | None, int | None], int] = {}
 
@@ -73,7 +73,7 @@ def by_speaker(turns: Sequence[Turn]) -> list[Turn]:
 
 
 def same_voices(turns: Sequence[Turn], others: Sequence[Turn]) -> bool:
-    """Whether voices are distinguished in the same way in both, however they are numbered and cut into turns."""
+    """Whether both distinguish the same voices, however these are numbered and split into turns."""
     edges = np.array(sorted({edge for turn in (*turns, *others) for edge in (turn.start, turn.end)}))
     middles = (edges[1:] + edges[:-1]) / 2
     pairs = {(turns[a].voice, others[b].voice) for a, b in zip(turn_at(turns, middles), turn_at(others, middles), strict=True)}
@@ -81,7 +81,7 @@ def same_voices(turns: Sequence[Turn], others: Sequence[Turn]) -> bool:
 
 
 def labelled_turns(words: Sequence[Word]) -> list[Turn]:
-    """The turns of a transcript that names the speaker of every word, the one who speaks longest first; none for another."""
+    """The turns of a transcript that names the speaker of every word, who are numbered by how long they speak; else none."""
     spoken: dict[str | None, float] = {}
     for word in words:
         spoken[word.speaker] = spoken.get(word.speaker, 0.0) + word.end - word.start

@@ -1,4 +1,4 @@
-"""Which turns are one voice: groups of their vectors."""
+"""Clusters the vectors of turns into voices."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from numpy.typing import NDArray
 
 DIM = 256
 MIN_CORE_DUR = 0.6
-"""Seconds of the shortest turn that has a say in which voices there are; shorter ones only join them."""
+"""Seconds of the shortest turn that is clustered; shorter ones are only assigned to the voices found."""
 MAX_CORE = 2000
-"""Turns that have a say, the longest ones, so that neither memory nor time explodes with the length of a recording."""
+"""Maximum number of turns that are clustered, the longest ones, to limit memory and time in long recordings."""
 MIN_VOICE_DUR, MIN_VOICE_SHARE, ENOUGH_DUR = 2.0, 0.05, 10.0
-"""Seconds, and share of all speech, that a voice must have; less is given to the other voices. From the last number of seconds
-on, the share doesn't matter."""
+"""Seconds, and share of all speech, that a voice must have; turns of a smaller one go to the other voices.
+`ENOUGH_DUR` seconds are enough, whatever the share."""
 APART = 0.70
-"""Mean cosine distance between the turns of two groups from which they are two voices, if the turns within them are `USUAL`.
+"""Mean cosine distance between the turns of two clusters above which they are two voices, if that within them is `USUAL`.
 
-Measured on recordings composed of acted and spontaneous utterances of six corpora, in part with music or noise: 139 of 145
-with one speaker became one voice, and in dialogues of two to four speakers 10 % of the speech was given to the wrong voice. At
-0.68 fewer dialogues lose a voice, but more of the single speakers, who act several emotions in a row, become two."""
+It was measured on recordings composed of acted and spontaneous utterances from six corpora, some with music or noise: 139 of
+145 with one speaker became one voice, and in dialogues of two to four speakers 10 % of the speech was given to the wrong voice.
+At 0.68, fewer dialogues lose a voice, but more single speakers, who act several emotions in a row, are split in two."""
 USUAL, USUAL_PAIRS = 0.45, 3.0
-"""Mean distance between two turns of one voice, and how many pairs of turns that is worth where there are few."""
+"""Usual mean distance between two turns of one voice, and the number of pairs of turns that this prior counts as."""
 ADAPTS = 0.5
-"""By how much `APART` moves with the mean distance within the two groups: emotional voices vary more than calm ones."""
+"""How much `APART` rises with the mean distance within the two clusters: emotional voices vary more than calm ones."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Speech:
     Attributes:
         start: seconds.
         end: seconds.
-        speakers: numbers of who speaks; two stretches with the same numbers may still have different voices.
+        speakers: numbers of the speakers; two stretches with the same numbers may still have different voices.
         embedding: (256,); None where it is too short or several speak.
     """
 
@@ -54,8 +54,8 @@ def voices_of(speech: Sequence[Speech]) -> tuple[list[int | None], NDArray[np.fl
     """The voices of speech.
 
     Returns:
-        The voice of each stretch, 0 for the one that speaks longest; None where several speak at once. And their embeddings,
-        (V, 256), of unit length.
+        The voice of each stretch, 0 for the one that speaks longest, None where several speak at once; and the voices'
+        embeddings, (V, 256), of unit length.
     """
     heard = [index for index, part in enumerate(speech) if part.embedding is not None]
     if not heard:
@@ -81,7 +81,7 @@ def _guess(speech: Sequence[Speech], index: int, known: dict[int, int]) -> int |
 
 
 def _groups(vectors: NDArray[np.float64], durs: NDArray[np.float64]) -> Iterator[list[int]]:
-    """The rows of vectors (N, 256) that are surely one voice, for each voice."""
+    """For each voice, the rows of vectors (N, 256) that are clustered into it."""
     core = np.flatnonzero(durs >= MIN_CORE_DUR)
     core = core if len(core) else np.arange(len(durs))
     enough = min(max(MIN_VOICE_DUR, MIN_VOICE_SHARE * durs.sum()), ENOUGH_DUR)

@@ -1,4 +1,4 @@
-"""The visible part of a live session: the face of the person who is followed, and who else is in view, at each step."""
+"""The video of a live session: the face of the person who is followed, and the number of other people in view."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ MAX_FACE_AGE = 0.35
 MAX_FACES = 4
 """Faces that are followed at once: a live session uses only one of them, and eight would be too slow."""
 NEW_PERSON_SECONDS = 30.0
-"""Seconds for which the person who is followed must be out of view, and another one in view, before that one is followed.
+"""Seconds for which the person who is followed must be out of view, and another person in view, before that one is followed.
 Shorter absences happen within a session; after a longer one, somebody else has probably sat down for a session of their own."""
 MAX_GAP = 1.0
 """Seconds without a person's face that don't interrupt this time."""
 MIN_FRAMES = 3
 """Frames in which a face must be seen before it counts as another person: false detections are shorter."""
 PICTURE_SECONDS = 5.0
-"""Seconds after which a face that has never moved is taken for a photograph: people can sit as still for two seconds."""
+"""Seconds after which a face that has never moved is taken for a photograph: a person can be that still for two seconds."""
 MAX_PEOPLE = 64
 """People who are remembered apart from the one who is followed; the one seen longest ago is forgotten first."""
 

@@ -32,14 +32,15 @@ from vatrace.timeline import num_steps, overlap_add, resample, resample_mask, st
 
 
 class Model:
-    """All the parts that turn recordings into predictions. Each is loaded when it is first needed, then kept.
+    """All the parts that turn recordings into predictions. Each is loaded when it is first needed, and then kept.
 
     Args:
         fusion: an ONNX file like the package's `fusion.onnx`; None for that one.
         whisper: a folder with Whisper tiny.en in CTranslate2 form; None to look for it (see `vatrace.weights`).
         threads: CPU threads; None for one a core.
         encoders: by modality, if the fusion model was trained on features of other encoders than the package's own.
-        active_speaker: an ONNX network that decides who in sight speaks (docs/people.md); None to decide by moving mouths.
+        active_speaker: an ONNX network that decides which visible person speaks (docs/active-speaker.md); None to decide by
+            the motion of mouths.
         adapt: a file of `vatrace adapt`, whose corrections are applied to all predictions; None for none.
 
     Attributes:
@@ -95,9 +96,9 @@ class Model:
             rate: rows a second, up to 100. The model runs at its own rate; other rates are interpolated.
             modalities: which of face, voice and words to use.
             transcript: SRT, WebVTT or ASS to use for the words instead of speech recognition.
-            people: whom to follow: "main", the most prominent person; "all"; "left" or "right", of the two most prominent; or a
-                number, for as many of the most prominent. A person's voice and words are those of their own turns. In a
-                recording in which nobody is seen, people are the voices, the one that speaks longest first.
+            people: whose traces to make: "main", the most prominent person; "all"; "left" or "right", the person on that side
+                of the two most prominent; or a number, for that many of the most prominent. A person's voice and words are
+                those of their own turns. If nobody is visible, each voice is a person, the one that speaks longest first.
             person: an image of the person to follow instead.
             explain: whether to measure what the values are based on (`Prediction.explanation`).
             progress: called with the progress of each stage.
@@ -118,13 +119,13 @@ class Model:
         recording = source if isinstance(source, Recording) else open_recording(source, transcript)
         usable = self._usable(recording, modalities)
         if view is not None and "face" not in usable:
-            raise MediaError(f"{recording.path}: no faces are followed in it, so the person in {named} can't be found")
+            raise MediaError(f"{recording.path}: the person in {named} can't be found, because faces are not used")
         perceived = self._perceiver.perceive(recording, self.rate, usable, progress)
         chosen = choose(perceived, people)
         if view is not None:
             found, doubts = find_person(perceived.people, view, named)
             if found is None:
-                raise MediaError(f"{recording.path}: the person in {named} was not seen in it")
+                raise MediaError(f"{recording.path}: the person in {named} was not found in it")
             chosen, notes = [found], notes + doubts
         notes += perceived.notes + self._notes(recording, modalities) + list(recording.transcript_notes)
         notes += people_notes(perceived, people, chosen, named) + speech_notes(perceived, chosen)
@@ -148,7 +149,7 @@ class Model:
         return replace(first, others=tuple(others))
 
     def check_picture(self, picture: Path) -> list[str]:
-        """What the user should know about a picture of the wanted person, before any recording is processed.
+        """Check a picture of the person to follow before any recording is processed, and return what the user should know.
 
         Raises:
             MediaError: if it isn't an image, or shows no face.

@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
 NOBODY = "nothing supports the values: no face, voice or words were found"
-"""The note for a recording in which nobody was seen, heard or understood."""
+"""The note for a recording in which no face, speech or words were detected."""
 
 OFF_SCREEN, SEVERAL = "off screen", "several"
-"""The `Turn.person` of speech by nobody in sight, and of several people at once."""
+"""`Turn.person` for speech by an off-screen speaker, and for overlapping speech."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Turn:
         start: seconds.
         end: seconds.
         person: who speaks: "1", "2", ... as in `Prediction.people`, OFF_SCREEN or SEVERAL.
-        words: what was said, if it was understood.
+        words: the words said in it; empty if none were recognised.
     """
 
     start: float

@@ -1,4 +1,4 @@
-"""The turns of a prediction: what everybody in a recording says."""
+"""The speaker turns of a prediction, with their words."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ MAX_PAUSE = 0.3
 
 
 def label(index: int) -> str:
-    """What a person is called in outputs, by their index in `Perceived.people`."""
+    """The number by which outputs refer to a person, from the index in `Perceived.people`."""
     return str(index + 1)
 
 
 def spoken_turns(perceived: Perceived) -> list[Turn]:
-    """All speech of a recording, in order; a person's pauses of up to MAX_PAUSE are part of a turn."""
+    """All turns of a recording, in order; pauses of up to MAX_PAUSE within one person's speech don't end a turn."""
     heard, words = perceived.turns, perceived.sound.words
     if not heard:
         return []

@@ -1,4 +1,4 @@
-"""A prediction as a figure of its traces."""
+"""A figure of the traces of a prediction."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 MAX_POINTS = 4000
-"""Rows of a trace that are drawn: twice as many as a figure or a page has pixels."""
+"""Maximum number of points drawn per trace: twice as many as a figure or a page has pixels."""
 MAX_PEOPLE = len(PEOPLE)
-"""People who are drawn: as many as have a colour, and as `vatrace predict` follows."""
+"""Maximum number of people drawn: as many as there are colours, and as `vatrace predict` follows."""
 ROW = 0.24
 """Height of a row of bars in inches: one of 8 pt text."""
 
@@ -30,8 +30,8 @@ ROW = 0.24
 def figure(prediction: Prediction) -> Figure:
     """Valence and arousal over time with their intervals, and below them the presence of face, voice and words.
 
-    Several people have one pair of panels each. If anybody but the only person speaks, the last panel shows who speaks when.
-    The traces are faint where nothing supports them.
+    Each of several people has a pair of panels. The last panel shows who speaks when, unless the only person is also the only
+    speaker. The traces are faint where no modality was detected.
     """
     from matplotlib.figure import Figure
 
@@ -116,7 +116,7 @@ def _add_legend(axes: Axes, prediction: Prediction) -> None:
 
 
 def write_picture(prediction: Prediction, path: Path | io.BytesIO) -> None:
-    """The figure as a PNG, 1650 pixels wide; about 690 high for one person, and about 310 more for each of several."""
+    """Write the figure as a PNG, 1650 pixels wide: about 690 high for one person, about 310 per person for several."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph")  # characters that the font lacks are drawn as boxes
         figure(prediction).savefig(path, dpi=150, format="png")

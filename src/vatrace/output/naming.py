@@ -1,4 +1,4 @@
-"""What the people of a prediction are called, and their order and colours: the same in pages, figures and videos."""
+"""Names, order and colours of the people in a prediction, the same in reports, figures and videos."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from vatrace.inference.prediction import OFF_SCREEN, SEVERAL, Prediction
 from vatrace.output.colours import PEOPLE
 
 NOT_PEOPLE = (OFF_SCREEN, SEVERAL)
-"""What `Turn.person` can be if it is not a person, in the order in which they are listed."""
+"""The values of `Turn.person` that are not people, in the order in which they are listed."""
 
 
 def title(name: str) -> str:
@@ -31,7 +31,7 @@ def colour_numbers(prediction: Prediction) -> dict[str, int]:
 
 
 def personal_notes(prediction: Prediction) -> tuple[list[str], dict[str, list[str]]]:
-    """The notes that everybody's trace has, and for each of the others, the people whose traces have it."""
+    """The notes that all traces share; and for each other note, the people whose traces have it."""
     people = prediction.people
     shared = [note for note in prediction.notes if all(note in found.notes for found in people.values())]
     others: dict[str, list[str]] = {}
@@ -43,9 +43,9 @@ def personal_notes(prediction: Prediction) -> tuple[list[str], dict[str, list[st
 
 
 def speakers(prediction: Prediction) -> list[str]:
-    """Everybody who has a turn: people in the order of their numbers, then off-screen speech, then several at once.
+    """Everybody who has a turn: people in the order of their numbers, then off-screen speakers, then overlapping speech.
 
-    It is empty if the only person who is followed is the only one who speaks: a list of one tells a reader nothing.
+    It is empty if the only person with a trace is the only speaker: a list of one would add nothing.
     """
     found = {turn.person for turn in prediction.turns}
     if not prediction.others and found <= {prediction.person}:

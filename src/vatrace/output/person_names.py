@@ -39,7 +39,7 @@ def read_names(path: Path, recordings: Sequence[Path]) -> tuple[list[dict[str, s
         if place is None:
             absent.append(shown(recording))
         elif found[place]:
-            raise UsageError(f"{path}: names {shown(recordings[place])} in two ways; use one of them")
+            raise UsageError(f"{path}: refers to {shown(recordings[place])} in two ways; use one of them")
         else:
             found[place] = names
             unlisted.discard(place)
@@ -55,7 +55,7 @@ def _read(path: Path) -> dict[str, dict[str, str]]:
     for line, (recording, number, name) in read_table(path, COLUMNS):
         person, written, names = number.removesuffix(".0"), " ".join(name.split()), rows[recording]
         wrong = ""
-        if recording and not number and not written:  # nobody is in sight there
+        if recording and not number and not written:  # nobody was seen there
             continue
         if not recording:
             wrong = "no recording"
@@ -79,7 +79,7 @@ def _read(path: Path) -> dict[str, dict[str, str]]:
 
 
 def _place(path: Path, name: str, recordings: Sequence[Path]) -> int | None:
-    """Which recording a table means; None if none.
+    """The index of the recording that a table refers to; None if there is none.
 
     Raises:
         UsageError: if several have the name.
@@ -90,5 +90,5 @@ def _place(path: Path, name: str, recordings: Sequence[Path]) -> int | None:
         return exact[0]
     same = [place for place, recording in enumerate(recordings) if key(recording.name) == key(name)]
     if len(same) > 1:
-        raise UsageError(f"{path}: {len(same)} recordings are called {shown(name)}: write their paths from its folder")
+        raise UsageError(f"{path}: {len(same)} recordings are called {shown(name)}: give their paths from the table's folder")
     return same[0] if same else None

@@ -153,7 +153,7 @@ function rowAt(time) { // the last row at or before a time
   return low;
 }
 
-function frame(time) { // around the faces that are followed
+function frame(time) { // draws the boxes around the faces
   const speaker = view.turns.findLast(turn => turn[0] <= time && time < turn[1]);
   for (const mark of frames) {
     const { boxes, title } = view.people[mark.dataset.person], rows = boxes?.rows ?? [];
@@ -183,7 +183,7 @@ function show(time) {
     const band = rows[name + "_low"] ? ` (${signed(rows[name + "_low"][i])} to ${signed(rows[name + "_high"][i])})` : "";
     lines.push([name, signed(rows[name][i]) + band]);
   }
-  if (view.turns.length) lines.push(["speaks", { several: "several people", "off screen": "somebody off screen" }[speaker] ?? speaker ?? "nobody"]);
+  if (view.turns.length) lines.push(["speaker", { several: "several people" }[speaker] ?? speaker ?? "nobody"]);
   if (!rows.supported[i]) lines.push(["", "no face, voice or words detected"]);
   document.getElementById("values").replaceChildren(...lines.map(([name, text]) => {
     const line = document.createElement("div");

@@ -1,4 +1,4 @@
-"""A prediction as a page that shows it next to the recording."""
+"""The HTML report: a prediction next to its recording."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ if TYPE_CHECKING:
     import pandas as pd
 
 MIN_POINTS, MAX_BOXES = 1000, 20_000
-"""Rows that each of many people has: one a pixel of a chart in a wide window. And boxes of all people together: 0.5 MB."""
+"""The fewest points drawn per person if there are many: one per pixel of a wide chart. And the most boxes in all: 0.5 MB."""
 
 
 def summary(prediction: Prediction) -> str:
     """One line: the length, mean and range of both traces over the supported rows, and the share of each modality.
 
-    Of several people, those of the first.
+    With several people, it describes the first.
     """
     where = prediction.supported if prediction.supported.any() else np.ones(len(prediction.times), bool)
     parts = [f"{prediction.duration:.1f} s"]
@@ -64,7 +64,7 @@ POLICY = "default-src 'none'; img-src 'self' data:; media-src 'self' data:; styl
 
 BANDS = (
     "Bands are 90 % intervals: on recordings like those that the model was calibrated on (composed recordings, for the model "
-    "that comes with vatrace), they contain the true value 9 times in 10. Expect less on other recordings. "
+    "that comes with vatrace), they contain the true value 9 times in 10. On other recordings, expect them to miss more often. "
 )
 """The page's text on intervals."""
 
@@ -75,9 +75,9 @@ CONTRIBUTIONS = (
 """The page's text on contributions."""
 FACE = "The box shows the face that the trace follows. "
 """The page's text on the box."""
-CHOICE = "The buttons with names, and the keys <kbd>1</kbd> to <kbd>{}</kbd>, choose the person whose trace is shown. "
+CHOICE = "To choose the person whose trace is shown, click a name or press <kbd>1</kbd> to <kbd>{}</kbd>. "
 """The page's text on several people."""
-FACES = "So does a click on a face. While somebody speaks, the box of their face is thicker and its number is filled. "
+FACES = "You can also click a face. The box of the person who is speaking is thicker, and its number is filled. "
 """The page's text on the boxes of several people."""
 
 NUM_TINTS, STRONGEST_TINT = 10, 0.5
@@ -293,7 +293,7 @@ def _made_by(prediction: Prediction) -> str:
 
 
 def _transcript(prediction: Prediction) -> str:
-    """The words by sentence, each tinted by the valence while it was said, with the speakers if there are several."""
+    """The words by sentence, each tinted by the valence at its time, with the speakers if there are several."""
     rows, people = speakers(prediction), prediction.people
     spoken = _spoken(prediction) if rows else [(prediction.person, sentence) for sentence in sentences(prediction.words)]
     if not spoken:
@@ -311,13 +311,13 @@ def _transcript(prediction: Prediction) -> str:
         said = " ".join(_word(word, people.get(name)) for word in sentence)
         lines.append(f'<p{about}><a href="#time" data-start="{start:.3f}">{time}</a> {who}{said}</p>')
     keys = " or ".join(f'<span class="{name}-{NUM_TINTS}">{name}</span>' for name in ("pleasant", "unpleasant"))
-    whose = "Words of the person who is chosen" if prediction.others else "Words"
-    hint = f'<p class="hint">{whose} are tinted by the valence while they were said: {keys}.</p>'
+    whose = "The words of the chosen person" if prediction.others else "Words"
+    hint = f'<p class="hint">{whose} are tinted by the valence at the time: {keys}.</p>'
     return f'{hint}<div class="transcript">{"".join(lines)}</div>'
 
 
 def _spoken(prediction: Prediction) -> list[tuple[str, list[Word]]]:
-    """All sentences with the name of who says them: those of the turns, and a person's own words outside any turn."""
+    """All sentences with the names of their speakers: those of the turns, and people's words outside of turns."""
     said = [(turn.person, turn.words) for turn in prediction.turns]
     known = {(word.start, word.text) for _, words in said for word in words}
     for name, person in prediction.people.items():
@@ -366,7 +366,7 @@ def _all_numbers(prediction: Prediction) -> str:
     for index, (name, person) in enumerate(prediction.people.items()):
         means = person.statistics()["mean"].map(_signed, na_action="ignore")
         speaks = "" if person.speaking is None else f"{person.speaking.sum() / person.rate:.1f} s"
-        rows[title(name)] = {"in sight": f"{person.presence['face'].mean():.0%}", "speaks": speaks, **means}
+        rows[title(name)] = {"visible": f"{person.presence['face'].mean():.0%}", "speaks": speaks, **means}
         details += f'<div data-person="{index}"><h3>{html.escape(title(name))}</h3>'
         details += f'<div class="numbers">{_numbers(person)}</div></div>'
     return _table(pd.DataFrame(rows).T, na_rep="") + details

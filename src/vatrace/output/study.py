@@ -1,4 +1,4 @@
-"""The people of a study: who is in its recordings, as a table and a picture to be checked and corrected by hand.
+"""The people in the recordings of a study, as a table and a contact sheet that are checked and corrected by hand.
 
 Faces are compared in memory. What is written contains pictures of faces, but no embeddings.
 """
@@ -31,16 +31,16 @@ from vatrace.output.colours import LIGHT
 from vatrace.timeline import num_steps
 
 RATE = 10.0
-"""Steps a second, as in prediction: at another rate, other frames are seen, and people could have other numbers."""
+"""Steps per second, as in prediction: with another rate, other frames are used, and people could get other numbers."""
 
 COLUMNS = ("recording", "person", "name", "seconds", "share", "first_seen", "distance", "next_name", "next_distance", "note")
 
 PORTRAIT_STEPS = 300
-"""Steps in sight from whose largest face the picture is made: a minute's worth would need more decoding for little."""
+"""The portrait is the largest face in this many steps, from the first on: more would cost decoding time for little gain."""
 PORTRAIT_SIDE, PORTRAIT_MARGIN = 112, 0.35
-"""Side of the picture of a face in pixels, and what is shown around the face's box on each side, in shares of its sides."""
+"""Side of a portrait in pixels, and the margin around the face's box, in shares of the box's longer side."""
 PER_ROW, NAME_WIDTH, CAPTION, GAP = 8, 90, 30, 8
-"""Faces in a row of the contact sheet; and in pixels: width of the column of names, height of a caption, distance."""
+"""Faces in a row of the contact sheet; and in pixels: width of the column of names, height of a caption, gap."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Seen:
     Attributes:
         number: what the person is called in predictions of this recording: "1", "2", ...
         identity: how the person looks.
-        seconds: time in sight.
+        seconds: time visible.
         share: of the recording, 0..1.
         first_seen: seconds.
         portrait: a picture of the face, PORTRAIT_SIDE pixels wide and high.
@@ -66,11 +66,11 @@ class Seen:
 
 @dataclass(frozen=True)
 class Attendance:
-    """Who is in one recording.
+    """The people in one recording.
 
     Attributes:
         recording: its path.
-        people: who is in sight, the most prominent first.
+        people: those who are visible, the most prominent first.
         note: what the user should know; "" for nothing.
     """
 
@@ -100,7 +100,7 @@ class Row:
 
     @property
     def note(self) -> str:
-        """Why the row needs a look; "" if it doesn't."""
+        """Why the row should be checked; "" if there is no doubt."""
         return self.attendance.note if self.match is None else "; ".join(self.match.doubts)
 
 
@@ -121,7 +121,7 @@ def attend(path: Path, perceiver: Perceiver, progress: Progress = lambda stage, 
     perceived = perceiver.perceive(recording, RATE, {"face"}, progress)
     found = [index for index in choose(perceived, "all") if not perceived.people[index].is_still]
     if not found:
-        note = "only faces that never move, as in a photograph" if perceived.people else "nobody in sight"
+        note = "only faces that never move, probably photographs" if perceived.people else "no face found"
         return Attendance(path, (), note)
     portraits = _portraits(path, perceived, [perceived.people[index] for index in found])
     people = []
@@ -136,7 +136,7 @@ def attend(path: Path, perceiver: Perceiver, progress: Progress = lambda stage, 
 
 
 def _portraits(path: Path, perceived: Perceived, people: Sequence[Person]) -> list[Image.Image]:
-    """A picture of each face, from when it is largest in the first PORTRAIT_STEPS steps at which it is seen."""
+    """A portrait of each person: the largest face in the first PORTRAIT_STEPS steps at which the person is visible."""
     boxes = {}
     for place, person in enumerate(people):
         rows = rows_on_grid(person, max(person.steps) + 1)
@@ -184,7 +184,7 @@ def write_people(rows: Sequence[Row], path: Path, folder: Path) -> None:
     Args:
         rows: from `compare`.
         path: of the CSV.
-        folder: in which the CSV will be, from which recordings are named if others have the same file name.
+        folder: where the CSV will be; recordings with the same file name are given by their paths from there.
     """
     paths = dict.fromkeys(row.attendance.recording for row in rows)
     same = Counter(recording.name for recording in paths)
@@ -211,7 +211,7 @@ def _number(value: float | None) -> str:
 
 
 def contact_sheet(rows: Sequence[Row]) -> Image.Image:
-    """A picture with a row for each person of the study, and in it a face for each recording; a frame marks doubtful ones.
+    """An image with a row for each person of the study, and in it a face for each recording; a frame marks doubtful ones.
 
     Raises:
         MediaError: if nobody was seen.
@@ -221,7 +221,7 @@ def contact_sheet(rows: Sequence[Row]) -> Image.Image:
         if row.seen is not None:
             groups.setdefault(row.name, []).append(row)
     if not groups:
-        raise MediaError("nobody is in sight in any recording: there is nothing to show")
+        raise MediaError("no face was found in any recording: there is nothing to show")
     lines = [
         (name, inside[first : first + PER_ROW]) for name, inside in groups.items() for first in range(0, len(inside), PER_ROW)
     ]

@@ -41,7 +41,7 @@ function draw(delay, pace) {
   element("values").replaceChildren(...[
     `valence ${signed(latest.valence)}`, `arousal ${signed(latest.arousal)}`, present.join(", ") || "nothing detected",
     `delay ${delay.toFixed(2)} s`, pace.note,
-    latest.person > 1 && `person ${latest.person} is followed: the one before was away for too long`,
+    latest.person > 1 && `now following person ${latest.person}: the previous one was away for too long`,
     latest.others && (latest.others === 1 ? "another person is in view" : `${latest.others} other people are in view`),
   ].filter(Boolean).map(text => Object.assign(document.createElement("div"), { textContent: text })));
 }
