@@ -44,7 +44,7 @@ def people_notes(perceived: Perceived, people: People, chosen: list[int], named:
 def _choice(perceived: Perceived, people: People, chosen: list[int], named: str, heard: bool) -> str:
     """Which of several people was chosen, as the second half of a note."""
     most = "the one that speaks longest" if heard else "the most prominent one"
-    if any(person.is_still for person in perceived.people) and not heard:
+    if any(person.is_still or person.hardly_moves for person in perceived.people) and not heard:
         most += " who moves"
     if named:
         return f"the trace follows the one in {named}"
@@ -58,9 +58,9 @@ def _choice(perceived: Perceived, people: People, chosen: list[int], named: str,
 
 def _still_notes(perceived: Perceived, chosen: list[int], heard: bool) -> list[str]:
     notes = []
-    for index in chosen:
+    for index in sorted({*chosen, *candidates(perceived)}):
         person = perceived.people[index]
-        who = "the face that the trace follows" if len(chosen) == 1 else f"person {label(index)}"
+        who = "the face that the trace follows" if chosen == [index] else f"person {label(index)}"
         if person.is_still:
             notes.append(f"{who} never moves, so it is probably a photograph")
         elif person.hardly_moves:
