@@ -3,8 +3,8 @@
     python recipes/real_fusion.py DATA --out REAL
     python recipes/real_fusion.py DATA --out REAL --table
 
-DATA contains mosi/, mmmo/ (needs h5py), ravdess/ and ravdess_au/. Features and the predictions of each trained model are written
-to REAL and used again if they exist: the same command continues after an interruption. No video and no actor is in two of train,
+DATA contains mosi/, mmmo/ (needs h5py), ravdess/ and ravdess_au/. Features and the result of each trained model are written to
+REAL and used again if they exist: the same command continues after an interruption. No video and no actor is in two of train,
 dev and test. Weights are selected on dev; the table is about test.
 """
 
@@ -134,7 +134,9 @@ def mmmo(data: Path, cache: Path) -> RealSet:
         face, voice, rating = read(f"video_{split}"), read(f"audio_{split}"), read(f"y_{split}")
         parts.append(
             [
-                piece(f"{split}-{index}", {"face": face[index], "voice": voice[index]}, np.full((20, 1), (rating[index] - 3) / 2))
+                piece(
+                    f"{split}-{index}", {"face": face[index], "voice": voice[index]}, np.full((20, 1), (rating[index] - 3) / 2)
+                )
                 for index in range(len(rating))
             ]
         )
@@ -144,7 +146,11 @@ def mmmo(data: Path, cache: Path) -> RealSet:
 
 
 def ravdess(data: Path, cache: Path) -> RealSet:
-    """RAVDESS: our voice network and the action units of the face in the same clip; the voice network has not heard the actors."""
+    """RAVDESS: the voice and the action units of the face in the same clip.
+
+    The voice network is ours, trained on the other half of the actors. It has heard none of the actors that the fusion is trained
+    or tested on, and is therefore equally accurate on both.
+    """
     from voice import utterances
 
     said = [utterance for split in ("train", "dev", "test") for utterance in utterances(data, split)]
@@ -154,7 +160,9 @@ def ravdess(data: Path, cache: Path) -> RealSet:
     halves: list[dict[int, list[Piece]]] = [{}, {}]
     for utterance, embedding in zip(said, voice, strict=True):
         face = units.loc["01" + utterance.path.stem[2:]].to_numpy(np.float32)
-        found = piece(f"{utterance.actor}", {"face": face[None], "voice": embedding[None]}, np.array([utterance.valence_arousal]))
+        found = piece(
+            f"{utterance.actor}", {"face": face[None], "voice": embedding[None]}, np.array([utterance.valence_arousal])
+        )
         halves[half_of(utterance.actor)].setdefault(utterance.actor, []).append(found)
 
     def folds(seed: int) -> list[Fold]:
@@ -168,7 +176,7 @@ def ravdess(data: Path, cache: Path) -> RealSet:
                 result.append(Fold(train, dev, test))
         return result
 
-    train = TrainConfig(num_epochs=20, early_stop=8, batch_size=32, weight_decay=0.01)
+    train = TrainConfig(num_epochs=12, early_stop=5, batch_size=64, learning_rate=2e-3, weight_decay=0.01)
     return RealSet(folds, DIMENSIONS, False, {"num_levels": 1, "kernel_size": 1}, train)
 
 
@@ -321,7 +329,7 @@ def training_batches(
 def dropped(names: Sequence[str], chance: float, rng: np.random.Generator) -> list[str]:
     """The modalities to remove, each with the same chance; one is always kept."""
     kept = rng.choice(names)
-    return [name for name in names if name != kept and rng.random() < chance] if rng.random() < 1 else []
+    return [name for name in names if name != kept and rng.random() < chance]
 
 
 def predictions(model: Model, pieces: Sequence[Piece], per_step: bool) -> list[tuple[Floats, Floats]]:
@@ -341,7 +349,10 @@ def both_columns(pairs: Sequence[tuple[Floats, Floats]]) -> list[tuple[Floats, F
     """Add a column of NaN to pairs with one output, for `moments`."""
     width = len(DIMENSIONS)
     return [
-        (np.pad(truth, ((0, 0), (0, width - truth.shape[1])), constant_values=np.nan), np.pad(values, ((0, 0), (0, width - values.shape[1]))))
+        (
+            np.pad(truth, ((0, 0), (0, width - truth.shape[1])), constant_values=np.nan),
+            np.pad(values, ((0, 0), (0, width - values.shape[1]))),
+        )
         for truth, values in pairs
     ]
 
@@ -387,3 +398,99 @@ def train_model(real: RealSet, variant: Variant, fold: Fold, seed: int) -> Affec
         seed=seed,
     )
     return model
+
+
+def run(real: RealSet, variant: Variant, seed: int, path: Path) -> None:
+    """Train a variant on all folds of a seed, and write the `moments` of its test recordings (U, 2, 6) and its dev score."""
+    pairs, units, dev = [], [], []
+    for fold in map(clipped, real.folds(seed)):
+        model = train_model(real, variant, fold, seed)
+        pairs += predictions(model, fold.test, real.per_step)
+        units += [piece.unit for piece in fold.test]
+        dev.append(scores(predictions(model, fold.dev, real.per_step)).mean())
+    order = np.argsort(units, kind="stable")  # folds, and so the order of units, depend on the seed
+    table = moments(both_columns([pairs[index] for index in order]), [units[index] for index in order])
+    np.savez(path, moments=table, dev=np.mean(dev))
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a variant has reached with several seeds.
+
+    Attributes:
+        scores: (S,) CCC on test with each seed, mean over the outputs.
+        dev: mean over the seeds of the mean CCC on dev.
+        resampled: (R,) mean CCC over the seeds of each resample of the units.
+    """
+
+    scores: NDArray[np.float64]
+    dev: float
+    resampled: NDArray[np.float64]
+
+
+def read_result(paths: Sequence[Path]) -> Result:
+    """Read the results of all seeds of a variant."""
+    tables, dev = [], []
+    for path in paths:
+        with np.load(path) as file:
+            tables.append(file["moments"])
+            dev.append(float(file["dev"]))
+    counts = resample_counts(len(tables[0]))
+    found = nan_mean(np.stack([ccc_of_moments(table.sum(axis=0)) for table in tables]))
+    return Result(found, float(np.mean(dev)), np.mean([resampled_ccc(table, counts)[:, 2] for table in tables], axis=0))
+
+
+def print_table(name: str, folder: Path, seeds: Sequence[int]) -> None:
+    """Mean and SD over seeds, its interval, and the difference from the best single modality on dev, in Markdown."""
+    results = {}
+    for variant in VARIANTS:
+        paths = [result_path(folder, name, variant, seed) for seed in seeds]
+        if all(path.is_file() for path in paths):
+            results[variant] = read_result(paths)
+    if not results:
+        return
+    best = max((variant for variant in SINGLE if variant in results), key=lambda variant: results[variant].dev)
+    print(f"\n{name}\n\n| model | CCC | 95 % | more than {best} | 95 % |\n| --- | --- | --- | --- | --- |")
+    for variant, result in sorted(results.items(), key=lambda item: -item[1].scores.mean()):
+        low, high = interval(result.resampled)
+        cells = [variant, f"{result.scores.mean():.3f} ± {result.scores.std(ddof=1):.3f}", f"[{low:.3f}, {high:.3f}]"]
+        if variant != best:
+            low, high = interval(result.resampled - results[best].resampled)
+            cells += [f"{result.scores.mean() - results[best].scores.mean():+.3f}", f"[{low:+.3f}, {high:+.3f}]"]
+        else:
+            cells += ["", ""]
+        print(f"| {' | '.join(cells)} |", flush=True)
+
+
+def result_path(folder: Path, name: str, variant: str, seed: int) -> Path:
+    """The file of a result."""
+    return folder / f"{name}-{re.sub(r'[^a-z0-9]+', '-', variant.lower()).strip('-')}-{seed}.npz"
+
+
+def main() -> None:
+    """Train the models that don't exist yet, or print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--out", type=Path, required=True, help="a folder for features and results")
+    parser.add_argument("--sets", nargs="+", default=list(SETS), choices=list(SETS), metavar="NAME")
+    parser.add_argument("--only", nargs="+", default=list(VARIANTS), choices=list(VARIANTS), metavar="NAME")
+    parser.add_argument("--table", action="store_true", help="train nothing; print the table")
+    args = parser.parse_args()
+    args.out.mkdir(parents=True, exist_ok=True)
+    torch.set_num_threads(1)  # the models are small
+    for name in args.sets:
+        if args.table:
+            print_table(name, args.out, SEEDS)
+            continue
+        real = SETS[name](args.data, args.out)
+        present = real.folds(0)[0].train[0].features
+        for seed in SEEDS:
+            for variant in args.only:
+                path, started = result_path(args.out, name, variant, seed), time.time()
+                if not path.is_file() and set(VARIANTS[variant].modalities) <= set(present):
+                    run(real, VARIANTS[variant], seed, path)
+                    print(f"{name}, {variant}, seed {seed}: {time.time() - started:.0f} s", flush=True)
+
+
+if __name__ == "__main__":
+    main()
