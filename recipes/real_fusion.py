@@ -14,7 +14,7 @@ import argparse
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ import torch
 from numpy.typing import NDArray
 
 from vatrace.evaluation.bootstrap import ccc_of_moments, interval, moments, nan_mean, resample_counts, resampled_ccc
-from vatrace.models.affect import AffectModel, ModelConfig
+from vatrace.models.affect import AffectModel, ModelConfig, Output
 from vatrace.names import DIMENSIONS
 from vatrace.training.checkpoint import Model
 from vatrace.training.data import Batch, Sample, collate
@@ -37,6 +37,9 @@ NUM_DEV_VIDEOS = 12
 """Of the 62 training videos of CMU-MOSI; drawn for each seed."""
 NUM_TEST_ACTORS, NUM_DEV_ACTORS = 4, 2
 """Of the twelve actors of a half of RAVDESS."""
+
+SURE = 0.9
+"""How sure a gain on dev must be for a residual model to keep what it has learned after its beginning."""
 
 Floats = NDArray[np.float32]
 
@@ -77,13 +80,15 @@ class RealSet:
         per_step: whether each step has its own label; otherwise the predictions are averaged over a recording.
         model: options of `ModelConfig`.
         train: how the models are trained.
+        reach: steps within which the default fusion attends, as in its preset unless recordings are shorter.
     """
 
     folds: Callable[[int], list[Fold]]
-    outputs: tuple[str, ...]
+    outputs: tuple[Output, ...]
     per_step: bool
     model: Mapping[str, Any]
     train: TrainConfig
+    reach: int = 50
 
 
 def piece(unit: str, features: Mapping[str, NDArray[Any]], target: NDArray[Any]) -> Piece:
@@ -142,13 +147,13 @@ def mmmo(data: Path, cache: Path) -> RealSet:
         )
     model = {"num_levels": 1, "kernel_size": 3}
     train = TrainConfig(num_epochs=30, early_stop=10, batch_size=24, weight_decay=0.01)
-    return RealSet(lambda seed: [Fold(*parts)], ("valence",), False, model, train)
+    return RealSet(lambda seed: [Fold(*parts)], ("valence",), False, model, train, reach=20)
 
 
 def ravdess(data: Path, cache: Path) -> RealSet:
     """RAVDESS: the voice and the action units of the face in the same clip.
 
-    The voice network is ours, trained on the other half of the actors. It has heard none of the actors that the fusion is trained
+    The voice network is ours, trained on the other half of the actors. It has heard none of the actors that a fusion is trained
     or tested on, and is therefore equally accurate on both.
     """
     from voice import utterances
@@ -177,7 +182,7 @@ def ravdess(data: Path, cache: Path) -> RealSet:
         return result
 
     train = TrainConfig(num_epochs=12, early_stop=5, batch_size=64, learning_rate=2e-3, weight_decay=0.01)
-    return RealSet(folds, DIMENSIONS, False, {"num_levels": 1, "kernel_size": 1}, train)
+    return RealSet(folds, ("valence", "arousal"), False, {"num_levels": 1, "kernel_size": 1}, train, reach=1)
 
 
 def half_of(actor: int) -> int:
@@ -236,7 +241,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "gated": {"gated_dim": 32},
     "leader_follower": {"attention_dim": 16},
     "transformer": {"token_dim": 32, "num_layers": 1, "num_heads": 2},
-    "jca": {"joint_dim": 32},
+    "jca": {"hidden_dim": 32},
     "rcma": {"joint_dim": 32},
     "rjcma": {"joint_dim": 32},
     "cross_attention": {"attention_dim": 32, "num_heads": 2},
@@ -255,30 +260,31 @@ class Variant:
         fusion: the name of the fusion.
         modalities: the modalities; all if empty.
         modality_dropout: probability that a modality is removed from a training recording; one is always kept.
-        model: further options of `ModelConfig`.
+        residual: whether it is a residual model that starts from models of each modality (`train_residual`).
     """
 
     fusion: str
     modalities: tuple[str, ...] = ()
     modality_dropout: float = 0.0
-    model: Mapping[str, Any] = field(default_factory=dict)
+    residual: bool = False
 
 
 SINGLE = {f"{name} only": Variant("concat", (name,)) for name in ("face", "voice", "words")}
+DEFAULT = "recursive_cross_attention"
 VARIANTS = SINGLE | {
-    name: Variant(name)
-    for name in (
-        "concat",
-        "gated",
-        "leader_follower",
-        "lstm",
-        "jca",
-        "rcma",
-        "rjcma",
-        "transformer",
-        "cross_attention",
-        "recursive_cross_attention",
-    )
+    f"{DEFAULT}, residual": Variant(DEFAULT, residual=True),
+    DEFAULT: Variant(DEFAULT),
+    "concat": Variant("concat"),
+    "concat, residual": Variant("concat", residual=True),
+    f"{DEFAULT}, modality dropout": Variant(DEFAULT, modality_dropout=0.3),
+    "cross_attention": Variant("cross_attention"),
+    "lstm": Variant("lstm"),
+    "gated": Variant("gated"),
+    "leader_follower": Variant("leader_follower"),
+    "transformer": Variant("transformer"),
+    "rcma": Variant("rcma"),
+    "rjcma": Variant("rjcma"),
+    "jca": Variant("jca"),
 }
 
 
@@ -370,34 +376,73 @@ def model_config(real: RealSet, variant: Variant, dims: Mapping[str, int]) -> Mo
         feature_dims={name: dims[name] for name in names},
         widths=dict.fromkeys(names, WIDTH),
         fusion=variant.fusion,
-        fusion_options=SMALL.get(variant.fusion, {}),
+        fusion_options=SMALL.get(variant.fusion, {}) | ({"reach": real.reach} if variant.fusion == DEFAULT else {}),
         head_dim=WIDTH,
         outputs=real.outputs,
-        **{"dropout": 0.2, "fusion_dropout": 0.3} | dict(real.model) | dict(variant.model),
+        dropout=0.2,
+        residual=variant.residual,
+        **real.model,
     )
+
+
+def new_model(real: RealSet, variant: Variant, fold: Fold, seed: int) -> AffectModel:
+    """A model before training."""
+    torch.manual_seed(seed)
+    dims = {name: x.shape[1] for name, x in fold.train[0].features.items()}
+    model = AffectModel(model_config(real, variant, dims)).eval()
+    model.standardise_by(statistics(fold.train, model.modalities))
+    return model
 
 
 def train_model(real: RealSet, variant: Variant, fold: Fold, seed: int) -> AffectModel:
     """Train a model, and keep the weights that are best on dev."""
-    torch.manual_seed(seed)
-    dims = {name: x.shape[1] for name, x in fold.train[0].features.items()}
-    model = AffectModel(model_config(real, variant, dims))
-    model.standardise_by(statistics(fold.train, model.modalities))
+    if variant.residual:
+        return train_residual(real, variant, fold, seed)
+    model = new_model(real, variant, fold, seed)
+    train_weights(model, real, variant.modality_dropout, fold, seed)
+    return model
+
+
+def train_weights(model: AffectModel, real: RealSet, modality_dropout: float, fold: Fold, seed: int) -> None:
+    """Train a model in place."""
     size = min(real.train.batch_size, len(fold.train))
     rng = np.random.default_rng(seed)
 
     def evaluate(trained: Model) -> dict[str, float]:
         return dict(zip(real.outputs, scores(predictions(trained, fold.dev, real.per_step)).tolist(), strict=True))
 
-    fit(
-        model,
-        lambda number: training_batches(fold.train, model.modalities, size, variant.modality_dropout, rng),
-        len(fold.train) // size,
-        evaluate,
-        real.train,
-        seed=seed,
-    )
+    def batches(number: int) -> Iterator[Batch]:
+        return training_batches(fold.train, model.modalities, size, modality_dropout, rng)
+
+    fit(model, batches, len(fold.train) // size, evaluate, real.train, seed=seed)
+
+
+def train_residual(real: RealSet, variant: Variant, fold: Fold, seed: int) -> AffectModel:
+    """Train a residual model that begins as the best single modality, and keep that beginning if nothing is gained on dev.
+
+    The models of each modality are trained first, and the residual model starts from their weights. Something is gained if
+    the mean CCC on dev is higher in at least SURE of the resamples of its units.
+    """
+    names = list(fold.train[0].features)
+    alone = {name: train_model(real, Variant("concat", (name,)), fold, seed) for name in names}
+    reached = {name: scores(predictions(model, fold.dev, real.per_step)) for name, model in alone.items()}
+    leaders = [names[best] for best in np.argmax([reached[name] for name in names], axis=0)]
+    model = new_model(real, variant, fold, seed)
+    model.start_from(alone, leaders)
+    beginning = {name: value.clone() for name, value in model.state_dict().items()}
+    before = predictions(model, fold.dev, real.per_step)
+    train_weights(model, real, variant.modality_dropout, fold, seed)
+    if not has_gained(before, predictions(model, fold.dev, real.per_step)):
+        model.load_state_dict(beginning)
     return model
+
+
+def has_gained(before: Sequence[tuple[Floats, Floats]], after: Sequence[tuple[Floats, Floats]]) -> bool:
+    """Whether the mean CCC is higher in at least SURE of the resamples: of recordings, because dev has only a few actors."""
+    units = [str(index) for index in range(len(before))]
+    counts = resample_counts(len(units), 500)
+    first, second = (resampled_ccc(moments(both_columns(pairs), units), counts)[:, 2] for pairs in (before, after))
+    return bool(np.mean(second > first) >= SURE)
 
 
 def run(real: RealSet, variant: Variant, seed: int, path: Path) -> None:
