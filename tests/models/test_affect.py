@@ -1,10 +1,12 @@
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
 
-from vatrace.models.affect import AffectModel, ModelConfig
+from vatrace.models.affect import LEAD, AffectModel, ModelConfig
+from vatrace.models.losses import ccc_loss
 
 CONFIG = ModelConfig(feature_dims={"face": 6, "voice": 10}, widths={"face": 16, "voice": 8}, head_dim=32, fusion="concat")
 
@@ -67,6 +69,68 @@ def test_a_modality_of_any_name_streams_like_the_whole() -> None:
         changed = model(features | {"physiology": features["physiology"] + 1}, valid)
     torch.testing.assert_close(torch.cat(parts, dim=1), whole, rtol=0, atol=1e-5)
     assert not torch.allclose(changed, whole, atol=1e-3)
+
+
+RESIDUAL = replace(CONFIG, residual=True)
+
+
+def alone(name: str, seed: int) -> AffectModel:
+    """A model of one modality as if trained: no weight has its initial value."""
+    torch.manual_seed(seed)
+    config = replace(CONFIG, feature_dims={name: CONFIG.feature_dims[name]}, widths={name: CONFIG.widths[name]})
+    model = AffectModel(config).eval()
+    with torch.no_grad():
+        for value in model.parameters():
+            value.add_(0.05 * torch.randn_like(value))
+        for value in model.buffers():
+            value.add_(0.1 * torch.rand_like(value))
+    return model
+
+
+def test_a_residual_model_starts_as_its_leaders_and_as_the_others_where_they_are_missing() -> None:
+    singles = {name: alone(name, seed) for seed, name in enumerate(CONFIG.feature_dims)}
+    model = AffectModel(RESIDUAL).eval()
+    model.start_from(singles, ["face", "voice"])
+    features = {name: torch.randn(3, 40, dim) for name, dim in CONFIG.feature_dims.items()}
+    valid = {name: torch.rand(3, 40) < 0.7 for name in features}
+    with torch.inference_mode():
+        found = torch.atanh(model(features, valid))
+        single = {name: torch.atanh(one(features, valid)) for name, one in singles.items()}
+    face, voice = valid["face"], valid["voice"]
+    lead = 1 / (1 + math.exp(-LEAD))
+    expected = torch.stack(
+        [
+            lead * single["face"][..., 0] + (1 - lead) * single["voice"][..., 0],
+            (1 - lead) * single["face"][..., 1] + lead * single["voice"][..., 1],
+        ],
+        dim=-1,
+    )
+    torch.testing.assert_close(found[face & voice], expected[face & voice], rtol=0, atol=1e-4)
+    torch.testing.assert_close(found[face & ~voice], single["face"][face & ~voice], rtol=0, atol=1e-4)
+    torch.testing.assert_close(found[voice & ~face], single["voice"][voice & ~face], rtol=0, atol=1e-4)
+    assert (found[~face & ~voice] == 0).all()
+
+
+def test_a_residual_model_learns_to_correct_its_leaders() -> None:
+    torch.manual_seed(0)
+    model = AffectModel(RESIDUAL)
+    model.start_from({name: alone(name, 0) for name in CONFIG.feature_dims}, ["face", "face"])
+    features = {name: torch.randn(8, 30, dim) for name, dim in CONFIG.feature_dims.items()}
+    valid = {name: torch.ones(8, 30, dtype=torch.bool) for name in features}
+    target = torch.tanh(torch.stack([features["face"][..., 0] * features["voice"][..., 0], features["voice"][..., 1]], dim=-1))
+    optimizer = torch.optim.AdamW(model.train().parameters(), lr=1e-2)
+    for _ in range(200):
+        loss = ccc_loss(target, model(features, valid))
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    with torch.inference_mode():
+        assert ccc_loss(target, model.eval()(features, valid)) < 0.1
+
+
+def test_only_a_residual_model_starts_from_single_modalities() -> None:
+    with pytest.raises(ValueError, match="residual = true"):
+        AffectModel(CONFIG).start_from({name: alone(name, 0) for name in CONFIG.feature_dims}, ["face", "voice"])
 
 
 @pytest.mark.parametrize(

@@ -37,6 +37,10 @@ VARIANTS = {
     for name in FUSIONS
     for options in OPTIONS.get(name, [{}])
 }
+VARIANTS |= {
+    f"residual-{name}": replace(CONFIG, fusion=name, fusion_options=options, residual=True)
+    for name, options in {"recursive_cross_attention": CAUSAL, "transformer": NEAR, "concat": {}}.items()
+}
 NEED_OTHERS = ("rcma", "cross_attention", "recursive_cross_attention")
 STREAMING = [name for name, config in VARIANTS.items() if AffectModel(config).causal]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import field
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
 
@@ -41,6 +41,8 @@ class ModelConfig:
         dropout: dropout in the TCNs.
         fusion_dropout: dropout in the fusion and before the head's last layer.
         outputs: the predicted dimensions; the paper trains a separate model for each.
+        residual: whether the prediction is a gated mean of predictions from each modality alone, plus a correction from the
+            fusion, instead of coming from the fusion alone.
 
     Raises:
         ValueError: if a name is unknown or a value impossible.
@@ -57,6 +59,7 @@ class ModelConfig:
     dropout: Share = 0.1
     fusion_dropout: Share = 0.3
     outputs: tuple[Output, ...] = ("valence", "arousal")
+    residual: bool = False
 
     def __post_init__(self) -> None:
         if not self.feature_dims:
@@ -105,6 +108,34 @@ def fault_text(fault: ErrorDetails) -> str:
     return f"{message}, not {fault['input']!r}"
 
 
+LEAD = 4.0
+"""How far the gate's logit of the leading modality is above the others when a residual model starts from models of each
+modality. Its weight is then 0.98 of two modalities and 0.96 of three, so that the others still have a gradient."""
+
+
+class SingleHead(nn.Module):
+    """The prediction of a residual model from one modality alone, before the tanh.
+
+    Args:
+        dim: channels of the modality's TCN.
+        hidden_dim: hidden channels.
+        num_outputs: number K of outputs.
+        dropout: dropout before both layers.
+    """
+
+    def __init__(self, dim: int, hidden_dim: int, num_outputs: int, dropout: float) -> None:
+        super().__init__()
+        self.hidden = nn.Linear(dim, hidden_dim)
+        self.norm = MaskedBatchNorm(hidden_dim)
+        self.dropout = nn.Dropout(dropout)
+        self.output = nn.Linear(hidden_dim, num_outputs)
+
+    def forward(self, x: Tensor, valid: Tensor) -> Tensor:
+        """X (B, T, D), valid (B, T) bool -> (B, T, K)."""
+        hidden = nn.functional.leaky_relu(self.norm(self.hidden(self.dropout(x)), valid))
+        return self.output(self.dropout(hidden))
+
+
 class AffectModel(nn.Module):
     """Predicts valence and arousal at each step from features of several modalities on one grid.
 
@@ -136,6 +167,15 @@ class AffectModel(nn.Module):
         self.norm = MaskedBatchNorm(config.head_dim)
         self.dropout = nn.Dropout(config.fusion_dropout)
         self.output = nn.Linear(config.head_dim, len(config.outputs))
+        if config.residual:
+            num_outputs = len(config.outputs)
+            self.single = nn.ModuleDict(
+                {name: SingleHead(width, config.head_dim, num_outputs, config.fusion_dropout) for name, width in widths.items()}
+            )
+            self.gate = nn.Linear(config.head_dim, len(widths) * num_outputs)
+            for layer in (self.gate, self.output):  # at first, the mean of the modalities present, and no correction
+                nn.init.zeros_(layer.weight)
+                nn.init.zeros_(layer.bias)
 
     @property
     def causal(self) -> bool:
@@ -147,6 +187,30 @@ class AffectModel(nn.Module):
         for name, (mean, deviation) in statistics.items():
             self.get_buffer(f"{name}_mean").copy_(mean)
             self.get_buffer(f"{name}_scale").copy_(1 / deviation.clamp(min=1e-3))
+
+    def start_from(self, alone: Mapping[str, AffectModel], leaders: Sequence[str]) -> None:
+        """Let a residual model start as the models of each modality alone. The correction is not changed.
+
+        Args:
+            alone: for each modality, a model of it alone with the fusion `concat` and otherwise the same config.
+            leaders: for each output, the modality that the prediction follows at first wherever it is present.
+
+        Raises:
+            ValueError: if this model is not residual.
+        """
+        if not self.config.residual:
+            raise ValueError("only a model with residual = true can start from models of one modality")
+        for name, model in alone.items():
+            self.tcn[name].load_state_dict(model.tcn[name].state_dict())
+            self.single[name].hidden.load_state_dict(model.hidden.state_dict())
+            self.single[name].norm.load_state_dict(model.norm.state_dict())
+            self.single[name].output.load_state_dict(model.output.state_dict())
+            for part in (f"{name}_mean", f"{name}_scale"):
+                self.get_buffer(part).copy_(model.get_buffer(part))
+            self.missing[name].data.copy_(model.missing[name].data)
+        with torch.no_grad():
+            leading = torch.tensor([[name == leader for leader in leaders] for name in self.modalities])
+            self.gate.bias.copy_(LEAD * leading.flatten())
 
     def forward(self, features: Mapping[str, Tensor], valid: Mapping[str, Tensor], memory: Memory | None = None) -> Tensor:
         """Predict whole recordings or padded batches of them, or with a memory the next steps of a stream.
@@ -166,7 +230,8 @@ class AffectModel(nn.Module):
         """
         if memory is not None:
             self._check_causal()
-        values = self._head(self.fusion(self._encode(features, valid, memory), valid, memory), valid)
+        encoded = self._encode(features, valid, memory)
+        values = self._head(encoded, self.fusion(encoded, valid, memory), valid)
         if memory is not None:
             memory.end_call()
         return values
@@ -182,7 +247,8 @@ class AffectModel(nn.Module):
 
     def recursions(self, features: Mapping[str, Tensor], valid: Mapping[str, Tensor]) -> list[Tensor]:
         """The predictions after 0, 1, 2, ... recursions of the fusion, each (B, T, K); the last equals that of `forward`."""
-        return [self._head(fused, valid) for fused in self.fusion.recursions(self._encode(features, valid), valid)]
+        encoded = self._encode(features, valid)
+        return [self._head(encoded, fused, valid) for fused in self.fusion.recursions(encoded, valid)]
 
     def _check_causal(self) -> None:
         if not self.causal:
@@ -198,7 +264,18 @@ class AffectModel(nn.Module):
             encoded[name] = self.tcn[name](torch.where(valid[name][:, :, None], x, self.missing[name]), valid[name], memory)
         return encoded
 
-    def _head(self, fused: Tensor, valid: Mapping[str, Tensor]) -> Tensor:
+    def _head(self, encoded: Mapping[str, Tensor], fused: Tensor, valid: Mapping[str, Tensor]) -> Tensor:
         supported = torch.stack([valid[name] for name in self.modalities]).any(dim=0)
-        hidden = nn.functional.leaky_relu(self.norm(self.hidden(fused), supported))
-        return torch.tanh(self.output(self.dropout(hidden)))
+        hidden = self.dropout(nn.functional.leaky_relu(self.norm(self.hidden(fused), supported)))
+        values = self.output(hidden)
+        if self.config.residual:
+            values = values + self._gated(encoded, hidden, valid)
+        return torch.tanh(values)
+
+    def _gated(self, encoded: Mapping[str, Tensor], hidden: Tensor, valid: Mapping[str, Tensor]) -> Tensor:
+        """The gated mean (B, T, K) over the modalities present of the predictions from each alone; 0 without any."""
+        alone = torch.stack([self.single[name](encoded[name], valid[name]) for name in self.modalities], dim=2)  # (B, T, M, K)
+        present = torch.stack([valid[name] for name in self.modalities], dim=2)[..., None]
+        logits = self.gate(hidden).unflatten(-1, (len(self.modalities), -1))
+        weights = torch.softmax(logits.masked_fill(~present, -1e4), dim=2)  # finite, for steps without any modality
+        return (weights * present.to(weights.dtype) * alone).sum(dim=2)
