@@ -198,7 +198,7 @@ def floor(console: Console, model: AffectModel, features: dict[str, Tensor], val
         parts = {
             "TCNs": lambda: [model.tcn[name](features[name], valid[name]) for name in features],
             "fusion": lambda: model.fusion(encoded, valid),
-            "head": lambda: model._head(fused, valid),
+            "head": lambda: model._head(encoded, fused, valid),
         }
         times = interleaved(parts, 15)
         table = Table(title=f"inference of the default ({total * 1e3:.0f} ms): where the time goes")
