@@ -266,7 +266,7 @@ def _cross_validated(data: Sequence[Samples], line: bool) -> tuple[Agreement, Ag
 
 def _tested(samples: Samples, correction: Correction) -> NDArray[np.float64]:
     """Corrected values, ratings, and whether these are inside the intervals, (3, N)."""
-    values = np.clip(samples.values * correction.scale + correction.shift, -1, 1)
+    values = correction.values(samples.values)
     inside = np.abs(samples.ratings - values) <= samples.half_widths * correction.interval
     return np.stack([values, samples.ratings, inside])
 
@@ -284,10 +284,8 @@ def _correction(data: Sequence[Samples], line: bool) -> Correction:
     """
     errors = []
     for train, test in _splits(data):
-        scale, shift = fitted_line(train) if line else (1.0, 0.0)
-        for samples in test:
-            values = np.clip(samples.values * scale + shift, -1, 1)
-            errors.append(np.abs(samples.ratings - values) / samples.half_widths)
+        rest = Correction(*fitted_line(train)) if line else Correction()
+        errors += [np.abs(samples.ratings - rest.values(samples.values)) / samples.half_widths for samples in test]
     scale, shift = fitted_line(data) if line else (1.0, 0.0)
     return Correction(scale, shift, _quantile(np.concatenate(errors), sum(samples.seconds for samples in data)))
 

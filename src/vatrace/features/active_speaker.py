@@ -26,7 +26,7 @@ from PIL import Image
 
 from vatrace.errors import CheckpointError
 from vatrace.features.mfcc import mfcc
-from vatrace.features.mouths import MARGIN, ROI_DROP, Box
+from vatrace.features.mouths import MARGIN, ROI_DROP, Box, boxes_of
 from vatrace.media.reading import CLOCK_TOLERANCE, SAMPLING_RATE, VideoReader
 from vatrace.weights import onnx_session
 
@@ -241,9 +241,9 @@ class _Places:
 
     @classmethod
     def of(cls, person: Person, boxes: Sequence[Box], rate: float) -> _Places:
-        found = {step: row for track in person.tracks for step, row in zip(track.steps, track.rows, strict=True)}
-        steps = sorted(found)
-        return cls(np.array(steps, np.int64), np.array([boxes[found[step]] for step in steps]).reshape(-1, 4), rate)
+        steps = sorted(person.steps)
+        inside = list(boxes_of(person, boxes, steps).values())
+        return cls(np.array(steps, np.int64), np.array(inside, np.float64).reshape(-1, 4), rate)
 
     def runs(self, stretch: range) -> Iterator[tuple[range, NDArray[np.float64]]]:
         """The parts of a stretch of frames in which the person is visible, with the smoothed boxes (T, 4)."""

@@ -226,7 +226,7 @@ def watch_mouths(
     mouths = [mouth_on_grid(person, reader.rate) for person in people]
     doubtful = [span for span in spans if not _is_plain(mouths, span)]
     chosen = [_chosen_steps(person, mouth, doubtful, reader.rate) for person, mouth in zip(people, mouths, strict=True)]
-    watched = [_Watched(_boxes_of(person, boxes, steps)) for person, steps in zip(people, chosen, strict=True)]
+    watched = [_Watched(boxes_of(person, boxes, steps)) for person, steps in zip(people, chosen, strict=True)]
     anybody = sorted(set().union(*(person.boxes for person in watched)))
     if not anybody:
         return mouths
@@ -259,7 +259,7 @@ def _chosen_steps(person: Person, mouth: Mouth, spans: Sequence[tuple[float, flo
     return chosen
 
 
-def _boxes_of(person: Person, boxes: Sequence[Box], steps: Sequence[int]) -> dict[int, Box]:
+def boxes_of(person: Person, boxes: Sequence[Box], steps: Sequence[int]) -> dict[int, Box]:
     """The person's boxes at the given steps."""
     rows = {step: row for track in person.tracks for step, row in zip(track.steps, track.rows, strict=True)}
     return {step: boxes[rows[step]] for step in steps}

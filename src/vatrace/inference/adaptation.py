@@ -36,6 +36,10 @@ class Correction:
     shift: float = 0.0
     interval: float = 1.0
 
+    def values(self, values: NDArray[np.floating]) -> NDArray[np.float64]:
+        """The model's values of this dimension, of any shape, corrected and clipped to -1..1."""
+        return np.clip(np.asarray(values, np.float64) * self.scale + self.shift, -1, 1)
+
 
 @dataclass(frozen=True)
 class Adaptation:
@@ -62,12 +66,11 @@ class Adaptation:
 
     def values(self, values: NDArray[np.floating]) -> NDArray[np.float64]:
         """The model's values (..., 2), corrected and clipped to -1..1."""
-        scale, shift = (self._pair(part) for part in ("scale", "shift"))
-        return np.clip(np.asarray(values, np.float64) * scale + shift, -1, 1)
+        return np.stack([self.corrections[name].values(values[..., column]) for column, name in enumerate(DIMENSIONS)], axis=-1)
 
     def half_widths(self, model: HalfWidths) -> HalfWidths:
         """The half-widths of a model, corrected; also for a model that has none."""
-        first, second = self._pair("interval").tolist()
+        first, second = (self.corrections[name].interval for name in DIMENSIONS)
         return {name: (wide * first, high * second) for name, (wide, high) in (model or UNCALIBRATED).items()}
 
     def check_fits(self, model: str, sha256: str) -> None:
@@ -79,9 +82,6 @@ class Adaptation:
         if self.sha256 != sha256:
             other = self.facts.get("model", f"with the SHA-256 {self.sha256[:12]}")
             raise ModelError(f"{self.name}: was fitted for the model {other}, not for {model}; fit it again with vatrace adapt")
-
-    def _pair(self, part: str) -> NDArray[np.float64]:
-        return np.array([getattr(self.corrections[name], part) for name in DIMENSIONS])
 
 
 def write_adaptation(path: Path, adaptation: Adaptation) -> None:
