@@ -18,8 +18,9 @@ from vatrace.corpora.annotated_person import choose_annotated, choose_cropped, h
 from vatrace.corpora.corpus import NO_PICTURE, Source
 from vatrace.encoders import EncoderSpec
 from vatrace.errors import MediaError, MissingWeightsError, VatraceError, reason, report_bug
-from vatrace.features.active_speaker import sha256
+from vatrace.features.active_speaker import network_sha256
 from vatrace.features.perceiver import PERCEPTION
+from vatrace.files import sha256
 from vatrace.media.recording import Recording, frame_times, open_recording, with_transcript
 from vatrace.names import MODALITIES
 from vatrace.store import EncoderInfo, Meta, Schema, Store
@@ -54,7 +55,7 @@ class Setting:
     @property
     def facts(self) -> dict[str, str]:
         """What else the features of each recording depend on, for `is_done`."""
-        return {} if self.active_speaker is None else {"active_speaker": sha256(self.active_speaker)}
+        return {} if self.active_speaker is None else {"active_speaker": network_sha256(self.active_speaker)}
 
     def schema(self, rate: float | None) -> Schema:
         """The schema of a store for such features, with this many steps a second (None: one for each frame)."""
@@ -120,8 +121,7 @@ def fingerprints(source: Source, known: Mapping[str, Any] | None = None) -> dict
         if state.items() <= before.items():
             prints[name] = before
         else:
-            with path.open("rb") as file:
-                prints[name] = state | {"sha256": hashlib.file_digest(file, "sha256").hexdigest()}
+            prints[name] = state | {"sha256": sha256(path)}
     if source.face_folder is not None:
         listing = sorted((path.name, path.stat().st_size) for path in source.face_folder.iterdir())
         prints["faces"] = hashlib.sha256(repr(listing).encode()).hexdigest()

@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import inspect
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from vatrace.errors import MissingWeightsError, PluginError, UsageError
+from vatrace.files import sha256
 from vatrace.names import MODALITIES
 from vatrace.plugins import is_plugin, load_class
 from vatrace.weights import WHISPER_NAME, WHISPER_SHA256, package_file
@@ -202,11 +202,7 @@ class EncoderSpec:
         """The name, and the start of the SHA-256 of the weights, or of the source file of a class without weights."""
         if self.name == "whisper":
             return f"whisper-{WHISPER_SHA256[:12]}"
-        digest = hashlib.sha256()
-        for path in self._files():
-            with path.open("rb") as file:
-                hashlib.file_digest(file, lambda: digest)  # in blocks: weights may be larger than memory
-        return f"{self.name}-{digest.hexdigest()[:12]}"
+        return f"{self.name}-{sha256(*self._files())[:12]}"
 
     @property
     def _entry(self) -> EncoderEntry:

@@ -12,7 +12,6 @@ that is visible during speech, in a second pass over the video.
 
 from __future__ import annotations
 
-import hashlib
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -27,6 +26,7 @@ from PIL import Image
 from vatrace.errors import CheckpointError
 from vatrace.features.mfcc import mfcc
 from vatrace.features.mouths import MARGIN, ROI_DROP, Box, boxes_of
+from vatrace.files import sha256
 from vatrace.media.reading import CLOCK_TOLERANCE, SAMPLING_RATE, VideoReader
 from vatrace.weights import onnx_session
 
@@ -93,7 +93,7 @@ class ActiveSpeaker:
         self._takes_mfcc = sound == "mfcc"
         for num in TRIED:
             self(np.zeros((num, self.size, self.size), np.uint8), np.zeros(num * SAMPLES, np.float32))
-        self.name = f"{path.name} {sha256(path)[:12]}"
+        self.name = f"{path.name} {network_sha256(path)[:12]}"
 
     def __call__(self, faces: NDArray[np.uint8], audio: NDArray[np.float32]) -> NDArray[np.float32]:
         """The log-odds (T,) that a person with these faces (T, S, S) is heard speaking in the audio (640 T,).
@@ -129,13 +129,10 @@ class ActiveSpeaker:
         return CheckpointError(f"{self._path}: can't be used as an active-speaker network: {problem}; {EXPECTED}")
 
 
-def sha256(path: Path) -> str:
+def network_sha256(path: Path) -> str:
     """The SHA-256 of a network's file and of the weights that PyTorch may have written next to it; a store keeps it."""
-    digest, weights = hashlib.sha256(), path.with_name(f"{path.name}.data")
-    for part in [path, weights] if weights.is_file() else [path]:
-        with part.open("rb") as file:
-            hashlib.file_digest(file, lambda: digest)
-    return digest.hexdigest()
+    weights = path.with_name(f"{path.name}.data")
+    return sha256(path, weights) if weights.is_file() else sha256(path)
 
 
 @dataclass(frozen=True)

