@@ -1,4 +1,4 @@
-"""Recordings with a model's values beside somebody's ratings, from a corpus."""
+"""Pairs a model's values with somebody's ratings of the same recordings, for the recordings of a corpus."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ def _as_annotation(prediction: Prediction, annotations: Sequence[Annotation]) ->
 
 
 def rated(name: str, prediction: Prediction, annotations: Sequence[Annotation], lags: Lags, model: Model) -> Rated:
-    """The model's values beside the mean of the annotators without their lags, where anything supports the values."""
+    """The model's values and the mean rating, with lags removed, at the steps at which any modality is present."""
     steps = len(prediction.times)
     grids = {one.annotator: on_grid(shifted(one, lags.seconds[one.annotator]), model.rate, steps) for one in annotations}
     return Rated(
