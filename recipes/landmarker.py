@@ -47,8 +47,8 @@ def rename(model: onnx.ModelProto, names: dict[str, str]) -> None:
 def replace_prelu(model: onnx.ModelProto) -> None:
     """Write a x + (1 - a) relu(x), as two convolutions of each channel with one weight, for PReLU.
 
-    The values are the same except for rounding, and the network runs 3 times as fast: ONNX Runtime's PReLU took most of its time,
-    partly because the blocked layout of convolutions had to be undone for each.
+    The values are the same except for rounding, and the network runs 3 times as fast: ONNX Runtime's PReLU took most of its
+    time, partly because the blocked layout of convolutions had to be undone for each.
     """
     make_node, slopes = (
         onnx.helper.make_node,
