@@ -30,7 +30,7 @@ HELD_OUT: dict[str, dict[str, tuple[str, ...]]] = {
     },
     "test": {"ravdess": ("22", "23", "24")},
 }
-"""The speakers of TRAIN_CORPORA who are not trained on. Those of Urdu have all four emotions together: most speak with one only."""
+"""The speakers of TRAIN_CORPORA who are not trained on. On the Urdu talk shows, most speak with one emotion only."""
 
 CATEGORIES = CATEGORY_VALENCE_AROUSAL | {"boredom": (-0.68, -0.22)}
 """Valence and arousal by category. Boredom, which only emodb has, is placed as calm and contempt are in `categories.py`."""

@@ -3,7 +3,7 @@
     python recipes/voice_frames.py --out src/vatrace/weights/voice_frames.onnx
 
 The later layers turn sound into text, and how something is said fades (docs/model-card.md has the figures). The weights are
-read from the package or folder in which Whisper is found; they remain in half precision, as they are there. Less than a minute.
+read from the package or folder in which Whisper is found, and stored in 8 bits. Less than a minute.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from vatrace.weights import find_whisper
 
 NUM_LAYERS = 2
 NUM_HEADS, WIDTH = 6, 384
-NUM_MELS = 80
+NUM_MELS, NUM_POSITIONS = 80, 1500
 DTYPES = {0: np.float32, 4: np.float16}
 """CTranslate2's numbers for the types in this file."""
 
@@ -83,13 +83,15 @@ class FirstLayers(nn.Module):
         for index in range(self.num_layers):
             hidden = hidden + self._attended(f"layer_{index}/self_attention/", hidden)
             name = f"layer_{index}/ffn/"
-            hidden = hidden + self._linear(name + "linear_1", F.gelu(self._linear(name + "linear_0", self._normed(name, hidden))))
+            inner = F.gelu(self._linear(name + "linear_0", self._normed(name, hidden)))
+            hidden = hidden + self._linear(name + "linear_1", inner)
         return hidden[0]
 
     def _attended(self, name: str, hidden: Tensor) -> Tensor:
         whole = self._linear(name + "linear_0", self._normed(name, hidden))
-        query, key, value = (part.unflatten(2, (NUM_HEADS, WIDTH // NUM_HEADS)).transpose(1, 2) for part in whole.chunk(3, dim=-1))
-        weight = (query @ key.transpose(2, 3) * (WIDTH // NUM_HEADS) ** -0.5).softmax(dim=-1)
+        size = WIDTH // NUM_HEADS
+        query, key, value = (part.unflatten(2, (NUM_HEADS, size)).transpose(1, 2) for part in whole.chunk(3, dim=-1))
+        weight = (query @ key.transpose(2, 3) * size**-0.5).softmax(dim=-1)
         return self._linear(name + "linear_1", (weight @ value).transpose(1, 2).flatten(2))
 
     def _normed(self, name: str, hidden: Tensor) -> Tensor:
@@ -108,19 +110,27 @@ def _key(name: str) -> str:
     return name.replace("/", "__")
 
 
-def in_half_precision(path: Path) -> None:
-    """Store large tensors of an ONNX file in half precision; they are converted back when it is opened."""
+def in_few_bits(path: Path) -> None:
+    """Store the weights of an ONNX file in 8 bits with one scale for each output, and the encodings of positions in 16."""
     model = onnx.load(str(path))
-    graph, casts = model.graph, []
+    graph, readers = model.graph, []
     for tensor in graph.initializer:
         values = numpy_helper.to_array(tensor)
-        if values.dtype == np.float32 and values.size > 1000:
-            name = tensor.name
-            tensor.CopyFrom(numpy_helper.from_array(values.astype(np.float16), name + "_half"))
-            casts.append(helper.make_node("Cast", [name + "_half"], [name], to=TensorProto.FLOAT))
+        if values.ndim < 2 or values.dtype != np.float32:
+            continue
+        name, stored = tensor.name, tensor.name + "_stored"
+        if values.shape[0] == NUM_POSITIONS:
+            tensor.CopyFrom(numpy_helper.from_array(values.astype(np.float16), stored))
+            readers.append(helper.make_node("Cast", [stored], [name], to=TensorProto.FLOAT))
+            continue
+        outputs = 1 if values.ndim == 2 else 0  # (inputs, outputs) of a matrix, (outputs, inputs, kernel) of a convolution
+        scales = np.abs(values).max(axis=tuple(axis for axis in range(values.ndim) if axis != outputs), keepdims=True) / 127
+        tensor.CopyFrom(numpy_helper.from_array(np.round(values / scales).astype(np.int8), stored))
+        graph.initializer.append(numpy_helper.from_array(scales.ravel().astype(np.float32), name + "_scales"))
+        readers.append(helper.make_node("DequantizeLinear", [stored, name + "_scales"], [name], axis=outputs))
     nodes = list(graph.node)
     del graph.node[:]
-    graph.node.extend([*casts, *nodes])
+    graph.node.extend([*readers, *nodes])
     onnx.checker.check_model(model)
     onnx.save(model, str(path))
 
@@ -141,7 +151,7 @@ def main() -> None:
         opset_version=20,
         dynamo=False,
     )
-    in_half_precision(args.out)
+    in_few_bits(args.out)
 
 
 if __name__ == "__main__":
