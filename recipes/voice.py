@@ -46,8 +46,8 @@ SIZE_POWER = 0.5
 LEARNING_RATE = 1e-3
 WEIGHT_DECAY = 0.05
 NEUTRAL_SHARE = 3
-"""How much more often neutral speech is drawn than any other emotion: people mostly speak so, and an unknown voice that is neutral
-is otherwise rated unpleasant (docs/model-card.md)."""
+"""How much more often neutral speech is drawn than any other emotion: people mostly speak so, and an unknown neutral voice is
+otherwise rated more unpleasant."""
 EMA_DECAY = 0.99
 SMOOTHING = 0.1
 KEPT_RATE = 25
