@@ -47,7 +47,7 @@ def main() -> None:
     landmarker, listener = Landmarker(), Listener(find_whisper(), threads=1)
     roi = Roi(320, 180, 200, 0)
     face, voice, words = FerPlusEncoder(), RavdessEncoder(), MiniLMEncoder()
-    frames, _, _ = listener.encode(audio)
+    frames = listener.encode(audio).frames
     rows = {
         "face": medians(network=lambda: face(crop), before=lambda: landmarker.landmarks(image, roi)),
         "voice, 10 s": medians(network=lambda: voice(frames), before=lambda: listener.encode(audio)),

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from face import TABLE
 from face import load as load_faces
+from speech_corpora import Utterance, train_utterances
 from vatrace.encoders.face import FerPlusEncoder
 from vatrace.encoders.networks.face import EXPRESSIONS
 from vatrace.encoders.networks.voice import VOICE_EMOTIONS
@@ -30,7 +31,7 @@ from vatrace.features.speech import Listener
 from vatrace.metrics import concordance_cc, pearson_cc
 from vatrace.names import DIMENSIONS
 from vatrace.weights import find_whisper, package_file
-from voice import speech, utterances
+from voice import at_usual_level, emotion_numbers, speech
 from words import load as load_sentences
 
 NUM_RESAMPLES = 1000
@@ -88,14 +89,19 @@ def faces(file: Path, data: Path, split: str) -> Iterator[Figure]:
         yield Figure("face, FER+", f"recall of {name}", truth[chosen], predicted[chosen], accuracy)
 
 
+def ravdess(data: Path, split: str) -> list[Utterance]:
+    """The utterances of RAVDESS of one split."""
+    return [utterance for utterance in train_utterances(data, split) if utterance.corpus == "ravdess"]
+
+
 def voices(file: Path, data: Path, split: str, frames: list[NDArray[np.float32]]) -> Iterator[Figure]:
     """The voice network on RAVDESS, each utterance alone."""
-    said, encoder = utterances(data, split), RavdessEncoder(file, threads=2)
-    truth = np.array([utterance.emotion for utterance in said])
+    said, encoder = ravdess(data, split), RavdessEncoder(file, threads=2)
+    truth = emotion_numbers(said)
     predicted = np.array([encoder.emotions(heard).mean(axis=0).argmax() for heard in frames])
     proxy = np.array([utterance.valence_arousal for utterance in said])
     values = np.array([encoder.valence_arousal(heard).mean(axis=0) for heard in frames])
-    female = np.array([utterance.actor % 2 == 0 for utterance in said])
+    female = np.array([utterance.sex == "f" for utterance in said])
     for part, chosen in (("", np.full(len(said), True)), (", women", female), (", men", ~female)):
         yield Figure(f"voice, RAVDESS{part}", "average recall", truth[chosen], predicted[chosen], average_recall)
         yield from agreement(f"voice, RAVDESS{part}", proxy[chosen], values[chosen], CCC=concordance_cc)
@@ -131,7 +137,8 @@ def main() -> None:
     parser.add_argument("--weights", type=Path, nargs="+", default=[], help="folders with the networks of other seeds")
     args = parser.parse_args()
     listener = Listener(find_whisper(), threads=2)
-    heard = [listener.encode(speech(listener, utterance.path))[0] for utterance in utterances(args.data, args.split)]
+    sounds = [speech(listener, utterance.path) for utterance in ravdess(args.data, args.split)]
+    heard = [listener.encode(at_usual_level(sound, sound)).frames for sound in sounds]
     parts: dict[str, Callable[..., Iterator[Figure]]] = {
         "face": faces,
         "voice": partial(voices, frames=heard),

@@ -156,9 +156,9 @@ def ravdess(data: Path, cache: Path) -> RealSet:
     The voice network is ours, trained on the other half of the actors. It has heard none of the actors that a fusion is trained
     or tested on, and is therefore equally accurate on both.
     """
-    from voice import utterances
+    from speech_corpora import corpus_utterances
 
-    said = [utterance for split in ("train", "dev", "test") for utterance in utterances(data, split)]
+    said = corpus_utterances(data, "ravdess")
     table = pd.read_csv(data / "ravdess_au" / "df_average_AUs_total.csv", sep=";").set_index("name")
     units = table[[column for column in table.columns if column.startswith("AU")]]
     voice = cached(cache / "ravdess-voice.npy", lambda: cross_fitted_voice(data, cache))
@@ -166,9 +166,9 @@ def ravdess(data: Path, cache: Path) -> RealSet:
     for utterance, embedding in zip(said, voice, strict=True):
         face = units.loc["01" + utterance.path.stem[2:]].to_numpy(np.float32)
         found = piece(
-            f"{utterance.actor}", {"face": face[None], "voice": embedding[None]}, np.array([utterance.valence_arousal])
+            utterance.speaker, {"face": face[None], "voice": embedding[None]}, np.array([utterance.valence_arousal])
         )
-        halves[half_of(utterance.actor)].setdefault(utterance.actor, []).append(found)
+        halves[half_of(int(utterance.speaker))].setdefault(utterance.actor, []).append(found)
 
     def folds(seed: int) -> list[Fold]:
         result = []
@@ -192,18 +192,19 @@ def half_of(actor: int) -> int:
 
 def cross_fitted_voice(data: Path, cache: Path) -> Floats:
     """The mean embedding (N, 128) of each utterance, by a voice network that was trained on the other half of the actors."""
-    from voice import Heard, train, utterances
+    from speech_corpora import corpus_utterances
+    from voice import Heard, train
 
-    said = [utterance for split in ("train", "dev", "test") for utterance in utterances(data, split)]
+    said = corpus_utterances(data, "ravdess")
     frames = whisper_frames(data, cache)
     embeddings = np.zeros((len(said), 128), np.float32)
     for half in (0, 1):
-        known = [index for index, utterance in enumerate(said) if half_of(utterance.actor) != half]
+        known = [index for index, utterance in enumerate(said) if half_of(int(utterance.speaker)) != half]
         heard = [Heard(frames[index], place) for place, index in enumerate(known)]
         network = train([said[index] for index in known], heard, seed=0)
         with torch.inference_mode():
             for index, utterance in enumerate(said):
-                if half_of(utterance.actor) == half:
+                if half_of(int(utterance.speaker)) == half:
                     given = torch.from_numpy(frames[index].astype(np.float32))[None]
                     embeddings[index] = network(given, torch.ones(given.shape[:2], dtype=torch.bool))[0][0].mean(dim=0)
     return embeddings
@@ -213,14 +214,15 @@ def whisper_frames(data: Path, cache: Path) -> list[NDArray[np.float16]]:
     """Whisper's frames (n, 384) of each utterance of RAVDESS, encoded alone or among others of the actor."""
     from vatrace.features.speech import Listener
     from vatrace.weights import find_whisper
-    from voice import hear, speech, utterances
+    from speech_corpora import corpus_utterances
+    from voice import hear, speech
 
     path = cache / "ravdess-whisper.npz"
     if not path.is_file():
         listener = Listener(find_whisper())
-        said = [utterance for split in ("train", "dev", "test") for utterance in utterances(data, split)]
-        sounds, actors = [speech(listener, utterance.path) for utterance in said], [utterance.actor for utterance in said]
-        heard = sorted(hear(listener, sounds, actors, True, np.random.default_rng(0)), key=lambda heard: heard.utterance)
+        said = corpus_utterances(data, "ravdess")
+        sounds = [speech(listener, utterance.path) for utterance in said]
+        heard = sorted(hear(listener, sounds, said, True, np.random.default_rng(0)), key=lambda heard: heard.utterance)
         frames, ends = np.concatenate([one.frames for one in heard]), np.cumsum([len(one.frames) for one in heard])
         np.savez(path, frames=frames, ends=ends)
     with np.load(path) as file:

@@ -28,8 +28,8 @@ SAMPLES = re.findall(r"```python\n(.*?)```", DOCS.read_text(encoding="utf-8"), r
 
 VERSIONS = {
     "ferplus": "ferplus-c0670c1148b6",
-    "ravdess": "ravdess-aa20a4e231b8",
-    "whisper": "whisper-1a5afae06a4d",
+    "ravdess": "ravdess-cc4c6b6faf44",
+    "whisper": "whisper-c9b28f07ff64",
     "minilm": "minilm-b55375ef7595",
 }
 """As in released models and stores."""

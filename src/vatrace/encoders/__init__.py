@@ -18,7 +18,7 @@ from vatrace.errors import MissingWeightsError, PluginError, UsageError
 from vatrace.files import sha256
 from vatrace.names import MODALITIES
 from vatrace.plugins import is_plugin, load_class
-from vatrace.weights import WHISPER_NAME, WHISPER_SHA256, package_file
+from vatrace.weights import package_file
 
 if TYPE_CHECKING:
     import numpy as np
@@ -108,7 +108,7 @@ class EncoderEntry:
         modality: face, voice or words.
         target: the class, as `package.module:Class`; it is called with (path, threads), and imported when it is needed.
         dim: channels of the vectors; None if known only after it is built.
-        file: name of the package's own weights (for Whisper, of the model); None if the user names a file.
+        file: name of the package's own weights; None if the user names a file.
     """
 
     modality: str
@@ -122,7 +122,7 @@ ENCODERS = {
     "ir50": EncoderEntry("face", "vatrace.encoders.ir50:IR50Encoder", 512),
     "onnx": EncoderEntry("face", "vatrace.encoders.onnx:OnnxFaceEncoder"),
     "ravdess": EncoderEntry("voice", "vatrace.encoders.voice:RavdessEncoder", 128, "voice.onnx"),
-    "whisper": EncoderEntry("voice", "vatrace.encoders.voice:WhisperFrames", 384, WHISPER_NAME),
+    "whisper": EncoderEntry("voice", "vatrace.encoders.voice:WhisperFrames", 384, "voice_frames.onnx"),
     "vggish": EncoderEntry("voice", "vatrace.encoders.vggish:VGGishEncoder", 128),
     "hf": EncoderEntry("voice", "vatrace.encoders.transformers:TransformersVoiceEncoder"),
     "minilm": EncoderEntry("words", "vatrace.encoders.words:MiniLMEncoder", 384, "words.onnx"),
@@ -200,8 +200,6 @@ class EncoderSpec:
     @cached_property
     def version(self) -> str:
         """The name, and the start of the SHA-256 of the weights, or of the source file of a class without weights."""
-        if self.name == "whisper":
-            return f"whisper-{WHISPER_SHA256[:12]}"
         return f"{self.name}-{sha256(*self._files())[:12]}"
 
     @property

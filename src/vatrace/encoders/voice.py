@@ -1,4 +1,4 @@
-"""The voice network on ONNX Runtime: attentive pooling over Whisper's frames (`recipes/voice.py` trains it on RAVDESS)."""
+"""The voice network on ONNX Runtime: attentive pooling over Whisper's frames (`recipes/voice.py` trains it)."""
 
 from __future__ import annotations
 

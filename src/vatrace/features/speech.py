@@ -29,6 +29,7 @@ from vatrace.features.pauses import PAUSE, Cut, cut_pauses, halves, pieces_of
 from vatrace.media.reading import SAMPLING_RATE
 from vatrace.media.transcripts import Word
 from vatrace.media.voice_activity import Span, Spans, speech_spans
+from vatrace.weights import onnx_session
 
 FRAME_RATE = 50
 """Encoder frames a second."""
@@ -49,17 +50,15 @@ Audio = NDArray[np.float32]
 
 
 class Encoding(NamedTuple):
-    """The output of Whisper's encoder for at most 30 s.
+    """At most 30 s of audio, as the voice encoder and Whisper take it.
 
     Attributes:
-        frames: (N, 384), 50 a second.
-        output: all of it, for the decoder.
-        num_mels: mel frames that contain audio.
+        frames: (N, 384) output of the first layers of Whisper's encoder, 50 a second, for the voice.
+        mels: (80, M) log-mel frames, 100 a second, for the words.
     """
 
     frames: NDArray[np.float32]
-    output: Any
-    num_mels: int
+    mels: NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -68,7 +67,7 @@ class SpeechWindow:
 
     Attributes:
         start: time of the first frame, in seconds.
-        frames: (N, 384) encoder frames, 50 a second.
+        frames: (N, 384) frames for the voice encoder, 50 a second.
         spans: (start, end) in seconds of speech within it.
         words: the words; empty without transcription, or if nothing was understood.
         num_doubtful: number of recognised words that were left out as doubtful.
@@ -136,6 +135,7 @@ class Listener:
             raise MissingWeightsError(f"{folder}: the voice model needs Whisper tiny.en, but this is another model")
         self._tokenizer = Tokenizer(self._whisper.hf_tokenizer, multilingual=False)
         self._suppressed = get_suppressed_tokens(self._tokenizer, [-1])
+        self._first_layers = onnx_session("voice_frames.onnx", threads)
 
     def listen(self, blocks: Iterable[NDArray[np.float32]], transcribe: bool = True) -> Iterator[SpeechWindow]:
         """Find speech in successive blocks (N,) of 16 kHz audio, the first at 0 s; transcribe it if asked to."""
@@ -184,7 +184,7 @@ class Listener:
         if len(pieces) == 1:
             return {pieces[0]: self._text(audio, pieces[0], whole.get(pieces[0]))}
         cut = cut_pauses(audio, pieces)
-        decoded = self._decode(self.encode(cut.audio))
+        decoded = self._decode(self._mels(cut.audio))
         found, crossed = cut.restored(decoded.guesses), cut.crossed(decoded.guesses)
         texts: dict[Span, Text] = {}
         looping = compression(text_of(decoded)) > MAYBE_LOOPING  # or somebody repeats a sentence
@@ -198,7 +198,8 @@ class Listener:
 
     def _text(self, audio: Audio, piece: Span, encoding: Encoding | None) -> Text:
         """The words of one piece. A text that repeats itself is kept if its parts, decoded alone, have the same words."""
-        decoded = self._decode_piece(encoding or self.encode(_excerpt(audio, piece)), piece)
+        mels = encoding.mels if encoding else self._mels(_excerpt(audio, piece))
+        decoded = self._decode_piece(mels, piece)
         said = self._repeated(audio, piece, decoded) if loops(decoded) and not is_unsure(decoded) else None
         return Text(said) if said else without_doubtful(decoded)
 
@@ -208,7 +209,7 @@ class Listener:
         for part in halves(audio, piece):
             if part[1] - part[0] < MIN_PART_DUR:
                 return None
-            decoded = self._decode_piece(self.encode(_excerpt(audio, part)), part)
+            decoded = self._decode_piece(self._mels(_excerpt(audio, part)), part)
             words: list[Word] | None = [guess.word for guess in decoded.guesses]
             if words and (is_unsure(decoded) or not agrees(decoded, whole)):
                 words = None
@@ -221,12 +222,14 @@ class Listener:
 
     def encode(self, audio: Audio) -> Encoding:
         """Encode audio (N,) at 16 kHz, at most 30 s."""
-        from faster_whisper.audio import pad_or_trim
-
-        mels = self._whisper.feature_extractor(audio)[..., :-1]
-        encoded = self._whisper.encode(pad_or_trim(mels))
         num_frames = -(-len(audio) * FRAME_RATE // SAMPLING_RATE)
-        return Encoding(np.array(encoded)[0, :num_frames].astype(np.float32), encoded, mels.shape[-1])
+        mels = self._whisper.feature_extractor(audio).astype(np.float32)
+        even = np.pad(mels, ((0, 0), (0, 1)), mode="edge")[None, :, : 2 * num_frames]
+        (frames,) = self._first_layers.run(None, {"mels": even})
+        return Encoding(np.asarray(frames, np.float32), mels[:, :-1])
+
+    def _mels(self, audio: Audio) -> NDArray[np.float32]:
+        return np.asarray(self._whisper.feature_extractor(audio)[:, :-1], np.float32)
 
     def text(self, encoding: Encoding, piece: Span) -> Text:
         """The words of one piece of audio, without doubtful ones.
@@ -235,21 +238,23 @@ class Listener:
             encoding: of the piece.
             piece: its start and end in seconds; the words' times stay within it.
         """
-        return without_doubtful(self._decode_piece(encoding, piece))
+        return without_doubtful(self._decode_piece(encoding.mels, piece))
 
-    def _decode_piece(self, encoding: Encoding, piece: Span) -> Decoded:
-        """Everything that Whisper recognises in one piece, with times within it."""
-        decoded = self._decode(encoding)
+    def _decode_piece(self, mels: NDArray[np.float32], piece: Span) -> Decoded:
+        """Everything that Whisper recognises in the log-mel frames (80, M) of one piece, with times within it."""
+        decoded = self._decode(mels)
         (guesses,) = Cut(np.zeros(0, np.float32), [piece]).restored(decoded.guesses)
         return replace(decoded, guesses=guesses)
 
-    def _decode(self, encoding: Encoding) -> Decoded:
-        """Everything that Whisper recognises, with times from the start of the audio."""
+    def _decode(self, mels: NDArray[np.float32]) -> Decoded:
+        """Everything that Whisper recognises in log-mel frames (80, M), with times from the start of the audio."""
+        from faster_whisper.audio import pad_or_trim
         from faster_whisper.transcribe import merge_punctuations
 
+        encoded = self._whisper.encode(pad_or_trim(mels))
         prompt = self._whisper.get_prompt(self._tokenizer, [], without_timestamps=True)
         (result,) = self._whisper.model.generate(
-            encoding.output,
+            encoded,
             [prompt],
             beam_size=BEAM_SIZE,
             max_length=self._whisper.max_length,
@@ -261,7 +266,7 @@ class Listener:
         tokens = result.sequences_ids[0]
         if not tokens:
             return Decoded([], 0.0, 1.0)
-        (alignment,) = self._whisper.find_alignment(self._tokenizer, [tokens], encoding.output, encoding.num_mels)
+        (alignment,) = self._whisper.find_alignment(self._tokenizer, [tokens], encoded, mels.shape[-1])
         merge_punctuations(alignment, "\"'“¿([{-", "\"'.。,，!！?？:：”)]}、")
         guesses = [
             Guess(Word(word["word"].strip(), float(word["start"]), float(word["end"])), float(word["probability"]))
