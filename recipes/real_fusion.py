@@ -165,10 +165,8 @@ def ravdess(data: Path, cache: Path) -> RealSet:
     halves: list[dict[int, list[Piece]]] = [{}, {}]
     for utterance, embedding in zip(said, voice, strict=True):
         face = units.loc["01" + utterance.path.stem[2:]].to_numpy(np.float32)
-        found = piece(
-            utterance.speaker, {"face": face[None], "voice": embedding[None]}, np.array([utterance.valence_arousal])
-        )
-        halves[half_of(int(utterance.speaker))].setdefault(utterance.actor, []).append(found)
+        found = piece(utterance.speaker, {"face": face[None], "voice": embedding[None]}, np.array([utterance.valence_arousal]))
+        halves[half_of(int(utterance.speaker))].setdefault(int(utterance.speaker), []).append(found)
 
     def folds(seed: int) -> list[Fold]:
         result = []
@@ -212,9 +210,9 @@ def cross_fitted_voice(data: Path, cache: Path) -> Floats:
 
 def whisper_frames(data: Path, cache: Path) -> list[NDArray[np.float16]]:
     """Whisper's frames (n, 384) of each utterance of RAVDESS, encoded alone or among others of the actor."""
+    from speech_corpora import corpus_utterances
     from vatrace.features.speech import Listener
     from vatrace.weights import find_whisper
-    from speech_corpora import corpus_utterances
     from voice import hear, speech
 
     path = cache / "ravdess-whisper.npz"
