@@ -1,8 +1,9 @@
 """Recordings composed of separate samples of faces, voices and sentences, because no open corpus has all three.
 
 A path of valence and arousal is drawn. Faces, utterances and sentences whose labels lie near it are placed along it, from
-different people. Sometimes one modality leaves the path. The target is a mean of the modalities' paths, weighted as people
-weight face and voice. Such recordings train and measure the mechanism of fusion, not the world (docs/composed.md).
+different people. Sometimes one modality leaves the path. Each encoder errs in one direction throughout a recording. The target
+is a mean of the modalities' paths, weighted as people weight face and voice. Such recordings train and measure the mechanism of
+fusion, not the world (docs/composed.md).
 
 Recordings are generated when needed and not stored; the same random generator gives the same recordings.
 """
@@ -16,12 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from categories import CATEGORY_VALENCE_AROUSAL
-from vatrace.names import MODALITIES
 
 RATE = 10.0
 """Steps a second."""
 
-NEUTRAL_SHARE = 4.0
+NEUTRAL_SHARE = 12.0
 """How much more often the path rests at neutral than at any other single category: real recordings are mostly neutral."""
 
 SUBSETS: dict[tuple[str, ...], float] = {
@@ -39,9 +39,13 @@ WEIGHTS: dict[str, tuple[float, float]] = {"face": (0.85, 0.60), "voice": (0.24,
 """The weights of face, voice and words in the target, for valence and for arousal.
 
 Face and voice: a regression on the ratings of 7,442 clips with picture only, sound only, and both (Cao et al. 2014;
-`recipes/cremad.py`). The words of these clips are neutral: the weights of words are our choice, larger for valence than for
-arousal.
+`recipes/cremad.py`). The weights of words are our choice, larger for valence than for arousal.
 """
+FULL_WORDS = 0.3
+"""How far from neutral words must be to have their full weight, which is smaller in proportion nearer to neutral. In the clips
+above, harmless words left the ratings to face and voice, whose weights add up to one. The distance is our choice."""
+LEAST_WORDS = 0.1
+"""Share of their weight that neutral words keep."""
 FADING = 2.0
 """Time constant in seconds: how fast the weight of a modality falls after it was last present."""
 
@@ -55,12 +59,14 @@ class Bank:
         offsets: (N + 1,) where each sample's frames begin and end.
         frames: (M, D) float16 encoder features: variants of a face, steps of an utterance, or words of a sentence.
         groups: (N,) the speaker; a recording has samples of one group only. All 0 where the speaker is unknown.
+        wander: (K, T, D) float16, how the frames of K talking faces move about their means, at RATE; none for voice and words.
     """
 
     labels: NDArray[np.float32]
     offsets: NDArray[np.int64]
     frames: NDArray[np.float16]
     groups: NDArray[np.int64]
+    wander: NDArray[np.float16] = field(default_factory=lambda: np.zeros((0, 0, 0), np.float16))
 
     def sample(self, index: int) -> NDArray[np.float16]:
         """The frames (n, D) of one sample."""
@@ -71,14 +77,26 @@ class Bank:
 class Composition:
     """How recordings are composed.
 
+    The standard deviations have two parts, because the encoders err alike throughout a recording: a person's face at rest may
+    look pleased, and the voices of one corpus sound tense. Those of the voice are of corpora left out of its training
+    (`recipes/across_corpora.py`): the offset is their mean error, and the spread what remains beyond the error on unheard
+    speakers of corpora that it knows. Those of the face are of FER+'s neutral faces (dev split), which are single pictures, so
+    that the whole error may be an offset.
+
     Attributes:
         spread: standard deviation of valence and arousal between a modality's path and the labels of its samples.
+        offset: standard deviation of a shift of all samples of a modality in one recording.
         disagreeing: share of the recordings with two or more modalities in which one sometimes leaves the path.
         rating_lag: the range of the raters' lag in seconds; one value is drawn for each recording.
         rating_noise: standard deviation of the raters' slow drift.
     """
 
-    spread: Mapping[str, tuple[float, float]] = field(default_factory=lambda: dict.fromkeys(MODALITIES, (0.12, 0.12)))
+    spread: Mapping[str, tuple[float, float]] = field(
+        default_factory=lambda: {"face": (0.12, 0.12), "voice": (0.25, 0.16), "words": (0.12, 0.12)}
+    )
+    offset: Mapping[str, tuple[float, float]] = field(
+        default_factory=lambda: {"face": (0.14, 0.11), "voice": (0.19, 0.15), "words": (0.0, 0.0)}
+    )
     disagreeing: float = 0.5
     rating_lag: tuple[float, float] = (0.0, 0.0)
     rating_noise: float = 0.0
@@ -145,7 +163,7 @@ def own_paths(
 def weighted_path(
     path: NDArray[np.float64], own: Mapping[str, NDArray[np.float64]], valid: Mapping[str, NDArray[np.bool_]]
 ) -> NDArray[np.float64]:
-    """The target (T, 2): the mean of the modalities' paths, weighted by WEIGHTS and by recency.
+    """The target (T, 2): the mean of the modalities' paths, weighted by WEIGHTS, by recency, and words by how much they say.
 
     Where no modality has been present for long, it is the common path, which can't be predicted.
     """
@@ -155,6 +173,8 @@ def weighted_path(
             continue
         last = np.maximum.accumulate(np.where(present, np.arange(len(path)), -np.inf))
         recency = np.exp((last - np.arange(len(path))) / (FADING * RATE))[:, None] * WEIGHTS[name]
+        if name == "words":
+            recency = recency * np.clip(np.linalg.norm(own[name], axis=1, keepdims=True) / FULL_WORDS, LEAST_WORDS, 1)
         total, weight = total + recency * own[name], weight + recency
     return total / weight
 
@@ -181,6 +201,14 @@ def _near(
     return int(candidates[np.argmin(np.sum((bank.labels[candidates] - wanted) ** 2, axis=1))])
 
 
+def wandering(wander: NDArray[np.float16], steps: int, rng: np.random.Generator) -> NDArray[np.float32]:
+    """Movements (T, D) of the features of a talking face: courses of random people, forwards or backwards, in succession."""
+    parts: list[NDArray[np.float16]] = []
+    while sum(map(len, parts)) < steps:
+        parts.append(wander[rng.integers(len(wander))][:: rng.choice([1, -1])])
+    return np.concatenate(parts)[:steps].astype(np.float32)
+
+
 def compose(
     banks: Mapping[str, Bank], steps: int, rng: np.random.Generator, composition: Composition | None = None
 ) -> Composed:
@@ -197,6 +225,7 @@ def compose(
     subsets, shares = list(SUBSETS), np.array(list(SUBSETS.values()))
     present = subsets[rng.choice(len(subsets), p=shares / shares.sum())]
     own = own_paths(path, present, rng, options.disagreeing)
+    seen = {name: own[name] + rng.normal(0, options.offset[name], 2) for name in present}  # as the encoders take it
     features = {name: np.zeros((steps, bank.frames.shape[1]), np.float32) for name, bank in banks.items()}
     valid = {name: np.zeros(steps, bool) for name in banks}
     group = rng.choice(np.unique(banks["voice"].groups))
@@ -208,8 +237,9 @@ def compose(
         features[name][start:stop], valid[name][start:stop] = frames[: stop - start], True
 
     def choose(name: str, step: int) -> NDArray[np.float16]:
-        return banks[name].sample(_near(banks[name], own[name][step], pools[name], rng, options.spread[name]))
+        return banks[name].sample(_near(banks[name], seen[name][step], pools[name], rng, options.spread[name]))
 
+    speech = _spells(steps, rng, on=(1, 12), off=(0.3, 5))
     if "face" in present:
         for spell in _spells(steps, rng, on=(2, 30), off=(0.2, 6)):
             step = spell.start
@@ -218,7 +248,12 @@ def compose(
                 variants = choose("face", min(step + length // 2, steps - 1))
                 put("face", step, variants[rng.integers(len(variants), size=max(length, 1))])
                 step += max(length, 1)
-    for spell in _spells(steps, rng, on=(1, 12), off=(0.3, 5)):
+        if len(banks["face"].wander):
+            movements = wandering(banks["face"].wander, steps, rng)
+            for spell in speech:
+                talking = valid["face"][spell.start : spell.stop, None]
+                features["face"][spell.start : spell.stop] += movements[spell.start : spell.stop] * talking
+    for spell in speech:
         step = spell.start
         while "voice" in present and step < spell.stop:
             frames = choose("voice", step)[: spell.stop - step]

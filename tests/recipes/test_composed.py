@@ -1,7 +1,21 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from composed import FADING, RATE, WEIGHTS, Bank, Composition, compose, latent_path, own_paths, rated, weighted_path
+from composed import (
+    FADING,
+    LEAST_WORDS,
+    RATE,
+    WEIGHTS,
+    Bank,
+    Composition,
+    compose,
+    latent_path,
+    own_paths,
+    rated,
+    weighted_path,
+)
 
 
 def bank(seed: int, length: int, groups: int = 1) -> Bank:
@@ -26,7 +40,7 @@ def test_the_same_seed_gives_the_same_recording() -> None:
 
 
 def test_where_all_agree_samples_lie_near_the_target() -> None:
-    agreeing = Composition(spread=NO_SPREAD, disagreeing=0)
+    agreeing = Composition(NO_SPREAD, NO_SPREAD, disagreeing=0)
     for name in BANKS:
         missed = []
         for seed in range(60):
@@ -42,7 +56,7 @@ def test_the_spread_is_between_the_path_and_the_labels() -> None:
     spread = dict.fromkeys(BANKS, (0.3, 0.05))
     missed = []
     for seed in range(60):
-        recording = compose(BANKS, 300, np.random.default_rng(seed), Composition(spread, 0.0))
+        recording = compose(BANKS, 300, np.random.default_rng(seed), Composition(spread, NO_SPREAD, 0.0))
         there = recording.valid["face"]
         missed.append((recording.features["face"] - recording.target)[there & (np.abs(recording.target) < 0.3).all(axis=1)])
     valence, arousal = np.concatenate(missed).std(axis=0)
@@ -99,3 +113,46 @@ def test_raters_are_late_and_drift() -> None:
     wandering = rated(truth, np.random.default_rng(0), Composition(rating_noise=0.1)) - truth
     assert wandering.std() == pytest.approx(0.1, rel=0.25)
     assert np.corrcoef(wandering[:-1, 0], wandering[1:, 0])[0, 1] > 0.9
+
+
+def test_neutral_words_leave_the_rating_to_the_face() -> None:
+    path, present = np.zeros((50, 2)), np.ones(50, bool)
+    unhappy = np.full((50, 2), -0.6)
+    valid = {"face": present, "words": present}
+    face, words = np.array(WEIGHTS["face"]), np.array(WEIGHTS["words"])
+    harmless = weighted_path(path, {"face": unhappy, "words": np.zeros((50, 2))}, valid)
+    np.testing.assert_allclose(harmless[0], -0.6 * face / (face + LEAST_WORDS * words), atol=0.002)
+    strong = weighted_path(path, {"face": unhappy, "words": -unhappy}, valid)
+    np.testing.assert_allclose(strong[0], 0.6 * (words - face) / (words + face), atol=0.002)
+
+
+def test_an_offset_moves_all_samples_of_a_recording_alike() -> None:
+    shifted = Composition(NO_SPREAD, dict.fromkeys(BANKS, (0.3, 0.0)), disagreeing=0)
+    means, within = [], []
+    for seed in range(80):
+        recording = compose(BANKS, 300, np.random.default_rng(seed), shifted)
+        near = recording.valid["voice"] & (np.abs(recording.target) < 0.4).all(axis=1)
+        if near.sum() > 50:
+            missed = (recording.features["voice"] - recording.target)[near]
+            means.append(missed.mean(axis=0))
+            within.append(missed.std(axis=0))
+    valence, arousal = np.std(means, axis=0)
+    assert valence == pytest.approx(0.3, rel=0.25) and arousal < 0.1
+    assert np.median(within, axis=0)[0] < 0.2
+
+
+def test_a_face_moves_while_somebody_talks() -> None:
+    still = bank(0, 1)
+    moving = replace(still, wander=np.stack([np.full((30, 2), 0.5), np.full((30, 2), -0.5)]).astype(np.float16))
+    options = Composition(NO_SPREAD, NO_SPREAD, disagreeing=0)
+    for seed in range(20):
+        before, after = (
+            compose(BANKS | {"face": one}, 300, np.random.default_rng(seed), options).features["face"]
+            for one in (still, moving)
+        )
+        recording = compose(BANKS | {"face": moving}, 300, np.random.default_rng(seed), options)
+        moved = np.abs(after - before).max(axis=1) > 0.4
+        assert not moved[~recording.valid["face"]].any()
+        if recording.valid["face"].any() and recording.valid["voice"].any():
+            assert moved[recording.valid["face"] & recording.valid["voice"]].all()
+            assert not moved.all()
