@@ -1,11 +1,13 @@
-"""Evaluate face, voice and word encoders, each alone, on held-out faces, speakers and sentences.
+"""Evaluate face, voice and word encoders, each alone, on held-out faces, speakers and texts.
 
     python recipes/evaluate_encoders.py DATA --split dev
     python recipes/evaluate_encoders.py DATA --split test --weights SEED1 SEED2
 
 The 95 % intervals are by bootstrap over faces, utterances and sentences. `--weights` takes folders with the face.onnx,
 voice.onnx and words.onnx of other seeds, and adds the mean and the standard deviation over all seeds, including the package's
-own. The test split is for the figures in docs/model-card.md: evaluate on it once, after all choices have been made.
+own. Words are also evaluated as if they were spoken and, with `--split test`, on the test videos of CMU-MOSI and on Facebook
+posts, which are for testing only; DATA then also contains mosi/ and fb_va/. The test split is for the figures in
+docs/model-card.md: evaluate on it once, after all choices have been made.
 """
 
 from __future__ import annotations
@@ -17,11 +19,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from face import TABLE
 from face import load as load_faces
 from speech_corpora import Utterance, train_utterances
+from spoken_words import spoken
 from vatrace.encoders.face import FerPlusEncoder
 from vatrace.encoders.networks.face import EXPRESSIONS
 from vatrace.encoders.networks.voice import VOICE_EMOTIONS
@@ -110,12 +114,27 @@ def voices(file: Path, data: Path, split: str, frames: list[NDArray[np.float32]]
         yield Figure("voice, RAVDESS", f"recall of {name}", truth[chosen], predicted[chosen], accuracy)
 
 
-def sentences(file: Path, data: Path, split: str) -> Iterator[Figure]:
-    """The word encoder on EmoBank."""
-    texts, truth = load_sentences(data, split)
+def words(file: Path, data: Path, split: str) -> Iterator[Figure]:
+    """The word encoder on EmoBank, as written and as if spoken; for the test split also on CMU-MOSI and Facebook posts."""
     encoder = MiniLMEncoder(file, threads=2)
-    values = np.array([encoder.valence_arousal(text) for text in texts])
-    yield from agreement("words, EmoBank", truth.numpy(), values, CCC=concordance_cc, r=pearson_cc)
+
+    def rated(texts: list[str]) -> NDArray[np.generic]:
+        return np.array([encoder.valence_arousal(text) for text in texts])
+
+    texts, truth = load_sentences(data, split)
+    yield from agreement("words, EmoBank", truth.numpy(), rated(texts), CCC=concordance_cc, r=pearson_cc)
+    rng = np.random.default_rng(0)
+    heard = [spoken(text, rng) for text in texts]
+    yield from agreement("words, EmoBank, spoken", truth.numpy(), rated(heard), CCC=concordance_cc, r=pearson_cc)
+    if split == "test":
+        with np.load(data / "mosi" / "mosi.npz") as table:
+            chosen = table["split"] == "test"
+            said, sentiment = [str(text).lower() for text in table["text"][chosen]], table["sentiment"][chosen]
+        yield Figure("words, MOSI", "r valence, sentiment", sentiment, rated(said)[:, 0], pearson_cc)
+        posts = pd.read_csv(data / "fb_va" / "dataset-fb-valence-arousal-anon.csv", keep_default_na=False)
+        raters = [posts[[f"{dimension.capitalize()}{rater}" for dimension in DIMENSIONS]].to_numpy(float) for rater in (1, 2)]
+        mean = np.mean(raters, axis=0)
+        yield from agreement("words, Facebook posts", mean, rated(posts["Anonymized Message"].tolist()), r=pearson_cc)
 
 
 def interval(figure: Figure) -> tuple[float, float]:
@@ -142,7 +161,7 @@ def main() -> None:
     parts: dict[str, Callable[..., Iterator[Figure]]] = {
         "face": faces,
         "voice": partial(voices, frames=heard),
-        "words": sentences,
+        "words": words,
     }
     print(f"{args.split + ' split':<24}{'measure':<30}{'n':>6}   value [95 %]            seeds: mean ± SD")
     for name, figures in parts.items():

