@@ -303,11 +303,12 @@ def _results(name: str, args: argparse.Namespace, people: Sequence[str]) -> list
 
 
 def _rows(item: Item, choice: Choice, args: argparse.Namespace, model: Model) -> list[dict[str, object]]:
-    """Predict one recording; return its rows of the summary, or its error, which is also printed."""
+    """Predict one recording; return its rows of the summary, if there is one, or its error, which is also printed."""
     from vatrace.output.writers import summary_rows
 
     try:
-        return summary_rows(_process(item, choice, args, model))
+        prediction = _process(item, choice, args, model)
+        return summary_rows(prediction) if args.summary is not None else [{}]
     except (MissingWeightsError, BrokenPipeError):
         raise  # the other recordings would fail too
     except (VatraceError, OSError) as error:
