@@ -8,7 +8,9 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
+from importlib import import_module
 from pathlib import Path
+from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 from vatrace.cli.terminal import (
@@ -218,6 +220,7 @@ def run_predict(args: argparse.Namespace) -> int:
     make_folder(args.out)
     if args.summary is not None:
         _check_summary(items, args)
+    Thread(target=import_module, args=("matplotlib.figure",), daemon=True).start()  # it takes 0.3 s, and is needed last
     model = load(args)
     if args.person is not None:
         for note in model.check_picture(args.person):
