@@ -70,7 +70,7 @@ def add_device_option(parser: argparse.ArgumentParser) -> None:
 
 def apply_device(args: argparse.Namespace) -> str:
     """Use the device that --device names, before anything is loaded; return its name, with `auto` replaced."""
-    from vatrace.device import use_device
+    from vatrace.accelerator import use_device
 
     device, note = use_device(args.device)
     if note:

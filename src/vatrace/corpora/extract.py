@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vatrace.accelerator import use_device
 from vatrace.corpora.annotated_person import choose_annotated, choose_cropped, has_several_voices
 from vatrace.corpora.corpus import NO_PICTURE, Source
-from vatrace.device import use_device
 from vatrace.encoders import EncoderSpec
 from vatrace.errors import MediaError, MissingWeightsError, VatraceError, reason, report_bug
 from vatrace.features.active_speaker import network_sha256
@@ -45,7 +45,7 @@ class Setting:
         threads: CPU threads of one worker.
         crops: whether face crops are stored as well.
         active_speaker: an ONNX network that decides who speaks; None for none.
-        device: where the networks run (`vatrace.device`).
+        device: where the networks run (`vatrace.accelerator`).
     """
 
     encoders: tuple[EncoderSpec, ...]

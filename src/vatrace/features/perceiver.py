@@ -196,8 +196,10 @@ class Perceiver:
         """Load the parts that a recording needs, in several threads. They are loaded early, to report missing weights."""
         names = []
         if recording.has_audio and {"voice", "words"} & set(wanted):
-            listens = self._transcribes(recording, wanted, transcribe) or ("voice" in wanted and self.encoders["voice"].on_whisper)
-            names += [*(["_listener"] if listens else []), *(["_voice_encoder"] if "voice" in wanted else []), "_diarizer"]
+            on_whisper = "voice" in wanted and self.encoders["voice"].on_whisper
+            if on_whisper or self._transcribes(recording, wanted, transcribe):
+                names.append("_listener")  # first, because it takes longest
+            names += ["_diarizer", *(["_voice_encoder"] if "voice" in wanted else [])]
         if "face" in wanted:
             names += ["_landmarker", "_identities", "_face_encoder"]
         if "words" in wanted:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from vatrace.device import whisper_device
+from vatrace.accelerator import whisper_device
 from vatrace.encoders import ENCODERS
 from vatrace.errors import MissingWeightsError
 from vatrace.features.doubt import (

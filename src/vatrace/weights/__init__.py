@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vatrace.device import onnx_providers
+from vatrace.accelerator import onnx_providers
 from vatrace.errors import CheckpointError, MissingWeightsError
 from vatrace.files import sha256
 
@@ -31,7 +31,7 @@ def package_file(name: str) -> Path:
 
 
 def onnx_session(file: str | Path, threads: int = 1) -> InferenceSession:
-    """Open an ONNX file on the device that is in use (`vatrace.device`).
+    """Open an ONNX file on the device that is in use (`vatrace.accelerator`).
 
     Args:
         file: path of the file, or the name of one of the package's own.

@@ -1,4 +1,4 @@
-"""The device that networks run on, for all of them in this process: the CPU, unless another one is chosen before they are loaded.
+"""The device that all networks of this process run on: the CPU, unless another one is chosen before they are loaded.
 
 ONNX Runtime and CTranslate2 each have devices of their own. The libraries in PyPI's usual packages run on the CPU; those for
 other devices must be installed instead.
