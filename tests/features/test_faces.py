@@ -18,7 +18,17 @@ from vatrace.features.faces import (
     face_crop,
     is_overexposed,
 )
-from vatrace.features.landmarker import LEFT_EYE, MOUTH, NUM_LANDMARKS, RIGHT_EYE, Landmarker, roi_from_mesh
+from vatrace.features.landmarker import (
+    LEFT_EYE,
+    MOUTH,
+    NUM_LANDMARKS,
+    RIGHT_EYE,
+    Landmarker,
+    Roi,
+    crop,
+    roi_from_mesh,
+    square_matrix,
+)
 from vatrace.features.people import Person, Track, group_tracks, rows_on_grid
 from vatrace.media.reading import VideoReader
 
@@ -60,6 +70,19 @@ def test_aligned_square_puts_a_face_where_fer2013_has_it(angle: float, scale: fl
     down = np.array([-np.sin(angle), np.cos(angle)])
     half_way = 100 + down * FER_EYE_TO_MOUTH * scale / 2
     np.testing.assert_allclose(half_way - (square.x, square.y), down * FER_DROP * scale, atol=1e-9)
+
+
+@pytest.mark.parametrize("place", [(400, 300), (90, 500), (-900, -900)])
+@pytest.mark.parametrize("finest", [1, 3])
+def test_a_large_square_that_is_reduced_first_shows_the_same(place: tuple[int, int], finest: int) -> None:
+    y, x = np.mgrid[:600, :800]
+    waves = 128 + 60 * np.sin(x / 40) + 60 * np.cos(y / 50 + x / 90)
+    image = Image.fromarray(waves.astype(np.uint8))
+    matrix = square_matrix(Roi(*place, 500, 0.3), 48)
+    shown, expected = (np.asarray(crop(image, matrix, 48, samples), float) for samples in (finest, 10))
+    inside = np.asarray(crop(Image.new("L", image.size, 255), matrix, 48, 10)) == 255
+    assert np.abs(shown - expected)[inside].max(initial=0) <= 3  # of 240 grey levels
+    assert place == (400, 300) or not shown[0, 0]  # black where there is no picture
 
 
 def test_turning_or_nodding_does_not_change_the_size_of_the_crop() -> None:

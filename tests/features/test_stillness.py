@@ -15,6 +15,7 @@ from vatrace.features.stillness import (
     PATCH_RADII,
     PATCH_SIZE,
     STILL,
+    FacePatch,
     Motion,
     face_patch,
     inner_motion,
@@ -29,6 +30,8 @@ RESTS = {"bbaf2n": (0, 20), "brbk7n": (58, 74), "lbax4n": (56, 74), "lbbc2a": (5
 
 Camera = Callable[[int], tuple[float, ...]]
 Patch = NDArray[np.uint8]
+UNCHANGED = np.eye(2, 3)
+"""The map of a patch whose pixels are those of its picture."""
 
 
 def grain(right: NDArray[np.float64] | float = 0.0, down: NDArray[np.float64] | float = 0.0, light: float = 1.0) -> Patch:
@@ -43,7 +46,8 @@ def watched(faces: Sequence[NDArray[np.float64]], rate: float = 10, patches: Seq
     """The motion of faces whose patches, unless given, never change."""
     motion = Motion()
     for index, points in enumerate(faces):
-        motion.add(points, index / rate, patches[index] if patches else grain())
+        patch = patches[index] if patches else grain()
+        motion.add(points, index / rate, None if patch is None else FacePatch(Image.fromarray(patch), UNCHANGED, 1))
     return motion
 
 

@@ -55,6 +55,16 @@ def test_csv_has_the_values_to_four_decimals(prediction: Prediction, tmp_path: P
     pd.testing.assert_frame_equal(read, prediction.to_pandas(), check_dtype=False, atol=5.1e-5)
 
 
+def test_csv_is_what_pandas_writes(prediction: Prediction, tmp_path: Path) -> None:
+    bounds = (np.stack([prediction.valence, prediction.arousal], axis=1) - 0.1, np.full((20, 2), np.nan))
+    other = replace(prediction, person='a "b", c', speaking=prediction.valence > 0, bounds=bounds)
+    several = replace(prediction, bounds=bounds, others=(other,))
+    for number, found in enumerate((prediction, other, several)):
+        write_csv(found, tmp_path / f"{number}.csv")
+        found.to_pandas().to_csv(tmp_path / "pandas.csv", index=False, float_format="%.4f")
+        assert (tmp_path / f"{number}.csv").read_bytes() == (tmp_path / "pandas.csv").read_bytes()
+
+
 def test_parquet_has_the_values_exactly(prediction: Prediction, tmp_path: Path) -> None:
     write_parquet(prediction, tmp_path / "a.parquet")
     pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "a.parquet"), prediction.to_pandas())

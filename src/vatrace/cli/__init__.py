@@ -10,6 +10,9 @@ from collections.abc import Sequence
 from importlib import import_module
 from io import TextIOWrapper
 
+# while NumPy's second thread waits for another product of matrices, it keeps a core busy that the networks need
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 from vatrace import __version__
 from vatrace.cli.terminal import complain
 from vatrace.errors import VatraceError, report_bug

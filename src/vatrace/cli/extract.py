@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from vatrace.cli.terminal import (
     add_active_speaker_option,
+    add_device_option,
     add_whisper_option,
+    apply_device,
     complain,
     plural,
     progress_bars,
@@ -106,6 +108,7 @@ def add_parsers(commands: Any) -> None:
     )
     add_whisper_option(extract)
     add_active_speaker_option(extract)
+    add_device_option(extract)
     add_label_options(extract)
     add_reader_option(extract)
     extract.set_defaults(run=run_extract)
@@ -203,8 +206,8 @@ def run_extract(args: argparse.Namespace) -> int:
         ActiveSpeaker(args.active_speaker)  # as well
     if args.crops and "face" not in encoders:
         raise UsageError("--crops stores faces, but --encoders face=none leaves them out: choose one")
-    threads = max(1, (os.cpu_count() or 1) // args.workers)
-    setting = Setting(tuple(encoders.values()), args.whisper, threads, args.crops, args.active_speaker)
+    device, threads = apply_device(args), max(1, (os.cpu_count() or 1) // args.workers)
+    setting = Setting(tuple(encoders.values()), args.whisper, threads, args.crops, args.active_speaker, device)
     store = Store.create(args.store, setting.schema(args.rate))
     store.remove_unfinished()
 

@@ -13,7 +13,15 @@ from pathlib import Path
 from statistics import median
 from typing import IO, TYPE_CHECKING, Any
 
-from vatrace.cli.terminal import add_whisper_option, make_folder, positive, refuse_existing, warn
+from vatrace.cli.terminal import (
+    add_device_option,
+    add_whisper_option,
+    apply_device,
+    make_folder,
+    positive,
+    refuse_existing,
+    warn,
+)
 from vatrace.errors import UsageError
 from vatrace.names import MODALITIES
 
@@ -54,6 +62,7 @@ def add_parsers(commands: Any) -> None:
     add("--overwrite", action="store_true", help="replace the file if it already exists")
     add("--model", type=Path, metavar="PATH", help="a streaming fusion model in ONNX (default: the package's)")
     add_whisper_option(parser)
+    add_device_option(parser)
     parser.set_defaults(run=run_live)
 
 
@@ -69,6 +78,7 @@ def run_live(args: argparse.Namespace) -> int:
     if args.out is not None:
         refuse_existing([args.out], args.overwrite)
         make_folder(args.out.parent)
+    apply_device(args)
     streamer = Streamer(fusion=args.model, whisper=args.whisper, has_audio=microphone != NONE)
     with ExitStack() as stack:
         files = [stack.enter_context(args.out.open("w", newline="", encoding="utf-8"))] if args.out else []

@@ -8,7 +8,9 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
+from importlib import import_module
 from pathlib import Path
+from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 from vatrace.cli.terminal import (
@@ -218,6 +220,7 @@ def run_predict(args: argparse.Namespace) -> int:
     make_folder(args.out)
     if args.summary is not None:
         _check_summary(items, args)
+    Thread(target=import_module, args=("matplotlib.figure",), daemon=True).start()  # it takes 0.3 s, and is needed last
     model = load(args)
     if args.person is not None:
         for note in model.check_picture(args.person):
@@ -303,11 +306,12 @@ def _results(name: str, args: argparse.Namespace, people: Sequence[str]) -> list
 
 
 def _rows(item: Item, choice: Choice, args: argparse.Namespace, model: Model) -> list[dict[str, object]]:
-    """Predict one recording; return its rows of the summary, or its error, which is also printed."""
+    """Predict one recording; return its rows of the summary, if there is one, or its error, which is also printed."""
     from vatrace.output.writers import summary_rows
 
     try:
-        return summary_rows(_process(item, choice, args, model))
+        prediction = _process(item, choice, args, model)
+        return summary_rows(prediction) if args.summary is not None else [{}]
     except (MissingWeightsError, BrokenPipeError):
         raise  # the other recordings would fail too
     except (VatraceError, OSError) as error:

@@ -57,6 +57,27 @@ def add_whisper_option(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_device_option(parser: argparse.ArgumentParser) -> None:
+    """Add the option that `apply_device` reads."""
+    parser.add_argument(
+        "--device",
+        default="cpu",
+        metavar="NAME",
+        help="where the networks run: cpu, cuda, cuda:1, auto (a GPU if there is one), or another that the installed ONNX "
+        "Runtime offers, such as coreml (default: cpu)",
+    )
+
+
+def apply_device(args: argparse.Namespace) -> str:
+    """Use the device that --device names, before anything is loaded; return its name, with `auto` replaced."""
+    from vatrace.accelerator import use_device
+
+    device, note = use_device(args.device)
+    if note:
+        warn(note)
+    return str(device)
+
+
 def add_active_speaker_option(parser: argparse.ArgumentParser) -> None:
     """Add the option that names the user's active-speaker network."""
     parser.add_argument(
@@ -79,6 +100,7 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     )
     add_whisper_option(parser)
     add_active_speaker_option(parser)
+    add_device_option(parser)
 
 
 def add_adapt_option(parser: argparse.ArgumentParser) -> None:
@@ -91,6 +113,7 @@ def load(args: argparse.Namespace) -> Model:
     from vatrace.encoders import parse_encoders
     from vatrace.inference.model import load_model
 
+    apply_device(args)
     return load_model(
         fusion=args.model,
         whisper=args.whisper,

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vatrace.accelerator import use_device
 from vatrace.corpora.annotated_person import choose_annotated, choose_cropped, has_several_voices
 from vatrace.corpora.corpus import NO_PICTURE, Source
 from vatrace.encoders import EncoderSpec
@@ -44,6 +45,7 @@ class Setting:
         threads: CPU threads of one worker.
         crops: whether face crops are stored as well.
         active_speaker: an ONNX network that decides who speaks; None for none.
+        device: where the networks run (`vatrace.accelerator`).
     """
 
     encoders: tuple[EncoderSpec, ...]
@@ -51,6 +53,7 @@ class Setting:
     threads: int
     crops: bool
     active_speaker: Path | None = None
+    device: str = "cpu"
 
     @property
     def facts(self) -> dict[str, str]:
@@ -175,6 +178,7 @@ def _perceiver(setting: Setting) -> Perceiver:
     """One per process, because its models take a while to load."""
     from vatrace.features.perceiver import Perceiver
 
+    use_device(setting.device)
     encoders = {spec.modality: spec for spec in setting.encoders}
     return Perceiver(encoders, setting.whisper, setting.threads, setting.crops, setting.active_speaker)
 

@@ -25,7 +25,7 @@ from vatrace.features.landmarker import (
     square_matrix,
     whole,
 )
-from vatrace.features.stillness import face_patch
+from vatrace.features.stillness import FacePatch, face_patch
 
 CROP_SIZE = 48
 """Side of an expression crop in pixels."""
@@ -106,7 +106,7 @@ class Detection:
     points: NDArray[np.float64]
     time: float
     view: View | None = None
-    patch: NDArray[np.uint8] | None = None
+    patch: FacePatch | None = None
 
 
 def aligned_square(points: NDArray[np.float64]) -> Roi:
@@ -428,7 +428,7 @@ class _Scene:
 
     def changed(self, image: Image.Image) -> bool:
         """Whether a cut to another scene is possible."""
-        small = image.resize((64, 64), Image.Resampling.BOX)
+        small = image.resize((64, 64), Image.Resampling.BOX, reducing_gap=1.0)
         grey = np.asarray(small.reduce(2).convert("L"), dtype=np.float32)
         levels = np.asarray(small, dtype=np.int64) // 32 @ (64, 8, 1)
         colours = np.bincount(levels.ravel(), minlength=512) / levels.size

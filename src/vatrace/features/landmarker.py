@@ -26,6 +26,9 @@ PER_LENGTH = 1.5
 """Squares along a side of the picture, per length of a square."""
 FINE_SIDE = 240
 """Pixels of the smallest squares, in which the detector finds faces of about 30 pixels. Smaller ones can't be recognised."""
+FINEST = 3
+"""Samples along a side for each pixel of a crop, before they are averaged: a larger face is reduced first. With faces of 300 to
+700 pixels, in three clips, valence and arousal differ by at most 0.005 from those with all samples; with 2, by 0.015."""
 MIN_SCORE = 0.5
 OVERLAP = 0.3
 
@@ -81,10 +84,20 @@ def square_matrix(roi: Roi, size: int) -> NDArray[np.float64]:
     return np.column_stack([turn, np.array([roi.x, roi.y]) - turn @ np.array([size / 2, size / 2])])
 
 
-def crop(image: Image.Image, matrix: NDArray[np.float64], size: int) -> Image.Image:
-    """Sample a size x size crop whose pixel p shows the image at `matrix` (2, 3) applied to p, without aliasing."""
-    shrink = int(np.sqrt(abs(np.linalg.det(matrix[:, :2]))))
-    if shrink >= 2:  # sample more finely, then average
+def crop(image: Image.Image, matrix: NDArray[np.float64], size: int, finest: int = FINEST) -> Image.Image:
+    """Sample a size x size crop whose pixel p shows the image at `matrix` (2, 3) applied to p, without aliasing.
+
+    Args:
+        image: of any mode.
+        matrix: the affine map from pixels of the crop to those of the image.
+        size: in pixels.
+        finest: samples for each pixel of the crop, along a side, if the image has so many.
+    """
+    coarse = int(_scale(matrix)) // finest
+    if coarse >= 2:
+        image, matrix = _reduced(image, matrix, size, coarse)
+    shrink = int(_scale(matrix))
+    if shrink >= 2 and finest > 1:  # sample more finely, then average
         fine = matrix.copy()
         fine[:, :2] /= shrink
         large = image.transform(
@@ -92,6 +105,24 @@ def crop(image: Image.Image, matrix: NDArray[np.float64], size: int) -> Image.Im
         )
         return large.reduce(shrink)
     return image.transform((size, size), Image.Transform.AFFINE, matrix.ravel().tolist(), Image.Resampling.BILINEAR)
+
+
+def _scale(matrix: NDArray[np.float64]) -> float:
+    """How many pixels of the image are a pixel of the crop, along a side."""
+    return float(np.sqrt(abs(np.linalg.det(matrix[:, :2]))))
+
+
+def _reduced(
+    image: Image.Image, matrix: NDArray[np.float64], size: int, factor: int
+) -> tuple[Image.Image, NDArray[np.float64]]:
+    """The part of an image that a crop shows, reduced by averaging, and the map to it: faster than to sample all of it."""
+    corners = np.array([(0, 0, 1), (size, 0, 1), (0, size, 1), (size, size, 1)]) @ matrix.T
+    low, high = np.floor(corners.min(axis=0)) - factor, np.ceil(corners.max(axis=0)) + factor
+    left, top = np.maximum(low, 0).astype(int).tolist()
+    right, bottom = np.minimum(high, image.size).astype(int).tolist()
+    if right <= left or bottom <= top:  # all of it lies outside
+        return image, matrix
+    return image.reduce(factor, (left, top, right, bottom)), (matrix - [[0, 0, left], [0, 0, top]]) / factor
 
 
 @cache
@@ -194,7 +225,7 @@ class Landmarker:
     def landmarks(self, image: Image.Image, roi: Roi) -> Mesh:
         """The landmarks of the face in `roi`; `Mesh.presence` is the probability that it contains one."""
         matrix = square_matrix(roi, MESH_SIZE)
-        pixels = np.asarray(crop(image, matrix, MESH_SIZE), dtype=np.float32)[None] / 255
+        pixels = np.asarray(crop(image, matrix, MESH_SIZE, finest=1), dtype=np.float32)[None] / 255
         points, presence = self._mesh.run(["landmarks", "presence"], {"pixels": pixels})
         local = points.reshape(NUM_LANDMARKS, 3)[:, :2].astype(np.float64)
         return Mesh(local @ matrix[:, :2].T + matrix[:, 2], 1 / (1 + np.exp(-float(presence.item()))))

@@ -152,6 +152,7 @@ class Perceiver:
             sound.end = max(word.end for word in sound.words)
             turns = labelled_turns(sound.words)
             return Perceived(rate, wanted, self._new_sight(), sound, voices_only(turns), Attribution(turns))
+        self._load(recording, wanted, transcribe)
         hearing, task = self._hearing(recording, wanted, transcribe), Task(recording, rate, progress)
         sight, sound = self._see_and_hear(task, wanted, hearing)
         return self._understood(task, wanted, hearing, sight, sound)
@@ -191,13 +192,34 @@ class Perceiver:
         sound.notes += notes
         return Perceived(task.rate, wanted, sight, sound, people, attribution)
 
+    def _load(self, recording: Recording, wanted: Collection[str], transcribe: bool) -> None:
+        """Load the parts that a recording needs, in several threads. They are loaded early, to report missing weights."""
+        names = []
+        if recording.has_audio and {"voice", "words"} & set(wanted):
+            on_whisper = "voice" in wanted and self.encoders["voice"].on_whisper
+            if on_whisper or self._transcribes(recording, wanted, transcribe):
+                names.append("_listener")  # first, because it takes longest
+            names += ["_diarizer", *(["_voice_encoder"] if "voice" in wanted else [])]
+        if "face" in wanted:
+            names += ["_landmarker", "_identities", "_face_encoder"]
+        if "words" in wanted:
+            names.append("_word_encoder")
+        missing = [name for name in names if name not in self.__dict__]
+        with ThreadPoolExecutor(self._threads) as pool:
+            list(pool.map(partial(getattr, self), missing))
+
+    @staticmethod
+    def _transcribes(recording: Recording, wanted: Collection[str], transcribe: bool) -> bool:
+        """Whether words are to be recognised."""
+        return transcribe and recording.words is None and "words" in wanted
+
     def _hearing(self, recording: Recording, wanted: Collection[str], transcribe: bool) -> Hearing | None:
-        """The audio processing that a recording needs, or None. It is loaded early, to report missing weights."""
+        """The audio processing that a recording needs, or None."""
         from vatrace.features.hearing import Hearing
 
         if not recording.has_audio or not {"voice", "words"} & set(wanted):
             return None
-        transcribe = transcribe and recording.words is None and "words" in wanted
+        transcribe = self._transcribes(recording, wanted, transcribe)
         encoder = self._voice_encoder if "voice" in wanted else None
         on_whisper = encoder is not None and self.encoders["voice"].on_whisper
         listener = self._listener if transcribe or on_whisper else None

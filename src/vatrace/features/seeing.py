@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
+from typing import Self
+
 import numpy as np
+from numpy.typing import NDArray
 
 from vatrace.encoders import FaceEncoder
 from vatrace.errors import MediaError
@@ -10,8 +16,60 @@ from vatrace.features.faces import FaceTracker, box_in, face_crop, is_overexpose
 from vatrace.features.people import Track, group_tracks
 from vatrace.features.perceived import Sight
 from vatrace.features.task import Task
+from vatrace.media.ahead import ahead
 from vatrace.media.reading import VideoReader
 from vatrace.timeline import num_steps
+
+FRAMES_AHEAD = 4
+"""Frames that are decoded before they are needed; each is up to 4 MB."""
+BATCH, MAX_BATCHES = 16, 4
+"""Crops of faces that are encoded together, and batches that may wait for it."""
+
+
+class _Encoded:
+    """Encodes the crops of faces in another thread, row after row, while more faces are found.
+
+    Args:
+        encoder: of the crops.
+        sight: where the vectors go.
+    """
+
+    def __init__(self, encoder: FaceEncoder, sight: Sight) -> None:
+        self._encoder, self._sight = encoder, sight
+        self._crops: list[NDArray[np.uint8]] = []
+        self._first = 0
+        self._pool = ThreadPoolExecutor(1)
+        self._waiting: deque[Future[None]] = deque()
+
+    def add(self, crop: NDArray[np.uint8]) -> None:
+        """Add the crop (S, S, 3) of the next row; an error of the encoder may be raised now or later."""
+        self._crops.append(crop)
+        if len(self._crops) == BATCH:
+            self._flush()
+        while len(self._waiting) > MAX_BATCHES:
+            self._waiting.popleft().result()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        """Wait until all are encoded, or leave out those that are waiting if there was an error."""
+        if kind is None:
+            self._flush()
+        else:
+            self._pool.shutdown(cancel_futures=True)
+        self._pool.shutdown()
+        while kind is None and self._waiting:
+            self._waiting.popleft().result()
+
+    def _flush(self) -> None:
+        if self._crops:
+            self._waiting.append(self._pool.submit(self._encode, self._first, np.stack(self._crops)))
+            self._first += len(self._crops)
+            self._crops = []
+
+    def _encode(self, first: int, crops: NDArray[np.uint8]) -> None:
+        self._sight.embeddings.write(first, self._encoder(crops))
 
 
 def look(task: Task, tracker: FaceTracker, encoder: FaceEncoder, sight: Sight) -> None:
@@ -24,23 +82,21 @@ def look(task: Task, tracker: FaceTracker, encoder: FaceEncoder, sight: Sight) -
     tracks: dict[int, Track] = {}
     task.progress("face", 0.0)
     try:
-        for frame in reader:
-            if task.stop.is_set():
-                break
-            detections = tracker.update(frame.image, frame.time)
-            if detections:
-                first = sight.embeddings.length
-                crops = np.stack([face_crop(frame.image, found.square, encoder.crop_size) for found in detections])
-                sight.embeddings.write(first, encoder(crops))
-                sight.boxes += [box_in(found.square, frame.image.size) for found in detections]
-                if sight.crops is not None:
-                    sight.crops.write(first, np.stack([face_crop(frame.image, found.square) for found in detections]))
-                for row, (found, crop) in enumerate(zip(detections, crops, strict=True), first):
+        with closing(ahead(reader, FRAMES_AHEAD)) as frames, _Encoded(encoder, sight) as encoded:
+            for frame in frames:
+                if task.stop.is_set():
+                    break
+                for row, found in enumerate(tracker.update(frame.image, frame.time), len(sight.boxes)):
+                    crop = face_crop(frame.image, found.square, encoder.crop_size)
+                    encoded.add(crop)
+                    sight.boxes.append(box_in(found.square, frame.image.size))
+                    if sight.crops is not None:
+                        sight.crops.write(row, face_crop(frame.image, found.square)[None])
                     track = tracks.setdefault(found.track, Track())
                     track.add(found, frame.steps, row)
                     track.num_overexposed += len(frame.steps) * is_overexposed(crop)
-            if recording.duration:
-                task.progress("face", min(frame.time / recording.duration, 1.0))
+                if recording.duration:
+                    task.progress("face", min(frame.time / recording.duration, 1.0))
     except MediaError as error:
         if not recording.has_audio:
             raise

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from vatrace.accelerator import whisper_device
 from vatrace.encoders import ENCODERS
 from vatrace.errors import MissingWeightsError
 from vatrace.features.doubt import (
@@ -127,7 +128,7 @@ class Listener:
         from faster_whisper.transcribe import get_suppressed_tokens
 
         try:
-            self._whisper: Any = WhisperModel(str(folder), device="cpu", compute_type="float32", cpu_threads=threads)
+            self._whisper: Any = WhisperModel(str(folder), **whisper_device(), compute_type="float32", cpu_threads=threads)
         except (RuntimeError, ValueError) as error:
             raise MissingWeightsError(f"{folder}: CTranslate2 can't read this Whisper model ({error})") from error
         width = np.array(self._whisper.encode(np.zeros((self._whisper.model.n_mels, 100), np.float32))).shape[-1]

@@ -16,6 +16,8 @@ If the two agree, the face moves or is still. If they disagree, it is doubtful.
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -58,8 +60,28 @@ increases in the same way, and the maximum. No photograph had more than 0.0025 w
 one."""
 
 
-def face_patch(image: Image.Image, points: NDArray[np.float64]) -> NDArray[np.uint8] | None:
-    """A grey patch of a face, (PATCH_SIZE, PATCH_SIZE), upright and scaled; None if the edge of the picture cuts it off.
+@dataclass(frozen=True)
+class FacePatch:
+    """A face that may be compared with the same face at another time; most are not, so its pixels are computed when needed.
+
+    Attributes:
+        part: the picture around the face, RGB or grey.
+        matrix: (2, 3) from pixels of the patch to those of `part` after it is reduced.
+        shrink: factor by which it is reduced.
+    """
+
+    part: Image.Image
+    matrix: NDArray[np.float64]
+    shrink: int
+
+    @cached_property
+    def pixels(self) -> NDArray[np.uint8]:
+        """(PATCH_SIZE, PATCH_SIZE) grey, upright and scaled, 0..255."""
+        return np.asarray(crop(self.part.convert("L").reduce(self.shrink), self.matrix, PATCH_SIZE))
+
+
+def face_patch(image: Image.Image, points: NDArray[np.float64]) -> FacePatch | None:
+    """The patch of a face; None if the edge of the picture cuts it off.
 
     Args:
         image: RGB.
@@ -74,9 +96,8 @@ def face_patch(image: Image.Image, points: NDArray[np.float64]) -> NDArray[np.ui
     left, top = np.floor(corners.min(axis=0)).astype(int).tolist()
     right, bottom = np.ceil(corners.max(axis=0)).astype(int).tolist()
     shrink = max(int(PATCH_RADII * radius / PATCH_SIZE / 2), 1)  # by no more, so that the position of pixels matters little
-    part = image.crop((left, top, right, bottom)).convert("L").reduce(shrink)  # faster than to sample a large face finely
-    matrix = (matrix - [[0, 0, left], [0, 0, top]]) / shrink
-    return np.asarray(crop(part, matrix, PATCH_SIZE))
+    matrix = (matrix - [[0, 0, left], [0, 0, top]]) / shrink  # to reduce a large face is faster than to sample it finely
+    return FacePatch(image.crop((left, top, right, bottom)), matrix, shrink)
 
 
 def _place(points: NDArray[np.float64]) -> tuple[NDArray[np.float64], float]:
@@ -95,11 +116,11 @@ class Motion:
         self._fit: NDArray[np.float64] = np.empty((3, 0))
         self._sums = np.zeros((2, NUM_LANDMARKS, 2))  # of the residuals, and of their squares
         self._places = np.zeros((2, 3))  # of centre and radius, and of their squares
-        self._patches: deque[tuple[float, NDArray[np.uint8]]] = deque()
+        self._patches: deque[tuple[float, FacePatch]] = deque()
         self._compared = -np.inf
         self._changes: list[tuple[float, float]] = []
 
-    def add(self, points: NDArray[np.float64], time: float, patch: NDArray[np.uint8] | None = None) -> None:
+    def add(self, points: NDArray[np.float64], time: float, patch: FacePatch | None = None) -> None:
         """Add one more frame.
 
         Args:
@@ -122,7 +143,7 @@ class Motion:
         if patch is not None:
             self._compare(patch, time)
 
-    def _compare(self, patch: NDArray[np.uint8], time: float) -> None:
+    def _compare(self, patch: FacePatch, time: float) -> None:
         """Every COMPARE_SECONDS, compare the face with those of COMPARE_SECONDS and SHORT_SECONDS ago.
 
         If frames are so rare that both are the same one, nothing is subtracted as noise.
@@ -132,8 +153,8 @@ class Motion:
         ages = time - np.array([moment for moment, _ in self._patches])
         if len(ages) and min(time - self._compared, ages[0]) > 0.8 * COMPARE_SECONDS:
             then, lately = (int(np.abs(ages - seconds).argmin()) for seconds in (COMPARE_SECONDS, SHORT_SECONDS))
-            change = inner_motion(self._patches[then][1], patch)
-            noise = inner_motion(self._patches[lately][1], patch) if lately != then else 0.0
+            change = inner_motion(self._patches[then][1].pixels, patch.pixels)
+            noise = inner_motion(self._patches[lately][1].pixels, patch.pixels) if lately != then else 0.0
             self._changes.append((change, noise))
             self._compared = time
         self._patches.append((time, patch))

@@ -135,8 +135,11 @@ class Prediction:
         """
         import pandas as pd
 
-        if self.others:
-            return pd.concat([found.to_pandas() for found in self.people.values()], ignore_index=True)
+        tables = [pd.DataFrame(found.columns()) for found in self.people.values()]
+        return pd.concat(tables, ignore_index=True) if self.others else tables[0]
+
+    def columns(self) -> dict[str, NDArray[Any]]:
+        """The columns of `to_pandas` by name, each (T,), of this person alone."""
         columns: dict[str, NDArray[Any]] = {"time": self.times, "valence": self.valence, "arousal": self.arousal}
         columns |= {name: self.presence[name].astype(np.int8) for name in MODALITIES}
         if self.bounds:
@@ -150,7 +153,7 @@ class Prediction:
         if self.explanation:
             columns |= {f"{name}_share": self.explanation.shares[name] for name in MODALITIES}
             columns |= {f"recursion_{i}": change for i, change in enumerate(self.explanation.changes, start=1)}
-        return pd.DataFrame(columns)
+        return columns
 
 
 def renamed(prediction: Prediction, names: Mapping[str, str]) -> Prediction:

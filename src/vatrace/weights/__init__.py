@@ -8,6 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from vatrace.accelerator import onnx_providers
 from vatrace.errors import CheckpointError, MissingWeightsError
 from vatrace.files import sha256
 
@@ -30,7 +31,7 @@ def package_file(name: str) -> Path:
 
 
 def onnx_session(file: str | Path, threads: int = 1) -> InferenceSession:
-    """Open an ONNX file on the CPU.
+    """Open an ONNX file on the device that is in use (`vatrace.accelerator`).
 
     Args:
         file: path of the file, or the name of one of the package's own.
@@ -48,7 +49,7 @@ def onnx_session(file: str | Path, threads: int = 1) -> InferenceSession:
     options.log_severity_level = 3
     path = package_file(file) if isinstance(file, str) else file
     try:
-        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        return onnxruntime.InferenceSession(str(path), options, providers=onnx_providers())
     except Exception as error:  # ONNX Runtime has no public base class for what it raises
         raise CheckpointError(f"{path}: can't be opened as an ONNX model ({error})") from error
 
