@@ -27,6 +27,10 @@ class MediaError(VatraceError):
     """A recording or transcript can't be read."""
 
 
+class TooLongError(MediaError):
+    """A recording is longer than can be processed, or claims to be."""
+
+
 class StoreError(VatraceError):
     """A store of features can't be used as it is."""
 
