@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -11,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from vatrace.errors import VatraceError
+from vatrace.errors import VatraceError, reason
 
 
 def shown(name: str | Path) -> str:
@@ -43,6 +44,8 @@ def sha256(*paths: Path) -> str:
     """The SHA-256 of the contents of files, one after the other. They are read in blocks: weights may be larger than memory."""
     digest = hashlib.sha256()
     for path in paths:
+        if path.exists() and not path.is_file():
+            raise OSError(errno.EINVAL, "not a file", str(path))
         with path.open("rb") as file:
             hashlib.file_digest(file, lambda: digest)
     return digest.hexdigest()
@@ -62,7 +65,9 @@ def read_json(path: Path, error: type[VatraceError]) -> dict[str, Any]:
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as problem:  # JSONDecodeError and UnicodeDecodeError
+    except OSError as problem:
+        raise error(f"{path}: {reason(problem)}") from problem
+    except (ValueError, RecursionError) as problem:  # JSONDecodeError and UnicodeDecodeError are of the first kind
         raise error(f"{path}: damaged ({problem}); restore or delete it") from problem
     if not isinstance(content, dict):
         raise error(f"{path}: damaged (not a JSON object); restore or delete it")

@@ -50,8 +50,8 @@ iff aea oma loas latm sox spdif qcp ircam wve sbc aptx g722 g726 pvf avr nistsph
 image2 bmp_pipe dds_pipe dpx_pipe exr_pipe gif_pipe hdr_pipe j2k_pipe jpeg_pipe jpegls_pipe jpegxl_pipe jpegxl_anim pam_pipe
 pbm_pipe pcx_pipe pfm_pipe pgm_pipe ppm_pipe png_pipe psd_pipe qoi_pipe sgi_pipe sunrast_pipe tiff_pipe webp_pipe xbm_pipe
 """
-"""FFmpeg's names of the formats that are read: of video, audio and images. Playlists, scripts, texts and streams of networks are
-not among them, since they open other files, or addresses."""
+"""FFmpeg's names of the formats that are read: of video, audio and images. Playlists, scripts, texts and streams of networks
+are not among them, since they open other files, or addresses."""
 
 
 def open_container(path: Path) -> Any:

@@ -189,7 +189,7 @@ def _is_language(tag: str) -> bool:
 
 def is_result(path: Path) -> bool:
     """Whether a transcript was written by vatrace, with values."""
-    if path.suffix.lower() != ".vtt":
+    if path.suffix.lower() != ".vtt" or not path.is_file():
         return False
     try:
         with path.open("rb") as file:

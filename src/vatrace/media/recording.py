@@ -29,7 +29,7 @@ from vatrace.media.container import (
 from vatrace.media.folders import missing_content
 from vatrace.media.mixing import track_order
 from vatrace.media.reading import VideoReader
-from vatrace.media.transcripts import Word, is_transcript, read_transcript
+from vatrace.media.transcripts import Word, check_length, is_transcript, read_transcript
 
 Kind = Literal["video", "audio", "image", "transcript"]
 
@@ -86,7 +86,9 @@ def open_recording(path: str | Path, transcript: str | Path | None = None) -> Re
     if is_transcript(path):
         if transcript is not None:
             raise MediaError(f"{path}: already a transcript; leave out {transcript}")
-        return with_transcript(Recording(path, "transcript"), path)
+        recording = with_transcript(Recording(path, "transcript"), path)
+        check_length(path, recording.words or ())
+        return recording
     absent = missing_content(path)
     if absent:
         raise MediaError(f"{path}: {absent}")
