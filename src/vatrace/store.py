@@ -16,7 +16,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -25,14 +25,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vatrace.errors import StoreError
+from vatrace.errors import StoreError, reason
 from vatrace.files import read_json, write_json, written_whole
 from vatrace.media.transcripts import Word
 from vatrace.names import SPLITS, Split, check_modality, in_order
+from vatrace.records import record, typed
 
 FORMAT = 1
 CHUNK = 4096
 """Steps written at a time."""
+WORD = ("text", "start", "end", "speaker")
+"""The fields of a word, in the order in which meta.json lists them."""
+MAX_STORE_RATE = 1000.0
+"""Steps a second of the fastest store."""
 
 
 @dataclass(frozen=True)
@@ -68,8 +73,12 @@ class Schema:
     crops: bool = False
 
     def __post_init__(self) -> None:
-        for name in self.encoders:
+        if self.rate is not None and not 0 < self.rate <= MAX_STORE_RATE:
+            raise ValueError(f"the rate must be above 0 and at most {MAX_STORE_RATE:g}, not {self.rate:g}")
+        for name, info in self.encoders.items():
             check_modality(name)
+            if info.dim < 1:
+                raise ValueError(f"{name} must have a channel, not {info.dim}")
 
     @property
     def dims(self) -> dict[str, int]:
@@ -163,6 +172,8 @@ class StoredRecording:
         if not self.label_file.is_file():
             return np.full((stop - start, 2), np.nan, np.float32)
         labels = _load(self.label_file)
+        if labels.shape[1:] != (2,) or labels.dtype.kind != "f":
+            raise StoreError(f"{self.label_file}: damaged (its shape is {labels.shape}); run the same vatrace extract again")
         if len(labels) != self.num_steps:
             raise StoreError(
                 f"{self.label_file}: its number of steps differs from that of the features; run the same vatrace extract again"
@@ -172,18 +183,37 @@ class StoredRecording:
     @cached_property
     def frame_times(self) -> NDArray[np.float64]:
         """The presentation time of each video frame, (F,) seconds; empty without video."""
-        return _load(self.folder / "frame_times.npy", mapped=False)
+        path = self.folder / "frame_times.npy"
+        times = _load(path, mapped=False)
+        if times.ndim != 1 or times.dtype.kind != "f":
+            raise StoreError(f"{path}: damaged (its shape is {times.shape}); delete its folder and extract or import again")
+        return times
 
     def _read(self, file: str, start: int, stop: int | None) -> NDArray[Any]:
         """Read rows of a file as a copy, so that mapped pages don't count as this process's memory after the call."""
-        return np.array(_load(self.folder / file)[start : self.num_steps if stop is None else stop])
+        path, width = self.folder / file, self._widths.get(file.removesuffix(".npy"))
+        rows = _load(path)
+        if len(rows) != self.num_steps or rows.shape[1:] != width:
+            problem = f"its shape is {rows.shape}, not {(self.num_steps, *(width or ()))}"
+            raise StoreError(f"{path}: damaged ({problem}); delete its folder and run the same vatrace extract or import again")
+        return np.array(rows[start : self.num_steps if stop is None else stop])
+
+    @cached_property
+    def _widths(self) -> dict[str, tuple[int, ...]]:
+        """The shape of a row of each array."""
+        dims = self.schema.dims
+        return {**{name: (dim,) for name, dim in dims.items()}, "valid": (len(dims),), "crops": (48, 48, 3)}
 
 
 def _load(path: Path, mapped: bool = True) -> NDArray[Any]:
     """Load an array, mapped so that only the rows used are read; an empty array can't be mapped."""
     try:
-        return np.load(path, mmap_mode="r" if mapped else None)
-    except (ValueError, EOFError) as error:
+        return np.load(path, mmap_mode="r" if mapped else None, allow_pickle=False)
+    except OSError as error:
+        raise StoreError(
+            f"{path}: {reason(error)}; delete its folder and run the same vatrace extract or import again"
+        ) from error
+    except (ValueError, EOFError, SyntaxError) as error:
         raise StoreError(f"{path}: damaged ({error}); delete it and run the same vatrace extract or import again") from error
 
 
@@ -206,9 +236,8 @@ class Store:
         if content.get("format") != FORMAT:
             raise StoreError(f"{file}: format {content.get('format')}, but this vatrace reads {FORMAT}: extract again")
         try:
-            encoders = {name: EncoderInfo(**info) for name, info in content["encoders"].items()}
-            self.schema = Schema(content["rate"], encoders, content["crops"])
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            self.schema = record(Schema, {name: value for name, value in content.items() if name != "format"})
+        except (TypeError, ValueError) as error:
             raise StoreError(f"{file}: damaged ({error}); extract again into another --store") from error
 
     @classmethod
@@ -259,8 +288,11 @@ class Store:
         folder = self.path / "recordings" / name
         content = read_json(folder / "meta.json", StoreError)
         try:
-            meta = Meta(**content | {"words": [Word(*word) for word in content["words"]]})
-        except (KeyError, TypeError) as error:
+            words = [record(Word, dict(zip(WORD, word, strict=False))) for word in typed(list[list[Any]], content.get("words"))]
+            meta = replace(record(Meta, content | {"words": []}), words=words)
+            if meta.name != name or meta.num_steps < 1 or not 0 < meta.rate <= MAX_STORE_RATE:
+                raise TypeError(f"{meta.name}, {meta.num_steps} steps, {meta.rate:g} a second")
+        except TypeError as error:
             raise StoreError(f"{folder / 'meta.json'}: damaged ({error}); delete {folder} and extract again") from error
         return StoredRecording(folder, None if locked else self.path / "labels" / f"{name}.npy", self.schema, meta)
 
@@ -391,8 +423,8 @@ class Store:
     def _listed(self) -> dict[str, Membership]:
         """Split and subject of each recording that the corpus lists, whether in the store or not."""
         try:
-            return {name: Membership(**member) for name, member in self._corpus()["recordings"].items()}
-        except (AttributeError, KeyError, TypeError) as error:
+            return typed(dict[str, Membership], self._corpus().get("recordings"))  # type: ignore[no-any-return]
+        except TypeError as error:
             raise StoreError(f"{self.path / 'corpus.json'}: damaged ({error}); run the same vatrace extract again") from error
 
 
