@@ -6,10 +6,12 @@ import errno
 import hashlib
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from secrets import token_hex
 from typing import Any
 
 from vatrace.errors import VatraceError, reason
@@ -22,16 +24,79 @@ def shown(name: str | Path) -> str:
 
 @contextmanager
 def written_whole(path: Path) -> Iterator[Path]:
-    """Yield a temporary path in the same folder. It replaces `path` if the block succeeds, and is deleted if it fails."""
-    handle, name = tempfile.mkstemp(prefix=".vatrace-", suffix=path.suffix, dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
+    """Yield a temporary path in the same folder. It replaces `path` if the block succeeds, and is deleted if it fails.
+
+    Until the block has succeeded, only the user can read the file.
+    """
+    temporary = path.with_name(f".vatrace-{token_hex(8)}{path.suffix}")
+    _unfinished.add(temporary)  # first, so that a signal can come at any time
     try:
+        os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
         yield temporary
-        temporary.chmod(0o666 & ~_umask())  # mkstemp makes files that only the user can read
+        temporary.chmod(0o666 & ~_umask())
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+        _unfinished.discard(temporary)
+
+
+@contextmanager
+def temporary_folder() -> Iterator[Path]:
+    """Yield a new folder that only the user can read, outside that of the results. It is deleted at the end of the block."""
+    folder = Path(tempfile.gettempdir()) / f"vatrace-{token_hex(8)}"
+    _unfinished.add(folder)
+    try:
+        folder.mkdir(mode=0o700)
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        _unfinished.discard(folder)
+
+
+_unfinished: set[Path] = set()
+"""Temporary files and folders that exist, or are about to."""
+
+
+def remove_unfinished() -> None:
+    """Delete the temporary files that an interrupted block may have left. Nothing in this process may be writing any more."""
+    for path in list(_unfinished):
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            with suppress(OSError):
+                path.unlink(missing_ok=True)
+        _unfinished.discard(path)
+
+
+@contextmanager
+def locked(folder: Path, what: str) -> Iterator[None]:
+    """Lock a folder for the block. The system releases the lock when the process ends, however it ends.
+
+    Where there are no such locks (Windows, some network folders), nothing is locked.
+
+    Args:
+        folder: an existing folder; the file `.lock` in it is used.
+        what: who else may have locked it, for the message.
+
+    Raises:
+        OSError: if another process has locked it.
+    """
+    try:
+        import fcntl
+    except ImportError:
+        yield
+        return
+    handle = os.open(folder / ".lock", os.O_CREAT | os.O_RDWR, 0o666)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise OSError(f"{folder}: {what} is writing into it; wait until it has ended") from error
+        except OSError:
+            pass  # not possible in this folder
+        yield
+    finally:
+        os.close(handle)
 
 
 def _umask() -> int:

@@ -15,7 +15,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
@@ -26,7 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vatrace.errors import StoreError, reason
-from vatrace.files import read_json, write_json, written_whole
+from vatrace.files import locked, read_json, write_json, written_whole
 from vatrace.media.transcripts import Word
 from vatrace.names import SPLITS, Split, check_modality, in_order
 from vatrace.records import record, typed
@@ -259,7 +260,7 @@ class Store:
                 if found != wanted:
                     raise StoreError(f"{path}: has {name} {found}, not {wanted}: give another --store, or delete this one")
             return store
-        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        if path.exists() and (not path.is_dir() or any(file.name != ".lock" for file in path.iterdir())):
             raise StoreError(f"{path}: exists, but is not a store: give another --store")
         path.mkdir(parents=True, exist_ok=True)
         write_json(path / "store.json", {"format": FORMAT, **asdict(schema)})
@@ -343,6 +344,20 @@ class Store:
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
 
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """Keep other commands from writing into the store during the block, and delete what killed processes left unfinished.
+
+        Raises:
+            OSError: if another command is writing.
+        """
+        with locked(self.path, "another vatrace extract or import"):
+            self.remove_unfinished()
+            try:
+                yield
+            finally:
+                self.remove_unfinished()
+
     def remove_unfinished(self) -> None:
         """Delete unfinished recordings of killed processes. No other process may be writing."""
         for folder in self.path.glob("recordings/.*"):
@@ -423,7 +438,7 @@ class Store:
     def _listed(self) -> dict[str, Membership]:
         """Split and subject of each recording that the corpus lists, whether in the store or not."""
         try:
-            return typed(dict[str, Membership], self._corpus().get("recordings"))  # type: ignore[no-any-return]
+            return typed(dict[str, Membership], self._corpus().get("recordings"))
         except TypeError as error:
             raise StoreError(f"{self.path / 'corpus.json'}: damaged ({error}); run the same vatrace extract again") from error
 
