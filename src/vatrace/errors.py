@@ -116,6 +116,16 @@ def reason(error: BaseException) -> str:
     return str(getattr(error, "strerror", None) or error).lower()
 
 
+def described(error: BaseException, path: object) -> str:
+    """The message of an error about a file, which names the file: those of the system and of libraries often don't."""
+    text = str(error)
+    if isinstance(error, OSError) and error.filename is not None and error.strerror:
+        text = f"{error.filename}: {reason(error)}"
+    elif isinstance(error, OSError) and error.strerror:
+        text = reason(error)
+    return text if isinstance(error, VatraceError) or str(path) in text else f"{path}: {text}"
+
+
 def report_bug(error: BaseException, what: object) -> str:
     """Save the traceback of an unexpected error for a bug report.
 

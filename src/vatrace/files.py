@@ -27,6 +27,9 @@ def written_whole(path: Path) -> Iterator[Path]:
     """Yield a temporary path in the same folder. It replaces `path` if the block succeeds, and is deleted if it fails.
 
     Until the block has succeeded, only the user can read the file.
+
+    Raises:
+        OSError: if it can't be written, for instance because the disk is full; the message names `path`.
     """
     temporary = path.with_name(f".vatrace-{token_hex(8)}{path.suffix}")
     _unfinished.add(temporary)  # first, so that a signal can come at any time
@@ -35,9 +38,20 @@ def written_whole(path: Path) -> Iterator[Path]:
         yield temporary
         temporary.chmod(0o666 & ~_umask())
         temporary.replace(path)
+    except OSError as error:
+        if error.strerror is None or (error.filename and str(error.filename).removeprefix("file:") != str(temporary)):
+            raise  # it names its file, which is another one
+        raise unwritable(path, error) from error
     finally:
         temporary.unlink(missing_ok=True)
         _unfinished.discard(temporary)
+
+
+def unwritable(path: Path, error: OSError) -> OSError:
+    """The error for a file or folder that can't be written, with the number of the system's error."""
+    problem = OSError(f"{path}: can't be written ({reason(error)})")
+    problem.errno = error.errno
+    return problem
 
 
 @contextmanager

@@ -16,18 +16,18 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vatrace.errors import StoreError, reason
-from vatrace.files import locked, read_json, write_json, written_whole
+from vatrace.files import locked, read_json, unwritable, write_json, written_whole
 from vatrace.media.transcripts import Word
 from vatrace.names import SPLITS, Split, check_modality, in_order
 from vatrace.records import record, typed
@@ -320,27 +320,33 @@ class Store:
         temporary.mkdir(parents=True)
         try:
             steps = meta.num_steps
-            np.save(temporary / "valid.npy", np.stack([valid[name] for name in self.schema.dims], axis=-1))
-            np.save(temporary / "frame_times.npy", frame_times)
-            files = {
-                name: _new_array(temporary / f"{name}.npy", np.float16, (steps, n)) for name, n in self.schema.dims.items()
-            }
-            for start in range(0, steps, CHUNK):
-                stop = min(start + CHUNK, steps)
-                values = features(start, stop)
-                for name, file in files.items():
-                    file[start:stop] = np.where(valid[name][start:stop, None], values[name], 0)
-            if self.schema.crops:
-                assert crops is not None
-                images = _new_array(temporary / "crops.npy", np.uint8, (steps, 48, 48, 3))
+            _write_array(temporary / "valid.npy", np.stack([valid[name] for name in self.schema.dims], axis=-1))
+            _write_array(temporary / "frame_times.npy", frame_times)
+            with ExitStack() as opened:
+                files = {
+                    name: opened.enter_context(_new_array(temporary / f"{name}.npy", np.float16, (steps, n)))
+                    for name, n in self.schema.dims.items()
+                }
                 for start in range(0, steps, CHUNK):
                     stop = min(start + CHUNK, steps)
-                    images[start:stop] = crops(start, stop)
+                    values = features(start, stop)
+                    for name, file in files.items():
+                        kept = np.where(valid[name][start:stop, None], values[name], 0)
+                        file.write(kept.astype(np.float16).tobytes())
+            if self.schema.crops:
+                assert crops is not None
+                with _new_array(temporary / "crops.npy", np.uint8, (steps, 48, 48, 3)) as file:
+                    for start in range(0, steps, CHUNK):
+                        file.write(crops(start, min(start + CHUNK, steps)).tobytes())
             content = asdict(meta) | {"words": [[word.text, word.start, word.end, word.speaker] for word in meta.words]}
             write_json(temporary / "meta.json", content)
             self.remove_labels(meta.name)  # they belong to the old features
             shutil.rmtree(folder, ignore_errors=True)
             temporary.rename(folder)
+        except OSError as error:
+            if error.strerror is None or (error.filename is not None and Path(error.filename).parent != temporary):
+                raise  # it names its file, which is another one
+            raise unwritable(folder, error) from error
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
 
@@ -367,7 +373,7 @@ class Store:
         """Write the labels (T, 2) of a recording, in -1..1, NaN where unlabelled."""
         (self.path / "labels").mkdir(exist_ok=True)
         with written_whole(self.path / "labels" / f"{name}.npy") as temporary:
-            np.save(temporary, np.asarray(labels, dtype=np.float32))
+            _write_array(temporary, np.asarray(labels, dtype=np.float32))
 
     def remove_labels(self, name: str) -> None:
         """Delete the labels of a recording."""
@@ -460,5 +466,19 @@ def _versions(schema: Schema) -> dict[str, str]:
     return {name: info.version for name, info in schema.encoders.items()}
 
 
-def _new_array(path: Path, dtype: type, shape: tuple[int, ...]) -> NDArray[Any]:
-    return np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=shape)
+@contextmanager
+def _new_array(path: Path, dtype: type, shape: tuple[int, ...]) -> Iterator[BinaryIO]:
+    """Yield a file to which the content of an array is written, in order.
+
+    It is written as it comes, not mapped into memory: on a full disk, a mapped file ends the process.
+    """
+    with path.open("wb") as file:
+        described = {"descr": np.lib.format.dtype_to_descr(np.dtype(dtype)), "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(file, described)
+        yield file
+
+
+def _write_array(path: Path, values: NDArray[Any]) -> None:
+    """Write an array; NumPy's own errors for a full disk state no reason."""
+    with _new_array(path, values.dtype.type, values.shape) as file:
+        file.write(np.ascontiguousarray(values).tobytes())

@@ -24,10 +24,17 @@ Model = AffectModel | EndToEndModel
 
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
-    """Write tensors and facts (JSON values) into one file, whole or not at all."""
+    """Write tensors and facts (JSON values) into one file, whole or not at all.
+
+    Raises:
+        OSError: if it can't be written, for instance because the disk is full.
+    """
     header = {"vatrace": json.dumps({"format": FORMAT, **facts})}
     with written_whole(path) as temporary:
-        save_file({name: value.detach().cpu().contiguous() for name, value in tensors.items()}, temporary, header)
+        try:
+            save_file({name: value.detach().cpu().contiguous() for name, value in tensors.items()}, temporary, header)
+        except SafetensorError as error:  # the disk is full
+            raise OSError(f"{path}: can't be written ({error})") from error
 
 
 def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:

@@ -25,7 +25,7 @@ from secrets import token_hex
 from threading import Lock, Thread
 from typing import Literal
 
-from vatrace.errors import VatraceError, report_bug
+from vatrace.errors import VatraceError, described, report_bug
 from vatrace.files import read_json as read_json_file
 from vatrace.files import written_whole
 from vatrace.inference.model import Model
@@ -200,7 +200,8 @@ class Jobs:
                 shutil.rmtree(self.folder / job.id, ignore_errors=True)
                 continue
             except (VatraceError, OSError) as error:
-                job.state, job.message = "failed", str(error).replace(str(self._upload(job)), job.name)
+                upload = self._upload(job)
+                job.state, job.message = "failed", described(error, upload).replace(str(upload), job.name)
             except Exception as error:  # it must not stop the other recordings
                 job.state, job.message = "failed", report_bug(error, job.name)
             try:
