@@ -27,6 +27,10 @@ class MediaError(VatraceError):
     """A recording or transcript can't be read."""
 
 
+class TooLongError(MediaError):
+    """A recording is longer than can be processed, or claims to be."""
+
+
 class StoreError(VatraceError):
     """A store of features can't be used as it is."""
 
@@ -110,6 +114,16 @@ def require(what: str, libraries: Iterable[str], extra: str) -> None:
 def reason(error: BaseException) -> str:
     """The message of the system or of FFmpeg in an error, in lower case, for use within a sentence."""
     return str(getattr(error, "strerror", None) or error).lower()
+
+
+def described(error: BaseException, path: object) -> str:
+    """The message of an error about a file, which names the file: those of the system and of libraries often don't."""
+    text = str(error)
+    if isinstance(error, OSError) and error.filename is not None and error.strerror:
+        text = f"{error.filename}: {reason(error)}"
+    elif isinstance(error, OSError) and error.strerror:
+        text = reason(error)
+    return text if isinstance(error, VatraceError) or str(path) in text else f"{path}: {text}"
 
 
 def report_bug(error: BaseException, what: object) -> str:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from secrets import token_hex
 from typing import Any
 
-from vatrace.errors import VatraceError
+from vatrace.errors import VatraceError, reason
 
 
 def shown(name: str | Path) -> str:
@@ -21,16 +24,93 @@ def shown(name: str | Path) -> str:
 
 @contextmanager
 def written_whole(path: Path) -> Iterator[Path]:
-    """Yield a temporary path in the same folder. It replaces `path` if the block succeeds, and is deleted if it fails."""
-    handle, name = tempfile.mkstemp(prefix=".vatrace-", suffix=path.suffix, dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
+    """Yield a temporary path in the same folder. It replaces `path` if the block succeeds, and is deleted if it fails.
+
+    Until the block has succeeded, only the user can read the file.
+
+    Raises:
+        OSError: if it can't be written, for instance because the disk is full; the message names `path`.
+    """
+    temporary = path.with_name(f".vatrace-{token_hex(8)}{path.suffix}")
+    _unfinished.add(temporary)  # first, so that a signal can come at any time
     try:
+        os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
         yield temporary
-        temporary.chmod(0o666 & ~_umask())  # mkstemp makes files that only the user can read
+        temporary.chmod(0o666 & ~_umask())
         temporary.replace(path)
+    except OSError as error:
+        if error.strerror is None or (error.filename and str(error.filename).removeprefix("file:") != str(temporary)):
+            raise  # it names its file, which is another one
+        raise unwritable(path, error) from error
     finally:
         temporary.unlink(missing_ok=True)
+        _unfinished.discard(temporary)
+
+
+def unwritable(path: Path, error: OSError) -> OSError:
+    """The error for a file or folder that can't be written, with the number of the system's error."""
+    problem = OSError(f"{path}: can't be written ({reason(error)})")
+    problem.errno = error.errno
+    return problem
+
+
+@contextmanager
+def temporary_folder() -> Iterator[Path]:
+    """Yield a new folder that only the user can read, outside that of the results. It is deleted at the end of the block."""
+    folder = Path(tempfile.gettempdir()) / f"vatrace-{token_hex(8)}"
+    _unfinished.add(folder)
+    try:
+        folder.mkdir(mode=0o700)
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        _unfinished.discard(folder)
+
+
+_unfinished: set[Path] = set()
+"""Temporary files and folders that exist, or are about to."""
+
+
+def remove_unfinished() -> None:
+    """Delete the temporary files that an interrupted block may have left. Nothing in this process may be writing any more."""
+    for path in list(_unfinished):
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            with suppress(OSError):
+                path.unlink(missing_ok=True)
+        _unfinished.discard(path)
+
+
+@contextmanager
+def locked(folder: Path, what: str) -> Iterator[None]:
+    """Lock a folder for the block. The system releases the lock when the process ends, however it ends.
+
+    Where there are no such locks (Windows, some network folders), nothing is locked.
+
+    Args:
+        folder: an existing folder; the file `.lock` in it is used.
+        what: who else may have locked it, for the message.
+
+    Raises:
+        OSError: if another process has locked it.
+    """
+    try:
+        import fcntl
+    except ImportError:
+        yield
+        return
+    handle = os.open(folder / ".lock", os.O_CREAT | os.O_RDWR, 0o666)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise OSError(f"{folder}: {what} is writing into it; wait until it has ended") from error
+        except OSError:
+            pass  # not possible in this folder
+        yield
+    finally:
+        os.close(handle)
 
 
 def _umask() -> int:
@@ -43,6 +123,8 @@ def sha256(*paths: Path) -> str:
     """The SHA-256 of the contents of files, one after the other. They are read in blocks: weights may be larger than memory."""
     digest = hashlib.sha256()
     for path in paths:
+        if path.exists() and not path.is_file():
+            raise OSError(errno.EINVAL, "not a file", str(path))
         with path.open("rb") as file:
             hashlib.file_digest(file, lambda: digest)
     return digest.hexdigest()
@@ -62,7 +144,9 @@ def read_json(path: Path, error: type[VatraceError]) -> dict[str, Any]:
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as problem:  # JSONDecodeError and UnicodeDecodeError
+    except OSError as problem:
+        raise error(f"{path}: {reason(problem)}") from problem
+    except (ValueError, RecursionError) as problem:  # JSONDecodeError and UnicodeDecodeError are of the first kind
         raise error(f"{path}: damaged ({problem}); restore or delete it") from problem
     if not isinstance(content, dict):
         raise error(f"{path}: damaged (not a JSON object); restore or delete it")

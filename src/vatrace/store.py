@@ -15,24 +15,30 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vatrace.errors import StoreError
-from vatrace.files import read_json, write_json, written_whole
+from vatrace.errors import StoreError, reason
+from vatrace.files import locked, read_json, unwritable, write_json, written_whole
 from vatrace.media.transcripts import Word
 from vatrace.names import SPLITS, Split, check_modality, in_order
+from vatrace.records import record, typed
 
 FORMAT = 1
 CHUNK = 4096
 """Steps written at a time."""
+WORD = ("text", "start", "end", "speaker")
+"""The fields of a word, in the order in which meta.json lists them."""
+MAX_STORE_RATE = 1000.0
+"""Steps a second of the fastest store."""
 
 
 @dataclass(frozen=True)
@@ -68,8 +74,12 @@ class Schema:
     crops: bool = False
 
     def __post_init__(self) -> None:
-        for name in self.encoders:
+        if self.rate is not None and not 0 < self.rate <= MAX_STORE_RATE:
+            raise ValueError(f"the rate must be above 0 and at most {MAX_STORE_RATE:g}, not {self.rate:g}")
+        for name, info in self.encoders.items():
             check_modality(name)
+            if info.dim < 1:
+                raise ValueError(f"{name} must have a channel, not {info.dim}")
 
     @property
     def dims(self) -> dict[str, int]:
@@ -163,6 +173,8 @@ class StoredRecording:
         if not self.label_file.is_file():
             return np.full((stop - start, 2), np.nan, np.float32)
         labels = _load(self.label_file)
+        if labels.shape[1:] != (2,) or labels.dtype.kind != "f":
+            raise StoreError(f"{self.label_file}: damaged (its shape is {labels.shape}); run the same vatrace extract again")
         if len(labels) != self.num_steps:
             raise StoreError(
                 f"{self.label_file}: its number of steps differs from that of the features; run the same vatrace extract again"
@@ -172,18 +184,37 @@ class StoredRecording:
     @cached_property
     def frame_times(self) -> NDArray[np.float64]:
         """The presentation time of each video frame, (F,) seconds; empty without video."""
-        return _load(self.folder / "frame_times.npy", mapped=False)
+        path = self.folder / "frame_times.npy"
+        times = _load(path, mapped=False)
+        if times.ndim != 1 or times.dtype.kind != "f":
+            raise StoreError(f"{path}: damaged (its shape is {times.shape}); delete its folder and extract or import again")
+        return times
 
     def _read(self, file: str, start: int, stop: int | None) -> NDArray[Any]:
         """Read rows of a file as a copy, so that mapped pages don't count as this process's memory after the call."""
-        return np.array(_load(self.folder / file)[start : self.num_steps if stop is None else stop])
+        path, width = self.folder / file, self._widths.get(file.removesuffix(".npy"))
+        rows = _load(path)
+        if len(rows) != self.num_steps or rows.shape[1:] != width:
+            problem = f"its shape is {rows.shape}, not {(self.num_steps, *(width or ()))}"
+            raise StoreError(f"{path}: damaged ({problem}); delete its folder and run the same vatrace extract or import again")
+        return np.array(rows[start : self.num_steps if stop is None else stop])
+
+    @cached_property
+    def _widths(self) -> dict[str, tuple[int, ...]]:
+        """The shape of a row of each array."""
+        dims = self.schema.dims
+        return {**{name: (dim,) for name, dim in dims.items()}, "valid": (len(dims),), "crops": (48, 48, 3)}
 
 
 def _load(path: Path, mapped: bool = True) -> NDArray[Any]:
     """Load an array, mapped so that only the rows used are read; an empty array can't be mapped."""
     try:
-        return np.load(path, mmap_mode="r" if mapped else None)
-    except (ValueError, EOFError) as error:
+        return np.load(path, mmap_mode="r" if mapped else None, allow_pickle=False)
+    except OSError as error:
+        raise StoreError(
+            f"{path}: {reason(error)}; delete its folder and run the same vatrace extract or import again"
+        ) from error
+    except (ValueError, EOFError, SyntaxError) as error:
         raise StoreError(f"{path}: damaged ({error}); delete it and run the same vatrace extract or import again") from error
 
 
@@ -206,9 +237,8 @@ class Store:
         if content.get("format") != FORMAT:
             raise StoreError(f"{file}: format {content.get('format')}, but this vatrace reads {FORMAT}: extract again")
         try:
-            encoders = {name: EncoderInfo(**info) for name, info in content["encoders"].items()}
-            self.schema = Schema(content["rate"], encoders, content["crops"])
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            self.schema = record(Schema, {name: value for name, value in content.items() if name != "format"})
+        except (TypeError, ValueError) as error:
             raise StoreError(f"{file}: damaged ({error}); extract again into another --store") from error
 
     @classmethod
@@ -230,7 +260,7 @@ class Store:
                 if found != wanted:
                     raise StoreError(f"{path}: has {name} {found}, not {wanted}: give another --store, or delete this one")
             return store
-        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        if path.exists() and (not path.is_dir() or any(file.name != ".lock" for file in path.iterdir())):
             raise StoreError(f"{path}: exists, but is not a store: give another --store")
         path.mkdir(parents=True, exist_ok=True)
         write_json(path / "store.json", {"format": FORMAT, **asdict(schema)})
@@ -259,8 +289,11 @@ class Store:
         folder = self.path / "recordings" / name
         content = read_json(folder / "meta.json", StoreError)
         try:
-            meta = Meta(**content | {"words": [Word(*word) for word in content["words"]]})
-        except (KeyError, TypeError) as error:
+            words = [record(Word, dict(zip(WORD, word, strict=False))) for word in typed(list[list[Any]], content.get("words"))]
+            meta = replace(record(Meta, content | {"words": []}), words=words)
+            if meta.name != name or meta.num_steps < 1 or not 0 < meta.rate <= MAX_STORE_RATE:
+                raise TypeError(f"{meta.name}, {meta.num_steps} steps, {meta.rate:g} a second")
+        except TypeError as error:
             raise StoreError(f"{folder / 'meta.json'}: damaged ({error}); delete {folder} and extract again") from error
         return StoredRecording(folder, None if locked else self.path / "labels" / f"{name}.npy", self.schema, meta)
 
@@ -287,29 +320,49 @@ class Store:
         temporary.mkdir(parents=True)
         try:
             steps = meta.num_steps
-            np.save(temporary / "valid.npy", np.stack([valid[name] for name in self.schema.dims], axis=-1))
-            np.save(temporary / "frame_times.npy", frame_times)
-            files = {
-                name: _new_array(temporary / f"{name}.npy", np.float16, (steps, n)) for name, n in self.schema.dims.items()
-            }
-            for start in range(0, steps, CHUNK):
-                stop = min(start + CHUNK, steps)
-                values = features(start, stop)
-                for name, file in files.items():
-                    file[start:stop] = np.where(valid[name][start:stop, None], values[name], 0)
-            if self.schema.crops:
-                assert crops is not None
-                images = _new_array(temporary / "crops.npy", np.uint8, (steps, 48, 48, 3))
+            _write_array(temporary / "valid.npy", np.stack([valid[name] for name in self.schema.dims], axis=-1))
+            _write_array(temporary / "frame_times.npy", frame_times)
+            with ExitStack() as opened:
+                files = {
+                    name: opened.enter_context(_new_array(temporary / f"{name}.npy", np.float16, (steps, n)))
+                    for name, n in self.schema.dims.items()
+                }
                 for start in range(0, steps, CHUNK):
                     stop = min(start + CHUNK, steps)
-                    images[start:stop] = crops(start, stop)
+                    values = features(start, stop)
+                    for name, file in files.items():
+                        kept = np.where(valid[name][start:stop, None], values[name], 0)
+                        file.write(kept.astype(np.float16).tobytes())
+            if self.schema.crops:
+                assert crops is not None
+                with _new_array(temporary / "crops.npy", np.uint8, (steps, 48, 48, 3)) as file:
+                    for start in range(0, steps, CHUNK):
+                        file.write(crops(start, min(start + CHUNK, steps)).tobytes())
             content = asdict(meta) | {"words": [[word.text, word.start, word.end, word.speaker] for word in meta.words]}
             write_json(temporary / "meta.json", content)
             self.remove_labels(meta.name)  # they belong to the old features
             shutil.rmtree(folder, ignore_errors=True)
             temporary.rename(folder)
+        except OSError as error:
+            if error.strerror is None or (error.filename is not None and Path(error.filename).parent != temporary):
+                raise  # it names its file, which is another one
+            raise unwritable(folder, error) from error
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """Keep other commands from writing into the store during the block, and delete what killed processes left unfinished.
+
+        Raises:
+            OSError: if another command is writing.
+        """
+        with locked(self.path, "another vatrace extract or import"):
+            self.remove_unfinished()
+            try:
+                yield
+            finally:
+                self.remove_unfinished()
 
     def remove_unfinished(self) -> None:
         """Delete unfinished recordings of killed processes. No other process may be writing."""
@@ -320,7 +373,7 @@ class Store:
         """Write the labels (T, 2) of a recording, in -1..1, NaN where unlabelled."""
         (self.path / "labels").mkdir(exist_ok=True)
         with written_whole(self.path / "labels" / f"{name}.npy") as temporary:
-            np.save(temporary, np.asarray(labels, dtype=np.float32))
+            _write_array(temporary, np.asarray(labels, dtype=np.float32))
 
     def remove_labels(self, name: str) -> None:
         """Delete the labels of a recording."""
@@ -391,8 +444,8 @@ class Store:
     def _listed(self) -> dict[str, Membership]:
         """Split and subject of each recording that the corpus lists, whether in the store or not."""
         try:
-            return {name: Membership(**member) for name, member in self._corpus()["recordings"].items()}
-        except (AttributeError, KeyError, TypeError) as error:
+            return typed(dict[str, Membership], self._corpus().get("recordings"))
+        except TypeError as error:
             raise StoreError(f"{self.path / 'corpus.json'}: damaged ({error}); run the same vatrace extract again") from error
 
 
@@ -413,5 +466,19 @@ def _versions(schema: Schema) -> dict[str, str]:
     return {name: info.version for name, info in schema.encoders.items()}
 
 
-def _new_array(path: Path, dtype: type, shape: tuple[int, ...]) -> NDArray[Any]:
-    return np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=shape)
+@contextmanager
+def _new_array(path: Path, dtype: type, shape: tuple[int, ...]) -> Iterator[BinaryIO]:
+    """Yield a file to which the content of an array is written, in order.
+
+    It is written as it comes, not mapped into memory: on a full disk, a mapped file ends the process.
+    """
+    with path.open("wb") as file:
+        described = {"descr": np.lib.format.dtype_to_descr(np.dtype(dtype)), "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(file, described)
+        yield file
+
+
+def _write_array(path: Path, values: NDArray[Any]) -> None:
+    """Write an array; NumPy's own errors for a full disk state no reason."""
+    with _new_array(path, values.dtype.type, values.shape) as file:
+        file.write(np.ascontiguousarray(values).tobytes())

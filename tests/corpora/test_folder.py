@@ -390,6 +390,26 @@ def test_what_reads_elan_documents_is_missed_before_any_work(tmp_path: Path, mon
         open_corpus(tmp_path)
 
 
+def test_an_annotation_that_ends_in_three_years_is_refused(tmp_path: Path) -> None:
+    touch(tmp_path / "a.mp4")
+    eaf(tmp_path / "annotations" / "a.eaf", {"valence": [(0, 99_999_999_999, "0.5")], "arousal": []})
+    corpus = open_corpus(tmp_path)
+    with pytest.raises(
+        CorpusError, match=r"a\.eaf: has an annotation that ends at 100000000 s; recordings last 86400 s at most"
+    ):
+        corpus.annotations(source_of(corpus, "a"), np.empty(0))
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".eaf", ".tsv"])
+def test_a_pipe_among_the_annotations_is_reported(tmp_path: Path, suffix: str) -> None:
+    touch(tmp_path / "a.mp4")
+    (tmp_path / "annotations").mkdir()
+    os.mkfifo(tmp_path / "annotations" / f"a{suffix}")
+    corpus = open_corpus(tmp_path)
+    with pytest.raises(CorpusError, match="not a file"):
+        corpus.annotations(source_of(corpus, "a"), np.empty(0))
+
+
 def test_the_offset_of_the_linked_recording_is_added(tmp_path: Path) -> None:
     touch(tmp_path / "a.mp4")
     path = eaf(tmp_path / "annotations" / "a.eaf", {"valence": [(0, 200, "0.5")], "arousal": [(0, 200, "1")]})

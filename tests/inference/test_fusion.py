@@ -13,10 +13,12 @@ import pytest
 import torch
 
 from vatrace.encoders import DEFAULT_ENCODERS, EncoderSpec
-from vatrace.errors import ModelError
+from vatrace.errors import CheckpointError, ModelError
 from vatrace.inference.fusion import FusionModel, open_fusion
 from vatrace.models.affect import AffectModel, ModelConfig
-from vatrace.training.export import export_onnx
+from vatrace.training.export import add_metadata, export_onnx
+from vatrace.weights import onnx_session, package_file
+from vatrace.weights.external import external_files
 
 DIMS = {"face": 128, "voice": 128, "words": 384}
 FACTS = {"rate": 10, "win_len": 300}
@@ -107,7 +109,7 @@ def test_a_file_that_is_no_model_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_model_without_its_facts_is_refused(export: Export) -> None:
-    with pytest.raises(ModelError, match=r"model\.onnx: not a vatrace fusion model \(ONNX with its rate, .*outputs\)"):
+    with pytest.raises(ModelError, match=r"model\.onnx: not a vatrace fusion model: its metadata has no win_len"):
         open_fusion(export({"rate": 10}), streams=False, threads=1)
 
 
@@ -155,6 +157,121 @@ def test_values_that_are_no_numbers_are_refused(concat: tuple[AffectModel, Path,
             if values.dtype == np.float32:
                 weights.CopyFrom(onnx.numpy_helper.from_array(np.full_like(values, np.nan), weights.name))
         onnx.save(network, tmp_path / path.name)
-        fusion = open_fusion(tmp_path / path.name, streams=streaming, threads=1)
         with pytest.raises(ModelError, match=rf"^{path.name} .*: predicts values that are not numbers"):
-            (fusion.step if streaming else fusion.run)(*features(5))
+            open_fusion(tmp_path / path.name, streams=streaming, threads=1)
+
+
+@pytest.mark.parametrize(
+    ("facts", "message"),
+    [
+        ({"rate": 0}, "its rate is 0, but must be from 0.1 to 100 steps a second"),
+        ({"rate": -10}, "its rate is -10"),
+        ({"rate": 1e6}, "its rate is 1000000.0"),
+        ({"rate": "nan"}, "its rate is nan"),
+        ({"rate": "fast"}, "its metadata is damaged"),
+        ({"win_len": 0}, "its win_len is 0"),
+        ({"win_len": 1}, "its win_len is 1, but must be from 2"),
+        ({"win_len": 10**12}, "its win_len is"),
+        ({"encoders": "[1]"}, r"its encoders must be names by modality, not \[1\]"),
+        ({"encoders": '{"face": 1}'}, "its encoders must be names"),
+        ({"encoders": "[" * 100_000}, "its metadata is damaged"),
+        ({"intervals": '{"face": [1]}'}, "its intervals must be two half-widths"),
+        ({"intervals": '{"face": [NaN, 1]}'}, "its intervals must be two half-widths"),
+        ({"intervals": '{"face": ["a", "b"]}'}, "its intervals must be two half-widths"),
+        ({"intervals": "7"}, "its intervals must be two half-widths"),
+    ],
+)
+def test_metadata_that_is_not_possible_is_refused(
+    concat: tuple[AffectModel, Path, Path], tmp_path: Path, facts: dict[str, Any], message: str
+) -> None:
+    path = tmp_path / "model.onnx"
+    path.write_bytes(concat[1].read_bytes())
+    add_metadata(path, facts)
+    with pytest.raises(ModelError, match=message) as error:
+        open_fusion(path, streams=False, threads=1)
+    assert str(error.value).startswith(f"{path}: ") and "\n" not in str(error.value)
+
+
+def changed(path: Path, target: Path, change: Callable[[onnx.ModelProto], None]) -> Path:
+    """A copy of an ONNX file with a change."""
+    proto = onnx.load(path)
+    change(proto)
+    target.write_bytes(proto.SerializeToString())
+    return target
+
+
+def nan_weights(proto: onnx.ModelProto) -> None:
+    for tensor in proto.graph.initializer:
+        if tensor.data_type == onnx.TensorProto.FLOAT and tensor.dims:
+            tensor.raw_data = np.full(list(tensor.dims), np.nan, np.float32).tobytes()
+
+
+def external(proto: onnx.ModelProto) -> None:
+    tensor = proto.graph.initializer[0]
+    tensor.ClearField("raw_data")
+    tensor.data_location = onnx.TensorProto.EXTERNAL
+    tensor.external_data.add(key="location", value="../../secret.bin")
+
+
+def external_in_a_graph_of_a_node(proto: onnx.ModelProto) -> None:
+    inner = onnx.GraphProto()
+    inner.initializer.append(proto.graph.initializer[0])
+    tensor = inner.initializer[0]
+    tensor.ClearField("raw_data")
+    tensor.external_data.add(key="location", value="/etc/passwd")
+    proto.graph.node[0].attribute.append(onnx.helper.make_attribute("body", inner))
+
+
+def custom(proto: onnx.ModelProto) -> None:
+    proto.opset_import.add(domain="evil", version=1)
+    proto.graph.node[0].domain = "evil"
+
+
+def other_dims(proto: onnx.ModelProto) -> None:
+    proto.graph.input[0].type.tensor_type.shape.dim[2].dim_value = 999_999_999
+
+
+def open_dims(proto: onnx.ModelProto) -> None:
+    proto.graph.input[0].type.tensor_type.shape.dim[2].dim_param = "any"
+
+
+def other_output(proto: onnx.ModelProto) -> None:
+    for value in proto.graph.output:
+        if value.name == "recursions":
+            value.name = "values"
+
+
+def claimed(proto: onnx.ModelProto) -> None:
+    proto.graph.initializer[0].dims[:] = [1 << 40]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (nan_weights, "predicts values that are not numbers"),
+        (external, r"keeps weights in another file \(\.\./\.\./secret\.bin\)"),
+        (external_in_a_graph_of_a_node, "keeps weights in another file"),
+        (custom, "not a vatrace fusion model"),
+        (other_dims, "not a vatrace fusion model"),
+        (open_dims, "not a vatrace fusion model: its inputs are"),
+        (other_output, "not a vatrace fusion model|fails on 3 steps"),
+        (claimed, "not a vatrace fusion model"),
+    ],
+)
+def test_a_network_that_cannot_be_used_is_refused_when_it_is_opened(
+    concat: tuple[AffectModel, Path, Path], tmp_path: Path, change: Callable[[onnx.ModelProto], None], message: str
+) -> None:
+    path = changed(concat[1], tmp_path / "model.onnx", change)
+    with pytest.raises(ModelError, match=message) as error:
+        open_fusion(path, streams=False, threads=1)
+    assert "model.onnx" in str(error.value) and "\n" not in str(error.value)
+
+
+def test_weights_in_another_folder_are_refused_in_every_network(concat: tuple[AffectModel, Path, Path], tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"refers to a file in another folder \('\.\./\.\./secret\.bin'\)"):
+        onnx_session(changed(concat[1], tmp_path / "face.onnx", external))
+
+
+def test_the_networks_of_the_package_are_whole_files() -> None:
+    for path in sorted(package_file("fusion.onnx").parent.glob("*.onnx")):
+        assert external_files(path) == []

@@ -1,3 +1,6 @@
+import os
+import time
+from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
 from random import Random
@@ -9,7 +12,9 @@ from hypothesis import strategies as st
 from properties import searched
 from vatrace.errors import MediaError
 from vatrace.media.captions import ROLLING_DURATION
-from vatrace.media.transcripts import Word, read_transcript, sentences
+from vatrace.media.folders import is_result
+from vatrace.media.recording import open_recording
+from vatrace.media.transcripts import MAX_HOLD, MIN_SPEAKING_RATE, Word, read_transcript, sentences
 
 SRT = "1\n00:00:01,000 --> 00:00:03,000\nHello <i>there</i>\n\n2\n00:00:04,500 --> 00:00:05,000\nyou.\n"
 VTT = "WEBVTT\n\n00:01.000 --> 00:03.000\nHello there\n\n00:04.500 --> 00:05.000\nyou.\n"
@@ -306,3 +311,67 @@ def test_bytes_of_any_kind_are_words_or_an_error_that_names_the_file(tmp_path: P
         assert str(error).startswith(f"{path}: ")
     else:
         assert words and all(word.text and 0 <= word.start <= word.end for word in words)
+
+
+def test_a_caption_of_99_hours_lasts_as_long_as_its_text_can_take(tmp_path: Path) -> None:
+    path = tmp_path / "a.srt"
+    path.write_text("1\n00:00:01,000 --> 99:00:00,000\nHello there\n")
+    transcript = read_transcript(path)
+    assert transcript.words[-1].end == pytest.approx(1 + MAX_HOLD + len("Hello there") / MIN_SPEAKING_RATE)
+    assert transcript.notes == ("a.srt: 1 caption lasts much longer than the text takes to say: cut",)
+
+
+def test_a_short_transcript_that_reaches_99_hours_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.srt"
+    path.write_text("1\n00:00:01,000 --> 00:00:02,000\nHello\n\n2\n99:00:01,000 --> 99:00:02,000\nyou\n")
+    with pytest.raises(MediaError, match=r"a\.srt: its time stamps are wrong: they reach 356402 s"):
+        open_recording(path)
+
+
+def test_more_words_than_anybody_can_speak_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.srt"
+    path.write_text("1\n00:00:01,000 --> 00:00:02,000\n" + "hello you " * 10_000)
+    with pytest.raises(MediaError, match=r"a\.srt: 20000 words in captions that last 1 s"):
+        read_transcript(path)
+
+
+def test_a_transcript_of_100_megabytes_is_not_read(tmp_path: Path) -> None:
+    path = tmp_path / "a.srt"
+    with path.open("wb") as file:
+        file.truncate(100_000_000)
+    with pytest.raises(MediaError, match=r"a\.srt: 100 MB; a transcript has at most 32 MB"):
+        read_transcript(path)
+
+
+BACKWARDS = "".join(
+    f"{i}\n{i // 3600:02}:{i // 60 % 60:02}:{i % 60:02},000 --> 00:00:00,000\nhello\n\n" for i in range(100, 20_000)
+)
+LINES = "1\n00:00:01,000 --> 00:00:02,000\n" + "hello\n" * 30_000
+SECOND = "\n2\n00:00:02,000 --> 00:00:03,000\n" + "hello\n" * 30_000
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        pytest.param(BACKWARDS, id="backwards"),
+        pytest.param(LINES + SECOND, id="lines"),
+        pytest.param(LINES + "\n" * 100_000 + SECOND, id="empty lines"),
+        pytest.param(LINES.replace("hello", "hello [<v a"), id="open brackets"),
+        pytest.param(LINES.replace("\nhello", "\n- what? - "), id="dialogue"),
+        pytest.param(LINES.replace("hello", "9" * 50 + ":00:00,000 -->"), id="digits"),
+    ],
+)
+def test_the_time_to_read_a_transcript_grows_with_its_length_alone(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "a.srt"
+    path.write_text(content)
+    started = time.process_time()
+    with suppress(MediaError):
+        read_transcript(path)
+    assert time.process_time() - started < 3
+
+
+def test_a_pipe_is_no_transcript(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.vtt")
+    with pytest.raises(MediaError, match=r"a\.vtt: not a file"):
+        read_transcript(tmp_path / "a.vtt")
+    assert not is_result(tmp_path / "a.vtt")

@@ -5,10 +5,14 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import signal
 import sys
+import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib import import_module
 from io import TextIOWrapper
+from typing import Any
 
 # while NumPy's second thread waits for another product of matrices, it keeps a core busy that the networks need
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -16,6 +20,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 from vatrace import __version__
 from vatrace.cli.terminal import complain
 from vatrace.errors import VatraceError, report_bug
+from vatrace.files import remove_unfinished
 
 COMMANDS = {
     "predict": ("vatrace.cli.predict", "recordings in, traces of valence and arousal out"),
@@ -34,7 +39,7 @@ COMMANDS = {
 }
 """For each command, the module that defines it, imported when the command is used, and its line in `vatrace --help`."""
 
-FAILED, BUG, INTERRUPTED = 1, 70, 130
+FAILED, BUG, INTERRUPTED, TERMINATED = 1, 70, 130, 143
 """Exit statuses; argparse's for a wrong command is 2."""
 
 EPILOG = """examples:
@@ -51,8 +56,8 @@ with your own annotated recordings:
   vatrace train default --store store --out run
   vatrace evaluate run --store store --out report
 
-Exit status: 0 for success, 1 if something failed, 2 for a wrong command, 70 for a bug in vatrace, 130 for ctrl-C.
-Everything runs on this machine; nothing is sent anywhere.
+Exit status: 0 for success, 1 if something failed, 2 for a wrong command, 70 for a bug in vatrace, 130 for ctrl-C, 143 for
+SIGTERM. Everything runs on this machine; nothing is sent anywhere.
 """
 
 
@@ -63,22 +68,59 @@ def main(argv: Sequence[str] | None = None) -> None:
             stream.reconfigure(errors="backslashreplace")
     logging.basicConfig(format="%(message)s")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
-    args = _parse(sys.argv[1:] if argv is None else argv)
+    handlers = _catch_signals()
+    command = ""
     try:
+        args = _parse(sys.argv[1:] if argv is None else argv)
+        command = f" {args.command}"
         status = args.run(args)
+        sys.stdout.flush()  # now, while a closed pipe can still be noticed
     except BrokenPipeError:  # the reader of the output has ended, like `head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         status = FAILED
     except (VatraceError, OSError) as error:
         complain(error)
         status = FAILED
-    except KeyboardInterrupt:
-        print("stopped; finished work is kept", file=sys.stderr)
-        status = INTERRUPTED
+    except KeyboardInterrupt as error:
+        status = TERMINATED if isinstance(error, _TerminatedError) else INTERRUPTED
+        with suppress(OSError, ValueError):
+            print("stopped; finished work is kept", file=sys.stderr)
     except Exception as error:
-        complain(report_bug(error, f"vatrace {args.command}"))
+        complain(report_bug(error, f"vatrace{command}"))
         status = BUG
+    finally:
+        for number in handlers:  # what remains takes a moment
+            signal.signal(number, signal.SIG_IGN)
+        remove_unfinished()
+        if argv is not None:  # called by another program
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
     sys.exit(status)
+
+
+class _TerminatedError(KeyboardInterrupt):
+    """The process was asked to end by a signal other than ctrl-C."""
+
+
+def _catch_signals() -> dict[int, Any]:
+    """Let signals that end the process raise KeyboardInterrupt, so that all blocks end as with ctrl-C; the handlers before.
+
+    Only the first one counts: another one would interrupt the clean-up.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return {}
+    caught = [number for name in ("SIGINT", "SIGTERM", "SIGHUP") if (number := getattr(signal, name, None)) is not None]
+    before = {number: signal.getsignal(number) for number in caught}
+    before = {number: handler for number, handler in before.items() if handler != signal.SIG_IGN}  # as by nohup
+
+    def stop(number: int, frame: object) -> None:
+        for other in before:
+            signal.signal(other, signal.SIG_IGN)
+        raise KeyboardInterrupt if number == signal.SIGINT else _TerminatedError
+
+    for number in before:
+        signal.signal(number, stop)
+    return before
 
 
 def _parse(argv: Sequence[str]) -> argparse.Namespace:

@@ -209,15 +209,14 @@ def run_extract(args: argparse.Namespace) -> int:
     device, threads = apply_device(args), max(1, (os.cpu_count() or 1) // args.workers)
     setting = Setting(tuple(encoders.values()), args.whisper, threads, args.crops, args.active_speaker, device)
     store = Store.create(args.store, setting.schema(args.rate))
-    store.remove_unfinished()
-
-    tasks, outcomes = open_tasks(corpus.sources, store, setting)
-    report_done(corpus, len(outcomes) + sum(len(task.sources) for task in tasks), store)
-    with progress_bars(args.corpus.name) as progress:
-        for finished, group in enumerate(_work(tasks, args, progress), start=1):
-            outcomes += group
-            progress("recordings", finished / len(tasks))
-    return max(label_and_report(corpus, store, outcomes, args), int(num_errors > 0))
+    with store.writing():
+        tasks, outcomes = open_tasks(corpus.sources, store, setting)
+        report_done(corpus, len(outcomes) + sum(len(task.sources) for task in tasks), store)
+        with progress_bars(args.corpus.name) as progress:
+            for finished, group in enumerate(_work(tasks, args, progress), start=1):
+                outcomes += group
+                progress("recordings", finished / len(tasks))
+        return max(label_and_report(corpus, store, outcomes, args), int(num_errors > 0))
 
 
 def report_findings(corpus: Corpus) -> int:

@@ -84,8 +84,8 @@ def run_import(args: argparse.Namespace) -> int:
         raise UsageError(f"{args.features}: contains recordings, not features: use vatrace extract")
     options = _options(args)
     store = Store.create(args.store, import_schema(corpus.sources, args.rate, options))
-    store.remove_unfinished()
-    with progress_bars(args.features.name) as progress:
-        outcomes = list(import_features(corpus.sources, store, options, lambda share: progress("recordings", share)))
-    report_done(corpus, len(outcomes), store)
-    return max(label_and_report(corpus, store, outcomes, args), int(num_errors > 0))
+    with store.writing():
+        with progress_bars(args.features.name) as progress:
+            outcomes = list(import_features(corpus.sources, store, options, lambda share: progress("recordings", share)))
+        report_done(corpus, len(outcomes), store)
+        return max(label_and_report(corpus, store, outcomes, args), int(num_errors > 0))

@@ -24,7 +24,7 @@ from vatrace.cli.terminal import (
     refuse_existing,
     warn,
 )
-from vatrace.errors import MissingWeightsError, UsageError, VatraceError, reason, report_bug
+from vatrace.errors import MissingWeightsError, UsageError, VatraceError, described, reason, report_bug
 from vatrace.files import shown, written_whole
 from vatrace.media.folders import passed_over
 from vatrace.names import DEFAULT_RATE, MAX_PEOPLE, MAX_RATE, MODALITIES
@@ -315,7 +315,7 @@ def _rows(item: Item, choice: Choice, args: argparse.Namespace, model: Model) ->
     except (MissingWeightsError, BrokenPipeError):
         raise  # the other recordings would fail too
     except (VatraceError, OSError) as error:
-        failure = str(error)
+        failure = described(error, item.path)
     except Exception as error:  # other recordings must not fail because of it
         failure = report_bug(error, item.path)
     complain(failure)

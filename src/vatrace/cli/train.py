@@ -219,12 +219,13 @@ def run_evaluate(args: argparse.Namespace) -> int:
         evaluation, predictions = evaluate_run(
             predictor, store, args.split, args.unlock_test, lambda done: progress("evaluate", done)
         )
-    print(text_table(evaluation))
+    print(text_table(evaluation), flush=True)  # first: it must not be lost if the files can't be written
     if targets:
         looks = num_looks(store.path)
         facts = _facts(f"{run.folder.name} on {args.split}", run.has_folds, evaluation, looks)
-        with written_whole(targets[0]) as numbers, written_whole(targets[1]) as page:
+        with written_whole(targets[0]) as numbers:
             write_json(numbers, {"run": str(run.folder), "split": args.split, "test_looks": looks}, evaluation)
+        with written_whole(targets[1]) as page:
             rates = {name: store.recording(name).meta.rate for name in predictions}
             write_page(page, f"{run.folder.name}: {args.split}", facts, evaluation, predictions, rates)
         print(f"-> {', '.join(map(str, targets))}")

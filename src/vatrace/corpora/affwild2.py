@@ -43,6 +43,7 @@ from vatrace.corpora.scales import Scale, scale_of
 from vatrace.errors import CorpusError, reason
 from vatrace.features.cropped_faces import numbered_images
 from vatrace.media.folders import VIDEO_SUFFIXES, is_junk, key
+from vatrace.media.picture import STILL_FORMATS
 from vatrace.names import Side, Split
 
 SPLIT_FOLDERS: dict[str, Split] = {
@@ -316,9 +317,9 @@ def _face_notes(folder: Path, media: MediaTimes | None) -> Notes:
         return
     first = by_number[int(numbers[0])]
     try:
-        with Image.open(first) as image:
+        with Image.open(first, formats=STILL_FORMATS) as image:
             image.verify()
-    except (OSError, SyntaxError) as error:
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         yield "warning", f"{first} can't be read ({error})"
     if numbers[0] == 0:
         yield "error", f"images in {folder} are counted from 0, not from 1; rename them"

@@ -70,6 +70,8 @@ def column_names(path: Path) -> list[str]:
 
 
 def _encoding(path: Path) -> str:
+    if path.exists() and not path.is_file():  # reading from a pipe would wait for ever
+        raise CorpusError(f"{path}: not a file")
     with path.open("rb") as file:
         return "utf-16" if file.read(2) in {codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE} else "utf-8-sig"
 

@@ -16,6 +16,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from vatrace.errors import CorpusError, require
+from vatrace.media.container import LONGEST
 from vatrace.media.folders import key
 from vatrace.names import DIMENSIONS
 
@@ -55,9 +56,15 @@ def read_elan(path: Path, recording: Collection[str] = ()) -> Iterator[tuple[str
     offset = _offset(path, _linked(document), recording)
     spans = {name: _spans(path, document, tiers[name]) for name in DIMENSIONS}
     ends = [end + offset for tier in spans.values() for _, end, _ in tier]
+    if max(ends, default=0) > 1000 * LONGEST:
+        raise CorpusError(
+            f"{path}: has an annotation that ends at {max(ends) / 1000:.0f} s; recordings last {LONGEST:.0f} s at most"
+        )
     cells: dict[str, dict[int, str]] = {name: {} for name in DIMENSIONS}
     for name, tier in spans.items():
-        for start, end, text in tier:
+        following = [start for start, _, _ in tier[1:]] + [max(ends) - offset] if tier else []
+        for (start, whole, text), limit in zip(tier, following, strict=True):
+            end = min(whole, max(limit, start))  # annotations of a tier don't overlap, except in damaged files
             first = max(-(-(start + offset) // STEP_MS), 0)
             for step in range(first, max(-(-(end + offset) // STEP_MS), first + 1) if end + offset >= 0 else 0):
                 cells[name][step] = text.strip()
@@ -69,6 +76,8 @@ def read_elan(path: Path, recording: Collection[str] = ()) -> Iterator[tuple[str
 def _document(path: Path) -> Any:
     import pympi
 
+    if path.exists() and not path.is_file():
+        raise CorpusError(f"{path}: not a file")
     try:
         return pympi.Eaf(str(path), suppress_version_warning=True)
     except Exception as error:  # pympi raises Exception itself

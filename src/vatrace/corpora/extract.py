@@ -18,7 +18,7 @@ from vatrace.accelerator import use_device
 from vatrace.corpora.annotated_person import choose_annotated, choose_cropped, has_several_voices
 from vatrace.corpora.corpus import NO_PICTURE, Source
 from vatrace.encoders import EncoderSpec
-from vatrace.errors import MediaError, MissingWeightsError, VatraceError, reason, report_bug
+from vatrace.errors import MediaError, MissingWeightsError, VatraceError, described, reason, report_bug
 from vatrace.features.active_speaker import network_sha256
 from vatrace.features.perceiver import PERCEPTION
 from vatrace.files import sha256
@@ -196,7 +196,7 @@ def extract(task: Task, report: Progress = lambda stage, share: None) -> list[Ou
     except MissingWeightsError:
         raise
     except (VatraceError, OSError) as error:
-        problem = str(error)
+        problem = described(error, task.sources[0].media)
     except Exception as error:  # it must not stop the other recordings
         problem = report_bug(error, task.sources[0].media)
     return outcomes + [Outcome(source.name, problem) for source in task.sources[len(outcomes) :]]

@@ -13,6 +13,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Thread
 
 from vatrace.corpora.extract import Outcome, Task, extract
 from vatrace.errors import missing
@@ -22,15 +23,24 @@ def _failed(task: Task, reason: str) -> list[Outcome]:
     return [Outcome(source.name, reason) for source in task.sources]
 
 
-def _ignore_interrupt() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles ctrl-C
+def _begin_worker() -> None:
+    """Leave ctrl-C to the parent, and end with it, even if it is killed."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def follow() -> None:
+        parent.join()
+        os._exit(1)  # at once: nobody waits for the result
+
+    Thread(target=follow, name="parent", daemon=True).start()
 
 
 @contextmanager
 def _pool(num_workers: int) -> Iterator[ProcessPoolExecutor]:
     """Processes that have ended when the block ends, even with an error."""
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(num_workers, context, initializer=_ignore_interrupt) as pool:
+    with ProcessPoolExecutor(num_workers, context, initializer=_begin_worker) as pool:
         try:
             yield pool
         except BaseException:

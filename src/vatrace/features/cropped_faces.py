@@ -12,6 +12,8 @@ from PIL import Image
 from vatrace.features.faces import CROP_SIZE
 from vatrace.features.identity import Identity, IdentityEncoder, View
 from vatrace.features.landmarker import MIN_SCORE, Landmarker, Roi, roi_from_mesh
+from vatrace.media.container import MAX_PIXELS
+from vatrace.media.picture import STILL_FORMATS
 from vatrace.media.reading import CLOCK_TOLERANCE
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png"})
@@ -64,9 +66,11 @@ def read_crops(
 
 def _read(path: Path, size: int) -> NDArray[np.uint8] | None:
     try:
-        with Image.open(path) as image:
+        with Image.open(path, formats=STILL_FORMATS) as image:
+            if image.width * image.height > MAX_PIXELS:
+                return None
             return np.asarray(image.convert("RGB").resize((size, size), Image.Resampling.BILINEAR))
-    except (OSError, SyntaxError):  # Pillow's errors for files that aren't images
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):  # Pillow's errors for files that aren't images
         return None
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vatrace.encoders import FaceEncoder
-from vatrace.errors import MediaError
+from vatrace.errors import MediaError, TooLongError
 from vatrace.features.faces import FaceTracker, box_in, face_crop, is_overexposed
 from vatrace.features.people import Track, group_tracks
 from vatrace.features.perceived import Sight
@@ -98,7 +98,7 @@ def look(task: Task, tracker: FaceTracker, encoder: FaceEncoder, sight: Sight) -
                 if recording.duration:
                     task.progress("face", min(frame.time / recording.duration, 1.0))
     except MediaError as error:
-        if not recording.has_audio:
+        if not recording.has_audio or isinstance(error, TooLongError):
             raise
         sight.notes.append(str(error).removeprefix(f"{recording.path}: "))
     else:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from vatrace.errors import ModelError
+from vatrace.errors import ModelError, reason
 
 
 class Spool:
@@ -28,20 +28,24 @@ class Spool:
         self.length = 0
         self.shape, self.dtype, self._maker = shape, np.dtype(dtype), maker
         self._row_size = math.prod(shape) * self.dtype.itemsize
-        self._file = tempfile.TemporaryFile(prefix="vatrace-")  # noqa: SIM115 - it lives as long as this object
+        self._file = tempfile.TemporaryFile(prefix="vatrace-", buffering=0)  # noqa: SIM115 - it lives as long as this object
 
     def write(self, start: int, rows: NDArray[Any]) -> None:
         """Write rows (n, ...) from row `start` on, replacing what was written before.
 
         Raises:
             ModelError: if a value is not finite, or too large for `dtype`.
+            OSError: if the disk with the temporary folder is full; the message names the folder.
         """
         with np.errstate(over="ignore"):
             kept = np.ascontiguousarray(rows, dtype=self.dtype)
         if not np.isfinite(kept).all():
             raise ModelError(f"{self._maker}: its features are not finite, or too large (beyond {np.finfo(self.dtype).max:g})")
-        self._file.seek(start * self._row_size)
-        self._file.write(kept.tobytes())
+        try:
+            self._file.seek(start * self._row_size)
+            self._file.write(kept.tobytes())
+        except OSError as error:
+            raise OSError(f"{tempfile.gettempdir()}: can't hold the temporary features ({reason(error)})") from error
         self.length = max(self.length, start + len(rows))
 
     def read(self, start: int, stop: int) -> NDArray[Any]:

@@ -12,16 +12,24 @@ from numpy.typing import NDArray
 
 from vatrace.encoders import DEFAULT_ENCODERS, EncoderSpec, own_encoder
 from vatrace.errors import ModelError
-from vatrace.files import sha256
+from vatrace.files import sha256, shown
 from vatrace.inference.intervals import HalfWidths
-from vatrace.names import DIMENSIONS, in_order
+from vatrace.names import DIMENSIONS, MAX_RATE, in_order
 from vatrace.weights import onnx_session, package_file
+from vatrace.weights.external import external_files
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
 Vectors = Mapping[str, NDArray[np.floating]]
 Masks = Mapping[str, NDArray[np.bool_]]
+
+MAX_SIZE, MAX_DIM = 500_000_000, 100_000
+"""Bytes of the largest model file, and channels of the largest input. The package's own have 16 MB and 384."""
+MIN_RATE, MAX_WIN_LEN = 0.1, 100_000
+"""Steps a second of the slowest model, and steps of the longest window: an hour at 25 steps a second."""
+TRIED = 3
+"""Steps on which a model is tried when it is opened."""
 
 
 class FusionModel:
@@ -50,24 +58,30 @@ class FusionModel:
     def __init__(self, path: Path, encoders: Mapping[str, EncoderSpec], threads: int) -> None:
         if not path.is_file():
             raise ModelError(f"{path}: no such model file")
+        if path.stat().st_size > MAX_SIZE:
+            raise ModelError(f"{path}: {path.stat().st_size / 1e6:.0f} MB; a fusion model has at most {MAX_SIZE / 1e6:.0f} MB")
+        if outside := external_files(path):
+            raise ModelError(f"{path}: keeps weights in another file ({shown(outside[0])}); save it as one file")
         try:
             self._session: InferenceSession = onnx_session(path, threads)
             facts = self._session.get_modelmeta().custom_metadata_map
-            self.rate, self.win_len, outputs = float(facts["rate"]), int(facts["win_len"]), facts["outputs"]
-            versions: dict[str, str] = json.loads(facts.get("encoders", "{}"))
-            self.half_widths: HalfWidths = json.loads(facts.get("intervals", "{}"))
         except Exception as error:  # ONNX Runtime has no public base class for what it raises
-            raise ModelError(f"{path}: not a vatrace fusion model (ONNX with its rate, win_len and outputs)") from error
+            raise ModelError(f"{path}: not a vatrace fusion model ({_one_line(error, path)})") from error
+        self.rate, self.win_len, versions, self.half_widths = _read_facts(path, facts)
+        outputs = facts["outputs"]
         if outputs != ",".join(DIMENSIONS):
             raise ModelError(f"{path}: predicts {outputs}, but {','.join(DIMENSIONS)} is needed")
         shapes = {value.name: value.shape for value in self._session.get_inputs()}
-        self._state = {
-            name: np.zeros((1, *shape[1:]), np.float32) for name, shape in shapes.items() if name.startswith("state_")
-        }
-        num_masks = shapes.get("valid", [0])[-1]
-        names = in_order(shapes.keys() - self._state.keys() - {"valid"})
-        if not names or num_masks != len(names):
-            raise ModelError(f"{path}: not a vatrace fusion model: its inputs are {', '.join(shapes)}")
+        states = {name: shape[1:] for name, shape in shapes.items() if name.startswith("state_")}
+        names = in_order(shapes.keys() - states.keys() - {"valid"})
+        sizes = [size for name in names for size in shapes[name][-1:]] + [size for shape in states.values() for size in shape]
+        fits = all(isinstance(size, int) and 0 < size <= MAX_DIM for size in sizes) and all(
+            len(shapes[name]) == 3 for name in names
+        )
+        if not names or shapes.get("valid", [0])[-1:] != [len(names)] or not fits:
+            found = ", ".join(f"{name} {shape}" for name, shape in shapes.items())
+            raise ModelError(f"{path}: not a vatrace fusion model: its inputs are {found}")
+        self._state = {name: np.zeros((1, *shape), np.float32) for name, shape in states.items()}
         self.dims = {name: int(shapes[name][-1]) for name in names}
         self.encoders = {
             name: _encoder(path, name, self.dims[name], versions.get(name), encoders)
@@ -76,6 +90,26 @@ class FusionModel:
         }
         self.sha256 = sha256(path)
         self.name = f"{path.name} {self.sha256[:12]}"
+        self._try(path)
+
+    def _try(self, path: Path) -> None:
+        """Run it on a few steps, so that one that can't be run is refused at once.
+
+        Raises:
+            ModelError: if it fails, or doesn't return valence and arousal for each step.
+        """
+        state = self._state
+        features = {name: np.zeros((TRIED, dim), np.float32) for name, dim in self.dims.items()}
+        valid = {name: np.ones(TRIED, bool) for name in self.dims}
+        try:
+            shape = self.step(features, valid).shape if self.streams else self.run(features, valid).shape[1:]
+        except ModelError:
+            raise
+        except Exception as error:  # ONNX Runtime has no public base class for what it raises
+            raise ModelError(f"{path}: fails on {TRIED} steps ({_one_line(error, path)})") from error
+        if shape != (TRIED, len(DIMENSIONS)):
+            raise ModelError(f"{path}: not a vatrace fusion model: its values for {TRIED} steps have the shape {shape}")
+        self._state = state
 
     @property
     def streams(self) -> bool:
@@ -125,6 +159,42 @@ class FusionModel:
             inputs[name] = np.zeros((1, steps, dim), np.float32) if given is None else given[None].astype(np.float32)
         masks = [valid.get(name, np.zeros(steps, bool)) for name in self.dims]
         return inputs | {"valid": np.stack(masks, axis=-1)[None]}
+
+
+def _one_line(error: Exception, path: Path) -> str:
+    """What ONNX Runtime says, without the path."""
+    return " ".join(str(error).removeprefix(f"{path}: ").split())[:200]
+
+
+def _read_facts(path: Path, facts: Mapping[str, str]) -> tuple[float, int, dict[str, str], HalfWidths]:
+    """The rate, the length of a window, the versions of encoders and the half-widths in a file's metadata.
+
+    Raises:
+        ModelError: if one is missing, or isn't possible; the message names it.
+    """
+    for name in ("rate", "win_len", "outputs"):
+        if name not in facts:
+            raise ModelError(f"{path}: not a vatrace fusion model: its metadata has no {name}")
+    try:
+        rate, win_len = float(facts["rate"]), int(facts["win_len"])
+        versions, widths = (json.loads(facts.get(name, "{}")) for name in ("encoders", "intervals"))
+    except (ValueError, RecursionError) as error:
+        raise ModelError(f"{path}: its metadata is damaged ({error})") from error
+    if not MIN_RATE <= rate <= MAX_RATE:
+        raise ModelError(f"{path}: its rate is {facts['rate']}, but must be from {MIN_RATE:g} to {MAX_RATE:g} steps a second")
+    if not 2 <= win_len <= MAX_WIN_LEN:
+        raise ModelError(f"{path}: its win_len is {facts['win_len']}, but must be from 2 to {MAX_WIN_LEN} steps")
+    if not isinstance(versions, dict) or not all(isinstance(version, str) for version in versions.values()):
+        raise ModelError(f"{path}: its encoders must be names by modality, not {facts['encoders'][:80]}")
+    if not isinstance(widths, dict) or not all(_is_pair(pair) for pair in widths.values()):
+        raise ModelError(f"{path}: its intervals must be two half-widths by situation, not {facts['intervals'][:80]}")
+    return rate, win_len, versions, {name: (float(pair[0]), float(pair[1])) for name, pair in widths.items()}
+
+
+def _is_pair(pair: object) -> bool:
+    return (
+        isinstance(pair, list) and len(pair) == 2 and all(type(value) in {int, float} and 0 <= value < np.inf for value in pair)
+    )
 
 
 def open_fusion(

@@ -28,7 +28,7 @@ OPENED, CLOSED = re.compile(r"\[[^\[\]]*$"), re.compile(r"^[^\[\]]*\]")
 STARS = re.compile(r"\*[^*\n]{1,60}\*")
 NOTES = "♪♫♬♩🎵🎶"
 SONG = re.compile(rf"[{NOTES}][^{NOTES}]*[{NOTES}]|[{NOTES}][^\n]*|^[^\n{NOTES}]*[{NOTES}][ ]*$", re.MULTILINE)
-SONG_LINE = re.compile(r"^\s*#\s.*", re.MULTILINE)
+SONG_LINE = re.compile(r"^[^\S\n]*#\s.*", re.MULTILINE)
 """Song in British captions: "# Happy birthday to you #"."""
 CREDIT = re.compile(
     r"^\W*((sub(title)?s|captions?|captioned|captioning|subtitled|synced|sync|transcribed|transcript|translated|corrected|ripped)"
@@ -56,6 +56,8 @@ NO_NAMES = frozenset(
 
 CONTINUES = 0.5
 """Longest gap in seconds between two captions of which the second can repeat lines of the first."""
+MAX_REPEATED = 20
+"""Lines of a caption that are compared with the previous one; on a screen, there are four at most."""
 ROLLING_DURATION = 0.05
 """Seconds of the shortest captions: between two rolling captions, the line that they share is shown alone for a moment."""
 MOST_GROW = 0.5
@@ -237,7 +239,8 @@ def unrolled(captions: Sequence[Caption]) -> list[Caption]:
         bare = [_bare(line) for line in lines]
         fresh = lines
         if caption.start - end <= CONTINUES and shown:
-            again = max((count for count in range(1, len(lines) + 1) if shown[-count:] == bare[:count]), default=0)
+            most = min(len(lines), MAX_REPEATED)
+            again = max((count for count in range(1, most + 1) if shown[-count:] == bare[:count]), default=0)
             if again < len(lines) or len(lines) > 1 or caption.end - caption.start <= ROLLING_DURATION:
                 fresh = lines[again:]
             if grow and fresh and bare[-1].startswith(f"{shown[-1]} "):

@@ -1,6 +1,7 @@
 """Containers and their streams through FFmpeg: opened with clear errors, and with time stamps put right.
 
-Times are seconds from the start of the container, by presentation timestamps.
+Times are seconds from the start of the container, by presentation timestamps. What a file states about itself isn't trusted:
+its length and the size of its pictures are limited, and it can't make FFmpeg open another file.
 """
 
 from __future__ import annotations
@@ -10,9 +11,10 @@ from array import array
 from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
+from stat import S_ISDIR, S_ISREG
 from typing import Any
 
-from vatrace.errors import MediaError, reason
+from vatrace.errors import MediaError, TooLongError, reason
 
 TIME_JUMP, LONGEST_GAP = 1.0, 600.0
 """Seconds by which timestamps may jump back, or ahead, from one frame to the next. Beyond that they have restarted, as in
@@ -27,32 +29,93 @@ OTHER = 1 << 10 | 1 << 11 | 1 << 19
 
 MIN_AREA = 64 * 64
 """A video track with fewer pixels than this is a thumbnail if there is another track."""
+MAX_PIXELS = 120_000_000
+"""Of the largest picture that is decoded: above the 108 megapixels of phones, and 360 MB as RGB."""
+
+LONGEST = 24 * 3600.0
+"""Seconds of the longest recording."""
+SLACK, MIN_BYTE_RATE = 600.0, 20.0
+"""A recording may last `SLACK` seconds, and one more for each `MIN_BYTE_RATE` bytes of its file. Codecs need more, even for
+silence: the headers of FLAC at 16 kHz alone are 55 bytes a second. A file that claims to be longer has wrong time stamps."""
+STALL = 60.0
+"""Seconds that FFmpeg may take to open a file, or to find the next packet in it."""
+
+FORMATS = """
+mov matroska webm avi flv live_flv mpeg mpegts mpegtsraw mpegvideo m4v h264 hevc h263 h261 vvc obu ivf ogg asf asf_o rm rmvb
+dv mxf mxg gxf nut nuv wtv ty yuv4mpegpipe mjpeg mjpeg_2000 smjpeg vc1 vc1test cavsvideo dirac dnxhd lxf apng gif
+
+aac ac3 ac4 eac3 dts dtshd truehd mlp flac mp3 wav w64 aiff au amr amrnb amrwb ape caf gsm tta wv mpc mpc8 voc tak shn dsf dss
+iff aea oma loas latm sox spdif qcp ircam wve sbc aptx g722 g726 pvf avr nistsphere act ilbc codec2 xwma wsd alaw mulaw
+
+image2 bmp_pipe dds_pipe dpx_pipe exr_pipe gif_pipe hdr_pipe j2k_pipe jpeg_pipe jpegls_pipe jpegxl_pipe jpegxl_anim pam_pipe
+pbm_pipe pcx_pipe pfm_pipe pgm_pipe ppm_pipe png_pipe psd_pipe qoi_pipe sgi_pipe sunrast_pipe tiff_pipe webp_pipe xbm_pipe
+"""
+"""FFmpeg's names of the formats that are read: of video, audio and images. Playlists, scripts, texts and streams of networks
+are not among them, since they open other files, or addresses."""
 
 
 def open_container(path: Path) -> Any:
     """Open a file for reading.
 
     Raises:
-        MediaError: if FFmpeg can't read it, or it is empty or a text file.
+        MediaError: if it is not a file in one of `FORMATS`, FFmpeg can't read it, or it is empty or a text file.
     """
     import av
 
     try:
-        size = path.stat().st_size
-    except OSError as error:
+        status = path.stat()
+    except (OSError, ValueError) as error:
         raise MediaError(f"{path}: {reason(error)}") from error
-    if size == 0:
+    if not S_ISREG(status.st_mode):
+        raise MediaError(f"{path}: {'a folder' if S_ISDIR(status.st_mode) else 'a device or a pipe'}, not a file")
+    if status.st_size == 0:
         raise MediaError(f"{path}: the file is empty")
+    options = {
+        "format_whitelist": ",".join(FORMATS.split()),
+        "protocol_whitelist": "file",
+        "pattern_type": "none",  # otherwise, image%d.jpg stands for many files
+        "max_pixels": str(MAX_PIXELS),
+    }
     try:
         # "file:", because a name with a colon looks like a URL. PyAV before 19 raises on metadata that isn't UTF-8 by default
-        options: dict[str, Any] = {} if int(av.__version__.split(".")[0]) >= 19 else {"metadata_errors": "replace"}
-        container = av.open(f"file:{path}", **options)
+        more: dict[str, Any] = {} if int(av.__version__.split(".")[0]) >= 19 else {"metadata_errors": "replace"}
+        container = av.open(f"file:{path}", options=options, timeout=STALL, **more)
+    except av.ExitError as error:
+        raise MediaError(f"{path}: given up, because FFmpeg couldn't open it within {STALL:g} s") from error
     except (av.FFmpegError, OSError, ValueError) as error:
+        if is_text(path):
+            what = (
+                "a text file, not video, audio or an image (playlists aren't read; transcripts end in .srt, .vtt, .ass or .ssa)"
+            )
+            raise MediaError(f"{path}: {what}") from error
         raise MediaError(f"{path}: not a readable video, audio or image file ({reason(error)})") from error
-    if container.format.name == "tty":  # FFmpeg renders a text file as video of a terminal
-        container.close()
-        raise MediaError(f"{path}: a text file, not video, audio or an image (transcripts end in .srt, .vtt, .ass or .ssa)")
+    for stream in container.streams.video:
+        if stream.codec_context is None:
+            continue
+        if stream.width * stream.height > MAX_PIXELS:
+            container.close()
+            size = f"{stream.width} x {stream.height}"
+            raise MediaError(
+                f"{path}: a picture of {size} pixels; at most {MAX_PIXELS / 1e6:g} megapixels are read: scale it down"
+            )
+        stream.codec_context.options = {"max_pixels": str(MAX_PIXELS)}  # of pictures that are larger than the headers state
     return container
+
+
+def is_text(path: Path) -> bool:
+    """Whether a file starts like a text in UTF-8."""
+    try:
+        with path.open("rb") as file:
+            start = file.read(1024)
+    except OSError:
+        return False
+    text = start.decode("utf-8", "ignore")
+    return len(text.encode()) > len(start) - 4 and all(letter.isprintable() or letter.isspace() for letter in text)
+
+
+def longest(path: Path) -> float:
+    """Seconds that a file's recording can last at most, by its size."""
+    return min(LONGEST, SLACK + path.stat().st_size / MIN_BYTE_RATE)
 
 
 def is_still(container: Any) -> bool:
@@ -95,14 +158,20 @@ class Clock:
 
     Args:
         start: the container's time zero in seconds; None to take the first frame's.
+        path: the file, whose size limits the times.
     """
 
-    def __init__(self, start: float | None) -> None:
+    def __init__(self, start: float | None, path: Path | None = None) -> None:
+        self._path, self._longest = path, LONGEST if path is None else longest(path)
         self._offset = None if start is None else -start
         self._expected = 0.0
 
     def time(self, stamp: float | None, duration: float) -> float:
-        """The time of a frame with this timestamp (None: it follows the previous frame) and duration, in seconds."""
+        """The time of a frame with this timestamp (None: it follows the previous frame) and duration, in seconds.
+
+        Raises:
+            TooLongError: if it is later than the recording can last.
+        """
         if self._offset is None and stamp is not None:
             self._offset = -stamp
         time = self._expected if stamp is None or self._offset is None else stamp + self._offset
@@ -110,7 +179,16 @@ class Clock:
             self._offset = (self._offset or 0.0) + self._expected - time
             time = self._expected
         self._expected = time + duration
+        if time > self._longest:
+            raise TooLongError(f"{self._path}: {too_long(time, self._longest)}")
         return time
+
+
+def too_long(time: float, most: float) -> str:
+    """Why a recording that reaches `time` seconds can't be used, as the rest of a sentence."""
+    if most < LONGEST:
+        return f"its time stamps are wrong: they reach {time:.0f} s, but a file of this size is at most {most:.0f} s long"
+    return f"longer than {LONGEST / 3600:g} hours, the longest recording that is read: cut it into parts"
 
 
 def has_decoding_times(container: Any, stream: Any) -> bool:
@@ -118,14 +196,21 @@ def has_decoding_times(container: Any, stream: Any) -> bool:
     return bool(container.format.name == "avi" and stream.codec_context.has_b_frames)
 
 
-def video_clock(container: Any, stream: Any) -> Clock:
+def video_clock(path: Path, container: Any, stream: Any) -> Clock:
     """The clock of a container's video stream."""
-    return Clock(None if has_decoding_times(container, stream) else start_time(container))
+    return Clock(None if has_decoding_times(container, stream) else start_time(container), path)
 
 
 def usual_duration(stream: Any) -> float:
     """Duration of a frame in seconds if its packet doesn't state one."""
-    return float(1 / stream.average_rate) if stream.average_rate else 0.04
+    duration = float(1 / stream.average_rate) if stream.average_rate and stream.average_rate > 0 else 0.04
+    return duration if duration < LONGEST_GAP else 0.04
+
+
+def stated_duration(part: Any, usual: float) -> float:
+    """Duration of a frame or packet in seconds; `usual` if it states none, or an implausible one."""
+    duration = float(part.duration * part.time_base) if part.duration and part.time_base else usual
+    return duration if 0 < duration < LONGEST_GAP else usual
 
 
 def placed(times: array[float], time: float, usual: float) -> float:
@@ -189,7 +274,7 @@ def packet_times(container: Any, stream: Any) -> Iterator[tuple[float | None, fl
                 yield from in_order()
                 part = []
             previous = decoding
-        part.append((decoding if showing is None else showing, float((packet.duration or 0) * packet.time_base)))
+        part.append((decoding if showing is None else showing, stated_duration(packet, 0.0)))
     yield from in_order()
 
 
@@ -202,7 +287,7 @@ def decoded_frames(container: Any, stream: Any) -> Iterator[tuple[Any, str | Non
         try:
             packet = next(packets, None)
         except av.FFmpegError as error:
-            yield None, reason(error)
+            yield None, f"nothing more within {STALL:g} s" if isinstance(error, av.ExitError) else reason(error)
             return
         if packet is None:
             return

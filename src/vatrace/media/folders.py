@@ -9,7 +9,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from vatrace.errors import MediaError
 from vatrace.files import shown
+from vatrace.media.container import is_still, open_container
 from vatrace.media.transcripts import TRANSCRIPT_SUFFIXES, is_transcript
 
 
@@ -93,14 +95,12 @@ def _decodes(path: Path) -> bool:
             start = file.read(POINTER_LENGTH)
         if len(start) < 64 or b"\0" not in start:  # text
             return False
-        with av.open(f"file:{path}") as container:
+        with open_container(path) as container:
             streams = [*container.streams.video, *container.streams.audio]
-            if not streams or container.format.name == "tty" or "image2" in container.format.name:
-                return False
-            if container.format.name.endswith("_pipe") or not container.duration:
+            if not streams or is_still(container) or not container.duration:
                 return False
             return next(container.decode(streams[0]), None) is not None
-    except (av.FFmpegError, OSError, ValueError):
+    except (MediaError, av.FFmpegError, OSError, ValueError):
         return False
 
 
@@ -189,7 +189,7 @@ def _is_language(tag: str) -> bool:
 
 def is_result(path: Path) -> bool:
     """Whether a transcript was written by vatrace, with values."""
-    if path.suffix.lower() != ".vtt":
+    if path.suffix.lower() != ".vtt" or not path.is_file():
         return False
     try:
         with path.open("rb") as file:

@@ -65,6 +65,10 @@ EXIF_TURNS = {
 """The turn that puts an image with this EXIF orientation upright (CIPA DC-008)."""
 
 
+STILL_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "MPO", "AVIF", "JPEG2000")
+"""The formats that Pillow may read. Of others, it runs programs, such as Ghostscript for EPS."""
+
+
 def _new_converter() -> Any:
     from av.video.reformatter import VideoReformatter
 
@@ -226,7 +230,7 @@ def _display_turn(frame: Any) -> Image.Transpose | None:
 def _exif_turn(path: Path) -> Image.Transpose | None:
     """The turn that puts an image file upright by its EXIF data, which not all versions of FFmpeg read."""
     try:
-        with Image.open(path) as image:
+        with Image.open(path, formats=STILL_FORMATS) as image:
             return EXIF_TURNS.get(image.getexif().get(EXIF_ORIENTATION, 1))
     except (OSError, SyntaxError, ValueError, UnidentifiedImageError, Image.DecompressionBombError):
         return None

@@ -29,6 +29,7 @@ from vatrace.media.container import (
     open_container,
     placed,
     start_time,
+    stated_duration,
     usual_duration,
     video_clock,
     video_stream,
@@ -46,6 +47,9 @@ MAX_SIDE = 1280
 MAX_DRIFT = 0.05
 """Seconds by which audio may be off its timestamps before it is moved: they are rounded, and resampling delays some audio."""
 
+MAX_HOLD = 10.0
+"""Seconds for which a frame is shown at most. After a longer gap in the time stamps, nobody knows who was in the picture."""
+
 CLOCK_TOLERANCE = 2e-3
 """Seconds by which a frame may be late at a step and still be shown there: containers round times, Matroska to milliseconds."""
 
@@ -57,7 +61,7 @@ class Frame:
     Attributes:
         image: RGB, upright, its longer side at most the reader's `max_side`.
         time: seconds.
-        steps: the steps i with `time` <= i / rate < the next frame's time.
+        steps: the steps i with `time` <= i / rate < the next frame's time, at most `MAX_HOLD` later.
     """
 
     image: Image.Image
@@ -113,7 +117,7 @@ class VideoReader:
             if stream is None:
                 raise MediaError(f"{self.path}: contains no video")
             stream.thread_type = "AUTO"
-            clock = video_clock(container, stream)
+            clock = video_clock(self.path, container, stream)
             self._look = stream_look(stream, self.path if is_still(container) else None)
             usual = usual_duration(stream)
             decoding_times = has_decoding_times(container, stream)
@@ -123,7 +127,7 @@ class VideoReader:
                 if frame is None:
                     self.damage = self.damage or damage
                     continue
-                duration = float(frame.duration * frame.time_base) if frame.duration and frame.time_base else usual
+                duration = stated_duration(frame, usual)
                 time = placed(self.times, clock.time(stamp, duration), usual)
                 yield frame, time, duration
 
@@ -153,6 +157,7 @@ class VideoReader:
         return np.array(self.times)
 
     def _shown(self, frame: Any, time: float, until: float) -> Iterator[Frame]:
+        until = min(until, time + MAX_HOLD)
         first, stop = (int(np.ceil((moment - CLOCK_TOLERANCE) * self.rate)) for moment in (time, until))
         if first < stop:
             yield Frame(to_image(frame, self._look, self.max_side), time, range(first, stop))
@@ -217,7 +222,7 @@ class AudioReader:
             if stream.codec_context is None:
                 self.damage = "FFmpeg has no decoder for it"
                 return
-            clock = Clock(start_time(container))
+            clock = Clock(start_time(container), self.path)
             for frame, damage in decoded_frames(container, stream):
                 if frame is None:
                     self.damage = self.damage or damage

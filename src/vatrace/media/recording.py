@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 
 from vatrace.errors import MediaError
 from vatrace.media.container import (
+    LONGEST_GAP,
     Clock,
     is_still,
+    longest,
     open_container,
     packet_times,
     placed,
@@ -27,7 +29,7 @@ from vatrace.media.container import (
 from vatrace.media.folders import missing_content
 from vatrace.media.mixing import track_order
 from vatrace.media.reading import VideoReader
-from vatrace.media.transcripts import Word, is_transcript, read_transcript
+from vatrace.media.transcripts import Word, check_length, is_transcript, read_transcript
 
 Kind = Literal["video", "audio", "image", "transcript"]
 
@@ -84,7 +86,9 @@ def open_recording(path: str | Path, transcript: str | Path | None = None) -> Re
     if is_transcript(path):
         if transcript is not None:
             raise MediaError(f"{path}: already a transcript; leave out {transcript}")
-        return with_transcript(Recording(path, "transcript"), path)
+        recording = with_transcript(Recording(path, "transcript"), path)
+        check_length(path, recording.words or ())
+        return recording
     absent = missing_content(path)
     if absent:
         raise MediaError(f"{path}: {absent}")
@@ -95,6 +99,8 @@ def open_recording(path: str | Path, transcript: str | Path | None = None) -> Re
             raise MediaError(f"{path}: contains neither video nor audio (format {container.format.name})")
         still = video is not None and is_still(container)
         duration = container.duration / 1e6 if container.duration is not None and not still else None
+        if duration is not None and not 0 < duration <= longest(path):  # the packets say more
+            duration = None
         rate = float(video.average_rate) if video is not None and video.average_rate and not still else None
         video_track = _track_note(videos) if len(videos) > 1 else None
     kind: Kind = "image" if still else "audio" if video is None else "video"
@@ -153,7 +159,7 @@ def _times_by_packets(path: Path) -> NDArray[np.float64]:
     times = array("d")
     with open_container(path) as container:
         stream = video_stream(container)
-        clock, usual = video_clock(container, stream), usual_duration(stream)
+        clock, usual = video_clock(path, container, stream), usual_duration(stream)
         for stamp, duration in packet_times(container, stream):
             placed(times, clock.time(stamp, duration or usual), usual)
     return np.array(times)
@@ -171,7 +177,7 @@ def audio_span(path: Path) -> tuple[float, float] | None:
         tracks = track_order(container)
         if not tracks:
             return None
-        clock, stream = Clock(start_time(container)), container.streams.audio[tracks[0]]
+        clock, stream = Clock(start_time(container), path), container.streams.audio[tracks[0]]
         spans = [(clock.time(stamp, length), length) for stamp, length in packet_times(container, stream)]
     return (max(spans[0][0], 0.0), spans[-1][0] + spans[-1][1]) if spans else None
 
@@ -180,7 +186,8 @@ def packets_end(recording: Recording) -> float:
     """When the last frame or the audio ends, in seconds, by the packets alone; for files that don't state their length."""
     ends = [0.0]
     if recording.has_frames:
-        ends.append(float(frame_times(recording.path)[-1]) + (1 / recording.frame_rate if recording.frame_rate else 0.0))
+        frame = 1 / recording.frame_rate if recording.frame_rate else 0.0
+        ends.append(float(frame_times(recording.path)[-1]) + (frame if frame < LONGEST_GAP else 0.0))
     if recording.has_audio:
         ends += (audio_span(recording.path) or (0.0, 0.0))[1:]
     return max(ends)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import codecs
 import re
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from vatrace.errors import MediaError, reason
+from vatrace.errors import MediaError, TooLongError, reason
 from vatrace.files import shown
 from vatrace.media.captions import Caption, spoken, unrolled
+from vatrace.media.container import LONGEST, too_long
 
 TRANSCRIPT_SUFFIXES = (".srt", ".vtt", ".ass", ".ssa")
 """In the order in which they are preferred."""
@@ -20,8 +22,8 @@ MAX_SENTENCE_WORDS = 60
 MAX_PAUSE = 1.0
 """Seconds of silence that end a sentence without a full stop."""
 
-TIME = (
-    r"(?P<{0}sign>-?)(?:(?P<{0}h>\d+)\s?:\s?)?(?P<{0}m>\d{{1,3}})\s?:\s?(?P<{0}s>\d{{1,2}})(?:\s?[.,]\s?(?P<{0}f>\d{{1,6}}))?"
+TIME = r"(?P<{0}sign>-?)(?:(?P<{0}h>\d{{1,6}})\s?:\s?)?" + (
+    r"(?P<{0}m>\d{{1,3}})\s?:\s?(?P<{0}s>\d{{1,2}})(?:\s?[.,]\s?(?P<{0}f>\d{{1,6}}))?"
 )
 TIMING = re.compile(rf"^\s*{TIME.format('a')}\s*[-–—]{{1,2}}>\s*{TIME.format('b')}(?![\d:])")
 CLOSING = re.compile(r"[?!.,;:…»\"”’)]+")
@@ -33,6 +35,14 @@ SPEAKING_RATE = 15.0
 """Characters a second, to estimate the length of a caption without a usable end."""
 LONGEST_CAPTION = 15.0
 """Seconds of the longest caption whose start and end are swapped if they are in the wrong order."""
+MAX_SIZE = 32_000_000
+"""Bytes of the largest transcript that is read. Captions of 24 hours of speech have about 5 MB."""
+MAX_HOLD, MIN_SPEAKING_RATE = 60.0, 1.0
+"""A caption may last this many seconds, and one more for each `MIN_SPEAKING_RATE` characters; longer ones are cut."""
+MAX_WORDS, MAX_WORD_RATE = 200, 20.0
+"""A transcript may have this many words, and `MAX_WORD_RATE` more for each second. Fast speech has 7 words a second."""
+MAX_GAP, MAX_GAP_RATE = 3600.0, 20.0
+"""A transcript without a recording may last this many seconds, and `MAX_GAP_RATE` more for each of its bytes."""
 TOLERANCE = 0.5
 """Seconds by which captions may outlast their recording, by rounding or because the last caption stays on screen."""
 MOST_SILENT = 0.5
@@ -121,6 +131,10 @@ def read_transcript(path: Path) -> Transcript:
         MediaError: if the file can't be read or contains no speech.
     """
     try:
+        size = path.stat().st_size
+        if not path.is_file() or size > MAX_SIZE:
+            what = f"{size / 1e6:.0f} MB; a transcript has at most {MAX_SIZE / 1e6:.0f} MB" if path.is_file() else "not a file"
+            raise MediaError(f"{path}: {what}")
         content = path.read_bytes()
     except OSError as error:
         raise MediaError(f"{path}: {reason(error)}") from error
@@ -133,10 +147,24 @@ def read_transcript(path: Path) -> Transcript:
     words = [word for turn in turns for word in _share(turn.texts, turn.start, turn.end)]
     if not words:
         raise MediaError(f"{path}: contains captions, but no speech" + (f": only {left_out}" if str(left_out) else ""))
+    dur = sum(caption.end - caption.start for caption in mended)
+    if len(words) > MAX_WORDS + MAX_WORD_RATE * dur:
+        raise MediaError(f"{path}: {len(words)} words in captions that last {dur:.0f} s: more than anybody can speak")
     notes += doubts
     if str(left_out):
         notes.append(f"left out, because it isn't speech: {left_out}")
     return Transcript(path, tuple(words), tuple(f"{shown(path.name)}: {note}" for note in notes))
+
+
+def check_length(path: Path, words: Sequence[Word]) -> None:
+    """Check that a transcript without a recording isn't longer than its size allows.
+
+    Raises:
+        TooLongError: if it is.
+    """
+    end, most = max(word.end for word in words), min(LONGEST, MAX_GAP + MAX_GAP_RATE * path.stat().st_size)
+    if end > most:
+        raise TooLongError(f"{path}: {too_long(end, most)}")
 
 
 def _decoded(content: bytes, path: Path) -> tuple[str, list[str]]:
@@ -209,7 +237,7 @@ def _read_substation(path: Path, text: str) -> Iterator[Caption]:
 
     try:
         events = pysubs2.SSAFile.from_string(text).events
-    except (ValueError, IndexError, KeyError, pysubs2.exceptions.Pysubs2Error) as error:
+    except Exception as error:  # it raises many kinds for damaged files
         raise MediaError(f"{path}: not a readable transcript ({error})") from error
     for event in events:
         if not event.is_comment and not event.is_drawing and not SIGNS.search(event.style):
@@ -221,7 +249,7 @@ def _mended(captions: Sequence[Caption]) -> tuple[list[Caption], list[str]]:
     """Captions, corrected so that none ends before it starts or starts before 0 s; and notes."""
     starts = sorted(caption.start for caption in captions)
     mended: list[Caption] = []
-    backwards = early = 0
+    backwards = early = long = 0
     for caption in captions:
         start, end = caption.start, caption.end
         if end < start:
@@ -229,13 +257,20 @@ def _mended(captions: Sequence[Caption]) -> tuple[list[Caption], list[str]]:
             if end >= 0 and start - end <= LONGEST_CAPTION:
                 start, end = end, start
             else:
-                following = next((other for other in starts if other > start), float("inf"))
-                end = min(start + len(caption.text) / SPEAKING_RATE, following)
+                following = bisect_right(starts, start)
+                end = start + len(caption.text) / SPEAKING_RATE
+                end = min(end, starts[following]) if following < len(starts) else end
+        most = MAX_HOLD + len(caption.text) / MIN_SPEAKING_RATE
+        if end - max(start, 0.0) > most:
+            long += 1
+            end = max(start, 0.0) + most
         if start < 0:
             early += 1
         if end >= 0:
             mended.append(replace(caption, start=max(start, 0.0), end=end))
     notes = [_count(backwards, "ends before it starts", "end before they start") + ": corrected"] if backwards else []
+    if long:
+        notes.append(_count(long, "lasts", "last") + " much longer than the text takes to say: cut")
     if early:
         notes.append(_count(early, "starts", "start") + " before 0 s: cut there; check whether all times are right")
     return mended, notes

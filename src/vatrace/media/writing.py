@@ -84,13 +84,13 @@ def _audio_frames(audio: Iterable[Block]) -> Iterator[Any]:
 
 def images_at(recording: Recording, rate: int, max_side: int, progress: Callable[[float], None]) -> Iterator[Image.Image]:
     """Yield the image shown at each step i / rate of a video, black before the first; `progress` gets the share done."""
-    step, size = 0, None
+    step, image = 0, None
     for frame in VideoReader(recording.path, rate, max_side):
-        if size is None:
-            size = frame.image.size
-            for _ in range(frame.steps.start):
-                yield Image.new("RGB", size)
-        image = frame.image if frame.image.size == size else frame.image.resize(size)
+        if image is None:
+            image = Image.new("RGB", frame.image.size)
+        for _ in range(step, frame.steps.start):  # before the first frame, and in long gaps
+            yield image
+        image = frame.image if frame.image.size == image.size else frame.image.resize(image.size)
         for _ in range(max(step, frame.steps.start), frame.steps.stop):
             yield image
         step = frame.steps.stop

@@ -8,7 +8,6 @@ import html
 import io
 import json
 import os
-import tempfile
 from collections.abc import Callable, Sequence
 from importlib.resources import files
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vatrace.files import temporary_folder
 from vatrace.inference.prediction import SEVERAL, Prediction
 from vatrace.media.recording import Recording
 from vatrace.media.transcripts import Word, sentences
@@ -136,8 +136,8 @@ def embedded(recording: Recording, progress: Callable[[float], None] = lambda sh
     """
     if recording.kind == "transcript":
         return ""
-    with tempfile.TemporaryDirectory() as folder:
-        copy = Path(folder) / "copy"
+    with temporary_folder() as folder:
+        copy = folder / "copy"
         write_preview(recording, copy, progress)
         return embedded_copy(preview_type(recording), copy)
 

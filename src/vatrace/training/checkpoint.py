@@ -24,10 +24,17 @@ Model = AffectModel | EndToEndModel
 
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
-    """Write tensors and facts (JSON values) into one file, whole or not at all."""
+    """Write tensors and facts (JSON values) into one file, whole or not at all.
+
+    Raises:
+        OSError: if it can't be written, for instance because the disk is full.
+    """
     header = {"vatrace": json.dumps({"format": FORMAT, **facts})}
     with written_whole(path) as temporary:
-        save_file({name: value.detach().cpu().contiguous() for name, value in tensors.items()}, temporary, header)
+        try:
+            save_file({name: value.detach().cpu().contiguous() for name, value in tensors.items()}, temporary, header)
+        except SafetensorError as error:  # the disk is full
+            raise OSError(f"{path}: can't be written ({error})") from error
 
 
 def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -42,8 +49,13 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
     except (OSError, SafetensorError) as error:
         raise CheckpointError(f"{path}: can't be read as safetensors ({error})") from error
-    facts = json.loads(header) if header else {}
-    if facts.pop("format", None) != FORMAT:
+    except Exception as error:  # the library raises other kinds for some damaged files
+        raise CheckpointError(f"{path}: damaged ({error}); restore it, or train again") from error
+    try:
+        facts = json.loads(header) if header else {}
+    except (ValueError, RecursionError) as error:
+        raise CheckpointError(f"{path}: its header is damaged ({error}); restore it, or train again") from error
+    if not isinstance(facts, dict) or facts.pop("format", None) != FORMAT:
         raise CheckpointError(f"{path}: not a checkpoint of this version of vatrace")
     return tensors, facts
 
@@ -74,6 +86,9 @@ def load_model(path: Path, device: torch.device | None = None, plugins: Collecti
         PluginError: if the model's fusion is a class from outside that is not in `plugins`, or can't be used.
     """
     tensors, facts = load_tensors(path)
+    broken = [name for name, tensor in tensors.items() if tensor.is_floating_point() and not tensor.isfinite().all()]
+    if broken:
+        raise CheckpointError(f"{path}: {broken[0]} contains values that are not numbers; restore it, or train again")
     try:
         content, backbone = facts.pop("model"), facts.pop("backbone")
         fusion = str(content["fusion"])
@@ -88,6 +103,6 @@ def load_model(path: Path, device: torch.device | None = None, plugins: Collecti
             epochs = tuple(backbone["release_epochs"])
             model = EndToEndModel(affect, BackboneConfig(**backbone | {"release_epochs": epochs}))
         model.load_state_dict(tensors)
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
         raise CheckpointError(f"{path}: not a model of this version of vatrace ({error})") from error
     return model.eval().to(device or torch.device("cpu")), facts

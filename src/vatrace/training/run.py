@@ -27,12 +27,15 @@ from vatrace.files import read_json
 from vatrace.models.affect import Output
 from vatrace.models.backbone import EndToEndModel
 from vatrace.names import DIMENSIONS, Split
-from vatrace.store import EncoderInfo, Store, StoredRecording
+from vatrace.records import record, typed
+from vatrace.store import EncoderInfo, Schema, Store, StoredRecording
 from vatrace.timeline import overlap_add
 from vatrace.training.checkpoint import Model, load_model
 from vatrace.training.data import Crops, read_inputs
 
 FORMAT = 1
+MAX_WIN_LEN = 1_000_000
+"""Steps of the longest window that a run can have."""
 Masks = dict[str, NDArray[np.bool_]]
 ChangeMasks = Callable[[Masks], Mapping[str, NDArray[np.bool_]]]
 """Changes where each modality counts as present, (T,) by modality."""
@@ -89,12 +92,9 @@ class Run:
         content = read_run_file(folder)
         if content is None:
             raise RunError(f"{folder}: not a run (make one with: vatrace train RUN.toml --store STORE --out {folder})")
-        try:
-            members = read_members(folder, content)
-            finished = content["finished"] and all(member.weights.is_file() for member in members)
-            run = cls(folder, members, content["folds"] > 0, content["config"]["train"]["win_len"], content)
-        except (KeyError, TypeError) as error:
-            raise RunError(f"{folder / 'run.json'}: damaged ({error!r}); train again into another folder") from error
+        members = read_members(folder, content)
+        finished = content["finished"] and all(member.weights.is_file() for member in members)
+        run = cls(folder, members, content["folds"] > 0, content["config"]["train"]["win_len"], content)
         if not finished:
             raise RunError(f"{folder}: this run is unfinished; continue it with the same vatrace train command")
         return run
@@ -141,7 +141,43 @@ def read_run_file(folder: Path) -> dict[str, Any] | None:
     content = read_json(file, RunError)
     if content.get("format") != FORMAT:
         raise RunError(f"{file}: written by another version of vatrace: train again into another folder")
+    try:
+        _check(content)
+    except (KeyError, TypeError, ValueError) as error:
+        raise RunError(f"{file}: damaged ({error!r}); train again into another folder") from error
     return content
+
+
+@dataclass(frozen=True)
+class _Listed:
+    """A member as run.json lists it."""
+
+    folder: str
+    outputs: list[Output]
+    dev: list[str]
+    train: list[str]
+
+
+def _check(content: Mapping[str, Any]) -> None:
+    """Check what the package reads in run.json.
+
+    Raises:
+        KeyError: if something is missing.
+        TypeError: if something is of the wrong kind.
+        ValueError: if something isn't possible.
+    """
+    schema = record(Schema, content["schema"])
+    for name, kind in (("finished", bool), ("seed", int), ("folds", int), ("data", str), ("train_mean", tuple[float, float])):
+        typed(kind, content[name])
+    config = typed(dict[str, dict[str, Any] | None], content["config"])
+    if not 1 <= typed(int, typed(dict[str, Any], config["train"])["win_len"]) <= MAX_WIN_LEN:
+        raise ValueError("win_len")
+    used = typed(dict[str, int], typed(dict[str, Any], config["model"])["feature_dims"])
+    if not used or not used.keys() <= schema.encoders.keys():
+        raise ValueError("feature_dims")
+    listed = typed(list[_Listed], content["members"])
+    if not listed or not all(one.outputs and Path(one.folder).name == one.folder for one in listed):
+        raise ValueError("members")
 
 
 def read_members(folder: Path, content: Mapping[str, Any]) -> tuple[Member, ...]:

@@ -18,13 +18,15 @@ import logging
 import shutil
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
+from math import isfinite
 from pathlib import Path
 from queue import SimpleQueue
 from secrets import token_hex
 from threading import Lock, Thread
 from typing import Literal
 
-from vatrace.errors import VatraceError, report_bug
+from vatrace.errors import VatraceError, described, report_bug
+from vatrace.files import read_json as read_json_file
 from vatrace.files import written_whole
 from vatrace.inference.model import Model
 from vatrace.inference.prediction import Prediction
@@ -32,6 +34,7 @@ from vatrace.media.recording import open_recording
 from vatrace.media.writing import preview_type, write_preview
 from vatrace.output.report import media_element, summary, write_page
 from vatrace.output.writers import read_json, write_json
+from vatrace.records import record
 
 logger = logging.getLogger(__name__)
 
@@ -84,13 +87,18 @@ class Jobs:
         self._queue: SimpleQueue[Job | None] = SimpleQueue()
         self._jobs: dict[str, Job] = {}
         for path in sorted(folder.glob("*/job.json")):
-            self._take_over(path)
+            try:
+                self._take_over(path)
+            except Exception as error:  # one damaged folder must not stop the server
+                logger.warning("%s: damaged, so it isn't shown (%s); delete its folder", path, error)
         self._thread = Thread(target=self._work, name="jobs", daemon=True)
         self._thread.start()
 
     def _take_over(self, path: Path) -> None:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        job = Job(**content)
+        content = read_json_file(path, VatraceError)
+        job = record(Job, content)
+        if job.id != path.parent.name or not all(map(isfinite, job.stages.values())):
+            raise VatraceError(f"{path}: the job of another folder")
         if job.state == "uploading" or (job.state in {"waiting", "running"} and not self._upload(job).is_file()):
             shutil.rmtree(path.parent)
             return
@@ -192,7 +200,8 @@ class Jobs:
                 shutil.rmtree(self.folder / job.id, ignore_errors=True)
                 continue
             except (VatraceError, OSError) as error:
-                job.state, job.message = "failed", str(error).replace(str(self._upload(job)), job.name)
+                upload = self._upload(job)
+                job.state, job.message = "failed", described(error, upload).replace(str(upload), job.name)
             except Exception as error:  # it must not stop the other recordings
                 job.state, job.message = "failed", report_bug(error, job.name)
             try:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from vatrace.accelerator import onnx_providers
 from vatrace.errors import CheckpointError, MissingWeightsError
 from vatrace.files import sha256
+from vatrace.weights.external import external_files
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -48,10 +49,16 @@ def onnx_session(file: str | Path, threads: int = 1) -> InferenceSession:
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
     path = package_file(file) if isinstance(file, str) else file
+    if isinstance(file, Path) and file.is_file():
+        elsewhere = [name for name in external_files(file) if name != Path(name).name]
+        if elsewhere:
+            raise CheckpointError(
+                f"{path}: refers to a file in another folder ({elsewhere[0]!r}); its weights must be next to it"
+            )
     try:
         return onnxruntime.InferenceSession(str(path), options, providers=onnx_providers())
     except Exception as error:  # ONNX Runtime has no public base class for what it raises
-        raise CheckpointError(f"{path}: can't be opened as an ONNX model ({error})") from error
+        raise CheckpointError(f"{path}: can't be opened as an ONNX model ({' '.join(str(error).split())})") from error
 
 
 def find_whisper(folder: Path | None = None) -> Path:

@@ -1,0 +1,117 @@
+"""Commands that are told to end, or killed: nothing unfinished stays, and finished work is kept."""
+
+from __future__ import annotations
+
+import csv
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from made_stores import make_store
+from vatrace.files import locked
+from vatrace.store import Store
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals are those of POSIX")
+
+
+def start(*arguments: object, temporary: Path) -> subprocess.Popen[str]:
+    """Start `vatrace ARGUMENTS` in a process group of its own, with this folder for temporary files."""
+    temporary.mkdir(exist_ok=True)
+    return subprocess.Popen(
+        [sys.executable, "-m", "vatrace.cli", *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"TMPDIR": str(temporary)},
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - ignored in the background
+    )
+
+
+def wait_for(condition: object, seconds: float = 60) -> None:
+    end = time.monotonic() + seconds
+    while not condition():  # type: ignore[operator]
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGHUP, 143)])
+def test_a_batch_that_is_told_to_end_leaves_nothing_unfinished(
+    tmp_path: Path, talking: Path, number: signal.Signals, status: int
+) -> None:
+    videos, out, temporary = tmp_path / "videos", tmp_path / "out", tmp_path / "tmp"
+    videos.mkdir()
+    for index in range(30):
+        shutil.copy(talking, videos / f"{index:02}.mp4")
+    command = ("predict", videos, "--out", out, "--report", "--modalities", "face", "--summary", out / "all.csv")
+    process = start(*command, temporary=temporary)
+    wait_for(lambda: (out / "00.csv").exists() and any(temporary.glob("vatrace-*")))  # the second one's film is being made
+    process.send_signal(number)
+    process.send_signal(number)  # a second one doesn't interrupt the clean-up
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == status and errors.splitlines()[-1] == "stopped; finished work is kept"
+    assert "Traceback" not in errors
+    assert [path.name for path in out.iterdir() if path.name.startswith(".")] == []
+    assert list(temporary.iterdir()) == []
+    done = {path.stem for path in out.glob("*.html")}
+    with (out / "all.csv").open() as file:
+        assert {row["recording"] for row in csv.DictReader(file)} == done
+    assert 1 <= len(done) < 30
+
+
+def workers_of(parent: int) -> list[int]:
+    """The processes whose parent this is."""
+    found = subprocess.run(["ps", "-o", "pid=", "--ppid", str(parent)], capture_output=True, text=True, check=False)
+    return [int(number) for number in found.stdout.split()]
+
+
+def lives(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().split(")")[-1].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_workers_end_with_their_parent(tmp_path: Path, talking: Path, number: signal.Signals) -> None:
+    videos, store = tmp_path / "videos", tmp_path / "store"
+    videos.mkdir()
+    for index in range(40):
+        shutil.copy(talking, videos / f"{index:02}.mp4")
+    command = ("extract", videos, "--store", store, "--workers", 2, "--encoders", "voice=none,words=none")
+    process = start(*command, temporary=tmp_path / "tmp")
+    wait_for(lambda: store.exists() and any((store / "recordings").glob("[0-9]*")))
+    workers = workers_of(process.pid)
+    assert len(workers) >= 2
+    process.send_signal(number)
+    process.communicate(timeout=60)
+    wait_for(lambda: not any(map(lives, workers)), 10)
+    if number == signal.SIGTERM:
+        assert process.returncode == 143
+        assert not list((store / "recordings").glob(".*")) and list((tmp_path / "tmp").iterdir()) == []
+    opened = Store(store)
+    for name in opened.names:
+        assert opened.recording(name).features("face").any()
+
+
+def test_two_commands_cannot_write_into_a_store_at_once(tmp_path: Path) -> None:
+    store = make_store(tmp_path / "store", steps=20)
+    with store.writing():
+        done = subprocess.run(
+            [sys.executable, "-c", f"from vatrace.store import Store\nwith Store({str(store.path)!r}).writing(): print('in')"],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    assert "another vatrace extract or import is writing into it" in done.stderr and done.stdout == ""
+    with store.writing(), pytest.raises(OSError, match="is writing into it"), locked(store.path, "another"):
+        pass
+    with store.writing():
+        assert len(store.names) == 7
