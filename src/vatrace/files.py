@@ -26,17 +26,14 @@ def shown(name: str | Path) -> str:
 def written_whole(path: Path) -> Iterator[Path]:
     """Yield a temporary path in the same folder. It replaces `path` if the block succeeds, and is deleted if it fails.
 
-    Until the block has succeeded, only the user can read the file.
-
     Raises:
         OSError: if it can't be written, for instance because the disk is full; the message names `path`.
     """
     temporary = path.with_name(f".vatrace-{token_hex(8)}{path.suffix}")
     _unfinished.add(temporary)  # first, so that a signal can come at any time
     try:
-        os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+        os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o666))
         yield temporary
-        temporary.chmod(0o666 & ~_umask())
         temporary.replace(path)
     except OSError as error:
         if error.strerror is None or (error.filename and str(error.filename).removeprefix("file:") != str(temporary)):
@@ -111,12 +108,6 @@ def locked(folder: Path, what: str) -> Iterator[None]:
         yield
     finally:
         os.close(handle)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def sha256(*paths: Path) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from damage import BYTES, damaged
 from vatrace import Model
 from vatrace.inference.prediction import Prediction
 from vatrace.web.jobs import Job, Jobs
@@ -100,3 +101,22 @@ def test_the_people_who_were_asked_for_are_predicted_after_a_crash_too(
     run_all(again)
     again.close()
     assert asked == ["all", "main", "all"]
+
+
+def test_a_damaged_job_does_not_stop_the_server(tmp_path: Path, model: Model, caplog: pytest.LogCaptureFixture) -> None:
+    jobs = Jobs(tmp_path, model)
+    (job,) = run_all(jobs, "good.srt").values()
+    jobs.close()
+    good = json.loads((tmp_path / job.id / "job.json").read_text())
+    contents = [json.dumps(content).encode() for _, content in damaged(good)]
+    for index, content in enumerate([*contents, *BYTES]):
+        folder = tmp_path / f"damaged-{index:04}"
+        folder.mkdir()
+        (folder / "job.json").write_bytes(content)
+    again = Jobs(tmp_path, model)
+    assert [one.id for one in again.all()] == [job.id]
+    assert again.result(again.get(job.id)).duration == again.duration(job) > 0
+    again.close()
+    assert len(caplog.messages) == len(contents) + len(BYTES) and all(
+        "damaged, so it isn't shown" in text for text in caplog.messages
+    )

@@ -2,28 +2,33 @@
 
 from __future__ import annotations
 
+import io
 import json
+import math
+import struct
 import time
 import wave
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
+from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
 from browser import Opened, open_page
 from vatrace.inference.streamer import MAX_WAIT
 from vatrace.media.reading import SAMPLING_RATE, AudioReader, VideoReader
-from vatrace.web.live import make_resampler
+from vatrace.web.live import MAX_PROBLEMS, Resampler
 from web_server import Server
 
 
 @pytest.mark.parametrize("rate", [16_000, 44_100, 48_000])
 def test_blocks_of_the_browser_s_sound_become_one_sound_of_16_khz(rate: int) -> None:
-    resample = make_resampler(rate)
+    resample = Resampler(rate)
     tone = np.sin(2 * np.pi * 440 * np.arange(2 * rate) / rate).astype(np.float32)
     found = np.concatenate([resample(tone[start : start + 4096]) for start in range(0, len(tone), 4096)])
     assert len(found) == pytest.approx(2 * SAMPLING_RATE, abs=100)
@@ -70,13 +75,66 @@ def test_at_the_end_all_values_come(server: Server, speech: np.ndarray) -> None:
 def test_empty_and_strange_messages_end_nothing(server: Server) -> None:
     with connected(server) as socket:
         socket.send(json.dumps({"rate": 48_000}))
-        for message in (b"\2", b"\7abc", "text", '{"end": NaN}', b"\2abcde", b"\2" + bytes(4 * 48_000), b"\1"):
+        wrong = {
+            b"\7abc": "a message of bytes must start with 1",
+            b"": "a message of bytes must start with 1",
+            "text": 'a text must be {"end": seconds}',
+            "[" * 10_000: "a text must be",
+            '{"end": NaN}': "the end must be a number of seconds",
+            '{"end": [1]}': "the end must be a number",
+            b"\2abcde": "audio must be samples of four bytes",
+            b"\1": "a frame must have up to 2 MB",
+            b"\1" + struct.pack("<d", 0.0) + b"no picture": "isn't a readable JPEG",
+            b"\1" + struct.pack("<d", math.nan) + jpeg(8): "the time of a frame must be in seconds",
+            b"\1" + struct.pack("<d", 1e300) + jpeg(8): "the time of a frame must be in seconds",
+            b"\1" + struct.pack("<d", 0.0) + jpeg(8)[:200]: "isn't a readable JPEG",
+            b"\1" + struct.pack("<d", 0.0) + huge(jpeg(8)): "a frame of 4000 x 4000 pixels",
+            b"\2" + bytes(4 * 400_000): None,
+            b"\2" + bytes(4 * 400_001): "more than 10 s of audio ahead of time",
+        }
+        for message in (b"\2", b"\2" + np.full(400, np.nan, "<f4").tobytes(), b"\2" + np.full(400, 1e38, "<f4").tobytes()):
             socket.send(message)
-        assert json.loads(socket.recv(30))["values"]
+        for message, answer in wrong.items():
+            socket.send(message)
+            while answer is not None:
+                found = json.loads(socket.recv(30))
+                if "problem" in found:
+                    assert answer in found["problem"] and found["problem"].startswith("live: ")
+                    break
+        while not json.loads(socket.recv(30)).get("values"):
+            pass
 
 
-@pytest.mark.parametrize("message", ["no JSON", '["rate"]', '{"rate": 0}'])
-def test_a_wrong_first_message_is_refused(server: Server, message: str) -> None:
+def jpeg(side: int) -> bytes:
+    """A small picture."""
+    content = io.BytesIO()
+    Image.new("RGB", (side, side)).save(content, "JPEG")
+    return content.getvalue()
+
+
+def huge(picture: bytes) -> bytes:
+    """The same JPEG, which claims to be of 4000 x 4000 pixels."""
+    place = picture.index(b"\xff\xc0") + 5
+    return picture[:place] + struct.pack(">HH", 4000, 4000) + picture[place + 4 :]
+
+
+def test_too_many_wrong_messages_end_the_session(server: Server) -> None:
+    with connected(server) as socket:
+        socket.send(json.dumps({"rate": 48_000}))
+        for _ in range(MAX_PROBLEMS + 1):
+            socket.send("x")
+        answers = []
+        with suppress(ConnectionClosed):
+            while True:
+                answers.append(json.loads(socket.recv(30)))
+        assert answers[-1]["error"].endswith(f"ended after {MAX_PROBLEMS} such messages")
+
+
+@pytest.mark.parametrize(
+    "message",
+    ["no JSON", '["rate"]', '{"rate": 0}', '{"rate": 1e999}', '{"rate": true}', '{"rate": "8000"}', b"1", "[" * 10_000, "NaN"],
+)
+def test_a_wrong_first_message_is_refused(server: Server, message: str | bytes) -> None:
     with connected(server) as socket:
         socket.send(message)
         assert json.loads(socket.recv(30)) == {

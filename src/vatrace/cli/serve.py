@@ -7,14 +7,18 @@ import os
 import secrets
 import socket
 import webbrowser
+from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
-from functools import partial
+from functools import cache
 from pathlib import Path
 from threading import Timer
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vatrace.cli.terminal import add_adapt_option, add_model_options, load, make_folder, positive, warn
 from vatrace.errors import MissingWeightsError, require
+
+if TYPE_CHECKING:
+    from vatrace.inference.streamer import Streamer
 
 HOST = "127.0.0.1"
 EPILOG = """examples:
@@ -56,12 +60,13 @@ def run_serve(args: argparse.Namespace) -> int:
     require("the page", ["fastapi", "filelock", "pydantic", "uvicorn", "websockets"], "web")
     import uvicorn
 
-    from vatrace.inference.streamer import Streamer
+    from vatrace.web.connections import MAX_CONNECTIONS, MAX_MESSAGE, patient_protocol
     from vatrace.web.jobs import Jobs
     from vatrace.web.server import make_app
     from vatrace.weights import find_whisper
 
     listener = _listen(args.port)
+    os.umask(0o077)  # recordings of people are private: nobody else may read what the server writes
     make_folder(args.folder)
     with _locked(args.folder):
         try:
@@ -71,14 +76,35 @@ def run_serve(args: argparse.Namespace) -> int:
         token = secrets.token_urlsafe(16)
         address = f"http://{HOST}:{listener.getsockname()[1]}/{token}/"
         jobs = Jobs(args.folder, load(args))
-        app = make_app(jobs, partial(Streamer, whisper=args.whisper), token, round(args.max_upload * 1e9))
+        app = make_app(jobs, _streamers(args.whisper), token, round(args.max_upload * 1e9))
         print(f"{address}\nctrl-C ends it", flush=True)
         if not args.no_browser:
             Timer(0.5, webbrowser.open, [address]).start()
-        config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=5)
+        config = uvicorn.Config(
+            app,
+            log_level="warning",
+            access_log=False,
+            timeout_graceful_shutdown=5,
+            limit_concurrency=MAX_CONNECTIONS,
+            http=patient_protocol(),
+            ws_max_size=MAX_MESSAGE,
+        )
         with suppress(KeyboardInterrupt):  # uvicorn raises it again after it has shut down
             uvicorn.Server(config).run(sockets=[listener])
     return 0
+
+
+def _streamers(whisper: Path | None) -> Callable[[], Streamer]:
+    """A function that makes streamers. Whisper is loaded for the first one, and shared by all."""
+    from vatrace.features.speech import Listener
+    from vatrace.inference.streamer import Streamer
+    from vatrace.weights import find_whisper
+
+    @cache
+    def listener() -> Listener:
+        return Listener(find_whisper(whisper), max(1, (os.cpu_count() or 1) - 1))
+
+    return lambda: Streamer(listener=listener())
 
 
 def _listen(port: int) -> socket.socket:

@@ -86,6 +86,7 @@ class Streamer:
         threads: CPU threads; None for one a core.
         transcribe: whether to recognise words.
         has_audio: whether there will be audio; without it, Whisper isn't needed.
+        listener: Whisper, if it is already loaded for another streamer; then `whisper` isn't used.
 
     Attributes:
         words: the latest 1000 words that were recognised.
@@ -102,12 +103,15 @@ class Streamer:
         threads: int | None = None,
         transcribe: bool = True,
         has_audio: bool = True,
+        listener: Listener | None = None,
     ) -> None:
         threads = threads or os.cpu_count() or 1
         self.words: deque[Word] = deque(maxlen=1000)
         self._fusion = _LiveFusion(fusion, threads)
         self._eyes = Eyes(RATE)
-        self._ears = Ears(Listener(find_whisper(whisper), max(1, threads - 1)) if has_audio else None, transcribe, RATE)
+        if has_audio and listener is None:
+            listener = Listener(find_whisper(whisper), max(1, threads - 1))
+        self._ears = Ears(listener if has_audio else None, transcribe, RATE)
         self._lock = Lock()
         self._step = 0
         self._expected = set(self._fusion.takes) & ({"face", "voice"} if has_audio else {"face"})

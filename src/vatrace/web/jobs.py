@@ -56,6 +56,7 @@ class Job:
         notes: what the user should know about the trace.
         kind: media type of the small copy; "" for a transcript, which has no copy.
         people: whose traces to make.
+        duration: seconds of the trace once done; 0 if it isn't known.
     """
 
     id: str
@@ -66,6 +67,7 @@ class Job:
     notes: list[str] = field(default_factory=list)
     kind: str = ""
     people: Wanted = "main"
+    duration: float = 0.0
 
 
 class _RemovedError(Exception):
@@ -165,6 +167,10 @@ class Jobs:
         """The trace of a finished job."""
         return read_json(self.folder / job.id / "result.json")
 
+    def duration(self, job: Job) -> float:
+        """The length of a finished job's recording, in seconds."""
+        return job.duration or self.result(job).duration
+
     def recording(self, job: Job) -> Path:
         """The recording itself, or its small copy if it has been deleted."""
         upload = self._upload(job)
@@ -232,6 +238,7 @@ class Jobs:
         with written_whole(folder / "result.json") as path:
             write_json(named, path)
         job.notes = [note.replace(str(self._upload(job)), job.name) for note in named.notes]
+        job.duration = named.duration
         job.state, job.message = "done", summary(named)
 
     def _finish(self, job: Job) -> None:

@@ -129,6 +129,8 @@ function take(message) {
   if (message.error) {
     complain(message.error);
     stop();
+  } else if (message.problem) {
+    complain(message.problem);
   } else if (message.ready) {
     begin();
   } else {

@@ -3,8 +3,8 @@
 The browser sends `{"rate": 48000, "absent": []}` first: the sampling rate of its audio, and "face" or "voice" where it has no
 camera or microphone. Then it sends bytes. The first byte is 1 for a frame (its time in seconds since the start as a
 little-endian float64, then JPEG) and 2 for audio (little-endian float32 mono). It receives JSON with values, pace and words, or
-with an error. At the end it sends `{"end": 12.3}`, the seconds since the start, and receives the last values with
-`"done": true`.
+with an error, which ends the session. A wrong message is answered with `{"problem": "one line"}`. At the end the browser sends
+`{"end": 12.3}`, the seconds since the start, and receives the last values with `"done": true`.
 """
 
 from __future__ import annotations
@@ -12,15 +12,17 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import math
 import struct
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 from fastapi import WebSocket, WebSocketDisconnect
+from numpy.typing import NDArray
 from PIL import Image
 from starlette.concurrency import run_in_threadpool
 
@@ -28,12 +30,19 @@ from vatrace.errors import UsageError, VatraceError, report_bug
 from vatrace.inference.feed import Feed, Pace
 from vatrace.inference.streamer import Streamer, Value
 from vatrace.media.reading import SAMPLING_RATE
+from vatrace.media.samples import MAX_SAMPLE
 
 FRAME, AUDIO = b"\x01", b"\x02"
 POLL = 0.05
 """Seconds between polls for new values."""
-MAX_FRAME = 2_000_000
-"""Bytes of the largest frame that is accepted."""
+MAX_FRAME, MAX_FRAME_PIXELS = 2_000_000, 8_300_000
+"""Bytes and pixels of the largest frame that is accepted: 4K."""
+MAX_RATE = 1_000_000
+"""Hz of the fastest audio."""
+MAX_AHEAD = 10.0
+"""Seconds by which frames and audio may be ahead of the server's clock."""
+MAX_PROBLEMS = 20
+"""Wrong messages after which the connection is closed."""
 
 
 async def serve_live(socket: WebSocket, make_streamer: Callable[[], Streamer]) -> None:
@@ -66,12 +75,8 @@ async def _follow(socket: WebSocket, streamer: Streamer, feed: Feed) -> None:
         WebSocketDisconnect: when the browser has left.
         UsageError: if its first message isn't as described above.
     """
-    try:
-        hello = await socket.receive_json()
-        sampling_rate, absent = int(hello["rate"]), list(hello.get("absent", []))
-        resampler = make_resampler(sampling_rate)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UsageError("live: the first message must be JSON with the sampling rate of the audio") from error
+    sampling_rate, absent = _hello(await _received(socket))
+    resampler = Resampler(sampling_rate)
     for modality in absent:
         feed.end(modality)
     start, pace = time.monotonic(), Pace(0.0, 0.0, "")
@@ -95,40 +100,118 @@ def _message(streamer: Streamer, values: list[Value], pace: Pace) -> dict[str, A
     return {"values": [asdict(value) for value in values], "pace": asdict(pace), "words": words}
 
 
-async def _receive(socket: WebSocket, feed: Feed, resampler: Callable[[np.ndarray], np.ndarray], start: float) -> float:
+async def _receive(socket: WebSocket, feed: Feed, resampler: Resampler, start: float) -> float:
     """Pass on frames and audio until the browser ends the stream; the seconds from the start until then.
 
     Raises:
         WebSocketDisconnect: if the browser leaves first.
     """
+    heard, num_problems = 0.0, 0
     while True:
+        received = await _received(socket)
+        elapsed = time.monotonic() - start
         try:
-            received = await socket.receive()
-        except RuntimeError as error:  # Starlette's, if the socket is closed
-            raise WebSocketDisconnect from error
-        if received["type"] == "websocket.disconnect":
-            raise WebSocketDisconnect
-        message = received.get("bytes")
-        if message is None:
-            end = _end(received.get("text"))
-            if end is None:
-                continue
-            return min(end, time.monotonic() - start)
-        kind, content = message[:1], message[1:]
-        if kind == FRAME and 8 < len(content) <= MAX_FRAME:
-            (moment,) = struct.unpack("<d", content[:8])
-            feed.add_frame(Image.open(io.BytesIO(content[8:])), moment)  # the feed's thread decodes it
-        elif kind == AUDIO and content and len(content) % 4 == 0:  # FFmpeg accepts no empty frame
-            feed.add_audio(resampler(np.frombuffer(content, "<f4")), time.monotonic() - start)
+            if (text := received.get("text")) is not None:
+                return min(_end(text), elapsed)
+            message = received.get("bytes") or b""
+            kind, content = message[:1], message[1:]
+            if kind == FRAME:
+                feed.add_frame(*await run_in_threadpool(_frame, content, elapsed))
+            elif kind == AUDIO:
+                samples = _samples(content)
+                heard += len(samples) / resampler.rate
+                if heard > elapsed + MAX_AHEAD:
+                    raise UsageError(f"live: more than {MAX_AHEAD:g} s of audio ahead of time")
+                if len(samples):  # FFmpeg accepts no empty frame
+                    feed.add_audio(resampler(samples), elapsed)
+            else:
+                raise UsageError("live: a message of bytes must start with 1 (a frame) or 2 (audio)")
+        except UsageError as error:
+            num_problems += 1
+            if num_problems > MAX_PROBLEMS:
+                raise UsageError(f"{error}; ended after {MAX_PROBLEMS} such messages") from error
+            await _send(socket, {"problem": str(error)})
 
 
-def _end(text: str | None) -> float | None:
-    """The seconds in a message that ends the stream; None for any other text."""
+async def _received(socket: WebSocket) -> dict[str, Any]:
+    """The next message.
+
+    Raises:
+        WebSocketDisconnect: if the browser has left.
+    """
     try:
-        end = float(json.loads(text or "")["end"])
-    except (ValueError, KeyError, TypeError):
-        return None
-    return end if end >= 0 else None
+        received = dict(await socket.receive())
+    except RuntimeError as error:  # Starlette's, if the socket is closed
+        raise WebSocketDisconnect from error
+    if received["type"] == "websocket.disconnect":
+        raise WebSocketDisconnect
+    return received
+
+
+def _hello(received: Mapping[str, Any]) -> tuple[int, list[str]]:
+    """The sampling rate and the absent modalities in the first message.
+
+    Raises:
+        UsageError: if it isn't as described above.
+    """
+    wrong = UsageError("live: the first message must be JSON with the sampling rate of the audio")
+    try:
+        hello = json.loads(received.get("text") or "")
+    except (ValueError, RecursionError) as error:
+        raise wrong from error
+    if not isinstance(hello, dict) or type(hello.get("rate")) not in {int, float} or not 0 < hello["rate"] <= MAX_RATE:
+        raise wrong
+    absent = hello.get("absent", [])
+    if not isinstance(absent, list) or any(name not in ("face", "voice") for name in absent):
+        raise UsageError('live: absent must be a list of "face" and "voice"')
+    return max(int(hello["rate"]), 1), absent
+
+
+def _frame(content: bytes, elapsed: float) -> tuple[Image.Image, float]:
+    """The picture in a message, decoded, and its time in seconds.
+
+    Raises:
+        UsageError: if it is too large, no JPEG, damaged, or of another time than now.
+    """
+    if not 8 < len(content) <= MAX_FRAME:
+        raise UsageError(f"live: a frame must have up to {MAX_FRAME // 1_000_000} MB")
+    (moment,) = struct.unpack("<d", content[:8])
+    if not 0 <= moment <= elapsed + MAX_AHEAD:
+        raise UsageError("live: the time of a frame must be in seconds since the start, and not in the future")
+    try:
+        image = Image.open(io.BytesIO(content[8:]), formats=("JPEG",))
+        if image.width * image.height > MAX_FRAME_PIXELS:
+            raise UsageError(f"live: a frame of {image.width} x {image.height} pixels; at most {MAX_FRAME_PIXELS} are accepted")
+        return image.convert("RGB"), moment
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise UsageError("live: a frame isn't a readable JPEG") from error
+
+
+def _samples(content: bytes) -> NDArray[np.float32]:
+    """The audio in a message (N,), with silence in place of samples that aren't finite or are far too large.
+
+    Raises:
+        UsageError: if it isn't a whole number of samples.
+    """
+    if len(content) % 4:
+        raise UsageError("live: audio must be samples of four bytes")
+    samples = np.frombuffer(content, "<f4")
+    return np.where(np.abs(samples) <= MAX_SAMPLE, samples, np.float32(0)).astype(np.float32)
+
+
+def _end(text: str) -> float:
+    """The seconds in the message that ends the stream.
+
+    Raises:
+        UsageError: if it is another text.
+    """
+    try:
+        end = json.loads(text)["end"]
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise UsageError('live: a text must be {"end": seconds}') from error
+    if type(end) not in {int, float} or not 0 <= end < math.inf:
+        raise UsageError("live: the end must be a number of seconds")
+    return float(end)
 
 
 async def _send(socket: WebSocket, message: dict[str, Any]) -> None:
@@ -138,22 +221,29 @@ async def _send(socket: WebSocket, message: dict[str, Any]) -> None:
         raise WebSocketDisconnect from error
 
 
-def make_resampler(rate: int) -> Callable[[np.ndarray], np.ndarray]:
-    """A function that resamples successive blocks of mono audio to 16 kHz, without gaps between them.
+class Resampler:
+    """Resamples successive blocks of mono audio (N,) to 16 kHz, without gaps between them.
+
+    Args:
+        rate: the sampling rate of the blocks, Hz.
 
     Raises:
-        ValueError: if the sampling rate isn't above 0 and at most 1 MHz.
+        ValueError: if it isn't above 0 and at most `MAX_RATE`.
     """
-    import av
 
-    if not 0 < rate <= 1_000_000:
-        raise ValueError(f"the sampling rate must be above 0 and at most 1 MHz, not {rate}")
-    inner = av.AudioResampler(format="fltp", layout="mono", rate=SAMPLING_RATE)
+    def __init__(self, rate: int) -> None:
+        import av
 
-    def resample(samples: np.ndarray) -> np.ndarray:
+        if not 0 < rate <= MAX_RATE:
+            raise ValueError(f"the sampling rate must be above 0 and at most {MAX_RATE} Hz, not {rate}")
+        self.rate = rate
+        self._inner = av.AudioResampler(format="fltp", layout="mono", rate=SAMPLING_RATE)
+
+    def __call__(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The next block, resampled."""
+        import av
+
         frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(samples[None], np.float32), format="fltp", layout="mono")
-        frame.sample_rate = rate
-        parts = [part.to_ndarray()[0] for part in inner.resample(frame)]
+        frame.sample_rate = self.rate
+        parts = [part.to_ndarray()[0] for part in self._inner.resample(frame)]
         return np.concatenate(parts) if parts else np.zeros(0, np.float32)
-
-    return resample

@@ -5,6 +5,7 @@ It answers only this machine, and only requests with the token in its address. E
 
 from __future__ import annotations
 
+import asyncio
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -17,11 +18,14 @@ from typing import Annotated, Any, Literal
 from urllib.parse import quote
 
 from fastapi import APIRouter, FastAPI, HTTPException, Query, Request, Response, WebSocket
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse
-from pydantic import BaseModel, Field, NonNegativeFloat
+from pydantic import BaseModel, Field, FiniteFloat
 from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import Headers
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from vatrace import output
 from vatrace.errors import MissingExtraError, VatraceError, report_bug
@@ -46,6 +50,10 @@ REPORT_POLICY = "frame-ancestors 'self'; base-uri 'none'; form-action 'none'"
 ASSETS = (Path(__file__).parent, Path(output.__file__).parent)
 """Folders of the files that browsers get; the reports use some of them as well."""
 KINDS = {".html": "text/html", ".js": "text/javascript", ".css": "text/css"}
+CHUNK_TIMEOUT = 60.0
+"""Seconds after which an upload of which nothing more arrives is given up."""
+AFTER_END = 1.0
+"""Seconds after the end of a recording up to which annotations are accepted: browsers round its length."""
 SPARE = 1 << 30
 """Bytes that an upload must leave free on the disk."""
 
@@ -54,7 +62,7 @@ class Samples(BaseModel):
     """Part of an annotator's trace: times in seconds, ascending, and values."""
 
     dimension: Literal["valence", "arousal"]
-    samples: Annotated[list[tuple[NonNegativeFloat, float]], Field(min_length=1, max_length=10_000)]
+    samples: Annotated[list[tuple[Annotated[FiniteFloat, Field(ge=0)], FiniteFloat]], Field(min_length=1, max_length=10_000)]
 
 
 def make_app(jobs: Jobs, make_streamer: Callable[[], Streamer], token: str, max_upload: int) -> FastAPI:
@@ -75,10 +83,41 @@ def make_app(jobs: Jobs, make_streamer: Callable[[], Streamer], token: str, max_
     app = FastAPI(title="vatrace", docs_url=None, redoc_url=None, openapi_url=None, lifespan=lifespan)
     # a page of another site could reach this server under its own host name, but not under these
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost"])
+    app.add_middleware(_OwnOrigin)
     app.middleware("http")(_guarded)
+    app.add_exception_handler(RequestValidationError, _refused)
     for routes in (_queue(jobs, max_upload), _annotations(jobs), _live(make_streamer)):
         app.include_router(routes, prefix=f"/{token}")
     return app
+
+
+class _OwnOrigin:
+    """Refuses requests and web sockets that pages of other sites make, even with the token."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on if it has no origin, or that of this server."""
+        if scope["type"] in {"http", "websocket"}:
+            headers = Headers(scope=scope)
+            origin = headers.get("origin")
+            if origin is not None and origin != f"http://{headers.get('host')}":
+                if scope["type"] == "http":
+                    await JSONResponse({"detail": "a page of another site may not do this"}, 403)(scope, receive, send)
+                else:
+                    await receive()
+                    await send({"type": "websocket.close", "code": 1008})  # before it is accepted: HTTP 403
+                return
+        await self._app(scope, receive, send)
+
+
+async def _refused(_: Request, error: Exception) -> Response:
+    """One line about what is wrong with a request; without its values, which JSON may not be able to express."""
+    assert isinstance(error, RequestValidationError)
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"] if part != "body")
+    return JSONResponse({"detail": f"{where}: {first['msg']}"}, 422)
 
 
 async def _guarded(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
@@ -129,7 +168,8 @@ def _queue(jobs: Jobs, max_upload: int) -> APIRouter:  # a short function for ea
     async def upload(
         request: Request, name: Annotated[str, Query(min_length=1, max_length=255)], people: Wanted = "main"
     ) -> dict[str, Any]:
-        size = int(request.headers.get("content-length", 0))
+        length = request.headers.get("content-length", "0")
+        size = int(length) if length.isdecimal() else 0
         free = disk_usage(jobs.folder).free - SPARE
         if size > max_upload:
             raise HTTPException(413, f"{name}: larger than {max_upload / 1e9:.3g} GB (see --max-upload)")
@@ -139,7 +179,7 @@ def _queue(jobs: Jobs, max_upload: int) -> APIRouter:  # a short function for ea
         try:
             received = 0
             with path.open("wb") as file:
-                async for chunk in request.stream():
+                async for chunk in _chunks(request, name):
                     received += len(chunk)
                     if received > min(max_upload, free):
                         raise HTTPException(413, f"{name}: larger than announced")
@@ -163,6 +203,8 @@ def _queue(jobs: Jobs, max_upload: int) -> APIRouter:  # a short function for ea
     @routes.get("/jobs/{name}/copy")
     def copy(name: str) -> FileResponse:
         job = _find(jobs, name, finished=True)
+        if not job.kind:
+            raise HTTPException(404, f"{job.name}: a transcript has no picture and no sound")
         return FileResponse(jobs.file(job, "copy"), media_type=job.kind)
 
     @routes.get("/jobs/{name}/download/{kind}")
@@ -212,6 +254,9 @@ def _annotations(jobs: Jobs) -> APIRouter:
         times = [time for time, _ in part.samples]
         if times != sorted(times):
             raise HTTPException(400, "times must ascend")
+        end = jobs.duration(job)
+        if times[-1] > end + AFTER_END:
+            raise HTTPException(400, f"{job.name} ends at {end:.1f} s, before {times[-1]:.1f} s")
         with writing:
             traces.add(jobs.annotations(job) / f"{annotator}.csv", part.dimension, part.samples)
 
@@ -244,6 +289,18 @@ def _live(make_streamer: Callable[[], Streamer]) -> APIRouter:
             one.release()
 
     return routes
+
+
+async def _chunks(request: Request, name: str) -> AsyncIterator[bytes]:
+    """The body of a request; it ends with an error if nothing arrives for too long."""
+    stream = request.stream()
+    while True:
+        try:
+            yield await asyncio.wait_for(anext(stream), CHUNK_TIMEOUT)
+        except StopAsyncIteration:
+            return
+        except TimeoutError as error:
+            raise HTTPException(408, f"{name}: nothing more arrived for {CHUNK_TIMEOUT:g} s") from error
 
 
 def _attachment(content: bytes, name: str) -> Response:
