@@ -1,0 +1,179 @@
+"""Batches: subfolders, what is done and what is done again, lists, several processes."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from PIL import Image
+
+from command import run
+from conftest import write_movie
+from vatrace.files import sha256
+from vatrace.output.provenance import read_provenance
+
+FACE = ("--modalities", "face")
+
+
+@pytest.fixture
+def study(tmp_path: Path, face_images: list[Image.Image]) -> Path:
+    """Three short recordings without sound in two folders."""
+    folder = tmp_path / "study"
+    for number, name in enumerate(("P1/talk.mp4", "P2/talk.mp4", "P2/rest.mp4")):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        write_movie(folder / name, face_images[10 * number : 10 * number + 10])
+    return folder
+
+
+def changes(out: Path) -> dict[str, int]:
+    return {str(path.relative_to(out)): path.stat().st_mtime_ns for path in out.rglob("*") if path.suffix in {".csv", ".json"}}
+
+
+def test_a_finished_batch_is_skipped_and_only_changes_are_done_again(study: Path, tmp_path: Path) -> None:
+    out, arguments = tmp_path / "out", ["--summary", tmp_path / "all.csv", *FACE]
+    first = run("predict", study, "--out", out, *arguments)
+    assert (first.status, first.err) == (0, "") and "3 of 3 recordings done" in first.out
+    made = changes(out)
+    assert {"P1/talk.csv", "P1/talk.json", "P2/rest.csv", "P2/talk.json"} < set(made)
+    summary = pd.read_csv(tmp_path / "all.csv")
+    assert summary["recording"].tolist() == ["P1/talk", "P2/rest", "P2/talk"]
+
+    (tmp_path / "all.csv").unlink()
+    again = run("predict", study, "--out", out, *arguments)
+    assert (again.status, again.err) == (0, "") and changes(out) == made
+    assert again.out.splitlines() == [
+        "3 of 3 recordings already done, with the same files, options and versions",
+        "3 of 3 recordings done",
+    ]
+    pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "all.csv"), summary)
+
+    (study / "P1" / "talk.mp4").touch()  # the same content
+    shutil.copy(study / "P2" / "rest.mp4", study / "P2" / "talk.mp4")
+    changed = run("predict", study, "--out", out, *FACE)
+    assert (changed.status, changed.err) == (0, "")
+    assert "2 of 3 recordings already done" in changed.out
+    assert "P2/talk: done again, because of changes: the recording\n" in changed.out
+    new = changes(out)
+    assert {name for name in new if new[name] != made[name]} == {"P2/talk.csv", "P2/talk.json"}
+
+    other = run("predict", study, "--out", out, *FACE, "--rate", "5")
+    assert other.status == 0 and other.out.count("because of changes: rate 10.0 -> 5.0") == 3
+    assert len(pd.read_csv(out / "P1" / "talk.csv")) == 2
+
+
+def test_results_that_were_edited_or_are_of_another_recording_are_kept(study: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    assert run("predict", study / "P1", "--out", out, *FACE).status == 0
+    edited = (out / "talk.csv").read_text() + "# corrected\n"
+    (out / "talk.csv").write_text(edited)
+    assert run("predict", study / "P1", "--out", out, *FACE).status == 0
+    refused = run("predict", study / "P1", "--out", out, *FACE, "--rate", "5")
+    assert refused.status == 1 and "talk.csv: was changed since vatrace wrote it: rename it" in refused.err
+    other = run("predict", study / "P2" / "talk.mp4", "--out", out, *FACE)
+    assert other.status == 1 and "already exists, for another recording" in other.err
+    assert (out / "talk.csv").read_text() == edited
+    assert run("predict", study / "P2" / "talk.mp4", "--out", out, *FACE, "--overwrite").status == 0
+    assert (out / "talk.csv").read_text() != edited
+    shutil.copytree(study / "P2", tmp_path / "moved")
+    same = run("predict", tmp_path / "moved" / "talk.mp4", "--out", out, *FACE)
+    assert same.status == 0 and "1 of 1 recording already done" in same.out
+
+
+def test_more_formats_are_added_by_doing_it_again(study: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    assert run("predict", study / "P1", "--out", out, *FACE).status == 0
+    more = run("predict", study / "P1", "--out", out, *FACE, "--format", "csv,json")
+    assert more.status == 0 and "valence" in json.loads((out / "talk.json").read_text())
+    assert "already done" in run("predict", study / "P1", "--out", out, *FACE).out
+
+
+def test_the_side_file_says_how_it_was_made(study: Path, tmp_path: Path) -> None:
+    assert run("predict", study, "--out", tmp_path / "out", *FACE).status == 0
+    side = tmp_path / "out" / "P1" / "talk.json"
+    content = json.loads(side.read_text())
+    made = content["provenance"]
+    assert made["recording"]["path"] == "../../study/P1/talk.mp4"
+    assert made["recording"]["sha256"] == sha256(study / "P1" / "talk.mp4")
+    assert made["results"]["talk.csv"]["sha256"] == sha256(tmp_path / "out" / "P1" / "talk.csv") == made["trace"]
+    assert made["options"]["modalities"] == ["face"] and made["rate"] == 10 and made["people"] == ["1"]
+    assert set(made["libraries"]) >= {"numpy", "onnxruntime", "av"} and "fusion.onnx" in made["models"]
+    assert content["columns"]["valence"] == {"Description": "valence, from unpleasant (-1) to pleasant (1)", "Range": "-1..1"}
+    assert content["columns"]["time"]["Units"] == "s"
+    found = read_provenance(side)
+    assert found is not None and found[0].as_dict() == made and found[1] == content["summary"]
+
+
+def write_list(path: Path, *lines: str) -> Path:
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def test_the_columns_of_a_list_are_in_every_table(study: Path, tmp_path: Path) -> None:
+    listed = write_list(
+        study / "list.csv",
+        "recording;participant;condition;start;end",
+        "P1/talk.mp4;P1;=1+1;;",
+        "P2/talk.mp4;P2;rest;0,1;0.3",
+    )
+    out = tmp_path / "out"
+    options = ["--out", out, *FACE, "--format", "csv,parquet,json,turns", "--summary", out / "all.csv"]
+    result = run("predict", "--list", listed, *options)
+    assert (result.status, result.err) == (0, "")
+    first, second = (pd.read_csv(out / name / "talk.csv") for name in ("P1", "P2"))
+    assert set(first["condition"]) == {"'=1+1"} and set(second["participant"]) == {"P2"}
+    assert second["time"].tolist() == [0.1, 0.2] and len(first) == 4
+    assert set(pd.read_parquet(out / "P1" / "talk.parquet")["condition"]) == {"=1+1"}
+    assert json.loads((out / "P2" / "talk.json").read_text())["about"] == {"participant": "P2", "condition": "rest"}
+    summary = pd.read_csv(out / "all.csv")
+    assert summary.columns[:3].tolist() == ["recording", "participant", "condition"]
+    assert summary["duration"].tolist() == [0.4, 0.2] and summary["participant"].tolist() == ["P1", "P2"]
+    again = run("predict", "--list", listed, *options, "--overwrite", "--jobs", "2")
+    assert again.status == 0
+    pd.testing.assert_frame_equal(pd.read_csv(out / "all.csv"), summary)
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        (["file", "a.jpg"], "line 1: no column 'recording' (found: file)"),
+        (["recording,valence", "a.jpg,1"], "line 1: the column 'valence' would be mistaken"),
+        (["recording,group,group", "a.jpg,1,1"], "line 1: two columns are called 'group'"),
+        (["recording", "a.jpg", "", "./a.jpg"], "line 4, column recording: ./a.jpg is already in line 2"),
+        (["recording", "b.jpg"], "line 2, column recording: b.jpg: no such file"),
+        (["recording,person", "a.jpg,9"], "line 2, column person: the number of a person, from 1 to 8, not 9"),
+        (["recording,person", "a.jpg,anna.jpg"], "line 2, column person: anna.jpg: no such file"),
+        (["recording,transcript", "a.jpg,a.srt"], "line 2, column transcript: a.srt: no such file"),
+        (["recording,start,end", "a.jpg,5,1"], "line 2, column end: must be after the start (5), not 1"),
+        (["recording,start,end", "a.jpg,soon,1"], "line 2, column start: must be seconds from the start"),
+        (["recording"], "has no recordings"),
+    ],
+)
+def test_mistakes_in_a_list_are_named_by_line_and_column(
+    tmp_path: Path, face_images: list[Image.Image], lines: list[str], message: str
+) -> None:
+    face_images[0].save(tmp_path / "a.jpg")
+    write_list(tmp_path / "list.csv", *lines)
+    result = run("predict", "--list", "list.csv", "--out", "out", cwd=tmp_path)
+    assert result.status == 1 and len(result.err.splitlines()) == 1
+    assert message in result.err and not (tmp_path / "out").exists()
+
+
+def test_a_part_beyond_the_recording_is_an_error_of_that_recording(study: Path, tmp_path: Path) -> None:
+    listed = write_list(study / "list.csv", "recording,start,end", "P1/talk.mp4,1,9", "P2/talk.mp4,,")
+    result = run("predict", "--list", listed, "--out", tmp_path / "out", *FACE)
+    assert result.status == 1 and "P1/talk.mp4: lasts 0.4 s; it has no part from 1 to 9 s" in result.err
+    assert not (tmp_path / "out" / "P1" / "talk.csv").exists() and (tmp_path / "out" / "P2" / "talk.csv").exists()
+
+
+def test_several_processes_make_the_same_and_report_failures(study: Path, tmp_path: Path) -> None:
+    (study / "P3.mp4").write_text("broken")
+    one = run("predict", study, "--out", tmp_path / "one", *FACE, "--summary", tmp_path / "one.csv")
+    two = run("predict", study, "--out", tmp_path / "two", *FACE, "--summary", tmp_path / "two.csv", "--jobs", "2")
+    assert one.status == two.status == 1 and one.err == two.err and "P3.mp4" in two.err
+    assert "3 of 4 recordings done" in two.out
+    assert (tmp_path / "one.csv").read_text() == (tmp_path / "two.csv").read_text()
+    for name in ("P1/talk.csv", "P2/rest.csv"):
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+    log = (tmp_path / "two" / "vatrace.log").read_text().splitlines()
+    assert "4 recordings to process" in log[0] and len(log) == 5 and "4 of 4, 0 s left: " in log[4]
