@@ -28,7 +28,10 @@ def written_whole(path: Path) -> Iterator[Path]:
     try:
         yield temporary
         temporary.chmod(0o666 & ~_umask())  # mkstemp makes files that only the user can read
-        temporary.replace(path)
+        try:
+            temporary.replace(path)
+        except PermissionError as error:  # on Windows, a file that is open elsewhere can't be replaced
+            raise PermissionError(f"{path}: can't be replaced; is it open in another program?") from error
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -188,7 +188,13 @@ def test_a_batch_goes_on_past_bad_files_and_says_so(tmp_path: Path, face_images:
     assert len(errors) == 3 and all(line.startswith("error: ") for line in errors)
     assert "a.mp4" in errors[0] and "b.mp4" in errors[1] and "none.mp4" in errors[2]
     assert "1 of 4 recordings done" in result.out
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["c.csv", "c.json", "c.png", "vatrace.log"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "c.csv",
+        "c.json",
+        "c.png",
+        "codebook.csv",
+        "vatrace.log",
+    ]
 
 
 def test_a_bug_is_said_to_be_one_and_the_batch_goes_on(
@@ -213,7 +219,13 @@ def test_a_bug_is_said_to_be_one_and_the_batch_goes_on(
     assert line.endswith(f"; please report it with {file}")
     assert "Traceback" in file.read_text() and "wrong_for_long" in file.read_text()
     assert pd.read_csv(tmp_path / "all.csv")["error"][0] == line.removeprefix("error: ")
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["b.csv", "b.json", "b.png", "vatrace.log"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "b.csv",
+        "b.json",
+        "b.png",
+        "codebook.csv",
+        "vatrace.log",
+    ]
 
 
 def test_a_bug_of_a_whole_command_has_a_status_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -291,10 +303,10 @@ def test_two_recordings_of_one_name_do_not_overwrite_each_other(tmp_path: Path, 
     out = tmp_path / "out"
     result = run("predict", tmp_path / "one" / "face.jpg", tmp_path / "two" / "face.jpg", "--out", out)
     assert (result.status, result.err) == (0, "")
-    assert sorted(path.name for path in out.glob("*.csv")) == ["one_face.csv", "two_face.csv"]
+    assert sorted(path.name for path in out.glob("*face*.csv")) == ["one_face.csv", "two_face.csv"]
     out = tmp_path / "more"
     assert run("predict", tmp_path / "one" / "face.jpg", tmp_path / "one" / "face.bmp", "--out", out).status == 0
-    assert sorted(path.name for path in out.glob("*.csv")) == ["face.bmp.csv", "face.jpg.csv"]
+    assert sorted(path.name for path in out.glob("*face*.csv")) == ["face.bmp.csv", "face.jpg.csv"]
 
 
 def test_names_with_anything_in_them_work(tmp_path: Path, face_images: list[Image.Image]) -> None:
@@ -346,7 +358,11 @@ def test_a_batch_has_its_transcripts_and_one_table(tmp_path: Path, face_images: 
     one = run("predict", folder / "ben.mp4", "--out", tmp_path / "one", *options[:2], "--summary", tmp_path / "one.csv")
     assert one.status == 0 and list(pd.read_csv(tmp_path / "one.csv")) == columns  # whatever is in the batch
     again = run("predict", folder / "ben.mp4", "--out", tmp_path / "more", *options[:2], *options[4:])
-    assert again.status == 1 and "all.csv: already exists" in again.err and not (tmp_path / "more" / "ben.csv").exists()
+    assert (
+        again.status == 1
+        and "all.csv: already exists, and isn't made from these" in again.err
+        and not (tmp_path / "more" / "ben.csv").exists()
+    )
 
 
 @pytest.mark.parametrize("name", ["out/face.csv", "out/../face.jpg"])

@@ -16,6 +16,7 @@ from vatrace.errors import VatraceError, report_bug
 
 COMMANDS = {
     "predict": ("vatrace.cli.predict", "recordings in, traces of valence and arousal out"),
+    "again": ("vatrace.cli.again", "make a result again, and compare"),
     "demo": ("vatrace.cli.predict", "predict a recording made from installed packages"),
     "people": ("vatrace.cli.people", "find the same people in all recordings of a study"),
     "serve": ("vatrace.cli.serve", "a page in your browser: recordings, live, annotation"),
@@ -60,7 +61,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             stream.reconfigure(errors="backslashreplace")
     logging.basicConfig(format="%(message)s")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
-    args = _parse(sys.argv[1:] if argv is None else argv)
+    args = parse(sys.argv[1:] if argv is None else argv)
     try:
         status = args.run(args)
     except BrokenPipeError:  # the reader of the output has ended, like `head`
@@ -78,7 +79,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     sys.exit(status)
 
 
-def _parse(argv: Sequence[str]) -> argparse.Namespace:
+def parse(argv: Sequence[str]) -> argparse.Namespace:
     """Parse the arguments. Only the module of the given command is imported."""
     parser = argparse.ArgumentParser(
         prog="vatrace",

@@ -130,7 +130,7 @@ def _planned(item: Item, args: argparse.Namespace, models: Mapping[str, str]) ->
             raise FileExistsError(f"{source}: its own result would replace it: give another folder with --out")
     side = item.side(args)
     earlier = read_provenance(side) if side.is_file() else None
-    made = _wanted(item, args, models, None if earlier is None else earlier[0])
+    made = wanted(item, args, models, None if earlier is None else earlier[0])
     if args.overwrite or made is None or earlier is None:
         refuse_existing(targets, args.overwrite)
         return Task(item, args, made, replaces=args.overwrite)
@@ -144,7 +144,7 @@ def _planned(item: Item, args: argparse.Namespace, models: Mapping[str, str]) ->
     return Task(item, args, made, replaces=True, why=", ".join(changes) or "some files are missing")
 
 
-def _wanted(item: Item, args: argparse.Namespace, models: Mapping[str, str], known: Provenance | None) -> Provenance | None:
+def wanted(item: Item, args: argparse.Namespace, models: Mapping[str, str], known: Provenance | None) -> Provenance | None:
     """The provenance that results made now would have; None if a file is missing, which processing will report."""
     people, picture, kept = item.who(args)
     given = {"transcript": item.choice.path, "person": picture, "adapt": args.adapt, "model": args.model}

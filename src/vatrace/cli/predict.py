@@ -142,6 +142,20 @@ def _add_predict(commands: Any) -> None:
     add("--report", action="store_true", help="also write an HTML report, <name>.html")
     add("--overlay", action="store_true", help="also write a video with the trace in it, <name>.overlay.mp4")
     add("--summary", type=Path, metavar="FILE", help="also write a CSV with one row per recording and person")
+    add("--table", type=Path, metavar="FILE", help="also write one table of all traces: .csv, .parquet, or .sav for SPSS")
+    add(
+        "--by",
+        metavar="WHAT",
+        help="rows of --table: segment, sentence, turn, word, seconds:5, or a CSV of events with start and end "
+        "(default: a row per time)",
+    )
+    add(
+        "--baseline",
+        metavar="WHAT",
+        help="subtract each person's own mean in --table: over first:30 seconds, over everything (person), or over the "
+        "stretches in a CSV with recording, start and end",
+    )
+    add("--methods", action="store_true", help="also write methods.md, a paragraph for your paper")
     add("--overwrite", action="store_true", help="do everything again, and replace results that already exist")
     add("--jobs", type=_count, default=1, metavar="N", help="number of processes for several recordings (default: %(default)s)")
     add_ray_option(parser)
@@ -201,6 +215,7 @@ def _rate(text: str) -> float:
 def run_predict(args: argparse.Namespace) -> int:
     """Run the predict command."""
     from vatrace.cli.batch import Outcome, plan
+    from vatrace.cli.batch_tables import check_tables, write_methods, write_tables
     from vatrace.output.provenance import model_versions
 
     check_formats(args.format)
@@ -210,8 +225,7 @@ def run_predict(args: argparse.Namespace) -> int:
         return 1
     _check_apart(items, args)
     make_folder(args.out)
-    if args.summary is not None:
-        _check_summary(items, args)
+    tables = check_tables(items, args)
     outcomes: dict[int, Outcome] = {}
     tasks: dict[int, Task] = {}
     for place, planned in enumerate(plan(items, args, model_versions(model.encoders, args.whisper))):
@@ -224,7 +238,9 @@ def run_predict(args: argparse.Namespace) -> int:
         for place, outcome in _processed(tasks, args, model):
             outcomes[place] = outcome
     finally:  # also if the batch is stopped
-        _write_summary([outcomes[place] for place in sorted(outcomes)], items, args)
+        write_tables([outcomes[place] for place in sorted(outcomes)], items, args, tables)
+    if args.methods:
+        write_methods([outcomes[place] for place in sorted(outcomes)], args)
     done = sum(not outcome.error for outcome in outcomes.values())
     if len(items) > 1:
         print(f"{done} of {len(items)} recordings done")
@@ -321,16 +337,6 @@ def _print_outcome(outcome: Outcome) -> None:
         warn(outcome.warning)
 
 
-def _write_summary(outcomes: Sequence[Outcome], items: Sequence[Item], args: argparse.Namespace) -> None:
-    """Write the summary, if it was asked for and something is known."""
-    from vatrace.output.writers import write_summary
-
-    rows = [row for outcome in outcomes for row in outcome.summary]
-    if args.summary is not None and rows:
-        with written_whole(args.summary) as temporary:
-            write_summary(rows, temporary, list(items[0].listed.about))
-
-
 def _check_people(args: argparse.Namespace) -> None:
     """Check the options about recordings and people before any work is done."""
     if (args.list is None) == (not args.sources):
@@ -377,17 +383,6 @@ def _transcripts(args: argparse.Namespace, recordings: Sequence[Path], model: Mo
     if given is not None and absent:
         warn(f"{given}: no transcript for {passed_over(absent)}: speech recognition is used if they contain audio")
     return choices
-
-
-def _check_summary(items: Sequence[Item], args: argparse.Namespace) -> None:
-    """Check that the summary can be written."""
-    path, results = args.summary.resolve(), [result for item in items for result in item.possible(args)]
-    if path in {other.resolve() for other in [*(item.path for item in items), *(result.path for result in results)]}:
-        raise UsageError(f"{args.summary}: is a recording or one of its results: give the summary another name")
-    if path in {other.resolve() for other in (args.person, args.names, args.adapt, args.list) if other is not None}:
-        raise UsageError(f"{args.summary}: is needed for this command: give the summary another name")
-    refuse_existing([args.summary], args.overwrite)
-    make_folder(args.summary.parent)
 
 
 def run_demo(args: argparse.Namespace) -> int:

@@ -153,7 +153,7 @@ def _read_person(content: Mapping[str, Any]) -> Prediction:
         valence=columns["valence"],
         arousal=columns["arousal"],
         presence={name: columns[name] > 0 for name in MODALITIES},
-        words=_read_words(content["transcript"]),
+        words=read_words(content["transcript"]),
         notes=content["notes"],
         explanation=explanation,
         bounds=(bounds[0], bounds[1]) if bounds else None,
@@ -163,7 +163,7 @@ def _read_person(content: Mapping[str, Any]) -> Prediction:
         person=content.get("person", "1"),
         speaking=None if np.isnan(speaking).any() else speaking > 0,
         turns=[
-            Turn(turn["start"], turn["end"], turn["person"], tuple(_read_words(turn["words"])))
+            Turn(turn["start"], turn["end"], turn["person"], tuple(read_words(turn["words"])))
             for turn in content.get("turns", [])
         ],
         about=content.get("about", {}),
@@ -171,7 +171,8 @@ def _read_person(content: Mapping[str, Any]) -> Prediction:
     )
 
 
-def _read_words(words: Iterable[Mapping[str, Any]]) -> list[Word]:
+def read_words(words: Iterable[Mapping[str, Any]]) -> list[Word]:
+    """The words of a JSON file."""
     return [Word(word["text"], word["start"], word["end"], word.get("speaker")) for word in words]
 
 
