@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import praatio.textgrid
+import pyarrow.parquet
 import pympi
 import pysubs2
 import pytest
@@ -14,6 +15,7 @@ from vatrace.inference.explain import Explanation
 from vatrace.inference.prediction import Prediction, Turn, renamed
 from vatrace.media.folders import find_transcripts
 from vatrace.media.transcripts import Word
+from vatrace.output.provenance import starting
 from vatrace.output.writers import (
     SUMMARY_COLUMNS,
     read_json,
@@ -411,3 +413,54 @@ def test_names_that_are_not_utf8_are_written_with_replacement_characters(predict
     write_summary(rows, tmp_path / "all.csv")
     table = pd.read_csv(tmp_path / "all.csv", encoding="utf-8")
     assert table["recording"].tolist() == ["caf\ufffd", "ok"] and table["error"].tolist()[1] == "\ufffd: bad"
+
+
+def made(prediction: Prediction, folder: Path) -> Prediction:
+    """The prediction with its recording and its provenance."""
+    source = folder / "my videos" / "talk.mp4"
+    source.parent.mkdir()
+    source.touch()
+    started = starting(source, folder / "out", {}, {"rate": 10.0}, {"fusion.onnx": "ab" * 32})
+    found = replace(started, created="2026-01-31T12:00:00+00:00", command="vatrace predict 'my videos' --> x", people=("1",))
+    return replace(prediction, source=source, about={"participant": "P07"}, provenance=found.as_dict())
+
+
+def test_elan_finds_the_recording_wherever_the_document_is(prediction: Prediction, tmp_path: Path) -> None:
+    whole = made(prediction, tmp_path)
+    (tmp_path / "out" / "deep").mkdir(parents=True)
+    path = tmp_path / "out" / "deep" / "a.eaf"
+    write_elan(whole, path)
+    document = pympi.Eaf(str(path))
+    (media,) = document.get_linked_files()
+    assert media["MEDIA_URL"] == whole.source.as_uri() and "%20" in media["MEDIA_URL"]
+    assert (path.parent / media["RELATIVE_MEDIA_URL"]).resolve() == whole.source
+    facts = dict(document.get_properties())
+    assert facts["vatrace: participant"] == "P07" and "SHA-256 e3b0c44298fc" in facts["vatrace: recording"]
+    assert facts["vatrace: person"] == "1" and facts["vatrace: version"].startswith("vatrace ")
+    assert document.tiers["valence"][2]["PARTICIPANT"] == "Person 1"
+    write_elan(whole, whole.source.with_suffix(".eaf"))
+    (media,) = pympi.Eaf(str(whole.source.with_suffix(".eaf"))).get_linked_files()
+    assert media["RELATIVE_MEDIA_URL"] == "./talk.mp4"
+
+
+def test_praat_subtitles_and_parquet_say_how_they_were_made(prediction: Prediction, tmp_path: Path) -> None:
+    whole = made(prediction, tmp_path)
+    write_textgrid(whole, tmp_path / "a.TextGrid")
+    grid = praatio.textgrid.openTextgrid(str(tmp_path / "a.TextGrid"), includeEmptyIntervals=False)
+    (entry,) = grid.getTier("vatrace").entries
+    assert "participant: P07" in entry.label and "SHA-256 e3b0c44298fc" in entry.label and (entry.start, entry.end) == (0, 2)
+    write_subtitles(replace(whole, words=[Word("Good", 0.0, 0.4)]), tmp_path / "a.vtt")
+    text = (tmp_path / "a.vtt").read_text(encoding="utf-8")
+    assert "participant: P07" in text and text.count("-->") == 1 and len(pysubs2.load(str(tmp_path / "a.vtt"))) == 1
+    write_parquet(whole, tmp_path / "a.parquet")
+    metadata = pyarrow.parquet.read_schema(tmp_path / "a.parquet").metadata
+    assert json.loads(metadata[b"vatrace"]) == json.loads(json.dumps(whole.provenance))
+    assert set(pd.read_parquet(tmp_path / "a.parquet")["participant"]) == {"P07"}
+
+
+def test_spreadsheets_run_no_names(prediction: Prediction, tmp_path: Path) -> None:
+    odd = replace(prediction, person="=cmd()", about={"group": "-1.5", "site": "@sum", "=name": "x"})
+    write_csv(odd, tmp_path / "a.csv")
+    table = pd.read_csv(tmp_path / "a.csv")
+    assert set(table["person"]) == {"'=cmd()"} and set(table["site"]) == {"'@sum"} and set(table["group"]) == {-1.5}
+    assert "'=name" in table.columns
