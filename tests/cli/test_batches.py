@@ -344,4 +344,7 @@ def test_methods_name_what_was_used(two_participants: Path) -> None:
     text = (out / "methods.md").read_text()
     digest = sha256(package_file("fusion.onnx"))[:12]
     assert "2 recordings with vatrace" in text.replace("\n", " ") and digest in text and "arXiv:2403.13659" in text
+    (out / "methods.md").write_text("edited")
+    kept = run("predict", "--list", two_participants / "list.csv", "--out", out, *FACE, "--methods")
+    assert kept.status == 0 and "methods.md: not replaced" in kept.err and (out / "methods.md").read_text() == "edited"
     assert "Whisper" not in text.partition("## References")[0] and "has not been validated" in text

@@ -423,7 +423,7 @@ def test_hidden_files_and_folders_in_a_folder_are_left_alone(tmp_path: Path, fac
             1,
             "is named after a recording, such as face.srt",
         ),
-        (["predict", "face.jpg", "--summary", "file.txt"], 1, "file.txt: already exists"),
+        (["predict", "face.jpg", "--summary", "file.txt"], 1, "file.txt: must end in .csv, .parquet, .sav"),
         (["predict", "face.jpg", "--fps", "5"], 2, "vatrace predict: error: unrecognized arguments: --fps 5"),
         (["predict", "face.jpg", "--transcript", "none.srt"], 1, "none.srt: no such file"),
         (["predict", "face.jpg", "--people", "9"], 2, "main, all, left, right, or a number from 1 to 8, not '9'"),

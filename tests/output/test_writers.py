@@ -20,13 +20,13 @@ from vatrace.output.writers import (
     SUMMARY_COLUMNS,
     read_json,
     summary_rows,
+    summary_table,
     tiers,
     write_csv,
     write_elan,
     write_json,
     write_parquet,
     write_subtitles,
-    write_summary,
     write_textgrid,
     write_turns,
 )
@@ -260,7 +260,7 @@ def test_the_mean_of_intervals_contains_the_mean_of_the_truth_at_least_as_often(
 
 
 def test_the_summary_has_a_row_for_each_person(three: Prediction, tmp_path: Path) -> None:
-    write_summary([{"recording": "talk"} | row for row in summary_rows(three)], tmp_path / "all.csv")
+    summary_table([{"recording": "talk"} | row for row in summary_rows(three)]).to_csv(tmp_path / "all.csv", index=False)
     table = pd.read_csv(tmp_path / "all.csv", dtype={"person": str})
     assert list(table.columns) == list(SUMMARY_COLUMNS) and "side" not in SUMMARY_COLUMNS
     assert table["recording"].tolist() == ["talk"] * 3 and table["person"].tolist() == ["1", "2", "3"]
@@ -268,7 +268,7 @@ def test_the_summary_has_a_row_for_each_person(three: Prediction, tmp_path: Path
     assert table["words_left_out"].tolist() == [1, 2, 3] and table["people"].tolist() == [3, 3, 3]
     third = three.others[1]
     assert table["arousal_mean"][2] == pytest.approx(third.arousal[third.supported].mean(), abs=5.1e-5)
-    write_summary(summary_rows(replace(three.people["1"], speaking=None)), tmp_path / "all.csv")
+    summary_table(summary_rows(replace(three.people["1"], speaking=None))).to_csv(tmp_path / "all.csv", index=False)
     assert pd.read_csv(tmp_path / "all.csv")["speaking"].isna().all()
 
 
@@ -410,7 +410,7 @@ def test_names_that_are_not_utf8_are_written_with_replacement_characters(predict
         *({"recording": os.fsdecode(b"caf\xe9")} | row for row in summary_rows(named)),
         {"recording": "ok", "error": os.fsdecode(b"\xe9: bad")},
     ]
-    write_summary(rows, tmp_path / "all.csv")
+    summary_table(rows).to_csv(tmp_path / "all.csv", index=False)
     table = pd.read_csv(tmp_path / "all.csv", encoding="utf-8")
     assert table["recording"].tolist() == ["caf\ufffd", "ok"] and table["error"].tolist()[1] == "\ufffd: bad"
 

@@ -60,10 +60,9 @@ def check_tables(items: Sequence[Item], args: argparse.Namespace) -> Tables:
         raise UsageError(f"--{'by' if args.by else 'baseline'} changes the rows of --table: add --table study.csv")
     if args.table is not None and not set(args.format) & set(TABLE_KINDS):
         raise UsageError("--table is made from the tables of the recordings: add csv or parquet to --format")
-    if args.table is not None:
-        check_kind(args.table)
     for path in (args.summary, args.table):
         if path is not None:
+            check_kind(path)
             _check_place(path, items, args)
     tables = Tables(parse_by(args.by) if args.by else None, parse_baseline(args.baseline) if args.baseline else None)
     for path in (args.summary, args.table):
@@ -93,22 +92,27 @@ def _path(text: str | None) -> Path | None:
 
 
 def write_tables(outcomes: Sequence[Outcome], items: Sequence[Item], args: argparse.Namespace, tables: Tables) -> None:
-    """Write the codebook, and the summary, the table and the methods if they were asked for."""
+    """Write the codebook, and the table and the methods if they were asked for."""
     done = [outcome.item for outcome in outcomes if not outcome.error]
-    own = list(items[0].listed.about)
-    facts: dict[str, Any] = {"recordings": [item.name for item in items]}
     if done and set(args.format) & {"csv", "parquet", "turns"}:
-        _write_codebook(args, own)
+        _write_codebook(args, list(items[0].listed.about))
+    if args.table is not None and done:
+        failed = [outcome.item.name for outcome in outcomes if outcome.error]
+        _write_table(done, args, tables, {"recordings": [item.name for item in items], "missing": failed})
+    if args.methods and done:
+        _write_methods(done, len(outcomes) - len(done), args)
+
+
+def write_summary(outcomes: Sequence[Outcome], items: Sequence[Item], args: argparse.Namespace) -> None:
+    """Write the summary, if it was asked for and something is known."""
     rows = [row for outcome in outcomes for row in outcome.summary]
     if args.summary is not None and rows:
-        import pandas as pd
+        from vatrace.output.writers import summary_table
 
-        first, *rest = described(["recording", *own, *(column.name for column in SUMMARY[1:])], SUMMARY)
-        columns = [first, *rest]
-        table = pd.DataFrame(rows, columns=[column.name for column in columns])
-        write_study_table(table, args.summary, columns, args.out, {**facts, "table": "summary"})
-    if args.table is not None and done:
-        _write_table(done, args, tables, {**facts, "missing": [outcome.item.name for outcome in outcomes if outcome.error]})
+        table = summary_table(rows, list(items[0].listed.about))
+        columns = described(map(str, table.columns), SUMMARY)
+        facts = {"recordings": [item.name for item in items], "table": "summary"}
+        write_study_table(table, args.summary, columns, args.out, facts)
 
 
 def _write_table(done: Sequence[Item], args: argparse.Namespace, tables: Tables, facts: dict[str, Any]) -> None:
@@ -129,16 +133,17 @@ def _write_codebook(args: argparse.Namespace, own: Sequence[str]) -> None:
     write_codebook(path, {name: [*columns, *described(own, ())] for name, columns in parts.items()})
 
 
-def write_methods(outcomes: Sequence[Outcome], args: argparse.Namespace) -> None:
-    """Write the methods paragraph."""
+def _write_methods(done: Sequence[Item], num_failed: int, args: argparse.Namespace) -> None:
+    """Write the methods paragraph, unless there is another one, which may have been edited."""
     from vatrace.output.methods import methods
 
-    done = [outcome.item for outcome in outcomes if not outcome.error]
     found = [read_provenance(item.side(args)) for item in done]
     made = [provenance[0] for provenance in found if provenance is not None]
-    if made:
-        path = args.out / METHODS
-        with written_whole(path) as temporary:
-            text = methods(made, len(outcomes) - len(done), args.by or "", args.baseline or "")
-            temporary.write_text(text, encoding="utf-8")
-        print(f"{path}: a paragraph for your paper; check it")
+    path, text = args.out / METHODS, methods(made, num_failed, args.by or "", args.baseline or "")
+    if path.exists() and not args.overwrite:
+        if path.read_text(encoding="utf-8", errors="replace") != text:
+            warn(f"{path}: not replaced, because it differs; rename it, or add --overwrite")
+        return
+    with written_whole(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    print(f"{path}: a paragraph for your paper; check it")

@@ -42,7 +42,9 @@ NO_TRANSCRIPT = Path("none")
 PREDICT_EPILOG = """examples:
   vatrace predict talk.mp4
   vatrace predict talk.mp4 --out traces --format csv,json --report
-  vatrace predict videos/ --out traces --summary all.csv
+  vatrace predict videos/ --out traces --summary all.csv --jobs 4
+  vatrace predict --list study.csv --out traces        recordings and your own columns from a table
+  vatrace predict --list study.csv --out traces --table study.sav --by sentence --baseline first:30
   vatrace predict videos/ --out traces --modalities face,voice
   vatrace predict talk.mp4 --transcript talk.srt       your own transcript instead of speech recognition
   vatrace predict videos/ --transcript transcripts/    talk.srt for talk.mp4, and so on
@@ -66,6 +68,10 @@ is 1; empty where none contributes) and recursion_1, ... (how far each recursion
 
 Prominence is the time for which a person is visible, times the size of the face. If nobody is visible, each voice is a person,
 and the most prominent one is the one that speaks longest.
+
+What is done is skipped: recordings whose files, options and versions are the same as those of existing results. What has
+changed is done again, unless you have edited the results. talk.json says how talk.csv was made (see: vatrace again --help),
+and codebook.csv what all columns mean.
 
 The table of --summary has one row per recording and person: mean, SD, minimum and maximum of valence and arousal over the
 supported rows, the shares of time in which each modality was present and in which the person speaks, the number of doubtful
@@ -141,6 +147,14 @@ def _add_predict(commands: Any) -> None:
     add("--explain", action="store_true", help="add columns with the contribution of each modality")
     add("--report", action="store_true", help="also write an HTML report, <name>.html")
     add("--overlay", action="store_true", help="also write a video with the trace in it, <name>.overlay.mp4")
+    _add_batch_options(parser)
+    add_model_options(parser)
+    add_adapt_option(parser)
+    parser.set_defaults(run=run_predict)
+
+
+def _add_batch_options(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
     add("--summary", type=Path, metavar="FILE", help="also write a CSV with one row per recording and person")
     add("--table", type=Path, metavar="FILE", help="also write one table of all traces: .csv, .parquet, or .sav for SPSS")
     add(
@@ -159,9 +173,6 @@ def _add_predict(commands: Any) -> None:
     add("--overwrite", action="store_true", help="do everything again, and replace results that already exist")
     add("--jobs", type=_count, default=1, metavar="N", help="number of processes for several recordings (default: %(default)s)")
     add_ray_option(parser)
-    add_model_options(parser)
-    add_adapt_option(parser)
-    parser.set_defaults(run=run_predict)
 
 
 def _add_people_options(parser: argparse.ArgumentParser) -> None:
@@ -215,7 +226,7 @@ def _rate(text: str) -> float:
 def run_predict(args: argparse.Namespace) -> int:
     """Run the predict command."""
     from vatrace.cli.batch import Outcome, plan
-    from vatrace.cli.batch_tables import check_tables, write_methods, write_tables
+    from vatrace.cli.batch_tables import check_tables, write_summary, write_tables
     from vatrace.output.provenance import model_versions
 
     check_formats(args.format)
@@ -238,9 +249,8 @@ def run_predict(args: argparse.Namespace) -> int:
         for place, outcome in _processed(tasks, args, model):
             outcomes[place] = outcome
     finally:  # also if the batch is stopped
-        write_tables([outcomes[place] for place in sorted(outcomes)], items, args, tables)
-    if args.methods:
-        write_methods([outcomes[place] for place in sorted(outcomes)], args)
+        write_summary([outcomes[place] for place in sorted(outcomes)], items, args)
+    write_tables([outcomes[place] for place in sorted(outcomes)], items, args, tables)
     done = sum(not outcome.error for outcome in outcomes.values())
     if len(items) > 1:
         print(f"{done} of {len(items)} recordings done")

@@ -128,10 +128,19 @@ def _write_sav(table: pd.DataFrame, path: Path, columns: Sequence[Column], made:
         str(path),
         file_label=f"vatrace {made['vatrace']}"[:64],
         column_labels=[labels[str(name)][:255] for name in table.columns],
-        note=shown(made["command"])[:1000],
+        note=_notes(made["command"]),
         variable_value_labels=flags,
     )
 
+
+def _notes(command: str) -> list[str]:
+    """A command as lines of a document in SPSS, which have at most 80 bytes."""
+    text = shown(command).encode("ascii", "replace").decode()
+    return [text[start : start + NOTE] for start in range(0, min(len(text), MAX_NOTES * NOTE), NOTE)]
+
+
+NOTE, MAX_NOTES = 80, 20
+"""Bytes of a line, and the most lines that are kept."""
 
 _WRITERS = {".csv": _write_csv, ".parquet": _write_parquet, ".sav": _write_sav}
 

@@ -259,21 +259,20 @@ SUMMARY_COLUMNS = tuple(column.name for column in SUMMARY)
 """The columns of every table of many recordings, whatever the recordings contain; then those of the user's own list."""
 
 
-def write_summary(rows: Sequence[Mapping[str, object]], path: Path, own: Sequence[str] = ()) -> None:
-    """Write a CSV of SUMMARY_COLUMNS: each recording's name, and its `summary_rows` or its error. Other cells are empty.
+def summary_table(rows: Sequence[Mapping[str, object]], own: Sequence[str] = ()) -> pd.DataFrame:
+    """A table of SUMMARY_COLUMNS: each recording's name, and its `summary_rows` or its error. Other cells are empty.
 
     Bytes of names that aren't UTF-8 become replacement characters.
 
     Args:
         rows: by column.
-        path: where.
         own: further columns, after that of the recording.
     """
     import pandas as pd
 
     first, *rest = SUMMARY_COLUMNS
     readable = [{name: shown(cell) if isinstance(cell, str) else cell for name, cell in row.items()} for row in rows]
-    safe_table(pd.DataFrame(readable, columns=[first, *own, *rest])).to_csv(path, index=False)
+    return pd.DataFrame(readable, columns=[first, *own, *rest])
 
 
 def tiers(prediction: Prediction) -> dict[str, list[Span]]:
