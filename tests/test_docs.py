@@ -20,7 +20,7 @@ from PIL import Image
 
 from command import run
 from conftest import write_movie
-from vatrace.cli import _parse
+from vatrace.cli import parse
 from vatrace.encoders.onnx import _read_toml
 from vatrace.media.reading import SAMPLING_RATE
 from vatrace.models.fusions import FUSIONS
@@ -174,7 +174,7 @@ def refused_commands(page: str) -> list[tuple[int, str, str]]:
         reason = io.StringIO()
         try:
             with redirect_stderr(reason):
-                _parse(arguments)
+                parse(arguments)
         except SystemExit:
             refused.append((line, shlex.join(arguments), reason.getvalue().splitlines()[-1]))
     return refused

@@ -34,7 +34,10 @@ def written_whole(path: Path) -> Iterator[Path]:
     try:
         os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o666))
         yield temporary
-        temporary.replace(path)
+        try:
+            temporary.replace(path)
+        except PermissionError as error:  # on Windows, a file that is open elsewhere can't be replaced
+            raise PermissionError(f"{path}: can't be replaced; is it open in another program?") from error
     except OSError as error:
         if error.strerror is None or (error.filename and str(error.filename).removeprefix("file:") != str(temporary)):
             raise  # it names its file, which is another one

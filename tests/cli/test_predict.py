@@ -19,11 +19,11 @@ import vatrace
 from command import run
 from conftest import side_by_side, write_movie
 from made_plugins import add_module, forget_module
-from vatrace.cli.predict import _named
 from vatrace.errors import UsageError
 from vatrace.inference.prediction import Prediction, Turn
 from vatrace.media.reading import SAMPLING_RATE
 from vatrace.output.formats import FORMATS
+from vatrace.output.results import named
 from vatrace.output.writers import SUMMARY_COLUMNS, read_json
 from vatrace.weights import package_file
 
@@ -111,7 +111,7 @@ def test_each_person_has_a_table_on_request_and_the_names_of_a_study(two: Path, 
         pd.testing.assert_frame_equal(table, expected)
     assert "two.mp4, person Anna: a/b: " in result.out
     again = run("predict", two, "--out", tmp_path / "out", *options)
-    assert again.status == 1 and "already exists" in again.err
+    assert again.status == 0 and "1 of 1 recording already done" in again.out
     (tmp_path / "out" / "two.3.csv").touch()
     again = run("predict", two, "--out", tmp_path / "out", *options, "--overwrite")
     rest = f"{tmp_path / 'out'}: still contains results of people from an earlier run who aren't in this one: two.3.csv"
@@ -120,7 +120,8 @@ def test_each_person_has_a_table_on_request_and_the_names_of_a_study(two: Path, 
     (tmp_path / "out" / "two.png").unlink()
     (tmp_path / "out" / "two.2.csv").unlink()
     again = run("predict", two, "--out", tmp_path / "out", *options)
-    assert again.status == 1 and "two.Anna_ a_b.csv: already exists" in again.err
+    assert again.status == 0 and "two: done again, because of changes: some files are missing" in again.out
+    assert (tmp_path / "out" / "two.2.csv").exists() and (tmp_path / "out" / "two.png").exists()
 
 
 def test_names_that_would_join_two_people_are_refused() -> None:
@@ -129,9 +130,9 @@ def test_names_that_would_join_two_people_are_refused() -> None:
         **dict.fromkeys(("times", "valence", "arousal"), np.zeros(2)),
         turns=[Turn(0.0, 0.1, "9"), Turn(0.1, 0.2, "off screen")],
     )
-    assert _named(made, {"1": "Anna", "9": "1"}, Path("people.csv")).turns[0].person == "1"
+    assert named(made, {"1": "Anna", "9": "1"}, Path("people.csv")).turns[0].person == "1"
     with pytest.raises(UsageError, match=r"a.mp4: 9 would be the name of two people; change people.csv"):
-        _named(made, {"1": "9"}, Path("people.csv"))
+        named(made, {"1": "9"}, Path("people.csv"))
 
 
 def test_the_person_at_a_side_or_in_a_picture_is_followed(two: Path, tmp_path: Path, face_images: list[Image.Image]) -> None:
@@ -187,7 +188,13 @@ def test_a_batch_goes_on_past_bad_files_and_says_so(tmp_path: Path, face_images:
     assert len(errors) == 3 and all(line.startswith("error: ") for line in errors)
     assert "a.mp4" in errors[0] and "b.mp4" in errors[1] and "none.mp4" in errors[2]
     assert "1 of 4 recordings done" in result.out
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["c.csv", "c.png"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "c.csv",
+        "c.json",
+        "c.png",
+        "codebook.csv",
+        "vatrace.log",
+    ]
 
 
 def test_a_bug_is_said_to_be_one_and_the_batch_goes_on(
@@ -212,12 +219,18 @@ def test_a_bug_is_said_to_be_one_and_the_batch_goes_on(
     assert line.endswith(f"; please report it with {file}")
     assert "Traceback" in file.read_text() and "wrong_for_long" in file.read_text()
     assert pd.read_csv(tmp_path / "all.csv")["error"][0] == line.removeprefix("error: ")
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["b.csv", "b.png"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "b.csv",
+        "b.json",
+        "b.png",
+        "codebook.csv",
+        "vatrace.log",
+    ]
 
 
 def test_a_bug_of_a_whole_command_has_a_status_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    monkeypatch.setattr("vatrace.output.batch.result_names", lambda recordings: recordings.none)
+    monkeypatch.setattr("vatrace.output.batch.result_names", lambda recordings, roots: recordings.none)
     result = run("predict", "a.srt")
     assert result.status == 70 and result.err.startswith("error: vatrace predict: a bug in vatrace (AttributeError")
     assert len(list(tmp_path.glob("vatrace-bug-*"))) == 1
@@ -290,10 +303,10 @@ def test_two_recordings_of_one_name_do_not_overwrite_each_other(tmp_path: Path, 
     out = tmp_path / "out"
     result = run("predict", tmp_path / "one" / "face.jpg", tmp_path / "two" / "face.jpg", "--out", out)
     assert (result.status, result.err) == (0, "")
-    assert sorted(path.name for path in out.glob("*.csv")) == ["one_face.csv", "two_face.csv"]
+    assert sorted(path.name for path in out.glob("*face*.csv")) == ["one_face.csv", "two_face.csv"]
     out = tmp_path / "more"
     assert run("predict", tmp_path / "one" / "face.jpg", tmp_path / "one" / "face.bmp", "--out", out).status == 0
-    assert sorted(path.name for path in out.glob("*.csv")) == ["face.bmp.csv", "face.jpg.csv"]
+    assert sorted(path.name for path in out.glob("*face*.csv")) == ["face.bmp.csv", "face.jpg.csv"]
 
 
 def test_names_with_anything_in_them_work(tmp_path: Path, face_images: list[Image.Image]) -> None:
@@ -345,7 +358,11 @@ def test_a_batch_has_its_transcripts_and_one_table(tmp_path: Path, face_images: 
     one = run("predict", folder / "ben.mp4", "--out", tmp_path / "one", *options[:2], "--summary", tmp_path / "one.csv")
     assert one.status == 0 and list(pd.read_csv(tmp_path / "one.csv")) == columns  # whatever is in the batch
     again = run("predict", folder / "ben.mp4", "--out", tmp_path / "more", *options[:2], *options[4:])
-    assert again.status == 1 and "all.csv: already exists" in again.err and not (tmp_path / "more" / "ben.csv").exists()
+    assert (
+        again.status == 1
+        and "all.csv: already exists, and isn't made from these" in again.err
+        and not (tmp_path / "more" / "ben.csv").exists()
+    )
 
 
 @pytest.mark.parametrize("name", ["out/face.csv", "out/../face.jpg"])
@@ -373,11 +390,12 @@ def test_transcripts_that_could_be_of_several_recordings_are_refused(tmp_path: P
 def test_hidden_files_and_folders_in_a_folder_are_left_alone(tmp_path: Path, face_images: list[Image.Image]) -> None:
     folder = tmp_path / "videos"
     (folder / "sub.ts").mkdir(parents=True)
+    (folder / "sub.ts" / "notes.docx").touch()
     (folder / "._a.mp4").write_bytes(b"resource fork")
     write_movie(folder / "a.mp4", face_images[:10])
     result = run("predict", folder, "--out", tmp_path / "out", "--modalities", "face")
     assert result.status == 0
-    assert result.err == f"warning: {folder}: ignored (neither video nor audio): sub.ts/\n"
+    assert result.err == f"warning: {folder}: ignored (neither video nor audio): sub.ts/notes.docx\n"
     result = run("predict", folder, tmp_path / "out", "--out", tmp_path / "more", "--modalities", "face")
     assert result.status == 1 and "no video or audio files" in result.err and (tmp_path / "more" / "a.csv").exists()
 
@@ -405,7 +423,7 @@ def test_hidden_files_and_folders_in_a_folder_are_left_alone(tmp_path: Path, fac
             1,
             "is named after a recording, such as face.srt",
         ),
-        (["predict", "face.jpg", "--summary", "file.txt"], 1, "file.txt: already exists"),
+        (["predict", "face.jpg", "--summary", "file.txt"], 1, "file.txt: must end in .csv, .parquet, .sav"),
         (["predict", "face.jpg", "--fps", "5"], 2, "vatrace predict: error: unrecognized arguments: --fps 5"),
         (["predict", "face.jpg", "--transcript", "none.srt"], 1, "none.srt: no such file"),
         (["predict", "face.jpg", "--people", "9"], 2, "main, all, left, right, or a number from 1 to 8, not '9'"),
@@ -471,7 +489,9 @@ def test_ctrl_c_stops_soon_and_leaves_no_half_file(
 def test_demo_makes_everything_it_names(tmp_path: Path) -> None:
     result = run("demo", "--out", tmp_path / "demo")
     assert (result.status, result.err) == (0, "")
-    assert sorted(path.name for path in (tmp_path / "demo").iterdir()) == ["demo.csv", "demo.html", "demo.mp4", "demo.png"]
+    assert sorted(path.name for path in (tmp_path / "demo").iterdir()) == [
+        *("demo.csv", "demo.html", "demo.json", "demo.mp4", "demo.png")
+    ]
     table = pd.read_csv(tmp_path / "demo" / "demo.csv")
     assert len(table) == pytest.approx(300, abs=2)
     assert table["face"].mean() > 0.95 and table["voice"].mean() > 0.5 and table["words"].mean() > 0.4

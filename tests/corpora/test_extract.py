@@ -18,11 +18,11 @@ from layouts import Planted, brightness, make_affwild2, make_folder_corpus
 from networks import MovesWhileLoud, write_speaker
 from vatrace.corpora import open_corpus
 from vatrace.corpora.corpus import Source
-from vatrace.corpora.extract import Outcome, Setting, extract, open_tasks
+from vatrace.corpora.extract import Outcome, Setting, extract, lost, open_tasks
 from vatrace.corpora.labels import label_store
-from vatrace.corpora.workers import in_processes, on_ray
 from vatrace.encoders import parse_encoders
 from vatrace.store import Meta, Store, StoredRecording
+from vatrace.workers import in_processes, on_ray
 
 FACES = Setting(tuple(parse_encoders("voice=none,words=none").values()), None, 1, crops=True)
 
@@ -209,7 +209,7 @@ def test_several_workers_make_the_same_store(tmp_path: Path) -> None:
     stores = [Store.create(tmp_path / name, FACES.schema(10.0)) for name in ("one", "two")]
     extracted(root, stores[0])
     tasks, _ = open_tasks(open_corpus(root).sources, stores[1], FACES)
-    outcomes = [outcome for group in in_processes(tasks, 2) for outcome in group]
+    outcomes = [outcome for group in in_processes(tasks, 2, extract, lost) for outcome in group]
     assert {outcome.name for outcome in outcomes} == set(stores[0].names) == set(stores[1].names)
     for name in stores[0].names:
         one, two = (store.recording(name) for store in stores)
@@ -237,7 +237,7 @@ def test_a_worker_that_is_killed_is_replaced_and_its_recording_done(tmp_path: Pa
     make_folder_corpus(root, duration=4)
     store = Store.create(tmp_path / "s", FACES.schema(10.0))
     tasks, _ = open_tasks(open_corpus(root).sources, store, FACES)
-    work, names = in_processes(tasks, 2), set()
+    work, names = in_processes(tasks, 2, extract, lost), set()
     for group in work:
         names |= {outcome.name for outcome in group if outcome.error is None}
         if len(names) == 1:
@@ -252,7 +252,7 @@ def test_a_recording_that_kills_its_worker_harms_no_other(tmp_path: Path) -> Non
     store = Store.create(tmp_path / "s", FACES.schema(10.0))
     tasks, _ = open_tasks(open_corpus(root).sources, store, FACES)
     deadly = replace(tasks[1], sources=tuple(KillerSource(**vars(source)) for source in tasks[1].sources))
-    outcomes = [o for group in in_processes([tasks[0], deadly, *tasks[2:]], 2) for o in group]
+    outcomes = [o for group in in_processes([tasks[0], deadly, *tasks[2:]], 2, extract, lost) for o in group]
     failed = {outcome.name: outcome.error or "" for outcome in outcomes if outcome.error}
     assert set(failed) == {deadly.sources[0].name} and "its worker died" in failed[deadly.sources[0].name]
     assert len(outcomes) == 5 and len(store.names) == 4
@@ -278,7 +278,7 @@ def test_on_ray_a_worker_that_is_killed_half_way_loses_nothing(tmp_path: Path) -
 
     killer = threading.Thread(target=kill_one)
     killer.start()
-    outcomes = [outcome for group in on_ray(tasks) for outcome in group]
+    outcomes = [outcome for group in on_ray(tasks, None, extract, lost) for outcome in group]
     killer.join()
     assert len(killed) == 1
     assert [outcome for outcome in outcomes if outcome.error] == []
@@ -317,7 +317,7 @@ def test_no_cluster_at_an_address_is_said_at_once(tmp_path: Path) -> None:
     pytest.importorskip("ray")
     started = time.monotonic()
     with pytest.raises(ConnectionError, match=r"127\.0\.0\.1:1: no Ray cluster"):
-        list(on_ray([], "127.0.0.1:1"))
+        list(on_ray([], "127.0.0.1:1", extract, lost))
     assert time.monotonic() - started < 15
 
 

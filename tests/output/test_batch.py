@@ -18,15 +18,38 @@ def test_a_folder_stands_for_its_visible_videos_and_audio_files(tmp_path: Path) 
     touch(tmp_path, "b.MP4", "a.wav", "notes.txt", "talk.srt", "._a.mp4", "Thumbs.db", "sub.ts/inside.mp4")
     (tmp_path / "gone.mts").symlink_to("nowhere.mts")
     found = find_recordings(tmp_path)
-    assert [path.name for path in found.recordings] == ["a.wav", "b.MP4", "gone.mts"]
-    assert found.others == ("notes.txt", "sub.ts/", "talk.srt")
+    assert [str(path.relative_to(tmp_path)) for path in found.recordings] == ["a.wav", "b.MP4", "gone.mts", "sub.ts/inside.mp4"]
+    assert found.others == ("notes.txt", "talk.srt")
     assert find_recordings(tmp_path / "none.mp4").recordings == (tmp_path / "none.mp4",)
     (tmp_path / "empty").mkdir()
     with pytest.raises(MediaError, match=r"empty: no video or audio files in this folder$"):
         find_recordings(tmp_path / "empty")
-    touch(tmp_path / "empty", "a.docx", "card/clip.mp4")
-    with pytest.raises(MediaError, match=r"in this folder; it contains a\.docx, card/; subfolders aren't searched"):
+    touch(tmp_path / "empty", "a.docx", "card/notes.txt")
+    with pytest.raises(MediaError, match=r"in this folder; it contains a\.docx, card/notes\.txt$"):
         find_recordings(tmp_path / "empty")
+
+
+def test_results_inside_of_a_study_are_not_recordings(tmp_path: Path) -> None:
+    touch(
+        tmp_path,
+        "P1/talk.mp4",
+        "traces/P1/talk.overlay.mp4",
+        "traces/P1/talk.csv",
+        "old/P1/talk.overlay.mp4",
+        "old/P1/talk.json",
+    )
+    found = find_recordings(tmp_path, tmp_path / "traces")
+    assert [str(path.relative_to(tmp_path)) for path in found.recordings] == ["P1/talk.mp4"]
+    assert find_recordings(tmp_path / "P1", tmp_path).recordings == (tmp_path / "P1" / "talk.mp4",)  # results go to the parent
+
+
+def test_results_mirror_the_subfolders_that_were_searched() -> None:
+    study, other = Path("study"), Path("other")
+    paths = [study / "a.mp4", study / "P1" / "talk.mp4", study / "P1" / "talk.wav", study / "P2" / "x" / "talk.mp4"]
+    roots = dict.fromkeys(paths, study)
+    assert result_names(paths, roots) == ["a", "P1/talk.mp4", "P1/talk.wav", "P2/x/talk"]
+    twice = [study / "P1" / "talk.mp4", other / "P1" / "talk.mp4"]
+    assert result_names(twice, dict(zip(twice, (study, other), strict=True))) == ["study/P1/talk", "other/P1/talk"]
 
 
 def test_results_and_transcripts_of_a_recording_are_neither_recordings_nor_named(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import praatio.textgrid
+import pyarrow.parquet
 import pympi
 import pysubs2
 import pytest
@@ -14,17 +15,18 @@ from vatrace.inference.explain import Explanation
 from vatrace.inference.prediction import Prediction, Turn, renamed
 from vatrace.media.folders import find_transcripts
 from vatrace.media.transcripts import Word
+from vatrace.output.provenance import starting
 from vatrace.output.writers import (
     SUMMARY_COLUMNS,
     read_json,
     summary_rows,
+    summary_table,
     tiers,
     write_csv,
     write_elan,
     write_json,
     write_parquet,
     write_subtitles,
-    write_summary,
     write_textgrid,
     write_turns,
 )
@@ -268,7 +270,7 @@ def test_the_mean_of_intervals_contains_the_mean_of_the_truth_at_least_as_often(
 
 
 def test_the_summary_has_a_row_for_each_person(three: Prediction, tmp_path: Path) -> None:
-    write_summary([{"recording": "talk"} | row for row in summary_rows(three)], tmp_path / "all.csv")
+    summary_table([{"recording": "talk"} | row for row in summary_rows(three)]).to_csv(tmp_path / "all.csv", index=False)
     table = pd.read_csv(tmp_path / "all.csv", dtype={"person": str})
     assert list(table.columns) == list(SUMMARY_COLUMNS) and "side" not in SUMMARY_COLUMNS
     assert table["recording"].tolist() == ["talk"] * 3 and table["person"].tolist() == ["1", "2", "3"]
@@ -276,7 +278,7 @@ def test_the_summary_has_a_row_for_each_person(three: Prediction, tmp_path: Path
     assert table["words_left_out"].tolist() == [1, 2, 3] and table["people"].tolist() == [3, 3, 3]
     third = three.others[1]
     assert table["arousal_mean"][2] == pytest.approx(third.arousal[third.supported].mean(), abs=5.1e-5)
-    write_summary(summary_rows(replace(three.people["1"], speaking=None)), tmp_path / "all.csv")
+    summary_table(summary_rows(replace(three.people["1"], speaking=None))).to_csv(tmp_path / "all.csv", index=False)
     assert pd.read_csv(tmp_path / "all.csv")["speaking"].isna().all()
 
 
@@ -295,7 +297,7 @@ def test_everyone_has_tiers_and_one_says_who_speaks(three: Prediction, tmp_path:
     assert sorted(document.get_annotation_data_for_tier("3 valence")) == seconds_of(three.others[1])
     write_textgrid(three, tmp_path / "a.TextGrid")
     grid = praatio.textgrid.openTextgrid(str(tmp_path / "a.TextGrid"), includeEmptyIntervals=False)
-    assert grid.tierNames[0] == "1 words" and grid.tierNames[-1] == "turns" and len(grid.tierNames) == 16
+    assert grid.tierNames[0] == "1 words" and grid.tierNames[-2:] == ("turns", "vatrace")
     assert [entry.label for entry in grid.getTier("turns").entries] == ["1", "2", "several", "off screen", "1", "4"]
     assert [tuple(entry) for entry in grid.getTier("2 words").entries] == [(0.5, 1.0, "Hello!")]
     write_textgrid(named, tmp_path / "b.TextGrid")
@@ -354,7 +356,7 @@ def test_elan_reads_words_and_means_of_seconds(prediction: Prediction, tmp_path:
 def test_praat_reads_the_same(prediction: Prediction, tmp_path: Path) -> None:
     write_textgrid(prediction, tmp_path / "a.TextGrid")
     grid = praatio.textgrid.openTextgrid(str(tmp_path / "a.TextGrid"), includeEmptyIntervals=False)
-    assert grid.tierNames == ("words", "valence", "arousal", "face", "voice")
+    assert grid.tierNames == ("words", "valence", "arousal", "face", "voice", "vatrace")
     assert [tuple(entry) for entry in grid.getTier("words").entries] == [(0.1, 0.4, "Grüß")]
     found = [(round(1000 * start), round(1000 * end), text) for start, end, text in grid.getTier("valence").entries]
     assert found == seconds_of(prediction)
@@ -365,7 +367,7 @@ def test_a_grid_without_words_or_faces_is_read_too(prediction: Prediction, tmp_p
     absent = {name: np.zeros(20, bool) for name in ("face", "voice", "words")}
     write_textgrid(replace(prediction, words=[], presence=absent), tmp_path / "a.TextGrid")
     grid = praatio.textgrid.openTextgrid(str(tmp_path / "a.TextGrid"), includeEmptyIntervals=False)
-    assert [len(grid.getTier(name).entries) for name in grid.tierNames] == [0] * 5
+    assert [len(grid.getTier(name).entries) for name in grid.tierNames] == [0] * 5 + [1]
     write_elan(replace(prediction, words=[], presence=absent), tmp_path / "a.eaf")
     assert pympi.Eaf(str(tmp_path / "a.eaf")).get_annotation_data_for_tier("valence") == []
 
@@ -418,6 +420,57 @@ def test_names_that_are_not_utf8_are_written_with_replacement_characters(predict
         *({"recording": os.fsdecode(b"caf\xe9")} | row for row in summary_rows(named)),
         {"recording": "ok", "error": os.fsdecode(b"\xe9: bad")},
     ]
-    write_summary(rows, tmp_path / "all.csv")
+    summary_table(rows).to_csv(tmp_path / "all.csv", index=False)
     table = pd.read_csv(tmp_path / "all.csv", encoding="utf-8")
     assert table["recording"].tolist() == ["caf\ufffd", "ok"] and table["error"].tolist()[1] == "\ufffd: bad"
+
+
+def made(prediction: Prediction, folder: Path) -> Prediction:
+    """The prediction with its recording and its provenance."""
+    source = folder / "my videos" / "talk.mp4"
+    source.parent.mkdir()
+    source.touch()
+    started = starting(source, folder / "out", {}, {"rate": 10.0}, {"fusion.onnx": "ab" * 32})
+    found = replace(started, created="2026-01-31T12:00:00+00:00", command="vatrace predict 'my videos' --> x", people=("1",))
+    return replace(prediction, source=source, about={"participant": "P07"}, provenance=found.as_dict())
+
+
+def test_elan_finds_the_recording_wherever_the_document_is(prediction: Prediction, tmp_path: Path) -> None:
+    whole = made(prediction, tmp_path)
+    (tmp_path / "out" / "deep").mkdir(parents=True)
+    path = tmp_path / "out" / "deep" / "a.eaf"
+    write_elan(whole, path)
+    document = pympi.Eaf(str(path))
+    (media,) = document.get_linked_files()
+    assert media["MEDIA_URL"] == whole.source.as_uri() and "%20" in media["MEDIA_URL"]
+    assert (path.parent / media["RELATIVE_MEDIA_URL"]).resolve() == whole.source
+    facts = dict(document.get_properties())
+    assert facts["vatrace: participant"] == "P07" and "SHA-256 e3b0c44298fc" in facts["vatrace: recording"]
+    assert facts["vatrace: person"] == "1" and facts["vatrace: version"].startswith("vatrace ")
+    assert document.tiers["valence"][2]["PARTICIPANT"] == "Person 1"
+    write_elan(whole, whole.source.with_suffix(".eaf"))
+    (media,) = pympi.Eaf(str(whole.source.with_suffix(".eaf"))).get_linked_files()
+    assert media["RELATIVE_MEDIA_URL"] == "./talk.mp4"
+
+
+def test_praat_subtitles_and_parquet_say_how_they_were_made(prediction: Prediction, tmp_path: Path) -> None:
+    whole = made(prediction, tmp_path)
+    write_textgrid(whole, tmp_path / "a.TextGrid")
+    grid = praatio.textgrid.openTextgrid(str(tmp_path / "a.TextGrid"), includeEmptyIntervals=False)
+    (entry,) = grid.getTier("vatrace").entries
+    assert "participant: P07" in entry.label and "SHA-256 e3b0c44298fc" in entry.label and (entry.start, entry.end) == (0, 2)
+    write_subtitles(replace(whole, words=[Word("Good", 0.0, 0.4)]), tmp_path / "a.vtt")
+    text = (tmp_path / "a.vtt").read_text(encoding="utf-8")
+    assert "participant: P07" in text and text.count("-->") == 1 and len(pysubs2.load(str(tmp_path / "a.vtt"))) == 1
+    write_parquet(whole, tmp_path / "a.parquet")
+    metadata = pyarrow.parquet.read_schema(tmp_path / "a.parquet").metadata
+    assert json.loads(metadata[b"vatrace"]) == json.loads(json.dumps(whole.provenance))
+    assert set(pd.read_parquet(tmp_path / "a.parquet")["participant"]) == {"P07"}
+
+
+def test_spreadsheets_run_no_names(prediction: Prediction, tmp_path: Path) -> None:
+    odd = replace(prediction, person="=cmd()", about={"group": "-1.5", "site": "@sum", "=name": "x"})
+    write_csv(odd, tmp_path / "a.csv")
+    table = pd.read_csv(tmp_path / "a.csv")
+    assert set(table["person"]) == {"'=cmd()"} and set(table["site"]) == {"'@sum"} and set(table["group"]) == {-1.5}
+    assert "'=name" in table.columns

@@ -24,6 +24,7 @@ from vatrace.files import remove_unfinished
 
 COMMANDS = {
     "predict": ("vatrace.cli.predict", "recordings in, traces of valence and arousal out"),
+    "again": ("vatrace.cli.again", "make a result again, and compare"),
     "demo": ("vatrace.cli.predict", "predict a recording made from installed packages"),
     "people": ("vatrace.cli.people", "find the same people in all recordings of a study"),
     "serve": ("vatrace.cli.serve", "a page in your browser: recordings, live, annotation"),
@@ -71,7 +72,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     handlers = _catch_signals()
     command = ""
     try:
-        args = _parse(sys.argv[1:] if argv is None else argv)
+        args = parse(sys.argv[1:] if argv is None else argv)
         command = f" {args.command}"
         status = args.run(args)
         sys.stdout.flush()  # now, while a closed pipe can still be noticed
@@ -123,7 +124,7 @@ def _catch_signals() -> dict[int, Any]:
     return before
 
 
-def _parse(argv: Sequence[str]) -> argparse.Namespace:
+def parse(argv: Sequence[str]) -> argparse.Namespace:
     """Parse the arguments. Only the module of the given command is imported."""
     parser = argparse.ArgumentParser(
         prog="vatrace",

@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vatrace.cli.terminal import (
+    LOCAL_CLUSTER,
     add_active_speaker_option,
     add_device_option,
+    add_ray_option,
     add_whisper_option,
     apply_device,
     complain,
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
     from vatrace.store import Store
 
 DEFAULT_RATE = 10.0
-LOCAL_CLUSTER, AUTO = "local", "auto"
+AUTO = "auto"
 
 CHECK_EPILOG = """examples:
   vatrace check Aff-Wild2/
@@ -99,13 +101,7 @@ def add_parsers(commands: Any) -> None:
     )
     extract.add_argument("--crops", action="store_true", help="also store face crops, to train the face network too")
     extract.add_argument("--workers", type=_count, default=1, metavar="N", help="number of processes (default: %(default)s)")
-    extract.add_argument(
-        "--ray",
-        nargs="?",
-        const=LOCAL_CLUSTER,
-        metavar="ADDRESS",
-        help="use a Ray cluster: a local one, or the one at HOST:PORT",
-    )
+    add_ray_option(extract)
     add_whisper_option(extract)
     add_active_speaker_option(extract)
     add_device_option(extract)
@@ -234,15 +230,15 @@ def report_findings(corpus: Corpus) -> int:
 
 
 def _work(tasks: Sequence[Task], args: argparse.Namespace, progress: Progress) -> Iterator[list[Outcome]]:
-    from vatrace.corpora.extract import extract
-    from vatrace.corpora.workers import in_processes, on_ray
+    from vatrace.corpora.extract import extract, lost
+    from vatrace.workers import in_processes, on_ray
 
     if not tasks:
         return iter(())
     if args.ray is not None:
-        return on_ray(tasks, None if args.ray == LOCAL_CLUSTER else args.ray)
+        return on_ray(tasks, None if args.ray == LOCAL_CLUSTER else args.ray, extract, lost, tasks[0].setting.threads)
     if args.workers > 1:
-        return in_processes(tasks, args.workers)
+        return in_processes(tasks, args.workers, extract, lost)
     return (extract(task, progress) for task in tasks)
 
 

@@ -70,12 +70,13 @@ def run_people(args: argparse.Namespace) -> int:
 
     csv_path, png_path = args.out / "people.csv", args.out / "people.png"
     refuse_existing([csv_path, png_path], args.overwrite)
-    recordings, all_found = find_all(args.sources)
+    found, all_found = find_all(args.sources, args.out)
+    recordings = list(found)
     if not recordings:
         return 1
     make_folder(args.out)
     perceiver = Perceiver()
-    attendances = [found for path in recordings if (found := _attended(path, perceiver)) is not None]
+    attendances = [seen for path in recordings if (seen := _attended(path, perceiver)) is not None]
     if not attendances:
         return 1
     rows = compare(attendances)

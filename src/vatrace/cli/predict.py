@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -14,28 +13,30 @@ from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 from vatrace.cli.terminal import (
+    LOCAL_CLUSTER,
     add_adapt_option,
     add_model_options,
+    add_ray_option,
     complain,
     find_all,
     load,
     make_folder,
+    plural,
     progress_bars,
     refuse_existing,
     warn,
 )
-from vatrace.errors import MissingWeightsError, UsageError, VatraceError, described, reason, report_bug
+from vatrace.errors import UsageError
 from vatrace.files import shown, written_whole
 from vatrace.media.folders import passed_over
 from vatrace.names import DEFAULT_RATE, MAX_PEOPLE, MAX_RATE, MODALITIES
 from vatrace.output.formats import FORMATS, check_formats
 
 if TYPE_CHECKING:
-    from vatrace.features.task import Progress
+    from vatrace.cli.batch import Item, Outcome, Task
     from vatrace.inference.model import Model
-    from vatrace.inference.prediction import Prediction
-    from vatrace.media.recording import Recording
-    from vatrace.output.batch import Choice, Result
+    from vatrace.output.batch import Choice
+    from vatrace.output.recordings_list import Listed
 
 NO_TRANSCRIPT = Path("none")
 """As --transcript: to use none."""
@@ -43,7 +44,9 @@ NO_TRANSCRIPT = Path("none")
 PREDICT_EPILOG = """examples:
   vatrace predict talk.mp4
   vatrace predict talk.mp4 --out traces --format csv,json --report
-  vatrace predict videos/ --out traces --summary all.csv
+  vatrace predict videos/ --out traces --summary all.csv --jobs 4
+  vatrace predict --list study.csv --out traces        recordings and your own columns from a table
+  vatrace predict --list study.csv --out traces --table study.sav --by sentence --baseline first:30
   vatrace predict videos/ --out traces --modalities face,voice
   vatrace predict talk.mp4 --transcript talk.srt       your own transcript instead of speech recognition
   vatrace predict videos/ --transcript transcripts/    talk.srt for talk.mp4, and so on
@@ -67,6 +70,10 @@ is 1; empty where none contributes) and recursion_1, ... (how far each recursion
 
 Prominence is the time for which a person is visible, times the size of the face. If nobody is visible, each voice is a person,
 and the most prominent one is the one that speaks longest.
+
+What is done is skipped: recordings whose files, options and versions are the same as those of existing results. What has
+changed is done again, unless you have edited the results. talk.json says how talk.csv was made (see: vatrace again --help),
+and codebook.csv what all columns mean.
 
 The table of --summary has one row per recording and person: mean, SD, minimum and maximum of valence and arousal over the
 supported rows, the shares of time in which each modality was present and in which the person speaks, the number of doubtful
@@ -103,10 +110,17 @@ def _add_predict(commands: Any) -> None:
     add = parser.add_argument
     add(
         "sources",
-        nargs="+",
+        nargs="*",
         type=Path,
         metavar="FILE|FOLDER",
-        help="video, audio, image, SRT, VTT or ASS; or a folder of videos and audio",
+        help="video, audio, image, SRT, VTT or ASS; or a folder of videos and audio, with its subfolders",
+    )
+    add(
+        "--list",
+        type=Path,
+        metavar="FILE",
+        help="instead: a CSV with the column recording; transcript, person, start and end if you like; columns of your own, "
+        "such as participant and condition, which are added to all tables",
     )
     add("--out", type=Path, default=Path(), metavar="DIR", help="where to write (default: this folder)")
     add(
@@ -135,11 +149,32 @@ def _add_predict(commands: Any) -> None:
     add("--explain", action="store_true", help="add columns with the contribution of each modality")
     add("--report", action="store_true", help="also write an HTML report, <name>.html")
     add("--overlay", action="store_true", help="also write a video with the trace in it, <name>.overlay.mp4")
-    add("--summary", type=Path, metavar="FILE", help="also write a CSV with one row per recording and person")
-    add("--overwrite", action="store_true", help="replace results that already exist")
+    _add_batch_options(parser)
     add_model_options(parser)
     add_adapt_option(parser)
     parser.set_defaults(run=run_predict)
+
+
+def _add_batch_options(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--summary", type=Path, metavar="FILE", help="also write a CSV with one row per recording and person")
+    add("--table", type=Path, metavar="FILE", help="also write one table of all traces: .csv, .parquet, or .sav for SPSS")
+    add(
+        "--by",
+        metavar="WHAT",
+        help="rows of --table: segment, sentence, turn, word, seconds:5, or a CSV of events with start and end "
+        "(default: a row per time)",
+    )
+    add(
+        "--baseline",
+        metavar="WHAT",
+        help="subtract each person's own mean in --table: over first:30 seconds, over everything (person), or over the "
+        "stretches in a CSV with recording, start and end",
+    )
+    add("--methods", action="store_true", help="also write methods.md, a paragraph for your paper")
+    add("--overwrite", action="store_true", help="do everything again, and replace results that already exist")
+    add("--jobs", type=_count, default=1, metavar="N", help="number of processes for several recordings (default: %(default)s)")
+    add_ray_option(parser)
 
 
 def _add_people_options(parser: argparse.ArgumentParser) -> None:
@@ -157,6 +192,12 @@ def _add_people_options(parser: argparse.ArgumentParser) -> None:
     add("--per-person", action="store_true", help="write CSV and Parquet as a file for each person: <name>.1.csv, <name>.2.csv")
     names = "CSV with the columns recording, person, name, as `vatrace people` writes it: names to use instead of numbers"
     add("--names", type=Path, metavar="FILE", help=names)
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"a whole number of at least 1, not {text!r}")
+    return int(text)
 
 
 def _people(text: str) -> str | int:
@@ -184,64 +225,135 @@ def _rate(text: str) -> float:
     return rate
 
 
-@dataclass(frozen=True)
-class Item:
-    """A recording of the batch.
-
-    Attributes:
-        path: the recording.
-        name: what the names of its results start with.
-        names: the names of its people, by number; the others keep their numbers.
-    """
-
-    path: Path
-    name: str
-    names: Mapping[str, str]
-
-    def possible(self, args: argparse.Namespace) -> list[Result]:
-        """The results that it can have, whoever is in it."""
-        numbers = map(str, range(1, MAX_PEOPLE + 1))
-        return _results(self.name, args, [self.names.get(number, number) for number in numbers])
-
-
 def run_predict(args: argparse.Namespace) -> int:
     """Run the predict command."""
-    from vatrace.output.batch import result_names
-    from vatrace.output.writers import write_summary
+    from vatrace.cli.batch import Outcome, plan
+    from vatrace.cli.batch_tables import check_tables, write_summary, write_tables
+    from vatrace.output.provenance import model_versions
 
     check_formats(args.format)
     _check_people(args)
-    recordings, all_found = find_all(args.sources)
-    names = result_names(recordings)
-    if not recordings:
+    Thread(target=import_module, args=("matplotlib.figure",), daemon=True).start()  # it takes 0.3 s, and is needed last
+    items, all_found, model = _items(args)
+    if not items:
         return 1
-    items = [Item(*parts) for parts in zip(recordings, names, _person_names(args.names, recordings), strict=True)]
     _check_apart(items, args)
     make_folder(args.out)
-    if args.summary is not None:
-        _check_summary(items, args)
-    Thread(target=import_module, args=("matplotlib.figure",), daemon=True).start()  # it takes 0.3 s, and is needed last
-    model = load(args)
-    if args.person is not None:
-        for note in model.check_picture(args.person):
-            warn(note)
-    choices = _transcripts(args, recordings, model)
-    rows: list[dict[str, object]] = []
+    tables = check_tables(items, args)
+    outcomes: dict[int, Outcome] = {}
+    tasks: dict[int, Task] = {}
+    for place, planned in enumerate(plan(items, args, model_versions(model.encoders, args.whisper))):
+        if isinstance(planned, Outcome):
+            outcomes[place] = planned
+        else:
+            tasks[place] = planned
+    _report_planned(list(outcomes.values()), tasks.values(), len(items))
     try:
-        for item, choice in zip(items, choices, strict=True):
-            rows += [{"recording": item.name} | row for row in _rows(item, choice, args, model)]
+        for place, outcome in _processed(tasks, args, model):
+            outcomes[place] = outcome
     finally:  # also if the batch is stopped
-        if args.summary is not None and rows:
-            with written_whole(args.summary) as temporary:
-                write_summary(rows, temporary)
-    done = len(items) - sum("error" in row for row in rows)
-    if len(recordings) > 1:
-        print(f"{done} of {len(recordings)} recordings done")
-    return int(not all_found or done < len(recordings))
+        write_summary([outcomes[place] for place in sorted(outcomes)], items, args)
+    write_tables([outcomes[place] for place in sorted(outcomes)], items, args, tables)
+    done = sum(not outcome.error for outcome in outcomes.values())
+    if len(items) > 1:
+        print(f"{done} of {len(items)} recordings done")
+    return int(not all_found or done < len(items))
+
+
+def _items(args: argparse.Namespace) -> tuple[list[Item], bool, Model]:
+    """The recordings of the command, whether all sources have some, and the model."""
+    from vatrace.cli.batch import Item
+    from vatrace.output.batch import Choice, result_names
+    from vatrace.output.recordings_list import Listed, read_list
+
+    roots: dict[Path, Path] = {}
+    if args.list is not None:
+        listed = read_list(args.list)
+        folder, all_found = args.list.parent, True
+        roots = {row.path: folder for row in listed if row.path.is_relative_to(folder) and ".." not in row.path.parts}
+    else:
+        found, all_found = find_all(args.sources, args.out)
+        listed = [Listed(path, 0) for path in found]
+        roots = {path: root for path, root in found.items() if path != root}
+    recordings = [row.path for row in listed]
+    names = result_names(recordings, roots)
+    people = _person_names(args.names, recordings)
+    model = _checked_model(args, listed) if listed else load(args)
+    choices = _transcripts(args, recordings, model)
+    items = [
+        Item(row.path, name, named, Choice(row.transcript) if row.transcript or row.no_transcript else choice, row)
+        for row, name, named, choice in zip(listed, names, people, choices, strict=True)
+    ]
+    return items, all_found, model
+
+
+def _checked_model(args: argparse.Namespace, listed: Sequence[Listed]) -> Model:
+    """The model, after it has checked all pictures of people."""
+    model = load(args)
+    pictures = [args.person, *(row.picture for row in listed)]
+    for picture in dict.fromkeys(path for path in pictures if path is not None):
+        for note in model.check_picture(picture):
+            warn(note)
+    return model
+
+
+def _report_planned(outcomes: Sequence[Outcome], tasks: Iterable[Task], total: int) -> None:
+    """Print which recordings are done, which aren't processed and why, and which are done again."""
+    done = sum(not outcome.error for outcome in outcomes)
+    if done:
+        print(f"{done} of {plural(total, 'recording')} already done, with the same files, options and versions", flush=True)
+    for outcome in outcomes:
+        if outcome.error:
+            complain(outcome.error)
+    for task in tasks:
+        if task.why:
+            print(f"{shown(task.item.name)}: done again, because of changes: {shown(task.why)}", flush=True)
+
+
+def _processed(tasks: Mapping[int, Task], args: argparse.Namespace, model: Model) -> Iterator[tuple[int, Outcome]]:
+    """Process the tasks, print what came of them, and yield it with the task's key, in the order in which they end."""
+    from vatrace.cli.batch import lost, process, with_threads, work
+    from vatrace.cli.batch_progress import batch_progress
+    from vatrace.output.batch import LOG
+    from vatrace.workers import in_processes, on_ray
+
+    if not tasks:
+        return
+    places = {task.item.name: place for place, task in tasks.items()}
+    threads = max(1, (os.cpu_count() or 1) // args.jobs)
+    with batch_progress(len(tasks), args.out / LOG) as progress:
+
+        def here(task: Task) -> Outcome:
+            with progress.recording(task.item.path.name) as stages:
+                return process(task, model, stages)
+
+        outcomes: Iterator[Outcome]
+        if args.ray is not None:
+            address = None if args.ray == LOCAL_CLUSTER else args.ray
+            outcomes = on_ray(with_threads([*tasks.values()], 1), address, work, lost)
+        elif args.jobs > 1 and len(tasks) > 1:
+            outcomes = in_processes(with_threads([*tasks.values()], threads), args.jobs, work, lost)
+        else:
+            outcomes = map(here, tasks.values())
+        for outcome in outcomes:
+            _print_outcome(outcome)
+            progress.finished(outcome.error or outcome.text.partition("\n")[0])
+            yield places[outcome.item.name], outcome
+
+
+def _print_outcome(outcome: Outcome) -> None:
+    if outcome.error:
+        complain(outcome.error)
+    else:
+        print(outcome.text, flush=True)
+    if outcome.warning:
+        warn(outcome.warning)
 
 
 def _check_people(args: argparse.Namespace) -> None:
-    """Check the options about people before any work is done."""
+    """Check the options about recordings and people before any work is done."""
+    if (args.list is None) == (not args.sources):
+        raise UsageError("give either recordings and folders, or a list of recordings with --list")
     if args.person is not None and not args.person.is_file():
         raise UsageError(f"{args.person}: no such picture")
     if args.per_person and (args.person is not None or args.people in {"main", "left", "right", 1}):
@@ -267,7 +379,7 @@ def _person_names(table: Path | None, recordings: Sequence[Path]) -> Sequence[Ma
 
 def _check_apart(items: Iterable[Item], args: argparse.Namespace) -> None:
     """Check that no two results are the same file, such as the turns of talk.mp4 and the table of talk.turns.mp4."""
-    path, times = Counter(result.path for item in items for result in item.possible(args)).most_common(1)[0]
+    path, times = Counter(result.path for item in items for result in set(item.possible(args))).most_common(1)[0]
     if times > 1:
         raise UsageError(f"{path}: would be a result of two recordings; predict them one by one, each with its own --out")
 
@@ -286,153 +398,30 @@ def _transcripts(args: argparse.Namespace, recordings: Sequence[Path], model: Mo
     return choices
 
 
-def _check_summary(items: Sequence[Item], args: argparse.Namespace) -> None:
-    """Check that the summary can be written."""
-    path, results = args.summary.resolve(), [result for item in items for result in item.possible(args)]
-    if path in {other.resolve() for other in [*(item.path for item in items), *(result.path for result in results)]}:
-        raise UsageError(f"{args.summary}: is a recording or one of its results: give the summary another name")
-    if path in {other.resolve() for other in (args.person, args.names, args.adapt) if other is not None}:
-        raise UsageError(f"{args.summary}: is needed for this command: give the summary another name")
-    refuse_existing([args.summary], args.overwrite)
-    make_folder(args.summary.parent)
-
-
-def _results(name: str, args: argparse.Namespace, people: Sequence[str]) -> list[Result]:
-    """The results of a recording with these people."""
-    from vatrace.output.batch import result_files
-
-    kinds = [*args.format, "png", *(["html"] if args.report else []), *(["overlay"] if args.overlay else [])]
-    return result_files(args.out, name, kinds, people if args.per_person else ())
-
-
-def _rows(item: Item, choice: Choice, args: argparse.Namespace, model: Model) -> list[dict[str, object]]:
-    """Predict one recording; return its rows of the summary, if there is one, or its error, which is also printed."""
-    from vatrace.output.writers import summary_rows
-
-    try:
-        prediction = _process(item, choice, args, model)
-        return summary_rows(prediction) if args.summary is not None else [{}]
-    except (MissingWeightsError, BrokenPipeError):
-        raise  # the other recordings would fail too
-    except (VatraceError, OSError) as error:
-        failure = described(error, item.path)
-    except Exception as error:  # other recordings must not fail because of it
-        failure = report_bug(error, item.path)
-    complain(failure)
-    return [{"error": failure}]
-
-
-def _process(item: Item, choice: Choice, args: argparse.Namespace, model: Model) -> Prediction:
-    """Predict one recording and write its results."""
-    targets = [result.path for result in item.possible(args)]
-    for source in (item.path, choice.path, args.person, args.names, args.adapt):
-        if source and any(target.exists() and source.exists() and target.samefile(source) for target in targets):
-            raise FileExistsError(f"{source}: its own result would replace it: give another folder with --out")
-    refuse_existing(targets, args.overwrite)
-    with progress_bars(item.path.name) as progress:
-        recording = choice.open(item.path)
-        prediction = model.predict(
-            recording,
-            rate=args.rate,
-            modalities=args.modalities,
-            people=args.people,
-            person=args.person,
-            explain=args.explain or args.report,
-            progress=progress,
-        )
-        prediction = _named(prediction, item.names, args.names)
-        results = _results(item.name, args, list(prediction.people))
-        refuse_existing([result.path for result in results], args.overwrite)
-        _write(prediction, recording, results, args.explain, progress)
-    _print_summary(prediction, results)
-    old = [target.name for target in targets if target not in {result.path for result in results} and target.exists()]
-    if old:
-        warn(f"{args.out}: still contains results of people from an earlier run who aren't in this one: {', '.join(old)}")
-    return prediction
-
-
-def _named(prediction: Prediction, names: Mapping[str, str], table: Path) -> Prediction:
-    """A prediction with the names of a table for its people.
-
-    Raises:
-        UsageError: if two of those who are seen or heard would have the same name.
-    """
-    from vatrace.inference.prediction import renamed
-
-    numbers = {*prediction.people, *(turn.person for turn in prediction.turns)}
-    name, times = Counter(names.get(number, number) for number in numbers).most_common(1)[0]
-    if times > 1:
-        raise UsageError(f"{prediction.source}: {name} would be the name of two people; change {table}")
-    return renamed(prediction, names)
-
-
-def _write(prediction: Prediction, recording: Recording, results: Sequence[Result], explain: bool, progress: Progress) -> None:
-    """Write the results; the tables contain the explanation only with `explain`, the report always."""
-    from vatrace.output.figure import write_picture
-    from vatrace.output.overlay import write_overlay
-    from vatrace.output.report import embedded, write_page
-
-    tabulated = prediction if explain else _unexplained(prediction)
-    try:
-        with ExitStack() as files:  # all are written before any is moved into place
-            for result, temporary in [(result, files.enter_context(written_whole(result.path))) for result in results]:
-                if result.kind == "png":
-                    write_picture(prediction, temporary)
-                elif result.kind == "html":
-                    write_page(prediction, temporary, embedded(recording, partial(progress, "report")))
-                elif result.kind == "overlay":
-                    write_overlay(prediction, recording, temporary, partial(progress, "overlay"))
-                else:
-                    whose = tabulated if result.person is None else tabulated.people[result.person]
-                    FORMATS[result.kind].write(whose, temporary)
-    except OSError as error:
-        folder = results[0].path.parent
-        raise OSError(f"{prediction.source}: can't write its results to {folder} ({reason(error)})") from error
-
-
-def _unexplained(prediction: Prediction) -> Prediction:
-    """The same prediction, without the explanation of anyone's trace."""
-    return replace(prediction, explanation=None, others=tuple(map(_unexplained, prediction.others)))
-
-
-def _print_summary(prediction: Prediction, results: Sequence[Result]) -> None:
-    """Print a line for each person, what was written, and the notes."""
-    from vatrace.output.naming import personal_notes
-    from vatrace.output.report import summary
-
-    name, people = prediction.source.name, prediction.people
-    written = ", ".join(str(result.path) for result in results)
-    lines = [
-        f"{name}{'' if list(people) == ['1'] else f', person {person}'}: {summary(found)}" for person, found in people.items()
-    ]
-    lines = [*lines, f"{name}: {len(people)} people -> {written}"] if len(people) > 1 else [f"{lines[0]} -> {written}"]
-    shared, others = personal_notes(prediction)
-    lines += [f"  note: {note}" for note in shared]
-    for note, names in others.items():
-        whose = f"person {names[0]}" if len(names) == 1 else f"people {', '.join(names)}"
-        lines.append(f"  note on {whose}: {note}")
-    print("\n".join(lines), flush=True)
-
-
 def run_demo(args: argparse.Namespace) -> int:
     """Run the demo command."""
+    from vatrace.cli.batch import description
     from vatrace.media.demo import make_demo
     from vatrace.media.recording import open_recording
-    from vatrace.output.batch import result_files
+    from vatrace.output.batch import SIDE, result_files
+    from vatrace.output.provenance import model_versions, starting
+    from vatrace.output.results import write_results
     from vatrace.weights import find_whisper
 
-    results = result_files(args.out, "demo", ("csv", "png", "html"))
-    video, page = args.out / "demo.mp4", results[-1].path
+    results = result_files(args.out, "demo", ("csv", "png", "html", SIDE))
+    video, page = args.out / "demo.mp4", results[2].path
     refuse_existing([*(result.path for result in results), video], args.overwrite)
     find_whisper(args.whisper)  # report a missing file before anything is made
     make_folder(args.out)
     model = load(args)
     with written_whole(video) as temporary:
         make_demo(temporary)
+    files = {"model": args.model, "active_speaker": args.active_speaker}
+    made = starting(video, args.out, files, {"encoders": args.encoders}, model_versions(model.encoders, args.whisper))
     with progress_bars(video.name) as progress:
         recording = open_recording(video)
         prediction = model.predict(recording, explain=True, progress=progress)
-        _write(prediction, recording, results, explain=False, progress=progress)
-    _print_summary(prediction, results)
+        write_results(prediction, recording, results, made, explain=False, progress=progress)
+    print(description(prediction, results))
     print(f"open {page} in a browser; it was made from {video}")
     return 0

@@ -88,6 +88,21 @@ def add_active_speaker_option(parser: argparse.ArgumentParser) -> None:
     )
 
 
+LOCAL_CLUSTER = "local"
+"""As --ray: a cluster on this machine that ends with the work."""
+
+
+def add_ray_option(parser: argparse.ArgumentParser) -> None:
+    """Add the option that names a Ray cluster."""
+    parser.add_argument(
+        "--ray",
+        nargs="?",
+        const=LOCAL_CLUSTER,
+        metavar="ADDRESS",
+        help="use a Ray cluster: a local one, or the one at HOST:PORT",
+    )
+
+
 def add_model_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that `load` reads."""
     parser.add_argument("--model", type=Path, metavar="PATH", help="a fusion model in ONNX (default: the package's)")
@@ -108,8 +123,8 @@ def add_adapt_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--adapt", type=Path, metavar="FILE", help="fit values and intervals to your ratings: by vatrace adapt")
 
 
-def load(args: argparse.Namespace) -> Model:
-    """Load the model that the options of `add_model_options` and `add_adapt_option` name."""
+def load(args: argparse.Namespace, threads: int | None = None) -> Model:
+    """Load the model that the options of `add_model_options` and `add_adapt_option` name, by default with a thread per core."""
     from vatrace.encoders import parse_encoders
     from vatrace.inference.model import load_model
 
@@ -117,28 +132,43 @@ def load(args: argparse.Namespace) -> Model:
     return load_model(
         fusion=args.model,
         whisper=args.whisper,
+        threads=threads,
         encoders=parse_encoders(args.encoders),
         active_speaker=args.active_speaker,
         adapt=getattr(args, "adapt", None),
     )
 
 
-def find_all(sources: Sequence[Path]) -> tuple[list[Path], bool]:
-    """Find the recordings of files and folders, each once, and whether every source has at least one; print what is wrong."""
+def find_all(sources: Sequence[Path], out: Path | None = None) -> tuple[dict[Path, Path], bool]:
+    """Find the recordings of files and folders, each once, and print what is wrong.
+
+    Args:
+        sources: files and folders; the latter with their subfolders.
+        out: the folder of the results, which isn't searched.
+
+    Returns:
+        For each recording, the folder that was searched, or the recording itself if it was named; and whether every source
+        has a recording, and every folder could be read.
+    """
     from vatrace.output.batch import find_recordings
 
-    recordings: dict[Path, None] = {}
-    failures = 0
+    recordings: dict[Path, Path] = {}
+    complete = True
     for source in sources:
         try:
-            found = find_recordings(source)
-            recordings |= dict.fromkeys(found.recordings)
-            if found.others:
-                warn(f"{source}: ignored (neither video nor audio): {passed_over(found.others)}")
+            found = find_recordings(source, out)
         except (MediaError, OSError) as error:
-            failures += 1
+            complete = False
             complain(error)
-    return list(recordings), failures == 0
+            continue
+        for path in found.recordings:
+            recordings.setdefault(path, source)
+        if found.others:
+            warn(f"{source}: ignored (neither video nor audio): {passed_over(found.others)}")
+        for unread in found.unread:
+            complete = False
+            complain(unread)
+    return recordings, complete
 
 
 @contextmanager

@@ -157,20 +157,20 @@ def is_done(source: Source, store: Store, facts: Mapping[str, Any] = MappingProx
 
 def open_tasks(sources: Sequence[Source], store: Store, setting: Setting) -> tuple[list[Task], list[Outcome]]:
     """The work that remains, and outcomes for the recordings that can't be extracted."""
-    waiting, failed, facts = [], [], setting.facts
+    waiting, failures, facts = [], [], setting.facts
     for source in sources:
         try:
             if source.media is None:
-                failed.append(Outcome(source.name, "no video or audio of this name"))
+                failures.append(Outcome(source.name, "no video or audio of this name"))
             elif isinstance(source.person, Path) and not source.person.is_file():
-                failed.append(Outcome(source.name, NO_PICTURE.format(source.person)))
+                failures.append(Outcome(source.name, NO_PICTURE.format(source.person)))
             elif not is_done(source, store, facts):
                 waiting.append(source)
         except OSError as error:
-            failed.append(Outcome(source.name, f"{error.filename}: {reason(error)}"))
+            failures.append(Outcome(source.name, f"{error.filename}: {reason(error)}"))
     waiting.sort(key=lambda source: (str(source.media), source.name))
     groups = groupby(waiting, key=lambda source: source.media)
-    return [Task(store.path, tuple(group), setting) for _, group in groups], failed
+    return [Task(store.path, tuple(group), setting) for _, group in groups], failures
 
 
 @cache
@@ -200,6 +200,11 @@ def extract(task: Task, report: Progress = lambda stage, share: None) -> list[Ou
     except Exception as error:  # it must not stop the other recordings
         problem = report_bug(error, task.sources[0].media)
     return outcomes + [Outcome(source.name, problem) for source in task.sources[len(outcomes) :]]
+
+
+def lost(task: Task, reason: str) -> list[Outcome]:
+    """The outcomes of a task whose worker was lost."""
+    return [Outcome(source.name, reason) for source in task.sources]
 
 
 def _extract(task: Task, perceiver: Perceiver, report: Progress) -> Iterator[Outcome]:

@@ -77,6 +77,11 @@ class Model:
         """Those that it was trained with and can perceive."""
         return tuple(self._fusion.encoders)
 
+    @property
+    def encoders(self) -> Mapping[str, EncoderSpec]:
+        """The encoders of its features, by modality."""
+        return self._fusion.encoders
+
     def predict(  # its options are those of one call, which callers expect to be flat
         self,
         source: str | Path | Recording,

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vatrace.errors import MediaError
 from vatrace.inference.explain import Explanation
 from vatrace.media.transcripts import Word
 from vatrace.names import DIMENSIONS, MODALITIES
@@ -25,6 +26,10 @@ NOBODY = "nothing supports the values: no face, voice or words were found"
 
 OFF_SCREEN, SEVERAL = "off screen", "several"
 """`Turn.person` for speech by an off-screen speaker, and for overlapping speech."""
+
+
+ROUNDING = 1e-6
+"""Seconds by which a row may lie beside the start or the end of a part, because of rounding."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +73,9 @@ class Prediction:
         speaking: (T,) bool: whether the person speaks, alone; None if nothing was listened to.
         turns: all speech in the recording, in order, whoever speaks.
         others: the traces of the other people who were asked for.
+        about: what the user says about the recording, such as {"participant": "P01"}: more columns of every table.
+        provenance: how it was made, for the files that are written (`vatrace.output.provenance`); empty if nobody asked.
+        span: start and end in seconds of the part that counts (see `within`); None for the whole recording.
     """
 
     source: Path
@@ -87,6 +95,9 @@ class Prediction:
     speaking: NDArray[np.bool_] | None = None
     turns: list[Turn] = field(default_factory=list)
     others: tuple[Prediction, ...] = ()
+    about: dict[str, str] = field(default_factory=dict)
+    provenance: dict[str, Any] = field(default_factory=dict)
+    span: tuple[float, float] | None = None
 
     @property
     def people(self) -> dict[str, Prediction]:
@@ -102,6 +113,12 @@ class Prediction:
     def duration(self) -> float:
         """Seconds, to the end of the last row."""
         return len(self.times) / self.rate
+
+    @property
+    def counted(self) -> NDArray[np.bool_]:
+        """(T,) The rows in the part of the recording that counts."""
+        start, end = self.span or (-np.inf, np.inf)
+        return (self.times >= start - ROUNDING) & (self.times < end - ROUNDING)
 
     def spans(self, name: str) -> NDArray[np.float64]:
         """(N, 2) When a modality appears and disappears, in seconds."""
@@ -122,7 +139,9 @@ class Prediction:
 
     def statistics(self) -> pd.DataFrame:
         """Mean, SD, minimum and maximum (columns) of valence and arousal (rows) where supported; NaN if never."""
-        traces = replace(self, others=()).to_pandas().loc[self.supported, list(DIMENSIONS)]
+        import pandas as pd
+
+        traces = pd.DataFrame({name: getattr(self, name)[self.supported] for name in DIMENSIONS})
         return traces.agg(["mean", "std", "min", "max"]).T.rename(columns={"std": "SD"})
 
     def to_pandas(self) -> pd.DataFrame:
@@ -131,7 +150,8 @@ class Prediction:
         Then valence_low, valence_high, arousal_low, arousal_high if the model was calibrated, supported (1 where any
         modality was present, else 0), person, and speaking (1 where the person speaks, else 0; NaN if it isn't known). With an
         explanation also face_share, voice_share, words_share (0..1, NaN where no modality matters) and recursion_1, ... (how
-        far each recursion moved the point). The rows of each person come after those of the one before.
+        far each recursion moved the point); then a column for each entry of `about`. The rows of each person come after those
+        of the one before. Rows outside of `span` are left out.
         """
         import pandas as pd
 
@@ -153,7 +173,8 @@ class Prediction:
         if self.explanation:
             columns |= {f"{name}_share": self.explanation.shares[name] for name in MODALITIES}
             columns |= {f"recursion_{i}": change for i, change in enumerate(self.explanation.changes, start=1)}
-        return columns
+        columns |= {name: np.full(len(self.times), value, dtype=object) for name, value in self.about.items()}
+        return columns if self.span is None else {name: values[self.counted] for name, values in columns.items()}
 
 
 def renamed(prediction: Prediction, names: Mapping[str, str]) -> Prediction:
@@ -168,3 +189,42 @@ def renamed(prediction: Prediction, names: Mapping[str, str]) -> Prediction:
     others = tuple(renamed(other, names) for other in prediction.others)
     person = names.get(prediction.person, prediction.person)
     return replace(prediction, person=person, notes=notes, turns=turns, others=others)
+
+
+def for_everyone(prediction: Prediction, **changes: Any) -> Prediction:
+    """The same prediction with other values for some attributes, in the trace of every person."""
+    return replace(prediction, **changes, others=tuple(for_everyone(other, **changes) for other in prediction.others))
+
+
+def within(prediction: Prediction, start: float, end: float) -> Prediction:
+    """The same prediction with only a part of the recording: what lies outside is neither supported nor in any table.
+
+    Its times remain those of the recording, and people keep their numbers, which depend on the whole recording.
+
+    Args:
+        prediction: of the whole recording.
+        start: seconds.
+        end: seconds; infinity for the end of the recording.
+
+    Raises:
+        MediaError: if the part is empty or reaches beyond the recording by more than `SLACK`.
+    """
+    length = prediction.duration
+    if not 0 <= start < min(end, length) or (end != math.inf and end > length + SLACK):
+        raise MediaError(f"{prediction.source}: lasts {length:.1f} s; it has no part from {start:g} to {end:g} s")
+    span = (start, min(end, length))
+    cut = replace(prediction, span=span)
+    words = [word for word in prediction.words if word.end > span[0] and word.start < span[1]]
+    presence = {name: mask & cut.counted for name, mask in prediction.presence.items()}
+    speaking = None if prediction.speaking is None else prediction.speaking & cut.counted
+    turns = [
+        replace(turn, start=max(turn.start, span[0]), end=min(turn.end, span[1]))
+        for turn in prediction.turns
+        if turn.end > span[0] and turn.start < span[1]
+    ]
+    others = tuple(within(other, start, end) for other in prediction.others)
+    return replace(cut, words=words, presence=presence, speaking=speaking, turns=turns, others=others)
+
+
+SLACK = 0.5
+"""Seconds by which a given end may lie after that of the recording: players and tables round."""

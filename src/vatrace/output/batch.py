@@ -4,19 +4,27 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from types import MappingProxyType
 
-from vatrace.errors import MediaError, UsageError
+from vatrace.errors import MediaError, UsageError, reason
 from vatrace.files import shown
-from vatrace.media.folders import find_transcripts, in_folder, is_media, is_result, passed_over
+from vatrace.media.folders import find_transcripts, in_folder, is_media, is_result, passed_over, walk
 from vatrace.media.recording import Recording, open_recording, with_transcript
 from vatrace.media.transcripts import is_transcript
 from vatrace.output.formats import FORMATS
 
 OVERLAY = ".overlay.mp4"
-SUFFIXES = {kind: known.suffix for kind, known in FORMATS.items()} | {"png": "png", "html": "html", "overlay": "overlay.mp4"}
+SIDE = "side"
+"""The kind of the side file, which has the suffix of JSON: `--format json` makes it larger."""
+LOG, CODEBOOK = "vatrace.log", "codebook.csv"
+"""Names of files that a batch may write besides its results."""
+SUFFIXES = {kind: known.suffix for kind, known in FORMATS.items()} | {
+    **{"png": "png", "html": "html", "overlay": "overlay.mp4"},
+    SIDE: FORMATS["json"].suffix,
+}
 """What the names of results end in, by kind."""
 RESULTS = frozenset(f".{suffix.rpartition('.')[2].lower()}" for kind, suffix in SUFFIXES.items() if kind != "overlay")
 """Suffixes of results except videos, in lower case."""
@@ -34,37 +42,62 @@ class Found:
 
     Attributes:
         recordings: by name.
-        others: names of the other files and folders in it, except transcripts and results of the recordings, and junk.
+        others: names of the other files in it, except transcripts and results of the recordings, and junk.
+        unread: folders in it that can't be read, with the reason.
     """
 
     recordings: tuple[Path, ...]
     others: tuple[str, ...] = ()
+    unread: tuple[str, ...] = ()
 
 
-def find_recordings(source: Path) -> Found:
-    """The video and audio files in a folder, except hidden ones; a path that isn't a folder stands for itself.
+def find_recordings(source: Path, out: Path | None = None) -> Found:
+    """The video and audio files in a folder and its subfolders, except hidden ones; another path stands for itself.
 
     Files with unknown suffixes are opened to find out. Links to missing files count, so that they are reported.
 
+    Args:
+        source: a folder or a file.
+        out: the folder of the results; if it is inside of `source`, it isn't searched.
+
     Raises:
         MediaError: if a folder contains none.
-        OSError: if a folder can't be read.
+        OSError: if the folder can't be read.
     """
     if not source.is_dir():
         return Found((source,))
-    inside = in_folder(source)
+    recordings: list[Path] = []
+    others: list[str] = []
+    unread: list[str] = []
+
+    def refuse(error: OSError) -> None:
+        if error.filename == str(source):
+            raise error
+        unread.append(f"{error.filename}: {reason(error)}")
+
+    avoided = out.resolve() if out is not None and source.resolve() in out.resolve().parents else None
+    for folder, inside in walk(source, refuse):
+        if avoided is not None and avoided in (folder.resolve(), *folder.resolve().parents):
+            continue
+        found, rest = _in_one_folder(inside)
+        recordings += found
+        others += [shown(path.relative_to(source)) for path in rest]
+    if not recordings:
+        contents = f"; it contains {passed_over(others)}" if others else ""
+        raise MediaError(f"{source}: no video or audio files in this folder{contents}")
+    return Found(tuple(recordings), tuple(others), tuple(unread))
+
+
+def _in_one_folder(inside: Sequence[Path]) -> tuple[list[Path], list[Path]]:
+    """The recordings among the files of one folder, and what neither is nor belongs to one."""
     media = [path for path in inside if is_media(path)]
-    stems = {path.stem for path in media}
+    stems = {path.stem for path in media} | {path.stem for path in inside if path.suffix == f".{SUFFIXES[SIDE]}"}
     recordings = [
         path for path in media if path.name.removesuffix(OVERLAY) == path.name or path.name.removesuffix(OVERLAY) not in stems
     ]
-    taken, stems_and_names = set(recordings), {name for path in recordings for name in (path.stem, path.name)}
-    others = [path for path in inside if path not in taken and not _belongs(path, recordings, stems_and_names)]
-    names = tuple(shown(path.name) + ("/" if path.is_dir() else "") for path in others)
-    if not recordings:
-        contents = f"; it contains {passed_over(names)}; subfolders aren't searched" if names else ""
-        raise MediaError(f"{source}: no video or audio files in this folder{contents}")
-    return Found(tuple(recordings), names)
+    taken, names = set(recordings), {name for path in recordings for name in (path.stem, path.name)}
+    rest = [path for path in inside if path not in taken and not _belongs(path, recordings, names)]
+    return recordings, [path for path in rest if path.name not in {LOG, CODEBOOK}]
 
 
 def _belongs(path: Path, recordings: Sequence[Path], names: set[str]) -> bool:
@@ -76,25 +109,37 @@ def _belongs(path: Path, recordings: Sequence[Path], names: set[str]) -> bool:
     return longer or (suffix in RESULTS and path.stem in names) or path.name.removesuffix(OVERLAY) in names
 
 
-def result_names(recordings: Sequence[Path]) -> list[str]:
-    """A name for the results of each recording, unique within the batch.
+def result_names(recordings: Sequence[Path], roots: Mapping[Path, Path] = MappingProxyType({})) -> list[str]:
+    """A name for the results of each recording, unique within the batch; with slashes if they mirror subfolders.
 
-    It is `talk` for talk.mp4; `talk.mp4` if the batch also has talk.wav; `P01_talk` for P01/talk.mp4 if it has P02/talk.mp4.
+    It is `talk` for talk.mp4; `talk.mp4` if the batch also has talk.wav; `P01_talk` for P01/talk.mp4 if it has P02/talk.mp4;
+    and `P01/talk` for P01/talk.mp4 below a folder that was searched.
+
+    Args:
+        recordings: the batch.
+        roots: for each recording, the folder that was searched; none for a file that was named itself.
 
     Raises:
         MediaError: if two recordings can't be told apart in this way.
     """
-    choices = [
-        [path.stem, path.name, f"{path.parent.name}_{path.stem}", f"{path.parent.name}_{path.name}"] for path in recordings
-    ]
-    taken = [Counter(names) for names in zip(*choices, strict=True)]
-    result: list[str] = []
+    choices = [_possible_names(path, roots.get(path)) for path in recordings]
+    taken = [Counter(name.casefold() for name in names) for names in zip(*choices, strict=True)]
+    result: dict[str, str] = {}
     for path, names in zip(recordings, choices, strict=True):
-        unique = [name for name, counts in zip(names, taken, strict=True) if counts[name] == 1]
-        if not unique or unique[0] in result:  # the P01_talk of one recording may be another's own name
+        unique = [name for name, counts in zip(names, taken, strict=True) if counts[name.casefold()] == 1]
+        if not unique or unique[0].casefold() in result:  # the P01_talk of one recording may be another's own name
             raise MediaError(f"{path}: another recording has the same name; predict them one by one, each with its own --out")
-        result.append(unique[0])
-    return result
+        result[unique[0].casefold()] = unique[0]
+    return list(result.values())
+
+
+def _possible_names(path: Path, root: Path | None) -> list[str]:
+    """The names that the results of a recording may have, the shortest first."""
+    folder = PurePosixPath(".") if root is None else PurePosixPath(path.parent.relative_to(root).as_posix())
+    if str(folder) == ".":
+        return [path.stem, path.name, f"{path.parent.name}_{path.stem}", f"{path.parent.name}_{path.name}"]
+    whole = PurePosixPath(path.absolute().parents[len(folder.parts)].name or "recordings") / folder
+    return [str(where / name) for where in (folder, whole) for name in (path.stem, path.name)]
 
 
 @dataclass(frozen=True)
@@ -117,13 +162,15 @@ def result_files(folder: Path, name: str, kinds: Iterable[str], people: Sequence
 
     Args:
         folder: where they are written.
-        name: what their names start with.
+        name: what their names start with; with slashes if they are in subfolders.
         kinds: of `SUFFIXES`.
         people: the names of those who get tables of their own; empty if each kind is one file.
     """
     split = {kind for kind in kinds if people and kind in FORMATS and FORMATS[kind].has_rows}
     files = [Result(kind, folder / f"{name}.{SUFFIXES[kind]}") for kind in kinds if kind not in split]
-    taken = {file.path.name.casefold() for file in files}  # some systems don't distinguish upper and lower case
+    taken = {
+        f"{name}.{SUFFIXES[file.kind]}".casefold() for file in files
+    }  # some systems don't distinguish upper and lower case
     for kind in kinds:
         for person in people if kind in split else ():
             part = NOT_IN_NAMES.sub("_", person)[:MAX_PERSON]

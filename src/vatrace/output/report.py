@@ -25,6 +25,7 @@ from vatrace.names import DIMENSIONS, MODALITIES
 from vatrace.output.colours import PEOPLE, css_variables
 from vatrace.output.figure import MAX_POINTS, write_picture
 from vatrace.output.naming import colour_numbers, personal_notes, speakers, title
+from vatrace.output.writers import made_by_lines
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -287,9 +288,12 @@ def _path(person: Prediction, num_people: int) -> str:
 
 
 def _made_by(prediction: Prediction) -> str:
-    """A sentence for the page; "" if nothing is known."""
+    """A sentence for the page, and how to make the results again; "" if nothing is known."""
     facts = ", ".join(f"{name} {value}" for name, value in prediction.made_by.items())
-    return f" Made by {html.escape(facts)}." if facts else ""
+    if not prediction.provenance:
+        return f" Made by {html.escape(facts)}." if facts else ""
+    lines = "".join(f"<li>{html.escape(name)}: {html.escape(text)}</li>" for name, text in made_by_lines(prediction).items())
+    return f" Made by {html.escape(facts)}.<details><summary>How it was made</summary><ul>{lines}</ul></details>"
 
 
 def _transcript(prediction: Prediction) -> str:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import math
 import mimetypes
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,8 @@ from vatrace.inference.prediction import OFF_SCREEN, SEVERAL, Prediction, Turn
 from vatrace.media.folders import MADE_BY
 from vatrace.media.transcripts import Word, sentences
 from vatrace.names import DIMENSIONS, MODALITIES
+from vatrace.output.cells import safe, safe_table
+from vatrace.output.columns import SUMMARY, TRACE, TURNS, Column, described
 from vatrace.output.naming import title
 
 if TYPE_CHECKING:
@@ -34,25 +37,36 @@ Span = tuple[float, float, str]
 
 
 def write_csv(prediction: Prediction, path: Path) -> None:
-    """The columns of `Prediction.to_pandas`, with four decimals; as pandas writes them, without the time to import it."""
+    """The columns of `Prediction.to_pandas`, with four decimals."""
+    path.write_text(csv_text(prediction), encoding="utf-8", newline="")
+
+
+def csv_text(prediction: Prediction) -> str:
+    """The content of the CSV; as pandas writes it, without the time to import it."""
     people = [found.columns() for found in prediction.people.values()]
     columns = {name: np.concatenate([columns[name] for columns in people]).tolist() for name in people[0]}
-    with path.open("w", encoding="utf-8", newline="") as file:
-        table = csv.writer(file, lineterminator=os.linesep)
-        table.writerow(columns)
-        table.writerows(zip(*([_cell(value) for value in values] for values in columns.values()), strict=True))
+    text = io.StringIO(newline="")
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(map(_cell, columns))
+    table.writerows(zip(*([_cell(value) for value in values] for values in columns.values()), strict=True))
+    return text.getvalue()
 
 
 def _cell(value: str | float) -> str:
     """A value in a CSV."""
     if isinstance(value, float):
         return "" if math.isnan(value) else f"{value:.4f}"
-    return str(value)
+    return safe(shown(value)) if isinstance(value, str) else str(value)
 
 
 def write_parquet(prediction: Prediction, path: Path) -> None:
-    """The columns of the CSV in full precision."""
-    prediction.to_pandas().to_parquet(path, index=False)
+    """The columns of the CSV in full precision, and the provenance as JSON in the file's metadata, with the key `vatrace`."""
+    import pyarrow
+    import pyarrow.parquet
+
+    table = pyarrow.Table.from_pandas(prediction.to_pandas(), preserve_index=False)
+    made = {b"vatrace": shown(json.dumps(prediction.provenance)).encode()} if prediction.provenance else {}
+    pyarrow.parquet.write_table(table.replace_schema_metadata({**(table.schema.metadata or {}), **made}), path)
 
 
 def write_json(prediction: Prediction, path: Path) -> None:
@@ -62,22 +76,56 @@ def write_json(prediction: Prediction, path: Path) -> None:
     `words_left_out`, `notes` and `boxes`. Words have times, and speakers where they are known. A box is [left, top, right,
     bottom] of the face as shares of the picture, or null. Bytes of names that aren't UTF-8 become replacement characters.
     """
-    people = [_person(found) for found in prediction.people.values()]
-    content: dict[str, object] = {"source": prediction.source.name, "rate": prediction.rate}
+    _write_content(prediction, path, _person)
+
+
+def write_side(prediction: Prediction, path: Path) -> None:
+    """The side file of tables: like `write_json`, without the columns and the boxes."""
+    _write_content(prediction, path, _about_person)
+
+
+def _write_content(prediction: Prediction, path: Path, person: Callable[[Prediction], dict[str, object]]) -> None:
+    people = [person(found) for found in prediction.people.values()]
+    content: dict[str, object] = {}
+    if prediction.provenance:  # first, so that it can be read without the rest
+        content = {"provenance": prediction.provenance, "summary": summary_rows(prediction)}
+    content |= {"source": prediction.source.name, "rate": prediction.rate}
+    content |= {"about": prediction.about} if prediction.about else {}
+    content |= {"span": list(prediction.span)} if prediction.span else {}
     content |= {"people": people} if len(people) > 1 else people[0]
     content |= {"turns": [_turn(turn) for turn in prediction.turns], "made_by": prediction.made_by}
-    path.write_text(shown(json.dumps(content, ensure_ascii=False)) + "\n", encoding="utf-8")
+    if prediction.provenance:
+        names = prediction.to_pandas().columns
+        content["columns"] = {column.name: _meaning(column) for column in described(names, TRACE)}
+    text = ",\n".join(f"{json.dumps(name)}: {_json(value, indented=name == 'provenance')}" for name, value in content.items())
+    path.write_text(shown(f"{{\n{text}\n}}\n"), encoding="utf-8")
+
+
+def _json(value: object, indented: bool) -> str:
+    return json.dumps(value, ensure_ascii=False, indent=1 if indented else None)
+
+
+def _meaning(column: Column) -> dict[str, str]:
+    """What a column means, with the keys of BIDS where it has one."""
+    facts = {"Description": column.meaning, "Units": column.unit, "Range": column.range, "Missing": column.missing}
+    return {name: text for name, text in facts.items() if text}
 
 
 def _person(prediction: Prediction) -> dict[str, object]:
     """What belongs to one person, for JSON."""
-    table = prediction.to_pandas().drop(columns="person").round(4)
+    table = prediction.to_pandas().drop(columns=["person", *prediction.about]).round(4)
     columns = {str(name): [None if np.isnan(x) else x for x in column.tolist()] for name, column in table.items()}
-    about: dict[str, object] = {"transcript": [_word(word) for word in prediction.words]}
-    about |= {"words_left_out": prediction.words_left_out, "notes": prediction.notes}
+    about = _about_person(prediction)
     if prediction.boxes is not None:
-        about["boxes"] = [None if np.isnan(box[0]) else box for box in prediction.boxes.round(4).tolist()]
+        boxes = prediction.boxes[prediction.counted].round(4).tolist()
+        about["boxes"] = [None if np.isnan(box[0]) else box for box in boxes]
     return {"person": prediction.person, **columns, **about}
+
+
+def _about_person(prediction: Prediction) -> dict[str, object]:
+    """What belongs to one person and isn't in the table of the trace."""
+    about: dict[str, object] = {"person": prediction.person, "transcript": [_word(word) for word in prediction.words]}
+    return about | {"words_left_out": prediction.words_left_out, "notes": prediction.notes}
 
 
 def _turn(turn: Turn) -> dict[str, object]:
@@ -121,7 +169,7 @@ def _read_person(content: Mapping[str, Any]) -> Prediction:
         valence=columns["valence"],
         arousal=columns["arousal"],
         presence={name: columns[name] > 0 for name in MODALITIES},
-        words=_read_words(content["transcript"]),
+        words=read_words(content["transcript"]),
         notes=content["notes"],
         explanation=explanation,
         bounds=(bounds[0], bounds[1]) if bounds else None,
@@ -131,25 +179,32 @@ def _read_person(content: Mapping[str, Any]) -> Prediction:
         person=content.get("person", "1"),
         speaking=None if np.isnan(speaking).any() else speaking > 0,
         turns=[
-            Turn(turn["start"], turn["end"], turn["person"], tuple(_read_words(turn["words"])))
+            Turn(turn["start"], turn["end"], turn["person"], tuple(read_words(turn["words"])))
             for turn in content.get("turns", [])
         ],
+        about=content.get("about", {}),
+        provenance=content.get("provenance", {}),
     )
 
 
-def _read_words(words: Iterable[Mapping[str, Any]]) -> list[Word]:
+def read_words(words: Iterable[Mapping[str, Any]]) -> list[Word]:
+    """The words of a JSON file."""
     return [Word(word["text"], word["start"], word["end"], word.get("speaker")) for word in words]
 
 
 NOT_COLUMNS = frozenset(
-    {"source", "rate", "people", "person", "transcript", "words_left_out", "notes", "turns", "made_by", "boxes"}
+    {
+        *("source", "rate", "people", "person", "transcript", "words_left_out", "notes", "turns", "made_by", "boxes"),
+        *("provenance", "summary", "about", "span", "columns"),
+    }
 )
 """The keys that `write_json` writes in addition to the columns."""
 
 
 def write_turns(prediction: Prediction, path: Path) -> None:
     """The table of `turn_table` as CSV."""
-    turn_table(prediction).to_csv(path, index=False)
+    table = turn_table(prediction)
+    safe_table(table.assign(**prediction.about)).to_csv(path, index=False)
 
 
 def turn_table(prediction: Prediction) -> pd.DataFrame:
@@ -189,7 +244,7 @@ def _rows(prediction: Prediction, start: float, end: float) -> NDArray[np.bool_]
     return inside if inside.any() else np.arange(len(inside)) == np.argmin(abs(prediction.times - start))
 
 
-TURN_COLUMNS = ("start", "end", "person", "words", *(f"{name}{end}" for name in DIMENSIONS for end in ("", "_low", "_high")))
+TURN_COLUMNS = tuple(column.name for column in TURNS)
 """The columns of every table of turns."""
 
 
@@ -202,44 +257,38 @@ def summary_rows(prediction: Prediction) -> list[dict[str, object]]:
     `person picture` here.
     """
     made_by = {"person picture" if name == "person" else name: value for name, value in prediction.made_by.items()}
-    return [_summary_row(found) | made_by for found in prediction.people.values()]
+    return [prediction.about | _summary_row(found) | made_by for found in prediction.people.values()]
 
 
 def _summary_row(prediction: Prediction) -> dict[str, object]:
-    row: dict[str, object] = {"person": prediction.person, "duration": round(prediction.duration, 3)}
+    counted = prediction.counted
+    row: dict[str, object] = {"person": prediction.person, "duration": round(float(counted.sum()) / prediction.rate, 3)}
     for dimension, values in prediction.statistics().round(4).iterrows():
-        row |= {f"{dimension}_{name.lower()}": value for name, value in values.items()}
+        row |= {f"{dimension}_{name.lower()}": None if np.isnan(value) else float(value) for name, value in values.items()}
     masks = prediction.presence | {"supported": prediction.supported}
     masks |= {} if prediction.speaking is None else {"speaking": prediction.speaking}
-    row |= {name: round(float(mask.mean()), 4) for name, mask in masks.items()}
+    row |= {name: round(float(mask[counted].mean()), 4) for name, mask in masks.items()}
     return row | {"words_left_out": prediction.words_left_out, "notes": "; ".join(prediction.notes)}
 
 
-SUMMARY_COLUMNS = (
-    "recording",
-    "person",
-    "duration",
-    *(f"{dimension}_{statistic}" for dimension in ("valence", "arousal") for statistic in ("mean", "sd", "min", "max")),
-    *MODALITIES,
-    "supported",
-    "speaking",
-    "words_left_out",
-    "notes",
-    "error",
-    *("vatrace", "model", "adapt", "modalities", "transcript", "people", "person picture"),
-)
-"""The columns of every table of many recordings, whatever the recordings contain."""
+SUMMARY_COLUMNS = tuple(column.name for column in SUMMARY)
+"""The columns of every table of many recordings, whatever the recordings contain; then those of the user's own list."""
 
 
-def write_summary(rows: Sequence[Mapping[str, object]], path: Path) -> None:
-    """Write a CSV of SUMMARY_COLUMNS: each recording's name, and its `summary_rows` or its error. Other cells are empty.
+def summary_table(rows: Sequence[Mapping[str, object]], own: Sequence[str] = ()) -> pd.DataFrame:
+    """A table of SUMMARY_COLUMNS: each recording's name, and its `summary_rows` or its error. Other cells are empty.
 
     Bytes of names that aren't UTF-8 become replacement characters.
+
+    Args:
+        rows: by column.
+        own: further columns, after that of the recording.
     """
     import pandas as pd
 
+    first, *rest = SUMMARY_COLUMNS
     readable = [{name: shown(cell) if isinstance(cell, str) else cell for name, cell in row.items()} for row in rows]
-    pd.DataFrame(readable, columns=list(SUMMARY_COLUMNS)).to_csv(path, index=False)
+    return pd.DataFrame(readable, columns=[first, *own, *rest])
 
 
 def tiers(prediction: Prediction) -> dict[str, list[Span]]:
@@ -285,15 +334,23 @@ def _apart(spans: Iterable[Span]) -> list[Span]:
 
 
 def write_elan(prediction: Prediction, path: Path) -> None:
-    """An ELAN document with `tiers`; ELAN looks for the recording in the same folder."""
+    """An ELAN document with `tiers`, which names the recording by its absolute and its relative path."""
     import pympi
 
     document = pympi.Eaf(author="vatrace")
-    kind = mimetypes.guess_type(prediction.source.name)[0] or "video/mp4"
-    name = shown(prediction.source.name)
-    document.add_linked_file(name, relpath=f"./{name}", mimetype=kind)
+    source = prediction.source
+    kind = mimetypes.guess_type(source.name)[0] or "video/mp4"
+    if source.is_file():
+        whole = source.absolute()
+        document.add_linked_file(_url(whole), relpath=_relative(whole, path.parent), mimetype=kind)
+    else:  # the name of a recording that was uploaded
+        document.add_linked_file(shown(source.name), relpath=f"./{shown(source.name)}", mimetype=kind)
+    for name, text in made_by_lines(prediction).items():
+        document.add_property(f"vatrace: {name}", text)
+    people = prediction.people
     for tier, spans in tiers(prediction).items():
-        document.add_tier(tier)
+        whose = next((name for name in people if len(people) > 1 and tier.startswith(f"{name} ")), prediction.person)
+        document.add_tier(tier, part=None if tier == "turns" else title(whose), ann="vatrace")
         for start, end, text in spans:
             document.add_annotation(tier, round(1000 * start), round(1000 * end), text)
     document.remove_tier("default")
@@ -301,8 +358,37 @@ def write_elan(prediction: Prediction, path: Path) -> None:
     document.to_file(str(path))
 
 
+def _url(path: Path) -> str:
+    return Path(shown(path)).as_uri()
+
+
+def _relative(path: Path, folder: Path) -> str:
+    """A path from a folder, as ELAN writes it; only the name if there is no way, as between two drives."""
+    try:
+        below = Path(shown(os.path.relpath(path, folder.absolute()))).as_posix()
+    except ValueError:
+        below = shown(path.name)
+    return below if below.startswith("../") else f"./{below}"
+
+
+def made_by_lines(prediction: Prediction) -> dict[str, str]:
+    """What a reader of a file should know about its making, by name; without line breaks."""
+    people = ", ".join(prediction.people)
+    found = {"person": people, **prediction.about}
+    made = prediction.provenance
+    if made:
+        recording, models = made["recording"], made["models"]
+        found |= {"recording": f"{shown(prediction.source.name)}, SHA-256 {recording['sha256']}", "date": made["created"]}
+        found |= {"command": made["command"], "version": f"vatrace {made['vatrace']}, schema {made['schema']}"}
+        found |= {"models": ", ".join(f"{name} {value[:24]}" for name, value in models.items())}
+        found |= {"libraries": ", ".join(f"{name} {value}" for name, value in made["libraries"].items())}
+    elif prediction.made_by:
+        found["version"] = ", ".join(f"{name} {value}" for name, value in prediction.made_by.items())
+    return {name: " ".join(shown(text).split()) for name, text in found.items()}
+
+
 def write_textgrid(prediction: Prediction, path: Path) -> None:
-    """A Praat TextGrid with `tiers`."""
+    """A Praat TextGrid with `tiers`, and a tier `vatrace` that says how it was made, because TextGrids have no header."""
     from praatio.data_classes.interval_tier import IntervalTier
     from praatio.data_classes.textgrid import Textgrid
 
@@ -310,6 +396,8 @@ def write_textgrid(prediction: Prediction, path: Path) -> None:
     for name, spans in tiers(prediction).items():
         inside = [(start, min(end, prediction.duration), text) for start, end, text in spans if start < prediction.duration]
         grid.addTier(IntervalTier(name, inside, 0, prediction.duration))
+    made = "; ".join(f"{name}: {text}" for name, text in made_by_lines(prediction).items())
+    grid.addTier(IntervalTier("vatrace", [(0, prediction.duration, made)], 0, prediction.duration))
     grid.save(str(path), "long_textgrid", includeBlankSpaces=True)
 
 
@@ -317,6 +405,7 @@ def write_subtitles(prediction: Prediction, path: Path) -> None:
     """WebVTT: each sentence in order of time, and below it the speaker's mean valence and arousal while it was spoken.
 
     Speakers are named where a transcript names them, and everywhere if there are several. Those without a trace have no values.
+    A note at the start says how the file was made.
     """
     import pysubs2
 
@@ -331,7 +420,8 @@ def write_subtitles(prediction: Prediction, path: Path) -> None:
             found, rows = people[person], _rows(people[person], start, end)
             text += f"\\N(valence {found.valence[rows].mean():+.2f}, arousal {found.arousal[rows].mean():+.2f})"
         subtitles.append(pysubs2.SSAEvent(round(1000 * start), round(1000 * end), text))
-    header = f"WEBVTT\n\n{MADE_BY} wrote these subtitles"
+    made = [f"{name}: {text}".replace("-->", "->") for name, text in made_by_lines(prediction).items()]
+    header = "\n".join([f"WEBVTT\n\n{MADE_BY} wrote these subtitles", *made])
     path.write_text(subtitles.to_string("vtt").replace("WEBVTT", header, 1), encoding="utf-8")
 
 

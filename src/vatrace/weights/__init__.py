@@ -90,16 +90,41 @@ def find_whisper(folder: Path | None = None) -> Path:
     return _download_whisper()
 
 
-def _download_whisper() -> Path:
+def found_whisper(folder: Path | None = None) -> Path | None:
+    """Where Whisper's weights are, as `find_whisper` would find them now; None if they would have to be fetched.
+
+    Args:
+        folder: a folder that the user names; then nothing else is tried.
+    """
+    if folder is not None:
+        return folder if (folder / "model.bin").is_file() else None
+    package = find_spec(WHISPER_PACKAGE)
+    if package is not None:
+        packaged = Path(next(iter(package.submodule_search_locations or []))) / WHISPER_PACKAGE_FOLDER
+        return packaged if (packaged / "model.bin").is_file() else None
+    return _cached_whisper()
+
+
+def _cached_whisper() -> Path | None:
+    """Whisper's weights from an earlier download."""
     from faster_whisper import download_model
 
     try:
         return Path(download_model(WHISPER_NAME, local_files_only=True))
     except Exception:  # the hub's client raises many kinds if it is not in its cache
-        logger.warning(
-            "fetching Whisper %s (Systran/faster-whisper-tiny.en from huggingface.co, 75 MB, MIT licence), once",
-            WHISPER_NAME,
-        )
+        return None
+
+
+def _download_whisper() -> Path:
+    from faster_whisper import download_model
+
+    cached = _cached_whisper()
+    if cached is not None:
+        return cached
+    logger.warning(
+        "fetching Whisper %s (Systran/faster-whisper-tiny.en from huggingface.co, 75 MB, MIT licence), once",
+        WHISPER_NAME,
+    )
     try:
         return Path(download_model(WHISPER_NAME))
     except Exception as error:

@@ -1,4 +1,4 @@
-"""Extraction by several processes of this machine, or on a Ray cluster."""
+"""Work on many recordings by several processes of this machine, or on a Ray cluster."""
 
 from __future__ import annotations
 
@@ -7,30 +7,37 @@ import multiprocessing
 import os
 import signal
 import socket
+import sys
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Thread
+from typing import TypeVar
 
-from vatrace.corpora.extract import Outcome, Task, extract
 from vatrace.errors import missing
+from vatrace.files import remove_unfinished
 
-
-def _failed(task: Task, reason: str) -> list[Outcome]:
-    return [Outcome(source.name, reason) for source in task.sources]
+Task = TypeVar("Task")
+Outcome = TypeVar("Outcome")
+Work = Callable[[Task], Outcome]
+"""A function at the top level of a module, which other processes can import."""
+Failed = Callable[[Task, str], Outcome]
+"""Makes the outcome of a task whose worker was lost, from the reason."""
 
 
 def _begin_worker() -> None:
-    """Leave ctrl-C to the parent, and end with it, even if it is killed."""
+    """Leave ctrl-C to the parent, and end with it, even if it is killed; unfinished files are deleted."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(1))
     parent = multiprocessing.parent_process()
     assert parent is not None
 
     def follow() -> None:
         parent.join()
+        remove_unfinished()
         os._exit(1)  # at once: nobody waits for the result
 
     Thread(target=follow, name="parent", daemon=True).start()
@@ -49,34 +56,36 @@ def _pool(num_workers: int) -> Iterator[ProcessPoolExecutor]:
             raise
 
 
-def in_processes(tasks: Sequence[Task], num_workers: int) -> Iterator[list[Outcome]]:
-    """Extract in several processes of this machine; yields the outcomes of each task when it is done.
+def in_processes(
+    tasks: Sequence[Task], num_workers: int, work: Work[Task, Outcome], failed: Failed[Task, Outcome]
+) -> Iterator[Outcome]:
+    """Work in several processes of this machine; yields the outcome of each task when it is done.
 
     If a worker dies (for instance because memory is short), all tasks in progress are started again, one at a time.
     """
     waiting = deque(tasks)
     while waiting:
-        running: dict[Future[list[Outcome]], Task] = {}
+        running: dict[Future[Outcome], Task] = {}
         try:
             with _pool(num_workers) as pool:
                 while waiting or running:
                     while waiting and len(running) < num_workers:
-                        running[pool.submit(extract, waiting[0])] = waiting[0]
+                        running[pool.submit(work, waiting[0])] = waiting[0]
                         waiting.popleft()
                     for future in wait(running, return_when=FIRST_COMPLETED).done:
                         yield future.result()
                         del running[future]
         except BrokenProcessPool:
-            yield from (_alone(task) for task in running.values())
+            yield from (_alone(task, work, failed) for task in running.values())
 
 
-def _alone(task: Task) -> list[Outcome]:
-    """Extract in a separate process, so that a crash can't affect other tasks."""
+def _alone(task: Task, work: Work[Task, Outcome], failed: Failed[Task, Outcome]) -> Outcome:
+    """Work in a separate process, so that a crash can't affect other tasks."""
     try:
         with _pool(1) as pool:
-            return pool.submit(extract, task).result()
+            return pool.submit(work, task).result()
     except BrokenProcessPool:
-        return _failed(task, "its worker died, even when it ran alone (out of memory?)")
+        return failed(task, "its worker died, even when it ran alone (out of memory?)")
 
 
 def _check_answers(address: str) -> None:
@@ -88,15 +97,24 @@ def _check_answers(address: str) -> None:
         raise ConnectionError(f"{address}: no Ray cluster answers (HOST:PORT of its head is needed): {error}") from error
 
 
-def on_ray(tasks: Sequence[Task], address: str | None = None) -> Iterator[list[Outcome]]:
-    """Extract on a Ray cluster, one task a video; yields the outcomes of each task when it is done.
+def on_ray(
+    tasks: Sequence[Task],
+    address: str | None,
+    work: Work[Task, Outcome],
+    failed: Failed[Task, Outcome],
+    threads: int = 1,
+) -> Iterator[Outcome]:
+    """Work on a Ray cluster; yields the outcome of each task when it is done.
 
-    A task whose worker is lost is restarted elsewhere, up to three times. The recordings and the store must have the same paths
+    A task whose worker is lost is restarted elsewhere, up to three times. Recordings and results must have the same paths
     on all machines of a cluster.
 
     Args:
         tasks: the tasks.
         address: of a running cluster's head; None for a local cluster that ends with the work.
+        work: does a task.
+        failed: makes the outcome of a task that was lost.
+        threads: CPUs that a task needs.
 
     Raises:
         MissingExtraError: if Ray is not installed.
@@ -116,16 +134,16 @@ def on_ray(tasks: Sequence[Task], address: str | None = None) -> Iterator[list[O
         _check_answers(address)
         ray.init(address, log_to_driver=False, logging_level=logging.ERROR)
     try:
-        work = ray.remote(max_retries=3)(extract)
-        pending = {work.options(num_cpus=task.setting.threads).remote(task): task for task in tasks}
+        remote = ray.remote(max_retries=3, num_cpus=threads)(work)
+        pending = {remote.remote(task): task for task in tasks}
         while pending:
             (ready,), _ = ray.wait(list(pending))
             task = pending.pop(ready)
             try:
                 yield ray.get(ready)
-            except ray.exceptions.RayTaskError as error:  # from `extract` itself: the other tasks would fail in the same way
+            except ray.exceptions.RayTaskError as error:  # from the work itself: the other tasks would fail in the same way
                 raise error.as_instanceof_cause() from error
             except ray.exceptions.RayError as error:
-                yield _failed(task, f"lost by the cluster, 4 times ({type(error).__name__})")
+                yield failed(task, f"lost by the cluster, 4 times ({type(error).__name__})")
     finally:
         ray.shutdown()

@@ -1,0 +1,130 @@
+"""The command again: make a result a second time from its side file, and compare."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vatrace.cli.terminal import add_whisper_option, load, progress_bars, warn
+from vatrace.errors import UsageError
+from vatrace.files import shown
+from vatrace.names import DIMENSIONS
+
+if TYPE_CHECKING:
+    from vatrace.cli.batch import Item
+    from vatrace.output.provenance import Provenance
+
+EPILOG = """examples:
+  vatrace again traces/talk.json
+  vatrace again traces/talk.json --recording moved/talk.mp4
+
+talk.json is the side file that vatrace predict writes with its results. The recording, and all other files that the result was
+made from, are found by their paths in it, which start from its folder. Nothing is replaced: the result is made in a temporary
+folder, and its table is compared with the one of the side file.
+Exit status: 0 if it is the same, 1 if it isn't, or can't be made.
+"""
+NEAR = 5e-4
+"""A difference that rounding to four decimals, or another machine's arithmetic, can explain."""
+
+
+def add_parsers(commands: Any) -> None:
+    """Add again to the commands."""
+    parser = commands.add_parser(
+        "again",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        description="Make a result again, and say whether it is the same.",
+    )
+    parser.add_argument("side", type=Path, metavar="FILE", help="side file of the result, such as talk.json")
+    parser.add_argument(
+        "--recording", type=Path, metavar="FILE", help="where the recording is now (default: as in the side file)"
+    )
+    add_whisper_option(parser)
+    parser.set_defaults(run=run_again)
+
+
+def run_again(args: argparse.Namespace) -> int:
+    """Run the again command."""
+    from vatrace.cli.batch import Task, process, wanted
+    from vatrace.output.provenance import model_versions, read_provenance
+
+    if not args.side.is_file():
+        raise UsageError(f"{args.side}: no such file")
+    earlier = read_provenance(args.side)
+    if earlier is None:
+        raise UsageError(f"{args.side}: not a side file of vatrace predict, or of an earlier version")
+    found = earlier[0]
+    with tempfile.TemporaryDirectory(prefix="vatrace-again-") as folder:
+        item, options = _as_before(args, found, Path(folder))
+        model = load(options)
+        made = wanted(item, options, model_versions(model.encoders, args.whisper), None)
+        if made is None:
+            raise UsageError(f"{item.path}: no such file, or another file that it needs is missing; give --recording")
+        changes = found.changes(made)
+        if changes:
+            warn(f"changed since then: {shown(', '.join(changes))}")
+        with progress_bars(item.path.name) as progress:
+            outcome = process(Task(item, options, made), model, progress)
+        if outcome.error:
+            raise UsageError(outcome.error)
+        after = read_provenance(item.side(options))
+        assert after is not None
+        if after[0].trace == found.trace:
+            print(f"{args.side}: the same result (SHA-256 of the table {found.trace[:12]})")
+            return 0
+        print(f"{args.side}: {_difference(args.side, item.side(options))}")
+        return 1
+
+
+def _as_before(args: argparse.Namespace, found: Provenance, out: Path) -> tuple[Item, argparse.Namespace]:
+    """The recording and the options of the earlier result."""
+    from vatrace.cli import parse
+    from vatrace.cli.batch import Item
+    from vatrace.output.batch import Choice
+    from vatrace.output.provenance import located
+    from vatrace.output.recordings_list import Listed
+
+    files = {role: located(facts, args.side) for role, facts in found.inputs.items()}
+    recording, options = args.recording or located(found.recording, args.side), found.options
+    parsed = parse(["predict", str(recording), "--out", str(out)])
+    for name in ("rate", "explain", "encoders"):
+        setattr(parsed, name, options.get(name, getattr(parsed, name)))
+    parsed.modalities = options.get("modalities", parsed.modalities)
+    parsed.people = options.get("people", parsed.people)
+    parsed.whisper = args.whisper
+    for name in ("adapt", "model", "active_speaker"):
+        setattr(parsed, name, files.get(name))
+    parsed.per_person = options.get("per_person", False)
+    parsed.person = files.get("person")
+    span = options.get("span")
+    listed = Listed(
+        recording,
+        0,
+        about=options.get("about", {}),
+        people=options.get("kept") or "",
+        span=None if span is None else (span[0], math.inf if span[1] is None else span[1]),
+    )
+    others = tuple(recording.parent / name for name in options.get("other transcripts", []))
+    choice = Choice(files.get("transcript"), options.get("transcript") != "found", others)
+    return Item(recording, recording.stem, options.get("names", {}), choice, listed), parsed
+
+
+def _difference(old: Path, new: Path) -> str:
+    """How the traces of two results differ, in words."""
+    from vatrace.output.traces import read_traces
+
+    before, after = list(read_traces("", old)), list(read_traces("", new))
+    if [trace.person for trace in before] != [trace.person for trace in after]:
+        return "the result differs: it has other people"
+    largest = dict.fromkeys(DIMENSIONS, 0.0)
+    for one, other in zip(before, after, strict=True):
+        if len(one.table) != len(other.table):
+            return f"the result differs: it has {len(other.table)} rows instead of {len(one.table)}"
+        for name in DIMENSIONS:
+            largest[name] = max(largest[name], float((one.table[name] - other.table[name]).abs().max()))
+    sizes = ", ".join(f"{name} by up to {size:.4f}" for name, size in largest.items())
+    rounding = "; that is within rounding" if max(largest.values()) < NEAR else ""
+    return f"the result differs: {sizes}{rounding}"

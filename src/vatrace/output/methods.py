@@ -1,0 +1,105 @@
+"""A paragraph for the methods section of a paper, from the provenance of the results."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from vatrace import __version__
+from vatrace.names import MODALITIES
+from vatrace.output.provenance import Provenance
+
+CITATIONS = (
+    "Praveen, R. G., & Alam, J. (2024). Recursive cross-modal attention for multimodal fusion in dimensional emotion "
+    "recognition. arXiv:2403.13659.",
+    "Radford, A., Kim, J. W., Xu, T., Brockman, G., McLeavey, C., & Sutskever, I. (2023). Robust speech recognition via "
+    "large-scale weak supervision. Proceedings of ICML.",
+    "Politis, D. N., & Romano, J. P. (1994). The stationary bootstrap. Journal of the American Statistical Association, 89, "
+    "1303-1313.",
+    "Politis, D. N., & White, H. (2004). Automatic block-length selection for the dependent bootstrap. Econometric Reviews, "
+    "23, 53-70.",
+)
+
+LIMITS = (
+    "The shipped model was trained on recordings composed of faces, acted voices and sentences, and has not been validated on "
+    "real recordings with all three modalities.",
+    "Its values estimate how observers would rate the expression, not what the person feels.",
+    "Its 90 % intervals are calibrated on recordings like those of its training; on others, they miss more often.",
+    "Words are understood in English only.",
+    "Rows in which no modality was detected (`supported` = 0) are not based on the recording, and should be left out.",
+    "Intervals of means allow for the autocorrelation of the trace, but not for errors of the model.",
+)
+
+
+def methods(made: Sequence[Provenance], failed: int, by: str, baseline: str) -> str:
+    """The paragraph in Markdown, with citations, and the limits that a reviewer would ask for.
+
+    Args:
+        made: the provenance of each recording, at least one.
+        failed: number of recordings that could not be processed.
+        by: what a row of the table is; "" if there is no table of stretches.
+        baseline: what was subtracted; "" for nothing.
+    """
+    listed, models = made[0].options, made[0].models
+    used = [name for name in MODALITIES if name in listed.get("modalities", MODALITIES)]
+    words = {facts.options.get("transcript") for facts in made}
+    lines = [
+        f"Valence and arousal (both from -1 to 1) were estimated from {len(made)} recording{'s' if len(made) != 1 else ''} "
+        f"with vatrace {__version__}, which fuses {_and(used)} with recursive cross-modal attention (Praveen & Alam, 2024), at "
+        f"{made[0].rate:g} values per second.",
+        f"The fusion model has the SHA-256 {_fusion(made[0])[:12]}…; encoders: "
+        + ", ".join(value for name, value in models.items() if name.endswith("encoder"))
+        + ".",
+    ]
+    if "words" in used:
+        lines.append("Words were taken from transcripts" if words <= {"given", "found"} else _recognised(words))
+    if "adapt" in made[0].inputs:
+        adapted = Path(made[0].inputs["adapt"].path).name
+        lines.append(
+            f"Values and intervals were fitted to our own ratings ({adapted}; SHA-256 {made[0].inputs['adapt'].sha256[:12]}…)."
+        )
+    people = listed.get("people", "main")
+    lines.append("The trace follows the most prominent person." if people == "main" else f"Traces: people = {people}.")
+    if by:
+        lines.append(
+            f"Statistics are over stretches ({by}) and supported rows; 95 % intervals of means are from a stationary bootstrap "
+            "(Politis & Romano, 1994) of the residuals of an autoregression, with automatic block length (Politis & White, "
+            "2004)."
+        )
+    if baseline:
+        lines.append(f"The mean of each person's baseline ({baseline}) was subtracted from the values.")
+    if failed:
+        lines.append(f"{failed} further recording{'s' if failed != 1 else ''} could not be processed.")
+    lines.append("Software: " + ", ".join(f"{name} {version}" for name, version in made[0].libraries.items()) + ".")
+    mixed = sum(bool(made[0].changes(other)) and _setup(made[0]) != _setup(other) for other in made)
+    if mixed:
+        lines.append(f"NOTE: {mixed} recordings were made with other options or versions: see their side files.")
+    cited = CITATIONS if by else CITATIONS[:2]
+    parts = [
+        "# Methods",
+        " ".join(lines),
+        "## Limits",
+        *(f"- {limit}" for limit in LIMITS),
+        "## References",
+        *(f"- {c}" for c in cited),
+    ]
+    return "\n\n".join(parts).replace("\n\n- ", "\n- ") + "\n"
+
+
+def _and(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def _fusion(made: Provenance) -> str:
+    return made.inputs["model"].sha256 if "model" in made.inputs else made.models.get("fusion.onnx", "")
+
+
+def _recognised(words: set[object]) -> str:
+    some = " where there was no transcript" if words & {"given", "found"} else ""
+    return f"Speech was recognised with Whisper tiny.en (Radford et al., 2023){some}; doubtful words were left out."
+
+
+def _setup(made: Provenance) -> tuple[object, ...]:
+    """What should be the same for all recordings of a study."""
+    same = {name: value for name, value in made.options.items() if name in {"rate", "modalities", "explain", "encoders"}}
+    return made.vatrace, made.models, made.libraries, same

@@ -1,0 +1,95 @@
+"""The traces of finished results, read back from their files."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vatrace.errors import UsageError
+from vatrace.inference.prediction import Turn
+from vatrace.media.transcripts import Word
+from vatrace.output.cells import safe
+from vatrace.output.writers import read_words
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+TABLE_KINDS = ("parquet", "csv", "json")
+"""The kinds of results that hold a trace; the first has full precision, the others four decimals."""
+
+
+@dataclass(frozen=True)
+class Trace:
+    """The trace of one person in one recording.
+
+    Attributes:
+        recording: the name of its results.
+        file: the name of the recording's file.
+        about: the study's own columns.
+        person: as in the tables.
+        alone: whether it is the only trace of the recording.
+        table: the columns of the trace from `time` on, without `person` and those of `about`.
+        words: the person's.
+        turns: the person's.
+        rate: rows a second.
+    """
+
+    recording: str
+    file: str
+    about: dict[str, str]
+    person: str
+    alone: bool
+    table: pd.DataFrame
+    words: list[Word]
+    turns: list[Turn]
+    rate: float
+
+
+def read_traces(name: str, side: Path) -> Iterator[Trace]:
+    """Read the traces of everybody in the results of a recording.
+
+    Args:
+        name: of the results.
+        side: their side file.
+
+    Raises:
+        UsageError: if the results contain no table of the trace.
+        OSError: if they can't be read.
+    """
+    content = json.loads(side.read_text(encoding="utf-8"))
+    about: dict[str, str] = content.get("about", {})
+    parts = content.get("people", [content])
+    for part in parts:
+        person = part["person"]
+        table = _table(side, content, part, person, len(parts)).drop(columns=["person", *about], errors="ignore")
+        turns = [Turn(turn["start"], turn["end"], person, tuple(read_words(turn["words"]))) for turn in _turns(content, person)]
+        words = read_words(part["transcript"])
+        yield Trace(name, content["source"], about, person, len(parts) == 1, table, words, turns, float(content["rate"]))
+
+
+def _turns(content: dict[str, Any], person: str) -> list[dict[str, Any]]:
+    return [turn for turn in content["turns"] if turn["person"] == person]
+
+
+def _table(side: Path, content: dict[str, Any], part: dict[str, Any], person: str, num_people: int) -> pd.DataFrame:
+    import pandas as pd
+
+    results = content["provenance"]["results"]
+    for kind in TABLE_KINDS[:2]:
+        for file, facts in results.items():
+            if facts["kind"] == kind and facts["person"] in {None, person} and (side.parent / file).is_file():
+                path = side.parent / file
+                if kind == "parquet":
+                    return _rows_of(pd.read_parquet(path), person)
+                return _rows_of(pd.read_csv(path, dtype={"person": str}, keep_default_na=True), safe(person))
+    if "time" in part:
+        names = [name for name in content["columns"] if name in part and name != "person"]
+        return pd.DataFrame({name: part[name] for name in names})
+    raise UsageError(f"{side}: its results have no table: add csv or parquet to --format")
+
+
+def _rows_of(table: pd.DataFrame, person: str) -> pd.DataFrame:
+    return table[table["person"].astype(str) == person].reset_index(drop=True)
