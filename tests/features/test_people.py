@@ -16,7 +16,7 @@ from vatrace.features.people import (
     rows_on_grid,
     view_in,
 )
-from vatrace.features.stillness import PATCH_SIZE
+from vatrace.features.stillness import PATCH_SIZE, FacePatch
 from vatrace.media.reading import VideoReader
 
 POINTS = np.zeros((NUM_LANDMARKS, 2))
@@ -97,7 +97,7 @@ def watched(steps: range, look: float, size: float, mouth: float, is_cut_off: bo
     for step in steps:
         points = face + rng.normal(0, 0.05, POINTS.shape)
         points[:60, 1] += mouth * np.sin(step)
-        patch = np.full((PATCH_SIZE, PATCH_SIZE), 100, np.uint8)
+        patch = FacePatch(Image.new("L", (PATCH_SIZE, PATCH_SIZE), 100), np.eye(2, 3), 1)
         followed.motion.add(points, step / 10, None if mouth or is_cut_off else patch)
     return followed
 
