@@ -20,6 +20,7 @@ from vatrace.cli.terminal import (
     make_folder,
     progress_bars,
     refuse_existing,
+    say,
     warn,
 )
 from vatrace.errors import MissingWeightsError, UsageError, VatraceError, described, reason, report_bug
@@ -233,7 +234,7 @@ def run_predict(args: argparse.Namespace) -> int:
                 write_summary(rows, temporary)
     done = len(items) - sum("error" in row for row in rows)
     if len(recordings) > 1:
-        print(f"{done} of {len(recordings)} recordings done")
+        say(f"{done} of {len(recordings)} recordings done")
     return int(not all_found or done < len(recordings))
 
 
@@ -407,7 +408,7 @@ def _print_summary(prediction: Prediction, results: Sequence[Result]) -> None:
     for note, names in others.items():
         whose = f"person {names[0]}" if len(names) == 1 else f"people {', '.join(names)}"
         lines.append(f"  note on {whose}: {note}")
-    print("\n".join(lines), flush=True)
+    say("\n".join(lines), flush=True)
 
 
 def run_demo(args: argparse.Namespace) -> int:
@@ -430,5 +431,5 @@ def run_demo(args: argparse.Namespace) -> int:
         prediction = model.predict(recording, explain=True, progress=progress)
         _write(prediction, recording, results, explain=False, progress=progress)
     _print_summary(prediction, results)
-    print(f"open {page} in a browser; it was made from {video}")
+    say(f"open {page} in a browser; it was made from {video}")
     return 0

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vatrace.files import shown
+from vatrace.files import harmless, shown
 from vatrace.inference.explain import Explanation
 from vatrace.inference.prediction import OFF_SCREEN, SEVERAL, Prediction, Turn
 from vatrace.media.folders import MADE_BY
@@ -32,7 +32,20 @@ Span = tuple[float, float, str]
 
 def write_csv(prediction: Prediction, path: Path) -> None:
     """The columns of `Prediction.to_pandas`, with four decimals."""
-    prediction.to_pandas().to_csv(path, index=False, float_format="%.4f")
+    _harmless(prediction.to_pandas()).to_csv(path, index=False, float_format="%.4f")
+
+
+def _harmless(table: pd.DataFrame) -> pd.DataFrame:
+    """A table whose texts no spreadsheet runs. Bytes that aren't UTF-8 become replacement characters."""
+    from pandas.api.types import is_numeric_dtype
+
+    texts = {name: column for name, column in table.items() if not is_numeric_dtype(column.dtype)}
+    return table.assign(
+        **{
+            str(name): column.map(lambda cell: harmless(shown(cell)) if isinstance(cell, str) else cell)
+            for name, column in texts.items()
+        }
+    )
 
 
 def write_parquet(prediction: Prediction, path: Path) -> None:
@@ -134,7 +147,7 @@ NOT_COLUMNS = frozenset(
 
 def write_turns(prediction: Prediction, path: Path) -> None:
     """The table of `turn_table` as CSV."""
-    turn_table(prediction).to_csv(path, index=False)
+    _harmless(turn_table(prediction)).to_csv(path, index=False)
 
 
 def turn_table(prediction: Prediction) -> pd.DataFrame:
@@ -223,7 +236,7 @@ def write_summary(rows: Sequence[Mapping[str, object]], path: Path) -> None:
     """
     import pandas as pd
 
-    readable = [{name: shown(cell) if isinstance(cell, str) else cell for name, cell in row.items()} for row in rows]
+    readable = [{name: harmless(shown(cell)) if isinstance(cell, str) else cell for name, cell in row.items()} for row in rows]
     pd.DataFrame(readable, columns=list(SUMMARY_COLUMNS)).to_csv(path, index=False)
 
 
