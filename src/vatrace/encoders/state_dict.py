@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import pickle
 import pickletools
 import zipfile
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +20,8 @@ PREFIXES = ("module.", "backbone.")
 """Prefixes that training code adds to the names."""
 WEIGHTS_MODULES = frozenset({"torch", "collections", "numpy", "_codecs"})
 """Modules of what weights consist of. PyTorch allows only some of their classes."""
+MAX_PARTS = 4
+"""Pickles at the start of a file of old versions of PyTorch; the last contains the weights."""
 MAX_PICKLE = 50_000_000
 """Bytes of names and shapes that are searched."""
 
@@ -105,7 +109,9 @@ def _code_in(path: Path) -> str:
             with path.open("rb") as file:
                 content = file.read(MAX_PICKLE)
         texts: list[str] = []
-        for operation, argument, _ in pickletools.genops(content):
+        stream = io.BytesIO(content)
+        parts = (pickletools.genops(stream) for _ in range(MAX_PARTS))  # each ends where the next one begins
+        for operation, argument, _ in chain.from_iterable(parts):
             if operation.name == "GLOBAL":
                 found = str(argument).split(" ")
             elif operation.name == "STACK_GLOBAL":
