@@ -22,6 +22,29 @@ def shown(name: str | Path) -> str:
     return os.fsencode(name).decode("utf-8", "replace")
 
 
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
+"""What a cell starts with that spreadsheets run as a formula."""
+
+
+def harmless(cell: str) -> str:
+    """A text for a CSV cell, after an apostrophe if a spreadsheet would run it as a formula: "=cmd.mp4" becomes "'=cmd.mp4".
+
+    Numbers, such as "-1.5", remain.
+    """
+    if not cell.startswith(FORMULA):
+        return cell
+    try:
+        float(cell)
+    except ValueError:
+        return f"'{cell}"
+    return cell
+
+
+def as_meant(cell: str) -> str:
+    """The text that `harmless` wrote into a cell."""
+    return cell[1:] if cell.startswith("'") and cell[1:].startswith(FORMULA) else cell
+
+
 @contextmanager
 def written_whole(path: Path) -> Iterator[Path]:
     """Yield a temporary path in the same folder. It replaces `path` if the block succeeds, and is deleted if it fails.

@@ -16,6 +16,7 @@ from vatrace.cli.terminal import (
     make_folder,
     progress_bars,
     refuse_existing,
+    say,
     table,
     warn,
 )
@@ -92,7 +93,7 @@ def run_adapt(args: argparse.Namespace) -> int:
     _print_lags(lags)
     _print_fit(result)
     write_adaptation(args.out, result.adaptation(model.name, model.sha256, lags.seconds))
-    print(f"{args.out}: next: vatrace predict ... --adapt {args.out}")
+    say(f"{args.out}: next: vatrace predict ... --adapt {args.out}")
     return int(num_failed > 0)
 
 
@@ -132,7 +133,7 @@ def _check_enough(folder: Path, result: Fit) -> None:
 
 def _print_lags(lags: Lags) -> None:
     named = {name: name or "(no name)" for name in lags.seconds}
-    print("lag of the ratings, removed: " + ", ".join(f"{named[name]} {lag:.1f} s" for name, lag in lags.seconds.items()))
+    say("lag of the ratings, removed: " + ", ".join(f"{named[name]} {lag:.1f} s" for name, lag in lags.seconds.items()))
     if lags.unclear:
         names = ", ".join(named[name] for name in lags.unclear)
         warn(f"the lag of {names} behind the recordings can't be estimated, because model and ratings agree too little")
@@ -151,12 +152,12 @@ def _print_fit(result: Fit) -> None:
         if tried is not None:
             scores = f"CCC {was.ccc:.2f} to {tried.ccc:.2f}, RMSE {was.rmse:.2f} to {tried.rmse:.2f}"
             remarks.append(f"{name}: no gain from scale and shift ({scores}), so only its intervals change")
-    print(table(["", "", "minutes", "scale", "shift", "width", "CCC", "r", "RMSE", "in the interval"], rows))
-    print(f"cross-validated over {result.over}; 90 % of the ratings should be in the interval")
+    say(table(["", "", "minutes", "scale", "shift", "width", "CCC", "r", "RMSE", "in the interval"], rows))
+    say(f"cross-validated over {result.over}; 90 % of the ratings should be in the interval")
     if not result.by_recording:
         remarks.append("other recordings may differ more than blocks of the same: ratings of several recordings are better")
     for remark in remarks:
-        print(f"  note: {remark}")
+        say(f"  note: {remark}")
 
 
 def _cells(found: Agreement) -> list[str]:

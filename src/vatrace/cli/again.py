@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vatrace.cli.terminal import add_whisper_option, load, progress_bars, warn
+from vatrace.cli.terminal import add_whisper_option, load, progress_bars, say, warn
 from vatrace.errors import UsageError
 from vatrace.files import shown
 from vatrace.names import DIMENSIONS
@@ -73,9 +73,9 @@ def run_again(args: argparse.Namespace) -> int:
         after = read_provenance(item.side(options))
         assert after is not None
         if after[0].trace == found.trace:
-            print(f"{args.side}: the same result (SHA-256 of the table {found.trace[:12]})")
+            say(f"{args.side}: the same result (SHA-256 of the table {found.trace[:12]})")
             return 0
-        print(f"{args.side}: {_difference(args.side, item.side(options))}")
+        say(f"{args.side}: {_difference(args.side, item.side(options))}")
         return 1
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vatrace.cli.batch import Item, Outcome
-from vatrace.cli.terminal import make_folder, plural, warn
+from vatrace.cli.terminal import make_folder, plural, say, warn
 from vatrace.errors import UsageError
 from vatrace.files import written_whole
 from vatrace.output.batch import CODEBOOK
@@ -121,7 +121,7 @@ def _write_table(done: Sequence[Item], args: argparse.Namespace, tables: Tables,
     table, columns = long_table([(item.name, item.side(args)) for item in done], tables.by, tables.baseline)
     facts |= {"table": "trace" if tables.by is None else "stretches", "by": args.by, "baseline": args.baseline}
     write_study_table(table, args.table, columns, args.out, facts)
-    print(f"{plural(len(table), 'row')} of {plural(len(done), 'recording')} -> {args.table}, {codebook_of(args.table)}")
+    say(f"{plural(len(table), 'row')} of {plural(len(done), 'recording')} -> {args.table}, {codebook_of(args.table)}")
 
 
 def _write_codebook(args: argparse.Namespace, own: Sequence[str]) -> None:
@@ -146,4 +146,4 @@ def _write_methods(done: Sequence[Item], num_failed: int, args: argparse.Namespa
         return
     with written_whole(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
-    print(f"{path}: a paragraph for your paper; check it")
+    say(f"{path}: a paragraph for your paper; check it")

@@ -19,6 +19,7 @@ from vatrace.cli.terminal import (
     complain,
     plural,
     progress_bars,
+    say,
     table,
     warn,
 )
@@ -173,12 +174,12 @@ def run_check(args: argparse.Namespace) -> int:
     with progress_bars(args.corpus.name) as progress:
         findings = check(corpus, lambda share: progress("check", share))
     if findings:
-        print(table(["", "recording", "what"], [[f.severity, f.recording, f.what] for f in findings]))
+        say(table(["", "recording", "what"], [[f.severity, f.recording, f.what] for f in findings]))
     counts = {kind: sum(f.severity == kind for f in findings) for kind in ("error", "warning", "info")}
     splits = {split: sum(s.split == split for s in corpus.sources) for split in ("train", "dev", "test", None)}
     by_split = ", ".join(f"{count} {split or 'without split'}" for split, count in splits.items() if count)
     found = ", ".join(plural(counts[kind], kind) for kind in ("error", "warning"))
-    print(f"{args.corpus}: {plural(len(corpus.sources), 'recording')} ({corpus.kind}: {by_split}); {found}")
+    say(f"{args.corpus}: {plural(len(corpus.sources), 'recording')} ({corpus.kind}: {by_split}); {found}")
     return int(counts["error"] > 0)
 
 
@@ -246,7 +247,7 @@ def report_done(corpus: Corpus, num_waiting: int, store: Store) -> None:
     """Print how many recordings are already in the store."""
     done = len(corpus.sources) - num_waiting
     if done:
-        print(f"{done} of {len(corpus.sources)} recordings are already in {store.path}", flush=True)
+        say(f"{done} of {len(corpus.sources)} recordings are already in {store.path}", flush=True)
 
 
 def label_and_report(corpus: Corpus, store: Store, outcomes: Sequence[Outcome], args: argparse.Namespace) -> int:
@@ -261,13 +262,13 @@ def label_and_report(corpus: Corpus, store: Store, outcomes: Sequence[Outcome], 
     if others:
         named = ", ".join(others[:3]) + (", ..." if len(others) > 3 else "")
         are, they = ("is", "it") if len(others) == 1 else ("are", "they")
-        print(
+        say(
             f"{args.store}: contains {plural(len(others), 'recording')} that {are} not in this corpus; {they} will be used as "
             f"well: {named}"
         )
-        print(f"to leave one out, delete its folder, such as {args.store / 'recordings' / others[0]}")
+        say(f"to leave one out, delete its folder, such as {args.store / 'recordings' / others[0]}")
     failed = sum(outcome.error is not None for outcome in outcomes)
-    print(f"{args.store}: {plural(len(store.names), 'recording')}, {labelling.num_labelled} with labels; {failed} failed")
+    say(f"{args.store}: {plural(len(store.names), 'recording')}, {labelling.num_labelled} with labels; {failed} failed")
     return int(failed + len(labelling.failures) > 0)
 
 
@@ -275,14 +276,14 @@ def _print_outcomes(outcomes: Sequence[Outcome]) -> None:
     """Print failures, and notes on the features."""
     failed = [[o.name, "failed", o.error] for o in outcomes if o.error]
     if failed:
-        print(table(["recording", "", "why"], failed))
+        say(table(["recording", "", "why"], failed))
     noted: dict[str, list[str]] = {}
     for outcome in outcomes:
         for note in outcome.notes:
             noted.setdefault(note, []).append(outcome.name)
     if noted:
         rows = [[note, str(len(names)), ", ".join(names[:3])] for note, names in noted.items()]
-        print(table(["note", "recordings", "such as"], rows))
+        say(table(["note", "recordings", "such as"], rows))
 
 
 def _print_labelling(labelling: Labelling, lag: float | None) -> None:
@@ -290,22 +291,22 @@ def _print_labelling(labelling: Labelling, lag: float | None) -> None:
     rows = [[name, "no labels", reason] for name, reason in labelling.failures.items()]
     rows += [[name, "warning", doubt] for name, doubt in labelling.warnings.items()]
     if rows:
-        print(table(["recording", "", "why"], rows))
+        say(table(["recording", "", "why"], rows))
     best = labelling.reaction
     if best is not None and best.clear:
         strength = f"r {best.correlations.max():.2f} on held-out recordings"
-        print(f"the labels lag by {best.lag:.1f} s, estimated from the features ({strength})")
+        say(f"the labels lag by {best.lag:.1f} s, estimated from the features ({strength})")
     elif lag is None and labelling.num_labelled:
-        print("the lag of the labels can't be estimated from these recordings; if you know it, give --lag SECONDS")
+        say("the lag of the labels can't be estimated from these recordings; if you know it, give --lag SECONDS")
     named = {name: name or "(no name)" for name in labelling.lags}
     for names, why in (
         (labelling.apart, "share no recording with another annotator, so their lag can't be estimated"),
         (labelling.unclear, "agree too little with the others, so their lag can't be estimated"),
     ):
         if names:
-            print(f"annotators {', '.join(named[name] for name in names)}: {why}")
+            say(f"annotators {', '.join(named[name] for name in names)}: {why}")
     if labelling.agreement is not None:
         agreed = labelling.agreement
         lags = ", ".join(f"{named[name]} {lag:.2f} s" for name, lag in sorted(labelling.lags.items()))
         others = ", ".join(f"{name} {value:.2f}" for name, value in agreed.others.items() if not math.isnan(value))
-        print(f"{agreed.num_annotators} annotators; lags removed: {lags}; CCC of each with the others: {others}")
+        say(f"{agreed.num_annotators} annotators; lags removed: {lags}; CCC of each with the others: {others}")

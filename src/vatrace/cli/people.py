@@ -14,6 +14,7 @@ from vatrace.cli.terminal import (
     plural,
     progress_bars,
     refuse_existing,
+    say,
     table,
 )
 from vatrace.errors import VatraceError, report_bug
@@ -106,7 +107,7 @@ def _attended(path: Path, perceiver: Perceiver) -> Attendance | None:
     except Exception as error:  # other recordings must not fail because of it
         complain(report_bug(error, path))
         return None
-    print(f"{shown(path.name)}: {found.note or _counted(len(found.people))}", flush=True)
+    say(f"{shown(path.name)}: {found.note or _counted(len(found.people))}", flush=True)
     return found
 
 
@@ -126,8 +127,8 @@ def _print_people(rows: Sequence[Row], num_recordings: int, written: Sequence[Pa
         doubtful = sum(bool(row.note) for row in inside)
         lines.append([name, str(len(inside)), f"{seconds:.0f}", f"{doubtful} doubtful" if doubtful else ""])
     if lines:
-        print(table(["name", "recordings", "seconds", ""], lines))
+        say(table(["name", "recordings", "seconds", ""], lines))
     total = f"{_counted(len(by_name))} in {plural(num_recordings, 'recording')}"
-    print(f"{total} -> {', '.join(map(str, written))}")
+    say(f"{total} -> {', '.join(map(str, written))}")
     if lines:
-        print(f"check people.png, correct the column `name`, then run: vatrace predict ... --people all --names {written[0]}")
+        say(f"check people.png, correct the column `name`, then run: vatrace predict ... --people all --names {written[0]}")

@@ -24,6 +24,7 @@ from vatrace.cli.terminal import (
     plural,
     progress_bars,
     refuse_existing,
+    say,
     warn,
 )
 from vatrace.errors import UsageError
@@ -256,7 +257,7 @@ def run_predict(args: argparse.Namespace) -> int:
     write_tables([outcomes[place] for place in sorted(outcomes)], items, args, tables)
     done = sum(not outcome.error for outcome in outcomes.values())
     if len(items) > 1:
-        print(f"{done} of {len(items)} recordings done")
+        say(f"{done} of {len(items)} recordings done")
     return int(not all_found or done < len(items))
 
 
@@ -301,13 +302,13 @@ def _report_planned(outcomes: Sequence[Outcome], tasks: Iterable[Task], total: i
     """Print which recordings are done, which aren't processed and why, and which are done again."""
     done = sum(not outcome.error for outcome in outcomes)
     if done:
-        print(f"{done} of {plural(total, 'recording')} already done, with the same files, options and versions", flush=True)
+        say(f"{done} of {plural(total, 'recording')} already done, with the same files, options and versions", flush=True)
     for outcome in outcomes:
         if outcome.error:
             complain(outcome.error)
     for task in tasks:
         if task.why:
-            print(f"{shown(task.item.name)}: done again, because of changes: {shown(task.why)}", flush=True)
+            say(f"{shown(task.item.name)}: done again, because of changes: {shown(task.why)}", flush=True)
 
 
 def _processed(tasks: Mapping[int, Task], args: argparse.Namespace, model: Model) -> Iterator[tuple[int, Outcome]]:
@@ -345,7 +346,7 @@ def _print_outcome(outcome: Outcome) -> None:
     if outcome.error:
         complain(outcome.error)
     else:
-        print(outcome.text, flush=True)
+        say(outcome.text, flush=True)
     if outcome.warning:
         warn(outcome.warning)
 
@@ -422,6 +423,6 @@ def run_demo(args: argparse.Namespace) -> int:
         recording = open_recording(video)
         prediction = model.predict(recording, explain=True, progress=progress)
         write_results(prediction, recording, results, made, explain=False, progress=progress)
-    print(description(prediction, results))
-    print(f"open {page} in a browser; it was made from {video}")
+    say(description(prediction, results))
+    say(f"open {page} in a browser; it was made from {video}")
     return 0

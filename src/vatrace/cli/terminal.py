@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 from vatrace.errors import MediaError, reason
 from vatrace.media.folders import passed_over
@@ -188,20 +188,32 @@ def progress_bars(name: str) -> Iterator[Progress]:
 
         def show(stage: str, share: float) -> None:
             if stage not in stages:
-                stages[stage] = bars.add_task(f"{escape(name)}: {stage}", total=1.0)
+                stages[stage] = bars.add_task(f"{escape(name.translate(CONTROLS))}: {stage}", total=1.0)
             bars.update(stages[stage], completed=share)
 
         yield show
 
 
+CONTROLS = {
+    code: f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}"
+    for code in [*range(9), *range(11, 32), *range(127, 160), *range(0x202A, 0x202F), *range(0x2066, 0x206A)]
+}
+"""Characters that control terminals, or the direction of text, and what is printed instead; not line feeds and tabs."""
+
+
+def say(text: object, file: TextIO | None = None, flush: bool = False) -> None:
+    """Print a text whose parts may come from files and their names: none of it can control the terminal."""
+    print(str(text).translate(CONTROLS), file=file, flush=flush)
+
+
 def complain(error: object) -> None:
     """Print an error; the caller decides whether the command continues."""
-    print(f"error: {error}", file=sys.stderr, flush=True)
+    say(f"error: {error}", file=sys.stderr, flush=True)
 
 
 def warn(text: object) -> None:
     """Print a warning."""
-    print(f"warning: {text}", file=sys.stderr, flush=True)
+    say(f"warning: {text}", file=sys.stderr, flush=True)
 
 
 def plural(number: int, noun: str) -> str:

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vatrace.cli.terminal import make_folder, plural, progress_bars, refuse_existing
+from vatrace.cli.terminal import make_folder, plural, progress_bars, refuse_existing, say
 from vatrace.errors import StoreError, TrainingError, UsageError
 
 if TYPE_CHECKING:
@@ -172,7 +172,7 @@ def run_train(args: argparse.Namespace) -> int:
         except torch.OutOfMemoryError as error:
             raise TrainingError(f"{args.device} has too little memory for this: try a smaller batch_size or win_len") from error
     if run is not None:
-        print(f"{run.folder}: {plural(len(run.members), 'model')}; next: vatrace evaluate {run.folder} --store {store.path}")
+        say(f"{run.folder}: {plural(len(run.members), 'model')}; next: vatrace evaluate {run.folder} --store {store.path}")
     return 0
 
 
@@ -183,13 +183,11 @@ def _report(num_epochs: int, progress: Progress) -> Report:
     def print_epoch(member: str, epoch: Epoch) -> None:
         scores = ", ".join(f"{name} {score:.3f}" for name, score in epoch.scores.items())
         number = f"{epoch.number}/{num_epochs}"
-        print(f"{member} {number}: loss {epoch.loss:.3f}, dev CCC {scores}, rate {epoch.learning_rate:.2g}", flush=True)
+        say(f"{member} {number}: loss {epoch.loss:.3f}, dev CCC {scores}, rate {epoch.learning_rate:.2g}", flush=True)
 
     if int(os.environ.get("RANK", "0")) > 0:
         return Report()
-    return Report(
-        print_epoch, lambda member, epochs: progress(member, epochs / num_epochs), lambda text: print(f"note: {text}")
-    )
+    return Report(print_epoch, lambda member, epochs: progress(member, epochs / num_epochs), lambda text: say(f"note: {text}"))
 
 
 def _predictor(args: argparse.Namespace, folder: Path) -> Predictor:
@@ -219,7 +217,7 @@ def run_evaluate(args: argparse.Namespace) -> int:
         evaluation, predictions = evaluate_run(
             predictor, store, args.split, args.unlock_test, lambda done: progress("evaluate", done)
         )
-    print(text_table(evaluation), flush=True)  # first: it must not be lost if the files can't be written
+    say(text_table(evaluation), flush=True)  # first: it must not be lost if the files can't be written
     if targets:
         looks = num_looks(store.path)
         facts = _facts(f"{run.folder.name} on {args.split}", run.has_folds, evaluation, looks)
@@ -228,7 +226,7 @@ def run_evaluate(args: argparse.Namespace) -> int:
         with written_whole(targets[1]) as page:
             rates = {name: store.recording(name).meta.rate for name in predictions}
             write_page(page, f"{run.folder.name}: {args.split}", facts, evaluation, predictions, rates)
-        print(f"-> {', '.join(map(str, targets))}")
+        say(f"-> {', '.join(map(str, targets))}")
     return 0
 
 
@@ -261,9 +259,9 @@ def run_compare(args: argparse.Namespace) -> int:
         differences, num_units = compare_runs(
             predictors, store, args.split, args.unlock_test, lambda done: progress("predict", done)
         )
-    print(text_table(differences))
+    say(text_table(differences))
     if doubt := caution(num_units):
-        print(doubt)
+        say(doubt)
     return 0
 
 
@@ -289,7 +287,7 @@ def run_submit(args: argparse.Namespace) -> int:
     with progress_bars(predictor.run.folder.name) as progress:
         recordings, predictions = predict_test(predictor, store, lambda done: progress("predict", done))
     notes = write_submission(args.out, recordings, predictions, listing)
-    print(f"{args.out}: {plural(len(predictions), 'recording')}")
+    say(f"{args.out}: {plural(len(predictions), 'recording')}")
     for note in notes:
-        print(f"  note: {note}")
+        say(f"  note: {note}")
     return 0

@@ -65,7 +65,7 @@ EXIF_TURNS = {
 """The turn that puts an image with this EXIF orientation upright (CIPA DC-008)."""
 
 
-STILL_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "MPO", "AVIF", "JPEG2000")
+STILL_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "JPEG2000")
 """The formats that Pillow may read. Of others, it runs programs, such as Ghostscript for EPS."""
 
 

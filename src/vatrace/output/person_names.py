@@ -8,7 +8,7 @@ from pathlib import Path
 
 from vatrace.corpora.csv_table import read_table
 from vatrace.errors import UsageError
-from vatrace.files import shown
+from vatrace.files import as_meant, shown
 from vatrace.inference.prediction import OFF_SCREEN, SEVERAL
 from vatrace.media.folders import key, passed_over
 from vatrace.names import MAX_PEOPLE
@@ -53,6 +53,7 @@ def _read(path: Path) -> dict[str, dict[str, str]]:
     """The names by person of each recording, as the table calls it."""
     rows: dict[str, dict[str, str]] = defaultdict(dict)
     for line, (recording, number, name) in read_table(path, COLUMNS):
+        recording, name = as_meant(recording), as_meant(name)  # noqa: PLW2901 - as `write_people` wrote them
         person, written, names = number.removesuffix(".0"), " ".join(name.split()), rows[recording]
         wrong = ""
         if recording and not number and not written:  # nobody was seen there

@@ -23,7 +23,7 @@ from vatrace.features.perceived import Perceived
 from vatrace.features.perceiver import Perceiver
 from vatrace.features.same_people import Match, match_people
 from vatrace.features.task import Progress
-from vatrace.files import shown
+from vatrace.files import harmless, shown
 from vatrace.inference.spoken import label
 from vatrace.media.reading import VideoReader
 from vatrace.media.recording import open_recording
@@ -194,7 +194,7 @@ def write_people(rows: Sequence[Row], path: Path, folder: Path) -> None:
         for row in rows:
             recording = row.attendance.recording
             named = recording.name if same[recording.name] == 1 else os.path.relpath(recording, folder)
-            table.writerow([shown(named), *_cells(row)])
+            table.writerow([harmless(cell) for cell in (shown(named), *_cells(row))])
 
 
 def _cells(row: Row) -> list[str]:

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from vatrace import __version__
 from vatrace.errors import UsageError, require
-from vatrace.files import sha256, shown, write_json, written_whole
-from vatrace.output.cells import safe, safe_table
+from vatrace.files import harmless, sha256, shown, write_json, written_whole
+from vatrace.output.cells import harmless_table
 from vatrace.output.columns import YES_NO, Column
 from vatrace.output.provenance import SCHEMA, command_line, library_versions, now
 
@@ -103,7 +103,7 @@ def write_study_table(table: pd.DataFrame, path: Path, columns: Sequence[Column]
 
 
 def _write_csv(table: pd.DataFrame, path: Path, columns: Sequence[Column], made: Mapping[str, Any]) -> None:
-    safe_table(table).to_csv(path, index=False, float_format="%.10g")
+    harmless_table(table).to_csv(path, index=False, float_format="%.10g")
 
 
 def _write_parquet(table: pd.DataFrame, path: Path, columns: Sequence[Column], made: Mapping[str, Any]) -> None:
@@ -152,7 +152,7 @@ def write_codebook(path: Path, tables: Mapping[str, Sequence[Column]]) -> None:
     writer.writerow(CODEBOOK_HEADER)
     for name, columns in tables.items():
         rows = ((name, col.name, col.meaning, col.unit, col.range, col.missing) for col in columns)
-        writer.writerows([safe(shown(cell)) for cell in row] for row in rows)
+        writer.writerows([harmless(shown(cell)) for cell in row] for row in rows)
     content = text.getvalue().encode()
     if not path.is_file() or path.read_bytes() != content:
         with written_whole(path) as temporary:

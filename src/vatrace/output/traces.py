@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vatrace.errors import UsageError
+from vatrace.files import harmless
 from vatrace.inference.prediction import Turn
 from vatrace.media.transcripts import Word
-from vatrace.output.cells import safe
 from vatrace.output.writers import read_words
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def _table(side: Path, content: dict[str, Any], part: dict[str, Any], person: st
                 path = side.parent / file
                 if kind == "parquet":
                     return _rows_of(pd.read_parquet(path), person)
-                return _rows_of(pd.read_csv(path, dtype={"person": str}, keep_default_na=True), safe(person))
+                return _rows_of(pd.read_csv(path, dtype={"person": str}, keep_default_na=True), harmless(person))
     if "time" in part:
         names = [name for name in content["columns"] if name in part and name != "person"]
         return pd.DataFrame({name: part[name] for name in names})

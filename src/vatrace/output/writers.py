@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vatrace.files import shown
+from vatrace.files import harmless, shown
 from vatrace.inference.explain import Explanation
 from vatrace.inference.prediction import OFF_SCREEN, SEVERAL, Prediction, Turn
 from vatrace.media.folders import MADE_BY
 from vatrace.media.transcripts import Word, sentences
 from vatrace.names import DIMENSIONS, MODALITIES
-from vatrace.output.cells import safe, safe_table
+from vatrace.output.cells import harmless_table
 from vatrace.output.columns import SUMMARY, TRACE, TURNS, Column, described
 from vatrace.output.naming import title
 
@@ -56,7 +56,7 @@ def _cell(value: str | float) -> str:
     """A value in a CSV."""
     if isinstance(value, float):
         return "" if math.isnan(value) else f"{value:.4f}"
-    return safe(shown(value)) if isinstance(value, str) else str(value)
+    return harmless(shown(value)) if isinstance(value, str) else str(value)
 
 
 def write_parquet(prediction: Prediction, path: Path) -> None:
@@ -204,7 +204,7 @@ NOT_COLUMNS = frozenset(
 def write_turns(prediction: Prediction, path: Path) -> None:
     """The table of `turn_table` as CSV."""
     table = turn_table(prediction)
-    safe_table(table.assign(**prediction.about)).to_csv(path, index=False)
+    harmless_table(table.assign(**prediction.about)).to_csv(path, index=False)
 
 
 def turn_table(prediction: Prediction) -> pd.DataFrame:
