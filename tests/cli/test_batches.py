@@ -333,6 +333,21 @@ def test_a_table_is_replaced_only_if_it_is_an_unedited_one_of_these_results(
     assert "--table study.csv" in run("predict", "--list", two_participants / "list.csv", "--by", "word").err
 
 
+def test_edited_tables_are_used_with_a_warning_and_broken_ones_refused(study: Path, tmp_path: Path) -> None:
+    out, table = tmp_path / "out", tmp_path / "t.csv"
+    (tmp_path / "names.csv").write_text("recording,person,name\ntalk.mp4,1,NA\n")
+    arguments = ["predict", study / "P1", "--out", out, *FACE, "--names", tmp_path / "names.csv", "--table", table]
+    assert run(*arguments).status == 0
+    assert pd.read_csv(table, keep_default_na=False)["person"].tolist() == ["NA"] * 4
+    lines = (out / "talk.csv").read_text().splitlines()
+    (out / "talk.csv").write_text("\n".join(lines[:-1]) + "\n")
+    edited = run(*arguments)
+    assert edited.status == 0 and "contains tables that were edited" in edited.err and len(pd.read_csv(table)) == 3
+    (out / "talk.csv").write_text("time;valence\n0;1\n")
+    broken = run(*arguments)
+    assert broken.status == 1 and "talk.csv: has no rows of person NA; was it edited?" in broken.err
+
+
 def run_tabled(folder: Path, table: Path) -> Result:
     return run("predict", "--list", folder / "list.csv", "--out", folder / "out", *FACE, "--table", table)
 
