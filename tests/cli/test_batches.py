@@ -160,6 +160,19 @@ def test_mistakes_in_a_list_are_named_by_line_and_column(
     assert message in result.err and not (tmp_path / "out").exists()
 
 
+def test_a_list_names_transcripts_and_people(study: Path, tmp_path: Path) -> None:
+    for name in ("P1/given.srt", "P2/talk.srt", "P2/rest.srt"):
+        (study / name).write_text("1\n00:00:00,000 --> 00:00:00,300\nI love this\n")
+    lines = ("P1/talk.mp4,P1/given.srt,right", "P2/talk.mp4,none,1", "P2/rest.mp4,,2")
+    listed = write_list(study / "list.csv", "recording,transcript,person", *lines)
+    options = ["--modalities", "face,words", "--summary", tmp_path / "all.csv"]
+    result = run("predict", "--list", listed, "--out", tmp_path / "out", *options)
+    assert result.status == 1 and result.err == f"error: {study / 'P2' / 'rest.mp4'}: has no person 2, only 1\n"
+    table = pd.read_csv(tmp_path / "all.csv", keep_default_na=False).set_index("recording")
+    assert table["transcript"].tolist() == ["given.srt", "", ""] and table["people"].tolist()[0] == "right"
+    assert float(table.loc["P1/talk", "words"]) > 0 == float(table.loc["P2/talk", "words"])
+
+
 def test_a_part_beyond_the_recording_is_an_error_of_that_recording(study: Path, tmp_path: Path) -> None:
     listed = write_list(study / "list.csv", "recording,start,end", "P1/talk.mp4,1,9", "P2/talk.mp4,,")
     result = run("predict", "--list", listed, "--out", tmp_path / "out", *FACE)
