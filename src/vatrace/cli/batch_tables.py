@@ -61,8 +61,8 @@ def check_tables(items: Sequence[Item], args: argparse.Namespace) -> Tables:
         raise UsageError("--table is made from the tables of the recordings: add csv or parquet to --format")
     for path in (args.summary, args.table):
         if path is not None:
-            check_kind(path)
             _check_place(path, items, args)
+            check_kind(path)
     tables = Tables(parse_by(args.by) if args.by else None, parse_baseline(args.baseline) if args.baseline else None)
     for path in (args.summary, args.table):
         if path is not None:
