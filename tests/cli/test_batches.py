@@ -160,6 +160,19 @@ def test_mistakes_in_a_list_are_named_by_line_and_column(
     assert message in result.err and not (tmp_path / "out").exists()
 
 
+def test_a_list_names_transcripts_and_people(study: Path, tmp_path: Path) -> None:
+    for name in ("P1/given.srt", "P2/talk.srt", "P2/rest.srt"):
+        (study / name).write_text("1\n00:00:00,000 --> 00:00:00,300\nI love this\n")
+    lines = ("P1/talk.mp4,P1/given.srt,right", "P2/talk.mp4,none,1", "P2/rest.mp4,,2")
+    listed = write_list(study / "list.csv", "recording,transcript,person", *lines)
+    options = ["--modalities", "face,words", "--summary", tmp_path / "all.csv"]
+    result = run("predict", "--list", listed, "--out", tmp_path / "out", *options)
+    assert result.status == 1 and result.err == f"error: {study / 'P2' / 'rest.mp4'}: has no person 2, only 1\n"
+    table = pd.read_csv(tmp_path / "all.csv", keep_default_na=False).set_index("recording")
+    assert table["transcript"].tolist() == ["given.srt", "", ""] and table["people"].tolist()[0] == "right"
+    assert float(table.loc["P1/talk", "words"]) > 0 == float(table.loc["P2/talk", "words"])
+
+
 def test_a_part_beyond_the_recording_is_an_error_of_that_recording(study: Path, tmp_path: Path) -> None:
     listed = write_list(study / "list.csv", "recording,start,end", "P1/talk.mp4,1,9", "P2/talk.mp4,,")
     result = run("predict", "--list", listed, "--out", tmp_path / "out", *FACE)
@@ -331,6 +344,21 @@ def test_a_table_is_replaced_only_if_it_is_an_unedited_one_of_these_results(
         result = run_tabled(two_participants, path)
     assert result.status == 1 and result.err == f"error: {path}: can't be replaced; is it open in another program?\n"
     assert "--table study.csv" in run("predict", "--list", two_participants / "list.csv", "--by", "word").err
+
+
+def test_edited_tables_are_used_with_a_warning_and_broken_ones_refused(study: Path, tmp_path: Path) -> None:
+    out, table = tmp_path / "out", tmp_path / "t.csv"
+    (tmp_path / "names.csv").write_text("recording,person,name\ntalk.mp4,1,NA\n")
+    arguments = ["predict", study / "P1", "--out", out, *FACE, "--names", tmp_path / "names.csv", "--table", table]
+    assert run(*arguments).status == 0
+    assert pd.read_csv(table, keep_default_na=False)["person"].tolist() == ["NA"] * 4
+    lines = (out / "talk.csv").read_text().splitlines()
+    (out / "talk.csv").write_text("\n".join(lines[:-1]) + "\n")
+    edited = run(*arguments)
+    assert edited.status == 0 and "contains tables that were edited" in edited.err and len(pd.read_csv(table)) == 3
+    (out / "talk.csv").write_text("time;valence\n0;1\n")
+    broken = run(*arguments)
+    assert broken.status == 1 and "talk.csv: has no rows of person NA; was it edited?" in broken.err
 
 
 def run_tabled(folder: Path, table: Path) -> Result:

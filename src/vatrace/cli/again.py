@@ -60,14 +60,15 @@ def run_again(args: argparse.Namespace) -> int:
     with tempfile.TemporaryDirectory(prefix="vatrace-again-") as folder:
         item, options = _as_before(args, found, Path(folder))
         model = load(options)
-        made = wanted(item, options, model_versions(model.encoders, args.whisper), None)
+        models = model_versions(model.encoders, args.whisper)
+        made = wanted(item, options, models, None)
         if made is None:
             raise UsageError(f"{item.path}: no such file, or another file that it needs is missing; give --recording")
         changes = found.changes(made)
         if changes:
             warn(f"changed since then: {shown(', '.join(changes))}")
         with progress_bars(item.path.name) as progress:
-            outcome = process(Task(item, options, made), model, progress)
+            outcome = process(Task(item, options, models, made), model, progress)
         if outcome.error:
             raise UsageError(outcome.error)
         after = read_provenance(item.side(options))

@@ -74,7 +74,8 @@ class Task:
     Attributes:
         item: the recording.
         args: the options of the command.
-        made: how the results are made; None if the recording can't be read.
+        models: the weights, for the provenance.
+        made: how the results are made; None if the recording hasn't been read for it yet.
         replaces: whether existing results may be replaced.
         why: why results that exist are made again; "" if there are none.
         threads: CPU threads.
@@ -82,7 +83,8 @@ class Task:
 
     item: Item
     args: argparse.Namespace
-    made: Provenance | None
+    models: Mapping[str, str]
+    made: Provenance | None = None
     replaces: bool = False
     why: str = ""
     threads: int | None = None
@@ -130,10 +132,10 @@ def _planned(item: Item, args: argparse.Namespace, models: Mapping[str, str]) ->
             raise FileExistsError(f"{source}: its own result would replace it: give another folder with --out")
     side = item.side(args)
     earlier = read_provenance(side) if side.is_file() else None
-    made = wanted(item, args, models, None if earlier is None else earlier[0])
-    if args.overwrite or made is None or earlier is None:
+    made = None if args.overwrite or earlier is None else wanted(item, args, models, earlier[0])
+    if made is None or earlier is None:  # a new recording is read by the worker
         refuse_existing(targets, args.overwrite)
-        return Task(item, args, made, replaces=args.overwrite)
+        return Task(item, args, models, replaces=args.overwrite)
     found, rows = earlier
     changes = found.changes(made)
     expected = [result.path.name for result in item.results(args, found.people)]
@@ -141,7 +143,7 @@ def _planned(item: Item, args: argparse.Namespace, models: Mapping[str, str]) ->
     if not changes and full and all_there(side, found, expected):
         return Outcome(item, rows)
     check_ours(side, found, made, sorted({*expected, *(target.name for target in targets)}))
-    return Task(item, args, made, replaces=True, why=", ".join(changes) or "some files are missing")
+    return Task(item, args, models, made, replaces=True, why=", ".join(changes) or "some files are missing")
 
 
 def wanted(item: Item, args: argparse.Namespace, models: Mapping[str, str], known: Provenance | None) -> Provenance | None:
@@ -196,6 +198,7 @@ def _process(task: Task, model: Model, progress: Progress) -> tuple[Prediction, 
 
     item, args = task.item, task.args
     refuse_existing([result.path for result in item.possible(args)], task.replaces)
+    made = task.made or wanted(item, args, task.models, None)  # first: a file that still grows is done again next time
     recording = item.choice.open(item.path)
     people, picture, kept = item.who(args)
     prediction = model.predict(
@@ -217,9 +220,9 @@ def _process(task: Task, model: Model, progress: Progress) -> tuple[Prediction, 
     prediction = for_everyone(prediction, about=dict(item.listed.about))
     results = item.results(args, list(prediction.people))
     refuse_existing([result.path for result in results], task.replaces)
-    assert task.made is not None  # the recording could be read
+    assert made is not None  # the recording could be read
     results[0].path.parent.mkdir(parents=True, exist_ok=True)
-    write_results(prediction, recording, results, task.made, args.explain, progress)
+    write_results(prediction, recording, results, made, args.explain, progress)
     return prediction, results
 
 

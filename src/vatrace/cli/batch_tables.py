@@ -12,7 +12,8 @@ from vatrace.cli.batch import Item, Outcome
 from vatrace.cli.terminal import make_folder, plural, say, warn
 from vatrace.errors import UsageError
 from vatrace.files import written_whole
-from vatrace.output.batch import CODEBOOK
+from vatrace.media.folders import passed_over
+from vatrace.output.batch import CODEBOOK, METHODS
 from vatrace.output.columns import SUMMARY, TRACE, TURNS, described
 from vatrace.output.provenance import read_provenance
 from vatrace.output.study_tables import (
@@ -24,13 +25,11 @@ from vatrace.output.study_tables import (
     write_codebook,
     write_study_table,
 )
-from vatrace.output.traces import TABLE_KINDS
+from vatrace.output.traces import TABLE_KINDS, edited_tables
 
 if TYPE_CHECKING:
     from vatrace.output.baseline import Baseline
     from vatrace.output.stretches import By
-
-METHODS = "methods.md"
 
 
 @dataclass(frozen=True)
@@ -62,8 +61,8 @@ def check_tables(items: Sequence[Item], args: argparse.Namespace) -> Tables:
         raise UsageError("--table is made from the tables of the recordings: add csv or parquet to --format")
     for path in (args.summary, args.table):
         if path is not None:
-            check_kind(path)
             _check_place(path, items, args)
+            check_kind(path)
     tables = Tables(parse_by(args.by) if args.by else None, parse_baseline(args.baseline) if args.baseline else None)
     for path in (args.summary, args.table):
         if path is not None:
@@ -118,6 +117,10 @@ def write_summary(outcomes: Sequence[Outcome], items: Sequence[Item], args: argp
 def _write_table(done: Sequence[Item], args: argparse.Namespace, tables: Tables, facts: dict[str, Any]) -> None:
     from vatrace.output.long_table import long_table
 
+    edited = [str(path) for item in done for path in edited_tables(item.side(args))]
+    if edited:
+        warn(f"{args.table}: contains tables that were edited: {passed_over(edited)}")
+        facts["edited"] = edited
     table, columns = long_table([(item.name, item.side(args)) for item in done], tables.by, tables.baseline)
     facts |= {"table": "trace" if tables.by is None else "stretches", "by": args.by, "baseline": args.baseline}
     write_study_table(table, args.table, columns, args.out, facts)

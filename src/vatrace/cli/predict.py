@@ -271,7 +271,7 @@ def _items(args: argparse.Namespace) -> tuple[list[Item], bool, Model]:
     if args.list is not None:
         listed = read_list(args.list)
         folder, all_found = args.list.parent, True
-        roots = {row.path: folder for row in listed if row.path.is_relative_to(folder) and ".." not in row.path.parts}
+        roots = {row.path: folder for row in listed if _is_below(row.path, folder)}
     else:
         found, all_found = find_all(args.sources, args.out)
         listed = [Listed(path, 0) for path in found]
@@ -286,6 +286,10 @@ def _items(args: argparse.Namespace) -> tuple[list[Item], bool, Model]:
         for row, name, named, choice in zip(listed, names, people, choices, strict=True)
     ]
     return items, all_found, model
+
+
+def _is_below(path: Path, folder: Path) -> bool:
+    return path.is_relative_to(folder) and ".." not in path.relative_to(folder).parts
 
 
 def _checked_model(args: argparse.Namespace, listed: Sequence[Listed]) -> Model:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vatrace.errors import UsageError
-from vatrace.files import harmless
+from vatrace.files import harmless, sha256
 from vatrace.inference.prediction import Turn
 from vatrace.media.transcripts import Word
 from vatrace.output.writers import read_words
@@ -56,7 +56,7 @@ def read_traces(name: str, side: Path) -> Iterator[Trace]:
         side: their side file.
 
     Raises:
-        UsageError: if the results contain no table of the trace.
+        UsageError: if the results contain no table of the trace, or one without the person.
         OSError: if they can't be read.
     """
     content = json.loads(side.read_text(encoding="utf-8"))
@@ -83,13 +83,26 @@ def _table(side: Path, content: dict[str, Any], part: dict[str, Any], person: st
             if facts["kind"] == kind and facts["person"] in {None, person} and (side.parent / file).is_file():
                 path = side.parent / file
                 if kind == "parquet":
-                    return _rows_of(pd.read_parquet(path), person)
-                return _rows_of(pd.read_csv(path, dtype={"person": str}, keep_default_na=True), harmless(person))
+                    return _rows_of(pd.read_parquet(path), person, path)
+                table = pd.read_csv(path, dtype={"person": str}, keep_default_na=False, na_values=[""])  # "NA" may be a name
+                return _rows_of(table, harmless(person), path)
     if "time" in part:
         names = [name for name in content["columns"] if name in part and name != "person"]
         return pd.DataFrame({name: part[name] for name in names})
     raise UsageError(f"{side}: its results have no table: add csv or parquet to --format")
 
 
-def _rows_of(table: pd.DataFrame, person: str) -> pd.DataFrame:
-    return table[table["person"].astype(str) == person].reset_index(drop=True)
+def _rows_of(table: pd.DataFrame, person: str, path: Path) -> pd.DataFrame:
+    found = table[table["person"].astype(str) == person].reset_index(drop=True) if "person" in table else table[:0]
+    if not {"time", "valence", "arousal", "supported"} <= set(found.columns) or not len(found):
+        raise UsageError(f"{path}: has no rows of person {person}; was it edited? vatrace predict --overwrite makes it again")
+    return found
+
+
+def edited_tables(side: Path) -> list[Path]:
+    """The tables of a result that were changed since they were written."""
+    content = json.loads(side.read_text(encoding="utf-8"))
+    tables = {
+        side.parent / name: facts for name, facts in content["provenance"]["results"].items() if facts["kind"] in TABLE_KINDS
+    }
+    return [path for path, facts in tables.items() if "sha256" in facts and path.is_file() and sha256(path) != facts["sha256"]]
