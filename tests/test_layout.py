@@ -16,7 +16,9 @@ PACKAGE = Path(__file__).parents[1] / "src" / "vatrace"
 MODULES = {path.relative_to(PACKAGE).with_suffix("").as_posix(): path for path in sorted(PACKAGE.rglob("*.py"))}
 """Files by their path in the package, such as "media/reading"."""
 
-GROUND = frozenset({"accelerator", "names", "files", "errors", "plugins", "timeline", "metrics", "weights", "workers"})
+GROUND = frozenset(
+    {"accelerator", "names", "files", "records", "errors", "plugins", "timeline", "metrics", "weights", "workers"}
+)
 LAYERS = (
     GROUND,
     *(
