@@ -16,7 +16,7 @@ PACKAGE = Path(__file__).parents[1] / "src" / "vatrace"
 MODULES = {path.relative_to(PACKAGE).with_suffix("").as_posix(): path for path in sorted(PACKAGE.rglob("*.py"))}
 """Files by their path in the package, such as "media/reading"."""
 
-GROUND = frozenset({"names", "files", "errors", "plugins", "timeline", "metrics", "weights"})
+GROUND = frozenset({"names", "languages", "files", "errors", "plugins", "timeline", "metrics", "weights"})
 LAYERS = (
     GROUND,
     *(

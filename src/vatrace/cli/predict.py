@@ -24,6 +24,7 @@ from vatrace.cli.terminal import (
 )
 from vatrace.errors import MissingWeightsError, UsageError, VatraceError, reason, report_bug
 from vatrace.files import shown, written_whole
+from vatrace.languages import AUTO, LANGUAGES, language_of
 from vatrace.media.folders import passed_over
 from vatrace.names import DEFAULT_RATE, MAX_PEOPLE, MAX_RATE, MODALITIES
 from vatrace.output.formats import FORMATS, check_formats
@@ -45,6 +46,8 @@ PREDICT_EPILOG = """examples:
   vatrace predict videos/ --out traces --modalities face,voice
   vatrace predict talk.mp4 --transcript talk.srt       your own transcript instead of speech recognition
   vatrace predict videos/ --transcript transcripts/    talk.srt for talk.mp4, and so on
+  vatrace predict talk.mp4 --transcript talk.srt --language de     a transcript in German
+  vatrace predict interview.mp4 --language zh          speech in Chinese; otherwise the language is found out
   vatrace predict talk.mp4 --transcript none           speech recognition, even if talk.srt is in the folder
   vatrace predict interview.mp4 --people left          the person on the left, of the two most prominent
   vatrace predict panel.mp4 --people all --per-person  everyone: panel.1.csv, panel.2.csv, ...
@@ -65,6 +68,9 @@ is 1; empty where none contributes) and recursion_1, ... (how far each recursion
 
 Prominence is the time for which a person is visible, times the size of the face. If nobody is visible, each voice is a person,
 and the most prominent one is the one that speaks longest.
+
+Speech in any of about 100 languages is recognised with the extra `languages`. Words in a language that the words network doesn't
+understand are in the transcript, but don't count for the values; a note gives their number.
 
 The table of --summary has one row per recording and person: mean, SD, minimum and maximum of valence and arousal over the
 supported rows, the shares of time in which each modality was present and in which the person speaks, the number of doubtful
@@ -124,10 +130,24 @@ def _add_predict(commands: Any) -> None:
     )
     add(
         "--transcript",
+        "--words-from",
         type=Path,
         metavar="PATH",
         help="SRT, VTT or ASS instead of speech recognition, or a folder of such files, or `none` (default: talk.srt or "
         "talk.en.vtt next to talk.mp4)",
+    )
+    add(
+        "--encoding",
+        metavar="NAME",
+        help="of the transcripts, such as windows-1251 or shift_jis (default: UTF-8, UTF-16, or what it seems to be)",
+    )
+    add(
+        "--language",
+        type=_language,
+        default=AUTO,
+        metavar="CODE",
+        help="of speech and transcripts: en, de, zh and so on (default: auto, which finds it out; languages other than English "
+        "need the extra `languages`)",
     )
     _add_people_options(parser)
     add("--explain", action="store_true", help="add columns with the contribution of each modality")
@@ -155,6 +175,13 @@ def _add_people_options(parser: argparse.ArgumentParser) -> None:
     add("--per-person", action="store_true", help="write CSV and Parquet as a file for each person: <name>.1.csv, <name>.2.csv")
     names = "CSV with the columns recording, person, name, as `vatrace people` writes it: names to use instead of numbers"
     add("--names", type=Path, metavar="FILE", help=names)
+
+
+def _language(text: str) -> str:
+    found = text if text == AUTO else language_of(text)
+    if found is None:
+        raise argparse.ArgumentTypeError(f"auto, or a code such as {', '.join(LANGUAGES)}; not {text!r}")
+    return found
 
 
 def _people(text: str) -> str | int:
@@ -276,7 +303,7 @@ def _transcripts(args: argparse.Namespace, recordings: Sequence[Path], model: Mo
     given: Path | None = args.transcript
     if given == NO_TRANSCRIPT or (given is None and ("words" not in args.modalities or "words" not in model.modalities)):
         return [Choice()] * len(recordings)
-    choices = match_transcripts(given, recordings)
+    choices = match_transcripts(given, recordings, args.language)
     absent = [shown(recording.name) for recording, choice in zip(recordings, choices, strict=True) if choice.path is None]
     if given is not None and absent:
         warn(f"{given}: no transcript for {passed_over(absent)}: speech recognition is used if they contain audio")
@@ -326,7 +353,7 @@ def _process(item: Item, choice: Choice, args: argparse.Namespace, model: Model)
             raise FileExistsError(f"{source}: its own result would replace it: give another folder with --out")
     refuse_existing(targets, args.overwrite)
     with progress_bars(item.path.name) as progress:
-        recording = choice.open(item.path)
+        recording = choice.open(item.path, args.language, args.encoding)
         prediction = model.predict(
             recording,
             rate=args.rate,
@@ -334,6 +361,7 @@ def _process(item: Item, choice: Choice, args: argparse.Namespace, model: Model)
             people=args.people,
             person=args.person,
             explain=args.explain or args.report,
+            language=args.language,
             progress=progress,
         )
         prediction = _named(prediction, item.names, args.names)

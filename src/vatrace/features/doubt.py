@@ -7,6 +7,7 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from vatrace.languages import ENGLISH, joined
 from vatrace.media.transcripts import Word
 
 MIN_SCORE = -0.62
@@ -58,11 +59,13 @@ class Decoded:
         guesses: the words.
         score: mean log probability of the tokens.
         no_speech: probability that nobody speaks, 0..1.
+        language: the code of the language in which it was recognised.
     """
 
     guesses: Sequence[Guess]
     score: float
     no_speech: float
+    language: str = ENGLISH
 
 
 @dataclass(frozen=True)
@@ -121,8 +124,8 @@ def plain(text: str) -> str:
 
 
 def text_of(decoded: Decoded) -> str:
-    """The words, with spaces between them."""
-    return " ".join(guess.word.text for guess in decoded.guesses)
+    """The words as running text."""
+    return joined(guess.word.text for guess in decoded.guesses)
 
 
 def compression(text: str) -> float:

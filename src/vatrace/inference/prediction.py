@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vatrace.features.spoken_languages import Stretch
 from vatrace.inference.explain import Explanation
 from vatrace.media.transcripts import Word
 from vatrace.names import DIMENSIONS, MODALITIES
@@ -57,6 +58,9 @@ class Prediction:
         presence: (T,) bool by modality: whether face, voice and words were present.
         words: the person's words, with times.
         words_left_out: number of recognised words that were left out, because they may never have been said.
+        words_unused: number of words in the recording that did not count, because the words network doesn't understand their
+            language.
+        languages: which languages are spoken in the recording, and when; empty if it isn't known.
         notes: what the user should know about this recording, in plain sentences.
         explanation: what the values are based on, if it was asked for.
         bounds: lower and upper ends (T, 2) of 90 % intervals for valence and arousal; None if the model wasn't calibrated.
@@ -87,6 +91,8 @@ class Prediction:
     speaking: NDArray[np.bool_] | None = None
     turns: list[Turn] = field(default_factory=list)
     others: tuple[Prediction, ...] = ()
+    words_unused: int = 0
+    languages: list[Stretch] = field(default_factory=list)
 
     @property
     def people(self) -> dict[str, Prediction]:
