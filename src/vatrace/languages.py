@@ -157,12 +157,15 @@ LONG_CODES = {
 
 WITHOUT_SPACES = frozenset({"zh", "ja", "th", "lo", "my", "yue"})
 """Languages in which Whisper's words are parts of words, because they are written without spaces."""
-NO_SPACES = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u2e80-\u303f\u3041-\u30ff\u3400-\u9fff\uf900-\ufaff\uff00-\uffef\U00020000-\U0003ffff]")
+NO_SPACES = re.compile(
+    "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u2e80-\u303f\u3041-\u30ff\u3400-\u9fff\uf900-\ufaff\uff00-\uffef"
+    "\U00020000-\U0003ffff]"
+)
 """Characters of scripts without spaces between words: Thai, Lao, Burmese, Khmer, Chinese, Japanese, and wide punctuation."""
 
 
 def language_of(text: str) -> str | None:
-    """The code of a language that is named by a code or in English, such as `de`, `deu`, `de-AT` or `German`; None if unknown."""
+    """The code of a language that is named as `de`, `deu`, `de-AT` or `German`; None if it is unknown."""
     name = text.strip().lower()
     short = re.split("[-_]", name)[0]
     for code in (short, LONG_CODES.get(short)):

@@ -69,8 +69,8 @@ is 1; empty where none contributes) and recursion_1, ... (how far each recursion
 Prominence is the time for which a person is visible, times the size of the face. If nobody is visible, each voice is a person,
 and the most prominent one is the one that speaks longest.
 
-Speech in any of about 100 languages is recognised with the extra `languages`. Words in a language that the words network doesn't
-understand are in the transcript, but don't count for the values; a note gives their number.
+With the extra `languages`, speech in about 100 languages is recognised. Words in a language that the words network doesn't
+understand are in the transcript, but they don't count for the values; a note gives their number.
 
 The table of --summary has one row per recording and person: mean, SD, minimum and maximum of valence and arousal over the
 supported rows, the shares of time in which each modality was present and in which the person speaks, the number of doubtful

@@ -219,11 +219,11 @@ class Perceiver:
         sound.num_unused = unused.total()
         for language, number in unused.most_common():
             words = "1 word" if number == 1 else f"{number} words"
-            sound.notes.append(f"{words} in {name_of(language or ENGLISH)} did not count: the words network doesn't understand them")
+            sound.notes.append(
+                f"{words} in {name_of(language or ENGLISH)} did not count: the words network doesn't understand them"
+            )
 
-    def _hearing(
-        self, recording: Recording, wanted: Collection[str], transcribe: bool, language: str
-    ) -> Hearing | None:
+    def _hearing(self, recording: Recording, wanted: Collection[str], transcribe: bool, language: str) -> Hearing | None:
         """The audio processing that a recording needs, or None. It is loaded early, to report missing weights."""
         from vatrace.features.hearing import Hearing
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from vatrace.errors import MissingWeightsError
 from vatrace.features.doubt import Decoded, Guess
-from vatrace.languages import ENGLISH, WITHOUT_SPACES, continues
+from vatrace.languages import ENGLISH, WITHOUT_SPACES
 from vatrace.media.segmentation import split_words
 from vatrace.media.transcripts import Word
 
@@ -96,7 +96,9 @@ class Recogniser:
             alignment = _whole_words(alignment, language)
         said = None if language == ENGLISH else language
         guesses = [
-            Guess(Word(word["word"].strip(), float(word["start"]), float(word["end"]), language=said), float(word["probability"]))
+            Guess(
+                Word(word["word"].strip(), float(word["start"]), float(word["end"]), language=said), float(word["probability"])
+            )
             for word in alignment
             if word["word"].strip()
         ]

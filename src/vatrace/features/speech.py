@@ -180,9 +180,7 @@ class Listener:
         """The spans of speech in audio (N,), by Silero's voice activity detection: (start, end) in seconds."""
         return speech_spans(audio)
 
-    def _hear(
-        self, audio: Audio, offset: float, groups: list[Spans], spoken: SpokenLanguages | None
-    ) -> Iterator[SpeechWindow]:
+    def _hear(self, audio: Audio, offset: float, groups: list[Spans], spoken: SpokenLanguages | None) -> Iterator[SpeechWindow]:
         """The windows of groups of spans, in seconds of audio (N,), which itself starts at `offset` seconds."""
         encodings = [self.encode(_excerpt(audio, (group[0][0], group[-1][1]))) for group in groups]
         whole: dict[Span, Encoding] = {}  # pieces of speech that need no second pass of the encoder
@@ -194,7 +192,10 @@ class Listener:
         if spoken is not None:
             every = [piece for pieces in of_group for piece in pieces]
             languages = spoken.add(
-                every, offset, lambda piece: self._mels(_excerpt(audio, piece)), lambda piece: self._sounds_english(_excerpt(audio, piece))
+                every,
+                offset,
+                lambda piece: self._mels(_excerpt(audio, piece)),
+                lambda piece: self._sounds_english(_excerpt(audio, piece)),
             )
             for language, run in groupby(zip(languages, every, strict=True), key=itemgetter(0)):
                 for batch in batches([piece for _, piece in run], MAX_WINDOW_DUR):
@@ -276,7 +277,7 @@ class Listener:
         return without_doubtful(self._decode_piece(audio, piece, language, encoding.mels))
 
     def _decode_piece(self, audio: Audio, piece: Span, language: str, mels: Mels | None = None) -> Decoded:
-        """Everything that Whisper recognises in one piece of audio (N,), whose log-mel frames may be known, with times within it."""
+        """Everything that Whisper recognises in one piece of audio (N,), with times within it; its log-mel frames may be known."""
         decoded = self._decode(audio, language, mels)
         (guesses,) = Cut(np.zeros(0, np.float32), [piece]).restored(decoded.guesses)
         return replace(decoded, guesses=guesses)

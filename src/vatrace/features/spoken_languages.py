@@ -15,10 +15,54 @@ from vatrace.media.voice_activity import Span, Spans
 CODES = tuple(LANGUAGES)
 PLACE_OF_ENGLISH = CODES.index(ENGLISH)
 COMMON = frozenset(
-    """ar bg bn ca cs da de el en es fa fi fr he hi hr hu id it ja ko lt lv ms nl no pl pt ro ru sk sl sr sv ta th tl tr uk ur
-    vi zh""".split()
+    [
+        "ar",
+        "bg",
+        "bn",
+        "ca",
+        "cs",
+        "da",
+        "de",
+        "el",
+        "en",
+        "es",
+        "fa",
+        "fi",
+        "fr",
+        "he",
+        "hi",
+        "hr",
+        "hu",
+        "id",
+        "it",
+        "ja",
+        "ko",
+        "lt",
+        "lv",
+        "ms",
+        "nl",
+        "no",
+        "pl",
+        "pt",
+        "ro",
+        "ru",
+        "sk",
+        "sl",
+        "sr",
+        "sv",
+        "ta",
+        "th",
+        "tl",
+        "tr",
+        "uk",
+        "ur",
+        "vi",
+        "zh",
+    ]
 )
-"""Languages that are spoken in many recordings. On short speech, Whisper often takes these for a rare one, such as Latin."""
+"""
+    Languages that are spoken in many recordings. On short speech, Whisper often takes these for a rare one, such as Latin.
+    """
 RARE = 0.05
 """Prior probability of each other language, relative to a common one."""
 LOOK_DUR = 10.0
@@ -92,10 +136,9 @@ class SpokenLanguages:
             self.stretches += [Stretch(start + offset, end + offset, self.choice) for start, end in pieces]
             return [self.choice] * len(pieces)
         found = np.array([self._probabilities(self.recogniser, mels_of(piece)) for piece in pieces])  # (P, L)
-        for piece, probabilities in zip(pieces, found, strict=True):
-            if probabilities.max() < CLEAR:
-                probabilities[PLACE_OF_ENGLISH] *= ENGLISH_ODDS[sounds_english(piece)]
-                probabilities /= probabilities.sum()
+        for row in np.flatnonzero(found.max(axis=1) < CLEAR):
+            found[row, PLACE_OF_ENGLISH] *= ENGLISH_ODDS[sounds_english(pieces[row])]
+            found[row] /= found[row].sum()
         durs = np.array([end - start for start, end in pieces])
         before = self._total / self._total.sum() if self._total.any() else np.zeros(len(CODES))
         path = most_likely(found, durs, before)

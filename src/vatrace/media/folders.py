@@ -50,7 +50,8 @@ POINTER_LENGTH = 1024
 
 LANGUAGES = frozenset(
     _listed(
-        """en eng english ara arabic ces chi chinese cze czech dan danish deu dut dutch ell fin finnish fra fre french ger german gre
+        """en eng english
+        ara arabic ces chi chinese cze czech dan danish deu dut dutch ell fin finnish fra fre french ger german gre
         greek heb hebrew hin hindi hun hungarian ita italian japanese jpn kor korean nld nor norwegian pol polish por
         portuguese ron rum romanian rus russian spa spanish swe swedish tha thai tur turkish ukr ukrainian vie
         vietnamese zho"""

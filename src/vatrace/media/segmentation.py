@@ -15,7 +15,9 @@ RUNS = re.compile(f"(?:{NO_SPACES.pattern})+|\\S+?(?=\\s|{NO_SPACES.pattern}|\\Z
 """Text in a script without spaces, or a word in another one."""
 WHOLE = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff]+")
 """Thai, Lao, Burmese and Khmer, in which single letters are no words."""
-CLOSING = re.compile("[\u3001\u3002\u3009\u300b\u300d\u300f\u3011\u3015\uff01\uff09\uff0c\uff0e\uff1a\uff1b\uff1f\uff5d\u0e2f\u0e46]")
+CLOSING = re.compile(
+    "[\u3001\u3002\u3009\u300b\u300d\u300f\u3011\u3015\uff01\uff09\uff0c\uff0e\uff1a\uff1b\uff1f\uff5d\u0e2f\u0e46]"
+)
 """Punctuation, and signs for repetition and abbreviation, that belong to the word before them."""
 
 

@@ -191,7 +191,7 @@ def _decoded(content: bytes, path: Path, encoding: str | None = None) -> tuple[s
         guess = None if encoding != "utf-8" else _guessed(content)
         if guess is None:
             raise MediaError(
-                f"{path}: the transcript isn't in UTF-8, and its encoding isn't clear: name it with --encoding, or save it in UTF-8"
+                f"{path}: the transcript isn't in UTF-8; save it in this encoding, or name its own with --encoding"
             ) from error
         name, text = guess
         return _lines(text), [f"not in UTF-8, so read as {name}: if letters are wrong, name its encoding with --encoding"]

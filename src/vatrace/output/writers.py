@@ -12,12 +12,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vatrace.features.spoken_languages import Stretch, mean_probability, shares
 from vatrace.files import shown
 from vatrace.inference.explain import Explanation
 from vatrace.inference.prediction import OFF_SCREEN, SEVERAL, Prediction, Turn
+from vatrace.languages import joined
 from vatrace.media.folders import MADE_BY
 from vatrace.media.transcripts import Word, sentences
 from vatrace.names import DIMENSIONS, MODALITIES
+from vatrace.output.lines import broken
 from vatrace.output.naming import title
 
 if TYPE_CHECKING:
@@ -41,7 +44,7 @@ def write_parquet(prediction: Prediction, path: Path) -> None:
 
 
 def write_json(prediction: Prediction, path: Path) -> None:
-    """The columns of the CSV as lists (null where undefined), the words, the turns, the notes, `made_by` and `boxes`.
+    """The columns of the CSV as lists (null where undefined), the words, the turns, the languages, the notes and the boxes.
 
     If there are several people, `people` is a list of what belongs to each: `person`, the columns, the words in `transcript`,
     `words_left_out`, `notes` and `boxes`. Words have times, and speakers where they are known. A box is [left, top, right,
@@ -50,7 +53,8 @@ def write_json(prediction: Prediction, path: Path) -> None:
     people = [_person(found) for found in prediction.people.values()]
     content: dict[str, object] = {"source": prediction.source.name, "rate": prediction.rate}
     content |= {"people": people} if len(people) > 1 else people[0]
-    content |= {"turns": [_turn(turn) for turn in prediction.turns], "made_by": prediction.made_by}
+    content |= {"turns": [_turn(turn) for turn in prediction.turns]}
+    content |= {"languages": [_stretch(found) for found in prediction.languages], "made_by": prediction.made_by}
     path.write_text(shown(json.dumps(content, ensure_ascii=False)) + "\n", encoding="utf-8")
 
 
@@ -59,7 +63,7 @@ def _person(prediction: Prediction) -> dict[str, object]:
     table = prediction.to_pandas().drop(columns="person").round(4)
     columns = {str(name): [None if np.isnan(x) else x for x in column.tolist()] for name, column in table.items()}
     about: dict[str, object] = {"transcript": [_word(word) for word in prediction.words]}
-    about |= {"words_left_out": prediction.words_left_out, "notes": prediction.notes}
+    about |= {"words_left_out": prediction.words_left_out, "words_unused": prediction.words_unused, "notes": prediction.notes}
     if prediction.boxes is not None:
         about["boxes"] = [None if np.isnan(box[0]) else box for box in prediction.boxes.round(4).tolist()]
     return {"person": prediction.person, **columns, **about}
@@ -71,10 +75,20 @@ def _turn(turn: Turn) -> dict[str, object]:
     return {**times, "person": turn.person, "words": [_word(word) for word in turn.words]}
 
 
+def _stretch(found: Stretch) -> dict[str, object]:
+    """A stretch of speech in one language for JSON."""
+    times = {"start": round(found.start, 3), "end": round(found.end, 3)}
+    return {
+        **times,
+        "language": found.language,
+        "probability": None if found.probability is None else round(found.probability, 4),
+    }
+
+
 def _word(word: Word) -> dict[str, object]:
-    """A word for JSON; with its speaker where the transcript names one."""
+    """A word for JSON; with its speaker where the transcript names one, and its language if it isn't English."""
     said: dict[str, object] = {"text": word.text, "start": round(word.start, 3), "end": round(word.end, 3)}
-    return said | ({"speaker": word.speaker} if word.speaker else {})
+    return said | {name: value for name, value in (("speaker", word.speaker), ("language", word.language)) if value}
 
 
 def read_json(path: Path) -> Prediction:
@@ -112,6 +126,8 @@ def _read_person(content: Mapping[str, Any]) -> Prediction:
         bounds=(bounds[0], bounds[1]) if bounds else None,
         made_by=content.get("made_by", {}),
         words_left_out=content.get("words_left_out", 0),
+        words_unused=content.get("words_unused", 0),
+        languages=[Stretch(**found) for found in content.get("languages", [])],
         boxes=None if boxes is None else np.array([box or [np.nan] * 4 for box in boxes]),
         person=content.get("person", "1"),
         speaking=None if np.isnan(speaking).any() else speaking > 0,
@@ -123,11 +139,14 @@ def _read_person(content: Mapping[str, Any]) -> Prediction:
 
 
 def _read_words(words: Iterable[Mapping[str, Any]]) -> list[Word]:
-    return [Word(word["text"], word["start"], word["end"], word.get("speaker")) for word in words]
+    return [Word(word["text"], word["start"], word["end"], word.get("speaker"), word.get("language")) for word in words]
 
 
 NOT_COLUMNS = frozenset(
-    {"source", "rate", "people", "person", "transcript", "words_left_out", "notes", "turns", "made_by", "boxes"}
+    {
+        *("source", "rate", "people", "person", "transcript", "words_left_out", "words_unused", "notes", "turns", "languages"),
+        *("made_by", "boxes"),
+    }
 )
 """The keys that `write_json` writes in addition to the columns."""
 
@@ -151,7 +170,7 @@ def turn_table(prediction: Prediction) -> pd.DataFrame:
     people = prediction.people
     rows: list[dict[str, object]] = []
     for turn in prediction.turns:
-        said = " ".join(word.text for word in turn.words)
+        said = joined(word.text for word in turn.words)
         row = {"start": round(turn.start, 3), "end": round(turn.end, 3), "person": turn.person, "words": said}
         rows.append(row | (_means(people[turn.person], turn) if turn.person in people else {}))
     return pd.DataFrame(rows, columns=list(TURN_COLUMNS)).round(4)
@@ -183,11 +202,12 @@ def summary_rows(prediction: Prediction) -> list[dict[str, object]]:
 
     A row has the person; the duration in seconds; mean, SD, minimum and maximum of valence and arousal over the supported rows;
     the share of the time (0..1) in which each modality was present, the values are supported, and the person speaks (none if it
-    isn't known); the number of doubtful words that were left out; the notes; and `made_by` of the recording, whose `person` is
-    `person picture` here.
+    isn't known); the languages of the speech, the most frequent one first, and the probability of that one; the numbers of
+    doubtful words that were left out, and of words that did not count because of their language; the notes; and `made_by` of
+    the recording, whose `person` is `person picture` here.
     """
     made_by = {"person picture" if name == "person" else name: value for name, value in prediction.made_by.items()}
-    return [_summary_row(found) | made_by for found in prediction.people.values()]
+    return [made_by | _summary_row(found) for found in prediction.people.values()]
 
 
 def _summary_row(prediction: Prediction) -> dict[str, object]:
@@ -197,7 +217,12 @@ def _summary_row(prediction: Prediction) -> dict[str, object]:
     masks = prediction.presence | {"supported": prediction.supported}
     masks |= {} if prediction.speaking is None else {"speaking": prediction.speaking}
     row |= {name: round(float(mask.mean()), 4) for name, mask in masks.items()}
-    return row | {"words_left_out": prediction.words_left_out, "notes": "; ".join(prediction.notes)}
+    spoken = list(shares(prediction.languages))
+    if spoken:
+        probability = mean_probability(prediction.languages, spoken[0])
+        row |= {"language": " ".join(spoken), "language_probability": None if probability is None else round(probability, 4)}
+    row |= {"words_left_out": prediction.words_left_out, "words_unused": prediction.words_unused}
+    return row | {"notes": "; ".join(prediction.notes)}
 
 
 SUMMARY_COLUMNS = (
@@ -208,7 +233,10 @@ SUMMARY_COLUMNS = (
     *MODALITIES,
     "supported",
     "speaking",
+    "language",
+    "language_probability",
     "words_left_out",
+    "words_unused",
     "notes",
     "error",
     *("vatrace", "model", "adapt", "modalities", "transcript", "people", "person picture"),
@@ -301,6 +329,8 @@ def write_textgrid(prediction: Prediction, path: Path) -> None:
 def write_subtitles(prediction: Prediction, path: Path) -> None:
     """WebVTT: each sentence in order of time, and below it the speaker's mean valence and arousal while it was spoken.
 
+    Long sentences are broken into lines between words.
+
     Speakers are named where a transcript names them, and everywhere if there are several. Those without a trace have no values.
     """
     import pysubs2
@@ -311,7 +341,8 @@ def write_subtitles(prediction: Prediction, path: Path) -> None:
     for person, sentence in spoken:
         start, end = sentence[0].start, sentence[-1].end
         speaker = sentence[0].speaker or (_title(person) if several else "")
-        text = (f"{speaker}: " if speaker else "") + " ".join(word.text for word in sentence)
+        said = [*([f"{speaker}:"] if speaker else []), *(word.text for word in sentence)]
+        text = "\\N".join(broken(said))
         if person in people:
             found, rows = people[person], _rows(people[person], start, end)
             text += f"\\N(valence {found.valence[rows].mean():+.2f}, arousal {found.arousal[rows].mean():+.2f})"

