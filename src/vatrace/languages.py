@@ -201,3 +201,9 @@ def joined(texts: Iterable[str]) -> str:
 def continues(text: str) -> bool:
     """Whether a text can't begin a word: it starts with a mark that is written above, below or after a letter."""
     return bool(text) and unicodedata.category(text[0]).startswith("M")
+
+
+def is_right_to_left(text: str) -> bool:
+    """Whether a text runs from right to left: by its first letter, as in Unicode's bidirectional algorithm (UAX #9, P2)."""
+    kinds = (unicodedata.bidirectional(letter) for letter in text)
+    return next((kind for kind in kinds if kind in {"L", "R", "AL"}), "L") != "L"

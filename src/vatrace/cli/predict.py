@@ -128,6 +128,20 @@ def _add_predict(commands: Any) -> None:
         metavar="LIST",
         help=f"of {', '.join(MODALITIES)}, separated by commas (default: all)",
     )
+    _add_words_options(parser)
+    _add_people_options(parser)
+    add("--explain", action="store_true", help="add columns with the contribution of each modality")
+    add("--report", action="store_true", help="also write an HTML report, <name>.html")
+    add("--overlay", action="store_true", help="also write a video with the trace in it, <name>.overlay.mp4")
+    add("--summary", type=Path, metavar="FILE", help="also write a CSV with one row per recording and person")
+    add("--overwrite", action="store_true", help="replace results that already exist")
+    add_model_options(parser)
+    add_adapt_option(parser)
+    parser.set_defaults(run=run_predict)
+
+
+def _add_words_options(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
     add(
         "--transcript",
         "--words-from",
@@ -149,15 +163,6 @@ def _add_predict(commands: Any) -> None:
         help="of speech and transcripts: en, de, zh and so on (default: auto, which finds it out; languages other than English "
         "need the extra `languages`)",
     )
-    _add_people_options(parser)
-    add("--explain", action="store_true", help="add columns with the contribution of each modality")
-    add("--report", action="store_true", help="also write an HTML report, <name>.html")
-    add("--overlay", action="store_true", help="also write a video with the trace in it, <name>.overlay.mp4")
-    add("--summary", type=Path, metavar="FILE", help="also write a CSV with one row per recording and person")
-    add("--overwrite", action="store_true", help="replace results that already exist")
-    add_model_options(parser)
-    add_adapt_option(parser)
-    parser.set_defaults(run=run_predict)
 
 
 def _add_people_options(parser: argparse.ArgumentParser) -> None:

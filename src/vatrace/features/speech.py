@@ -277,7 +277,7 @@ class Listener:
         return without_doubtful(self._decode_piece(audio, piece, language, encoding.mels))
 
     def _decode_piece(self, audio: Audio, piece: Span, language: str, mels: Mels | None = None) -> Decoded:
-        """Everything that Whisper recognises in one piece of audio (N,), with times within it; its log-mel frames may be known."""
+        """Everything that Whisper recognises in one piece of audio (N,), with times within it; `mels`: its frames."""
         decoded = self._decode(audio, language, mels)
         (guesses,) = Cut(np.zeros(0, np.float32), [piece]).restored(decoded.guesses)
         return replace(decoded, guesses=guesses)

@@ -43,6 +43,24 @@ MOST_SILENT = 0.5
 LONGEST_SILENCE = 30.0
 MOST_FOREIGN = 0.15
 """Share of letters outside ASCII up to which text is taken for Western European."""
+SYMBOLS = re.compile(
+    "(?<=[^\\W\\d_]){0}|{0}(?=[^\\W\\d_])|[\u2500-\u259f\ufffd]".format(
+        "[\u00a1-\u00a9\u00ac-\u00b1\u00b4\u00b6\u00b8\u00d7\u00f7]",
+    )
+)
+"""Symbols next to letters, frames and replacement characters: text that was read in a wrong encoding."""
+ENCODINGS = {
+    **dict.fromkeys(("bs", "cs", "hr", "hu", "pl", "ro", "sk", "sl", "sq"), ("cp1250", "iso8859_2")),
+    **dict.fromkeys(("be", "bg", "mk", "ru", "sr", "uk"), ("cp1251", "koi8_r", "koi8_u", "iso8859_5")),
+    **dict.fromkeys(("et", "lt", "lv"), ("cp1257",)),
+    **dict.fromkeys(("tr", "az"), ("cp1254",)),
+    **dict.fromkeys(("ar", "fa", "ur"), ("cp1256", "iso8859_6")),
+    **dict.fromkeys(("he", "yi"), ("cp1255",)),
+    **dict.fromkeys(("zh", "yue"), ("gb18030", "big5")),
+    **{"el": ("cp1253", "iso8859_7"), "ja": ("cp932", "euc_jp", "iso2022_jp"), "ko": ("cp949",), "th": ("cp874",)},
+    "vi": ("cp1258",),
+}
+"""The encodings in which a language is usually written, if it isn't Windows-1252, the most frequent one first."""
 
 
 @dataclass(frozen=True)
@@ -138,14 +156,15 @@ def read_transcript(path: Path, language: str = AUTO, encoding: str | None = Non
         content = path.read_bytes()
     except OSError as error:
         raise MediaError(f"{path}: {reason(error)}") from error
-    text, notes = _decoded(content, path, encoding)
+    known = _tagged(path) if language == AUTO else language
+    text, notes = _decoded(content, path, encoding, known)
     captions = list(_read(path, text))
     if not captions:
         raise MediaError(f"{path}: contains no captions (transcripts are {KINDS})")
     mended, doubts = _mended(captions)
     turns, left_out = spoken(unrolled(mended))
     if language == AUTO:
-        language = _tagged(path) or text_language(" ".join(text for turn in turns for _, text in turn.texts))
+        language = known or text_language(" ".join(text for turn in turns for _, text in turn.texts))
         if language == UNKNOWN:
             notes.append("the text isn't in English: name its language with --language")
         elif language != ENGLISH:
@@ -166,7 +185,7 @@ def _tagged(path: Path) -> str | None:
     return next((language for language in found if language), None)
 
 
-def _decoded(content: bytes, path: Path, encoding: str | None = None) -> tuple[str, list[str]]:
+def _decoded(content: bytes, path: Path, encoding: str | None, language: str | None) -> tuple[str, list[str]]:
     """The text of a file, in the encoding that is told, else by its byte order mark, as UTF-8, or as it seems; and notes."""
     marks = {
         codecs.BOM_UTF8: "utf-8-sig",
@@ -188,7 +207,7 @@ def _decoded(content: bytes, path: Path, encoding: str | None = None) -> tuple[s
     except UnicodeDecodeError as error:
         if b"\0" in content:
             raise MediaError(f"{path}: not a readable transcript ({KINDS})") from error
-        guess = None if encoding != "utf-8" else _guessed(content)
+        guess = None if encoding != "utf-8" else _guessed(content, language)
         if guess is None:
             raise MediaError(
                 f"{path}: the transcript isn't in UTF-8; save it in this encoding, or name its own with --encoding"
@@ -201,19 +220,29 @@ def _lines(text: str) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
-def _guessed(content: bytes) -> tuple[str, str] | None:
+def _guessed(content: bytes, language: str | None) -> tuple[str, str] | None:
     """The likely encoding of text that isn't UTF-8, by its name, and the text; None if it isn't clear."""
     import charset_normalizer
 
+    known = ENCODINGS.get(language or ENGLISH, ("cp1252",))
+    if len(known) > 1:
+        best = charset_normalizer.from_bytes(content, cp_isolation=list(known)).best()
+        return None if best is None or SYMBOLS.search(str(best)) else (_title(best.encoding), str(best))
     try:
-        text = content.decode("cp1252")
+        text = content.decode(known[0])
     except UnicodeDecodeError:
         text = ""
     letters = [letter for letter in text if letter.isalpha()]
-    if letters and sum(map(str.isascii, letters)) >= (1 - MOST_FOREIGN) * len(letters):
-        return "Windows-1252", text
+    mostly_ascii = letters and sum(map(str.isascii, letters)) >= (1 - MOST_FOREIGN) * len(letters)
+    if text and (mostly_ascii or language not in {None, ENGLISH}) and not SYMBOLS.search(text):
+        return _title(known[0]), text
     best = charset_normalizer.from_bytes(content).best()
-    return None if best is None else (best.encoding, str(best))
+    return None if best is None or SYMBOLS.search(str(best)) else (_title(best.encoding), str(best))
+
+
+def _title(encoding: str) -> str:
+    """The usual name of an encoding."""
+    return encoding.replace("cp125", "Windows-125") if encoding.startswith("cp125") else encoding
 
 
 def _read(path: Path, text: str) -> Iterator[Caption]:

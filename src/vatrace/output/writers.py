@@ -16,7 +16,7 @@ from vatrace.features.spoken_languages import Stretch, mean_probability, shares
 from vatrace.files import shown
 from vatrace.inference.explain import Explanation
 from vatrace.inference.prediction import OFF_SCREEN, SEVERAL, Prediction, Turn
-from vatrace.languages import joined
+from vatrace.languages import is_right_to_left, joined
 from vatrace.media.folders import MADE_BY
 from vatrace.media.transcripts import Word, sentences
 from vatrace.names import DIMENSIONS, MODALITIES
@@ -341,8 +341,9 @@ def write_subtitles(prediction: Prediction, path: Path) -> None:
     for person, sentence in spoken:
         start, end = sentence[0].start, sentence[-1].end
         speaker = sentence[0].speaker or (_title(person) if several else "")
-        said = [*([f"{speaker}:"] if speaker else []), *(word.text for word in sentence)]
-        text = "\\N".join(broken(said))
+        said, label = [word.text for word in sentence], [f"{speaker}:"] if speaker else []
+        apart = is_right_to_left(said[0])  # on a line with a name, the text would run from the left
+        text = "\\N".join([*label, *broken(said)] if apart else broken([*label, *said]))
         if person in people:
             found, rows = people[person], _rows(people[person], start, end)
             text += f"\\N(valence {found.valence[rows].mean():+.2f}, arousal {found.arousal[rows].mean():+.2f})"
