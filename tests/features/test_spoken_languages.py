@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -90,4 +91,4 @@ def test_each_stretch_is_understood_in_its_own_language(listener: Listener, spee
     assert [stretch.language for stretch in merged(spoken.stretches)] == ["de", "en", "zh"]
     texts = {code: "".join(word.text for word in words if word.language == code) for code in ("de", None, "zh")}
     assert "rechtsverbindlichen" in texts["de"] and "bestoftimes" in texts[None] and "车站" in texts["zh"]
-    assert all(before.start <= after.start for before, after in zip(words, words[1:], strict=False))
+    assert all(before.start <= after.start for before, after in pairwise(words))
