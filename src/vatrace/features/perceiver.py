@@ -19,6 +19,7 @@ from vatrace.encoders import DEFAULT_ENCODERS, EncoderSpec, FaceEncoder, SpeechE
 from vatrace.errors import MediaError, MissingExtraError
 from vatrace.features.named_speakers import by_labels, turns_of
 from vatrace.features.perceived import Perceived, Percept, Sight, Sound
+from vatrace.features.spoken_languages import Stretch
 from vatrace.features.spool import Spool
 from vatrace.features.task import Progress, Task
 from vatrace.features.turns import by_speaker, labelled_turns, same_voices
@@ -170,7 +171,7 @@ class Perceiver:
             sound = Sound(self._spool("voice"), words=list(recording.words or ()))
             sound.end = max(word.end for word in sound.words)
             turns = labelled_turns(sound.words)
-            self._count_unused(sound)
+            self._note_languages(sound, recording.words)
             return Perceived(rate, wanted, self._new_sight(), sound, voices_only(turns), Attribution(turns))
         hearing, task = self._hearing(recording, wanted, transcribe, language), Task(recording, rate, progress)
         sight, sound = self._see_and_hear(task, wanted, hearing)
@@ -210,11 +211,14 @@ class Perceiver:
             sound.words = list(recording.words)
         sound.notes += notes
         if "words" in wanted:
-            self._count_unused(sound)
+            self._note_languages(sound, recording.words)
         return Perceived(task.rate, wanted, sight, sound, people, attribution)
 
-    def _count_unused(self, sound: Sound) -> None:
-        """Count the words in languages that no words encoder understands, and note them."""
+    def _note_languages(self, sound: Sound, transcript: Sequence[Word] | None) -> None:
+        """Keep the language of a transcript; count and note the words in languages that no words encoder understands."""
+        if transcript:
+            end = max(word.end for word in transcript)
+            sound.languages = [Stretch(transcript[0].start, end, transcript[0].language or ENGLISH)]
         unused = Counter(word.language for word in sound.words if not self.encoders["words"].understands(word.language))
         sound.num_unused = unused.total()
         for language, number in unused.most_common():

@@ -79,8 +79,8 @@ FLOOR = 1e-4
 CLEAR = 0.95
 """Probability from which a piece's language needs no second look."""
 ENGLISH_ODDS = {True: 20.0, False: 0.05}
-"""By how much the odds of English change if the English model is sure of its words in a piece, or if it isn't. It was sure of 4 of
-138 pieces of German, Italian, Korean and Polish, but of 1 only of the 45 whose language wasn't clear. TODO English"""
+"""By how much the odds of English change if the English model is sure of its words in a piece, or if it isn't. It was sure of 4
+of 138 pieces of German, Italian, Korean and Polish, but only of 1 of the 45 whose language wasn't clear. TODO English"""
 
 
 @dataclass(frozen=True)
