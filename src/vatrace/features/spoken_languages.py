@@ -70,8 +70,9 @@ LOOK_DUR = 10.0
 averaged. Whisper base finds it as well in windows of 10 s, which are not padded to 30 s, in a tenth of the time."""
 FULL_DUR = 4.0
 """Seconds of speech from which a piece counts fully; the log probabilities of shorter ones are weighted by their length."""
-SWITCH = 1e-3
-"""Probability that the language changes from one piece of speech to the next."""
+SWITCH = 0.02
+"""Probability that the language changes from one piece of speech to the next. With this, one clear piece of 4 s is a stretch of its
+own (log probabilities of 9.2, by FLOOR, outweigh two changes), but not one of 2 s."""
 FLOOR = 1e-4
 """Lowest probability of a language in a window, so that no single window decides."""
 
