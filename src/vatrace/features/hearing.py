@@ -92,7 +92,7 @@ class Hearing:
         voices = sound.voices
         assert voices is not None
         numbers = sorted({turn.voice for turn in voices.turns if turn.voice is not None}) or [0]
-        spoken = SpokenLanguages(self.language, listener.multilingual if self.language == AUTO and self.transcribe else None)
+        spoken = self._spoken_languages(listener)
         for done, voice in enumerate(numbers):
             reader = AudioReader(task.recording.path, BLOCK_DUR, task.mix)
             first, last = (DIARIZED + (1 - DIARIZED) * share / len(numbers) for share in (done, done + 1))
@@ -111,10 +111,18 @@ class Hearing:
                         sound.frames.write(run.start, vectors[run.start - start : run.stop - start])
                         sound.covered.append(run)
         sound.words.sort(key=lambda word: word.start)
-        sound.languages = [stretch for stretch in merged(spoken.stretches) if stretch.language != AUTO]
+        sound.languages = merged(spoken.stretches) if spoken else []
         if not voices.turns:  # speech that the diarizer missed is one voice's
             sound.voices = replace(voices, turns=[Turn(start, end, 0) for start, end in sound.spans])
         return reader
+
+    def _spoken_languages(self, listener: Listener) -> SpokenLanguages | None:
+        """What finds out which languages are spoken; None if nothing is transcribed, or no model knows other languages."""
+        if not self.transcribe:
+            return None
+        if self.language != AUTO:
+            return SpokenLanguages(self.language)
+        return SpokenLanguages(AUTO, listener.multilingual) if listener.multilingual else None
 
     def _embed(self, task: Task, encoder: Any, sound: Sound) -> AudioReader:
         """Compute the voice features from the audio itself; all of it counts as voice."""
