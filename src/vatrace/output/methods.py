@@ -101,7 +101,8 @@ def _recognised(made: Provenance, words: set[object]) -> str:
     weights, language = made.models.get("whisper", WHISPER_SHA256), made.options.get("language", AUTO)
     model = "tiny.en" if weights == WHISPER_SHA256 else f"(SHA-256 {weights[:12]}…)"
     if "whisper base" in made.models and language != ENGLISH:
-        model += ", and with Whisper base in languages that this model does not know"
+        known = language != AUTO and weights == WHISPER_SHA256
+        model = "base" if known else f"{model}, or Whisper base in languages that this model does not know"
     spoken = "Speech" if language == AUTO else f"Speech in {name_of(language)}"
     return f"{spoken} was recognised with Whisper {model} (Radford et al., 2023){some}; doubtful words were left out."
 
