@@ -5,7 +5,8 @@
 
 FRAMES is the folder that `recipes/voice.py` fills. By default, the network is trained once without each corpus and rated on it,
 as recorded (the actors of RAVDESS's test split are left out throughout). `--test` rates the package's own network on the
-corpora that are for testing only, each utterance alone: do that once, after all choices have been made.
+corpora that are for testing only, each utterance alone, and the whole model from the voice alone, with the share of true values
+in its 90 % intervals: do that once, after all choices have been made.
 """
 
 from __future__ import annotations
@@ -16,12 +17,17 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from composed import RATE, Composed
+from evaluate import Fusion
 from speech_corpora import TEST_CORPORA, TRAIN_CORPORA, Utterance, corpus_utterances, train_utterances
+from vatrace.encoders import FEATURE_DIMS
 from vatrace.encoders.voice import RavdessEncoder
 from vatrace.features.speech import MAX_WINDOW_DUR, Listener
+from vatrace.inference.intervals import bounds, situations
 from vatrace.media.reading import SAMPLING_RATE
 from vatrace.metrics import concordance_cc, pearson_cc
 from vatrace.names import DIMENSIONS
+from vatrace.timeline import frames_on_grid
 from vatrace.weights import find_whisper
 from voice import Heard, all_heard, at_usual_level, rate, speech, train
 
@@ -60,14 +66,28 @@ def left_out(data: Path, folder: Path, seed: int) -> None:
 
 
 def test(data: Path) -> None:
-    """Rate the corpora that are for testing only."""
-    listener, encoder = Listener(find_whisper(), threads=2), RavdessEncoder(threads=2)
+    """Rate the corpora that are for testing only: by the voice network, and by the whole model from the voice alone."""
+    listener, encoder, fusion = Listener(find_whisper(), threads=2), RavdessEncoder(threads=2), Fusion("fusion.onnx")
     for corpus in TEST_CORPORA:
-        said, values = corpus_utterances(data, corpus), []
+        said, alone, whole, inside = corpus_utterances(data, corpus), [], [], []
         for utterance in said:
             sound = speech(listener, utterance.path)[: round(MAX_WINDOW_DUR * SAMPLING_RATE)]
-            values.append(encoder.valence_arousal(listener.encode(at_usual_level(sound, sound)).frames).mean(axis=0))
-        line(corpus, len(said), row(said, np.array(values)))
+            frames = listener.encode(at_usual_level(sound, sound)).frames
+            alone.append(encoder.valence_arousal(frames).mean(axis=0))
+            recording = spoken_recording(frames_on_grid(0.0, encoder(frames), RATE)[1], utterance)
+            values = fusion(recording)
+            low, high = bounds(values.astype(np.float64), situations(recording.valid, RATE), fusion.half_widths)
+            whole.append(values.mean(axis=0))
+            inside.append(((low <= recording.target) & (recording.target <= high)).mean(axis=0))
+        line(corpus, len(said), row(said, np.array(alone)))
+        line("  whole", len(said), np.concatenate([row(said, np.array(whole)), np.mean(inside, axis=0)]))
+
+
+def spoken_recording(steps: NDArray[np.float32], utterance: Utterance) -> Composed:
+    """A recording in which nothing but the voice is known."""
+    features = {name: np.zeros((len(steps), dim), np.float32) for name, dim in FEATURE_DIMS.items()} | {"voice": steps}
+    valid = {name: np.full(len(steps), name == "voice") for name in features}
+    return Composed(features, valid, np.tile(np.array(utterance.valence_arousal, np.float32), (len(steps), 1)))
 
 
 def main() -> None:
@@ -79,7 +99,8 @@ def main() -> None:
     what.add_argument("--test", action="store_true", help="rate the corpora that are for testing only")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
-    print(f"{'corpus':<12}{'n':>6}{'CCC val.':>10}{'CCC ar.':>10}{'r val.':>10}{'r ar.':>10}")
+    heading = f"{'corpus':<12}{'n':>6}{'CCC val.':>10}{'CCC ar.':>10}{'r val.':>10}{'r ar.':>10}"
+    print(heading + (f"{'in v.':>10}{'in ar.':>10}" if args.test else ""))
     if args.test:
         test(args.data)
     else:

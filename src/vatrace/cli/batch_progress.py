@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from vatrace.features.task import Progress
 
 
+SPEED_PERIOD = 3600.0
+"""Seconds over which the time left is estimated: one recording may take many minutes."""
+
+
 class BatchProgress:
     """The progress of a batch.
 
@@ -92,5 +96,7 @@ def batch_progress(total: int, log: Path) -> Iterator[BatchProgress]:
 
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
     both = sys.stdout is not None and sys.stdout.isatty()  # printed lines then appear above the bars
-    with Progress(*columns, console=Console(stderr=True), transient=True, redirect_stdout=both) as bars:
+    with Progress(
+        *columns, console=Console(stderr=True), transient=True, redirect_stdout=both, speed_estimate_period=SPEED_PERIOD
+    ) as bars:
         yield BatchProgress(total, bars, None)
