@@ -144,8 +144,9 @@ def cost(data: Path, language: str, choice: str) -> str:
     """CPU seconds per second of audio, and peak memory, of a process that predicts voice and words of COST_DUR s."""
     speech = packaged_file(*SPEECH) if language == "en" else data / "real" / "speech_de.flac"
     code = (
-        "import sys, numpy as np, wave; from vatrace import load_model; from vatrace.media.reading import AudioReader;"
-        "audio = np.concatenate(list(AudioReader(sys.argv[1], 60)));"
+        "import sys, numpy as np, wave; from pathlib import Path;"
+        "from vatrace import load_model; from vatrace.media.reading import AudioReader;"
+        "audio = np.concatenate(list(AudioReader(Path(sys.argv[1]), 60)));"
         f"audio = np.resize(audio, {COST_DUR * 16000}); file = wave.open(sys.argv[2], 'wb');"
         "file.setparams((1, 2, 16000, 0, 'NONE', '')); file.writeframes((audio * 32767).astype('<i2').tobytes()); file.close();"
         "load_model(threads=1).predict(sys.argv[2], modalities=['voice', 'words'], language=sys.argv[3])"

@@ -81,8 +81,8 @@ CLEAR = 0.95
 """Probability from which a piece's language needs no second look."""
 ENGLISH_ODDS = {True: 40.0, False: 0.05}
 """By how much the odds of English change if the English model is sure of its words in a piece, or if it isn't. It was sure of
-all 24 English pieces (GRID, RAVDESS's training actors, a reading), three of which weren't clear, and of 1 of 45 German,
-Italian, Korean and Polish ones that weren't clear."""
+all 24 English pieces (GRID, RAVDESS's training actors, a reading), three of which weren't clear, and of 1 of 45
+others (German, Italian, Korean, Polish) that weren't clear."""
 
 
 @dataclass(frozen=True)
