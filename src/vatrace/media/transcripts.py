@@ -225,7 +225,7 @@ def _decoded(content: bytes, path: Path, encoding: str | None, language: str | N
     if encoding is not None:
         try:
             return _lines(content.decode(encoding).removeprefix("\ufeff")), []
-        except (LookupError, UnicodeDecodeError) as error:
+        except (LookupError, UnicodeError) as error:
             raise MediaError(f"{path}: the transcript isn't in the encoding {encoding} ({error})") from error
     encoding = next((name for mark, name in marks.items() if content.startswith(mark)), "utf-8")
     if encoding == "utf-8" and content[:200].count(0) > len(content[:200]) // 4:  # UTF-16 without a mark
