@@ -193,6 +193,7 @@ def test_a_batch_goes_on_past_bad_files_and_says_so(tmp_path: Path, face_images:
         "c.json",
         "c.png",
         "codebook.csv",
+        "quality.html",
         "vatrace.log",
     ]
 
@@ -224,6 +225,7 @@ def test_a_bug_is_said_to_be_one_and_the_batch_goes_on(
         "b.json",
         "b.png",
         "codebook.csv",
+        "quality.html",
         "vatrace.log",
     ]
 

@@ -13,7 +13,7 @@ from vatrace.cli.terminal import make_folder, plural, say, warn
 from vatrace.errors import UsageError
 from vatrace.files import written_whole
 from vatrace.media.folders import passed_over
-from vatrace.output.batch import CODEBOOK, METHODS
+from vatrace.output.batch import CODEBOOK, METHODS, QUALITY, result_files
 from vatrace.output.columns import SUMMARY, TRACE, TURNS, described
 from vatrace.output.provenance import read_provenance
 from vatrace.output.study_tables import (
@@ -91,7 +91,9 @@ def _path(text: str | None) -> Path | None:
 
 
 def write_tables(outcomes: Sequence[Outcome], items: Sequence[Item], args: argparse.Namespace, tables: Tables) -> None:
-    """Write the codebook, and the table and the methods if they were asked for."""
+    """Write the codebook, the page on a batch, and the table and the methods if they were asked for."""
+    if len(items) > 1:
+        _write_quality(outcomes, args)
     done = [outcome.item for outcome in outcomes if not outcome.error]
     if done and set(args.format) & {"csv", "parquet", "turns"}:
         _write_codebook(args, list(items[0].listed.about))
@@ -134,6 +136,20 @@ def _write_codebook(args: argparse.Namespace, own: Sequence[str]) -> None:
         return
     parts = {"trace": TRACE, "turns": TURNS}
     write_codebook(path, {name: [*columns, *described(own, ())] for name, columns in parts.items()})
+
+
+def _write_quality(outcomes: Sequence[Outcome], args: argparse.Namespace) -> None:
+    """Write the page on all recordings, unless another file has its name."""
+    from vatrace.output.quality import is_quality, write_quality
+
+    path = args.out / QUALITY
+    if path.exists() and not is_quality(path):
+        warn(f"{path}: not replaced, because it isn't a page of vatrace on a batch")
+        return
+    pages = {outcome.item.name: result_files(args.out, outcome.item.name, ["html"])[0].path for outcome in outcomes}
+    reports = {name: page.relative_to(args.out).as_posix() for name, page in pages.items() if page != path and page.is_file()}
+    rows = [row for outcome in outcomes for row in outcome.summary]
+    write_quality(rows, list(outcomes[0].item.listed.about), reports, path)
 
 
 def _write_methods(done: Sequence[Item], num_failed: int, args: argparse.Namespace) -> None:

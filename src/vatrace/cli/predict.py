@@ -80,7 +80,7 @@ understand are in the transcript, but they don't count for the values; a note gi
 
 What is done is skipped: recordings whose files, options and versions are the same as those of existing results. What has
 changed is done again, unless you have edited the results. talk.json says how talk.csv was made (see: vatrace again --help),
-and codebook.csv what all columns mean.
+and codebook.csv what all columns mean. With several recordings, quality.html shows which of them need a look.
 
 The table of --summary has one row per recording and person: mean, SD, minimum and maximum of valence and arousal over the
 supported rows, the shares of time in which each modality was present and in which the person speaks, the number of doubtful

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 Features = Callable[[int, int], dict[str, NDArray[np.float16]]]
 """Takes start and stop; returns the features (stop - start, D) of these steps by modality."""
 
+DAMAGED = "some frames are damaged and were left out"
+"""How the note on damaged frames begins."""
+
 
 @dataclass
 class Sight:

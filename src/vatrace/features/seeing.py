@@ -14,7 +14,7 @@ from vatrace.encoders import FaceEncoder
 from vatrace.errors import MediaError, TooLongError
 from vatrace.features.faces import FaceTracker, box_in, face_crop, is_overexposed
 from vatrace.features.people import Track, group_tracks
-from vatrace.features.perceived import Sight
+from vatrace.features.perceived import DAMAGED, Sight
 from vatrace.features.task import Task
 from vatrace.media.ahead import ahead
 from vatrace.media.reading import VideoReader
@@ -105,7 +105,7 @@ def look(task: Task, tracker: FaceTracker, encoder: FaceEncoder, sight: Sight) -
         if recording.video_track:
             sight.notes.append(recording.video_track)
         if reader.damage:
-            sight.notes.append(f"some frames are damaged and were left out ({reader.damage})")
+            sight.notes.append(f"{DAMAGED} ({reader.damage})")
     task.progress("face", 1.0)
     sight.people, sight.end = group_tracks(list(tracks.values()), num_steps(reader.end, task.rate)), reader.end
     sight.frame_times = np.array(reader.times)

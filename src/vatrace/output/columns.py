@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from vatrace.names import DIMENSIONS, MODALITIES
+from vatrace.output.flags import FLAGS
 
 UNIT_RANGE = "-1..1"
 SHARE = "0..1"
@@ -105,6 +106,7 @@ SUMMARY = (
     Column("language_probability", "probability of the first of these languages", "", SHARE, "it was named, or isn't known"),
     Column("words_left_out", "number of recognised words of the recording that were left out as doubtful", "", "0.."),
     Column("words_unused", "number of words of the recording that did not count because of their language", "", "0.."),
+    Column("flags", f"reasons to look at the recording: {', '.join(FLAGS)}; separated by semicolons", missing="none"),
     Column("notes", "what you should know about the recording", missing="nothing to note"),
     Column("error", "why the recording failed", missing="it did not fail"),
     Column("vatrace", "version of vatrace"),
