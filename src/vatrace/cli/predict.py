@@ -31,7 +31,7 @@ from vatrace.errors import UsageError
 from vatrace.files import shown, written_whole
 from vatrace.languages import AUTO, LANGUAGES, language_of
 from vatrace.media.folders import passed_over
-from vatrace.names import DEFAULT_RATE, MAX_PEOPLE, MAX_RATE, MODALITIES
+from vatrace.names import ALSO, DEFAULT_RATE, MAX_PEOPLE, MAX_RATE, MODALITIES
 from vatrace.output.formats import FORMATS, check_formats
 
 if TYPE_CHECKING:
@@ -60,6 +60,7 @@ PREDICT_EPILOG = """examples:
   vatrace predict panel.mp4 --people 3 --format csv,turns    the three most prominent people, and who speaks when
   vatrace predict videos/ --person anna.jpg            the person whose face is in the picture
   vatrace predict videos/ --people all --names people.csv    names such as P01 instead of the numbers 1, 2, ...
+  vatrace predict talk.mp4 --also emotions             also the probabilities of facial expressions
   vatrace predict podcast.mp3                          audio only
   vatrace predict talk.srt                             words only
   vatrace predict talk.mp4 --format csv,elan,textgrid  also for ELAN and Praat
@@ -148,6 +149,13 @@ def _add_predict(commands: Any) -> None:
     _add_words_options(parser)
     _add_people_options(parser)
     add("--explain", action="store_true", help="add columns with the contribution of each modality")
+    add(
+        "--also",
+        type=partial(_names, choices=ALSO),
+        default=[],
+        metavar="LIST",
+        help="add columns: emotions, the probabilities of eight facial expressions",
+    )
     add("--report", action="store_true", help="also write an HTML report, <name>.html")
     add("--overlay", action="store_true", help="also write a video with the trace in it, <name>.overlay.mp4")
     _add_batch_options(parser)
@@ -328,6 +336,7 @@ def _checked_model(args: argparse.Namespace, listed: Sequence[Listed]) -> Model:
     """The model, after it has checked all pictures of people."""
     model = load(args)
     pictures = [args.person, *(row.picture for row in listed)]
+    model.check_also(args.also, args.modalities)
     for picture in dict.fromkeys(path for path in pictures if path is not None):
         for note in model.check_picture(picture):
             warn(note)

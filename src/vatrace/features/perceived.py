@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -34,6 +34,7 @@ class Sight:
     Attributes:
         embeddings: of all faces, one row for each face in each frame.
         crops: of all faces in the same rows, (48, 48, 3); None where they aren't kept.
+        expressions: of all faces in the same rows, (8,) probabilities; None where they aren't wanted.
         boxes: of all faces in the same rows: left, top, right, bottom as shares of the upright picture; none for cropped faces.
         people: those who were seen, the most prominent first.
         end: when the last frame ends, in seconds.
@@ -43,6 +44,7 @@ class Sight:
 
     embeddings: Spool
     crops: Spool | None = None
+    expressions: Spool | None = None
     boxes: list[tuple[float, float, float, float]] = field(default_factory=list)
     people: list[Person] = field(default_factory=list)
     end: float = 0.0
@@ -139,6 +141,7 @@ class Percept:
         words: what the person said.
         speaking: (T,) bool: whether this person alone speaks; None if it isn't known.
         boxes: (T, 4) left, top, right and bottom of the face as shares of the upright picture, 0..1; NaN where there is none.
+        also: (T,) further columns by name; NaN where they aren't known.
     """
 
     rate: float
@@ -149,6 +152,7 @@ class Percept:
     words: list[Word]
     speaking: NDArray[np.bool_] | None
     boxes: NDArray[np.float64]
+    also: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
 
     @property
     def num_steps(self) -> int:

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vatrace.encoders import DEFAULT_ENCODERS, EncoderSpec, FaceEncoder, SpeechEncoder, VoiceEncoder, WordEncoder
+from vatrace.encoders.face import EXPRESSIONS
 from vatrace.errors import MediaError, MissingExtraError
 from vatrace.features.named_speakers import by_labels, turns_of
 from vatrace.features.perceived import Perceived, Percept, Sight, Sound
@@ -46,6 +47,8 @@ PERCEPTION = 3
 """Raise it when the features of the same recording change, for instance by other face crops or another level of the audio:
 recordings in a store with another number are extracted again, since a model must not be trained on both kinds."""
 
+CHUNK = 4096
+"""Rows of a spool that are read at a time."""
 MAX_SHORTFALL = 1.0
 """Seconds by which a recording may be shorter than its container states without a note."""
 
@@ -136,8 +139,10 @@ class Perceiver:
         spec = self.encoders[modality]
         return Spool((spec.dim,), maker=f"{modality} encoder {spec.path or spec.name}")
 
-    def _new_sight(self) -> Sight:
-        return Sight(self._spool("face"), Spool((48, 48, 3), np.uint8) if self.keep_crops else None)
+    def _new_sight(self, also: Collection[str] = ()) -> Sight:
+        crops = Spool((48, 48, 3), np.uint8) if self.keep_crops else None
+        expressions = Spool((len(EXPRESSIONS),), np.float32, "face encoder") if "emotions" in also else None
+        return Sight(self._spool("face"), crops, expressions)
 
     def perceive(
         self,
@@ -147,6 +152,7 @@ class Perceiver:
         progress: Progress = lambda stage, share: None,
         transcribe: bool = True,
         language: str = AUTO,
+        also: Collection[str] = (),
     ) -> Perceived:
         """Process the video and audio of a recording, at the same time.
 
@@ -157,6 +163,7 @@ class Perceiver:
             progress: called with the progress of each stage.
             transcribe: whether to recognise the words, where they are wanted and the recording has no transcript.
             language: the code of the language that is spoken, or AUTO to find out (see `vatrace.languages`).
+            also: what else is measured, of `vatrace.names.ALSO`.
 
         Raises:
             MediaError: if nothing in it can be decoded.
@@ -172,9 +179,10 @@ class Perceiver:
             sound.end = max(word.end for word in sound.words)
             turns = labelled_turns(sound.words)
             self._note_languages(sound, recording.words)
-            return Perceived(rate, wanted, self._new_sight(), sound, voices_only(turns), Attribution(turns))
+            return Perceived(rate, wanted, self._new_sight(also), sound, voices_only(turns), Attribution(turns))
         self._load(recording, wanted, transcribe)
-        hearing, task = self._hearing(recording, wanted, transcribe, language), Task(recording, rate, progress)
+        hearing = self._hearing(recording, wanted, transcribe, language)
+        task = Task(recording, rate, progress, frozenset(also))
         sight, sound = self._see_and_hear(task, wanted, hearing)
         return self._understood(task, wanted, hearing, sight, sound)
 
@@ -269,7 +277,7 @@ class Perceiver:
         with ThreadPoolExecutor(1) as pool:
             heard = pool.submit(hearing.hear, task) if hearing else None
             try:
-                sight = self._see(task) if "face" in wanted else self._new_sight()
+                sight = self._see(task) if "face" in wanted else self._new_sight(task.also)
                 sound = heard.result() if heard else Sound(self._spool("voice"))
             except BaseException:  # an error or ctrl-C in this thread must stop the other
                 task.stop.set()
@@ -320,7 +328,7 @@ class Perceiver:
         from vatrace.features.faces import MAX_FACES, FaceTracker
         from vatrace.features.seeing import look
 
-        sight, tracker = self._new_sight(), FaceTracker(self._landmarker, self._identities)
+        sight, tracker = self._new_sight(task.also), FaceTracker(self._landmarker, self._identities)
         look(task, tracker, self._face_encoder, sight)
         if tracker.most_seen > MAX_FACES:
             sight.notes.append(f"{tracker.most_seen} faces seen at once: the {MAX_FACES} largest are followed")
@@ -418,7 +426,8 @@ class Perceiver:
         kept = crops if self.keep_crops else None
         turns = [(turn.start, turn.end) for turn in perceived.turns if turn.person == person]
         speaking = spans_to_mask(turns, steps, rate) if perceived.turns and person is not None else None
-        return Percept(rate, perceived.duration, valid, features, kept, said, speaking, _boxes_at(sight.boxes, rows))
+        boxes = _boxes_at(sight.boxes, rows)
+        return Percept(rate, perceived.duration, valid, features, kept, said, speaking, boxes, _also(sight, rows))
 
 
 def _check_end(recording: Recording, wanted: Collection[str], sight: Sight, sound: Sound) -> None:
@@ -443,6 +452,17 @@ def _boxes_at(boxes: Sequence[tuple[float, ...]], rows: NDArray[np.int64]) -> ND
     if boxes:
         found[rows >= 0] = np.array(boxes)[rows[rows >= 0]]
     return found
+
+
+def _also(sight: Sight, rows: NDArray[np.int64]) -> dict[str, NDArray[np.float64]]:
+    """The columns that were asked for, in the given rows (T,), NaN for -1."""
+    if sight.expressions is None:
+        return {}
+    values = np.full((len(rows), len(EXPRESSIONS)), np.nan)
+    for start in range(0, len(rows), CHUNK):
+        part = rows[start : start + CHUNK]
+        values[start : start + CHUNK][part >= 0] = _gather(sight.expressions, part)[part >= 0]
+    return {f"expression_{name}": column for name, column in zip(EXPRESSIONS, values.T, strict=True)}
 
 
 def _gather(spool: Spool, rows: NDArray[np.int64]) -> NDArray[Any]:

@@ -10,7 +10,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from vatrace.encoders import FaceEncoder
+from vatrace.encoders import ExpressionEncoder, FaceEncoder
 from vatrace.errors import MediaError, TooLongError
 from vatrace.features.faces import FaceTracker, box_in, face_crop, is_overexposed
 from vatrace.features.people import Track, group_tracks
@@ -69,7 +69,13 @@ class _Encoded:
             self._crops = []
 
     def _encode(self, first: int, crops: NDArray[np.uint8]) -> None:
-        self._sight.embeddings.write(first, self._encoder(crops))
+        if self._sight.expressions is None:
+            vectors = self._encoder(crops)
+        else:
+            assert isinstance(self._encoder, ExpressionEncoder)  # `Model.predict` checks it
+            vectors, expressions = self._encoder.with_expressions(crops)
+            self._sight.expressions.write(first, expressions)
+        self._sight.embeddings.write(first, vectors)
 
 
 def look(task: Task, tracker: FaceTracker, encoder: FaceEncoder, sight: Sight) -> None:

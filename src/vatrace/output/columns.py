@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
+from vatrace.encoders.face import EXPRESSIONS
 from vatrace.names import DIMENSIONS, MODALITIES
 from vatrace.output.flags import FLAGS
 
@@ -44,6 +45,7 @@ DETECTED = {
 }
 NO_INTERVAL = "the model has no calibrated intervals"
 UNSUPPORTED = "nothing supports the values there: no face, voice or words were detected"
+NO_FACE = "the face isn't visible"
 NOT_LISTENED = "the audio was not used"
 OWN_COLUMN = "a column of your own list of recordings"
 
@@ -79,6 +81,16 @@ TRACE = (
         for name in MODALITIES
     ),
     Column("recursion_N", "how far recursion N of the attention moved the point (valence, arousal)", "", "0..2.83"),
+    *(
+        Column(
+            f"expression_{name}",
+            f"probability, by the face network, that raters would call the facial expression {name}; the eight add up to 1",
+            "",
+            SHARE,
+            NO_FACE,
+        )
+        for name in EXPRESSIONS
+    ),
 )
 """Of the trace of a recording, as in `Prediction.to_pandas`."""
 

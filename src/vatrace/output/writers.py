@@ -195,6 +195,7 @@ def _read_person(content: Mapping[str, Any]) -> Prediction:
         words_unused=content.get("words_unused", 0),
         languages=[Stretch(**found) for found in content.get("languages", [])],
         boxes=None if boxes is None else np.array([box or [np.nan] * 4 for box in boxes]),
+        also={name: column for name, column in columns.items() if name.startswith(ALSO_COLUMNS)},
         person=content.get("person", "1"),
         speaking=None if np.isnan(speaking).any() else speaking > 0,
         turns=[
@@ -211,6 +212,8 @@ def read_words(words: Iterable[Mapping[str, Any]]) -> list[Word]:
     return [Word(word["text"], word["start"], word["end"], word.get("speaker"), word.get("language")) for word in words]
 
 
+ALSO_COLUMNS = ("expression_",)
+"""How the columns of `Prediction.also` begin."""
 NOT_COLUMNS = frozenset(
     {
         *("source", "rate", "people", "person", "transcript", "words_left_out", "words_unused", "notes", "turns", "languages"),

@@ -1,0 +1,81 @@
+"""Columns beside valence and arousal (`also`)."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from command import run
+from conftest import write_movie
+from vatrace import Model
+from vatrace.encoders.face import EXPRESSIONS, FerPlusEncoder
+from vatrace.errors import UsageError
+from vatrace.features.perceiver import Perceiver
+from vatrace.media.recording import open_recording
+from vatrace.output.columns import TRACE, described
+from vatrace.output.writers import read_json
+
+NAMES = [f"expression_{name}" for name in EXPRESSIONS]
+
+
+@pytest.fixture(scope="module")
+def leaving(tmp_path_factory: pytest.TempPathFactory, face_images: list[Image.Image]) -> Path:
+    """A face for one second, then nobody for one second."""
+    nobody = Image.new("RGB", face_images[0].size)
+    return write_movie(tmp_path_factory.mktemp("also") / "leaving.mp4", [*face_images[:30], *[nobody] * 30], frame_rate=30)
+
+
+def test_expressions_are_those_of_the_face_network_and_empty_without_a_face(leaving: Path, model: Model) -> None:
+    found = model.predict(leaving, modalities=["face"], also=["emotions"])
+    assert list(found.also) == NAMES
+    table = found.to_pandas()[NAMES]
+    seen = found.presence["face"]
+    assert 8 <= seen.sum() <= 12 and table[~seen].isna().all(axis=None)
+    np.testing.assert_allclose(table[seen].sum(axis=1), 1, atol=1e-5)
+    perceiver = Perceiver(keep_crops=True)  # the crops, encoded apart
+    percept = perceiver.percept(perceiver.perceive(open_recording(leaving), model.rate, {"face"}), 0)
+    assert percept.crops is not None and percept.num_steps == len(seen) and percept.also == {}
+    np.testing.assert_allclose(
+        table[seen], FerPlusEncoder().expressions(percept.crops(0, len(seen))[percept.valid["face"]]), atol=1e-5
+    )
+
+
+def test_expressions_change_nothing_else(leaving: Path, model: Model) -> None:
+    plain, more = (model.predict(leaving, modalities=["face"], also=also, rate=25) for also in ([], ["emotions"]))
+    pd.testing.assert_frame_equal(more.to_pandas().drop(columns=NAMES), plain.to_pandas())
+    assert len(more.also[NAMES[0]]) == 50
+
+
+def test_what_can_t_be_measured_is_refused(leaving: Path, model: Model) -> None:
+    with pytest.raises(UsageError, match="the face is not among the modalities"):
+        model.predict(leaving, modalities=["voice"], also=["emotions"])
+    with pytest.raises(ValueError, match="also must be a list of emotions"):
+        model.predict(leaving, also=["smell"])
+
+
+def test_a_recording_without_a_picture_has_empty_columns(tmp_path: Path, model: Model) -> None:
+    (tmp_path / "a.srt").write_text("1\n00:00:00,000 --> 00:00:01,000\nhello\n")
+    found = model.predict(tmp_path / "a.srt", also=["emotions"])
+    assert list(found.also) == NAMES and all(np.isnan(column).all() for column in found.also.values())
+
+
+def test_the_columns_are_in_every_table_and_explained(leaving: Path, tmp_path: Path) -> None:
+    options = ("--modalities", "face", "--also", "emotions", "--out", tmp_path, "--format", "csv,json,parquet")
+    result = run("predict", leaving, *options)
+    assert (result.status, result.err) == (0, "")
+    table = pd.read_csv(tmp_path / "leaving.csv")
+    np.testing.assert_allclose(table[NAMES], pd.read_parquet(tmp_path / "leaving.parquet")[NAMES], atol=5.1e-5)
+    pd.testing.assert_frame_equal(read_json(tmp_path / "leaving.json").to_pandas()[NAMES], table[NAMES], atol=1e-9)
+    meanings = pd.read_csv(tmp_path / "codebook.csv").set_index("column")
+    assert set(NAMES) <= set(meanings.index) and meanings["missing"][NAMES[0]] == "the face isn't visible"
+    assert all(column.range == "0..1" for column in described(NAMES, TRACE))
+    assert "already done" in run("predict", leaving, *options).out
+    other = run("predict", leaving, *options[:2], *options[4:])
+    assert "because of changes: also ['emotions'] -> none" in other.out
+    again = run("predict", leaving, *options)
+    assert "because of changes: also none -> ['emotions']" in again.out
+    assert "the same result" in run("again", tmp_path / "leaving.json").out
+    refused = run("predict", leaving, "--modalities", "voice", "--also", "emotions", "--out", tmp_path / "out")
+    assert refused.status != 0 and not (tmp_path / "out").exists()
