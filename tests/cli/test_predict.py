@@ -317,7 +317,7 @@ def test_names_with_anything_in_them_work(tmp_path: Path, face_images: list[Imag
         face_images[0].save(tmp_path / f"{name}.jpg")
     result = run("predict", *(tmp_path / f"{name}.jpg" for name in names), "--out", tmp_path / "out", "--report")
     assert (result.status, result.err) == (0, "")
-    assert len(list((tmp_path / "out").glob("*.html"))) == 4
+    assert len(list((tmp_path / "out").glob("*.html"))) == 5  # and the page on the batch
 
 
 def test_a_batch_has_its_transcripts_and_one_table(tmp_path: Path, face_images: list[Image.Image]) -> None:

@@ -48,10 +48,29 @@ def test_expressions_change_nothing_else(leaving: Path, model: Model) -> None:
     assert len(more.also[NAMES[0]]) == 50
 
 
+HEAD = ["head_yaw", "head_pitch", "head_roll", "eye_openness", "mouth_opening", "blink"]
+
+
+def test_head_and_lids_are_measured_where_the_face_is_visible(leaving: Path, model: Model) -> None:
+    found = model.predict(leaving, modalities=["face"], also=["face"])
+    table, seen = found.to_pandas()[HEAD], found.presence["face"]
+    assert list(found.also) == HEAD and table[~seen].isna().all(axis=None) and table[seen].notna().all(axis=None)
+    assert table["head_roll"][seen].between(-20, -5).all()  # he tilts his head to the left of the picture
+    assert table[["head_yaw", "head_pitch"]][seen].abs().max(axis=None) < 15
+    assert table["eye_openness"][seen].between(0.25, 0.5).all() and (table["blink"][seen] == 0).all()
+
+
+def test_a_blink_is_one_row_at_any_rate(shared: Path, model: Model) -> None:
+    for rate in (5, 10, 25):
+        blink = model.predict(shared / "clips" / "pwij3p.mpg", modalities=["face"], also=["face"], rate=rate).also["blink"]
+        times = np.flatnonzero(blink == 1) / rate
+        assert times.tolist() == pytest.approx([34 / 25, 48 / 25], abs=0.21), rate
+
+
 def test_what_can_t_be_measured_is_refused(leaving: Path, model: Model) -> None:
-    with pytest.raises(UsageError, match="the face is not among the modalities"):
+    with pytest.raises(UsageError, match="needs the face, which is not among"):
         model.predict(leaving, modalities=["voice"], also=["emotions"])
-    with pytest.raises(ValueError, match="also must be a list of emotions"):
+    with pytest.raises(ValueError, match="also must be a list of emotions, face"):
         model.predict(leaving, also=["smell"])
 
 

@@ -92,8 +92,6 @@ def _path(text: str | None) -> Path | None:
 
 def write_tables(outcomes: Sequence[Outcome], items: Sequence[Item], args: argparse.Namespace, tables: Tables) -> None:
     """Write the codebook, the page on a batch, and the table and the methods if they were asked for."""
-    if len(items) > 1:
-        _write_quality(outcomes, args)
     done = [outcome.item for outcome in outcomes if not outcome.error]
     if done and set(args.format) & {"csv", "parquet", "turns"}:
         _write_codebook(args, list(items[0].listed.about))
@@ -102,6 +100,8 @@ def write_tables(outcomes: Sequence[Outcome], items: Sequence[Item], args: argpa
         _write_table(done, args, tables, {"recordings": [item.name for item in items], "missing": failed})
     if args.methods and done:
         _write_methods(done, len(outcomes) - len(done), args)
+    if len(items) > 1:
+        _write_quality(outcomes, args)
 
 
 def write_summary(outcomes: Sequence[Outcome], items: Sequence[Item], args: argparse.Namespace) -> None:

@@ -35,6 +35,7 @@ class Sight:
         embeddings: of all faces, one row for each face in each frame.
         crops: of all faces in the same rows, (48, 48, 3); None where they aren't kept.
         expressions: of all faces in the same rows, (8,) probabilities; None where they aren't wanted.
+        heads: of all faces in the same rows, the values of `vatrace.features.head.HEAD`; None where they aren't wanted.
         boxes: of all faces in the same rows: left, top, right, bottom as shares of the upright picture; none for cropped faces.
         people: those who were seen, the most prominent first.
         end: when the last frame ends, in seconds.
@@ -45,6 +46,7 @@ class Sight:
     embeddings: Spool
     crops: Spool | None = None
     expressions: Spool | None = None
+    heads: list[tuple[float, ...]] | None = None
     boxes: list[tuple[float, float, float, float]] = field(default_factory=list)
     people: list[Person] = field(default_factory=list)
     end: float = 0.0

@@ -142,7 +142,7 @@ class Perceiver:
     def _new_sight(self, also: Collection[str] = ()) -> Sight:
         crops = Spool((48, 48, 3), np.uint8) if self.keep_crops else None
         expressions = Spool((len(EXPRESSIONS),), np.float32, "face encoder") if "emotions" in also else None
-        return Sight(self._spool("face"), crops, expressions)
+        return Sight(self._spool("face"), crops, expressions, [] if "face" in also else None)
 
     def perceive(
         self,
@@ -326,10 +326,11 @@ class Perceiver:
 
     def _see(self, task: Task) -> Sight:
         from vatrace.features.faces import MAX_FACES, FaceTracker
+        from vatrace.features.head import measured
         from vatrace.features.seeing import look
 
         sight, tracker = self._new_sight(task.also), FaceTracker(self._landmarker, self._identities)
-        look(task, tracker, self._face_encoder, sight)
+        look(task, tracker, self._face_encoder, sight, partial(measured, self._landmarker))
         if tracker.most_seen > MAX_FACES:
             sight.notes.append(f"{tracker.most_seen} faces seen at once: the {MAX_FACES} largest are followed")
         return sight
@@ -427,7 +428,7 @@ class Perceiver:
         turns = [(turn.start, turn.end) for turn in perceived.turns if turn.person == person]
         speaking = spans_to_mask(turns, steps, rate) if perceived.turns and person is not None else None
         boxes = _boxes_at(sight.boxes, rows)
-        return Percept(rate, perceived.duration, valid, features, kept, said, speaking, boxes, _also(sight, rows))
+        return Percept(rate, perceived.duration, valid, features, kept, said, speaking, boxes, _also(sight, rows, rate))
 
 
 def _check_end(recording: Recording, wanted: Collection[str], sight: Sight, sound: Sound) -> None:
@@ -454,8 +455,24 @@ def _boxes_at(boxes: Sequence[tuple[float, ...]], rows: NDArray[np.int64]) -> ND
     return found
 
 
-def _also(sight: Sight, rows: NDArray[np.int64]) -> dict[str, NDArray[np.float64]]:
-    """The columns that were asked for, in the given rows (T,), NaN for -1."""
+def _also(sight: Sight, rows: NDArray[np.int64], rate: float) -> dict[str, NDArray[np.float64]]:
+    """The columns that were asked for, in the given rows (T,) of a person, `rate` of them a second; NaN for -1."""
+    return _expressions(sight, rows) | _head(sight, rows, rate)
+
+
+def _head(sight: Sight, rows: NDArray[np.int64], rate: float) -> dict[str, NDArray[np.float64]]:
+    from vatrace.features.head import HEAD, blinks
+
+    if sight.heads is None:
+        return {}
+    values = np.full((len(rows), len(HEAD)), np.nan)
+    if sight.heads:
+        values[rows >= 0] = np.array(sight.heads)[rows[rows >= 0]]
+    columns = dict(zip(HEAD, values.T, strict=True))
+    return columns | {"blink": blinks(columns["eye_openness"], rate)}
+
+
+def _expressions(sight: Sight, rows: NDArray[np.int64]) -> dict[str, NDArray[np.float64]]:
     if sight.expressions is None:
         return {}
     values = np.full((len(rows), len(EXPRESSIONS)), np.nan)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from vatrace.encoders import ExpressionEncoder, FaceEncoder
 from vatrace.errors import MediaError, TooLongError
@@ -78,8 +80,12 @@ class _Encoded:
         self._sight.embeddings.write(first, vectors)
 
 
-def look(task: Task, tracker: FaceTracker, encoder: FaceEncoder, sight: Sight) -> None:
-    """Follow every face in a video; the results are added to `sight`.
+Measure = Callable[[Image.Image, NDArray[np.float64]], tuple[float, ...]]
+"""Measures a face in an image by its landmarks (478, 2)."""
+
+
+def look(task: Task, tracker: FaceTracker, encoder: FaceEncoder, sight: Sight, measure: Measure) -> None:
+    """Follow every face in a video; the results are added to `sight`, those of `measure` only if it has a list for them.
 
     Raises:
         MediaError: if no frame can be decoded, and there is no audio either.
@@ -96,6 +102,8 @@ def look(task: Task, tracker: FaceTracker, encoder: FaceEncoder, sight: Sight) -
                     crop = face_crop(frame.image, found.square, encoder.crop_size)
                     encoded.add(crop)
                     sight.boxes.append(box_in(found.square, frame.image.size))
+                    if sight.heads is not None:
+                        sight.heads.append(measure(frame.image, found.points))
                     if sight.crops is not None:
                         sight.crops.write(row, face_crop(frame.image, found.square)[None])
                     track = tracks.setdefault(found.track, Track())

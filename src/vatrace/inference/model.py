@@ -111,7 +111,8 @@ class Model:
             person: an image of the person to follow instead.
             explain: whether to measure what the values are based on (`Prediction.explanation`).
             language: the code of the language of the speech and the transcript (see `vatrace.languages`); "auto" to find out.
-            also: what else to measure: "emotions", the probabilities of eight facial expressions (`Prediction.also`).
+            also: what else to measure: "emotions", the probabilities of eight facial expressions; "face", the pose of the head,
+                blinks, and how far eyes and mouth are open (`Prediction.also`, docs/output.md).
             progress: called with the progress of each stage.
 
         Returns:
@@ -173,8 +174,9 @@ class Model:
         if isinstance(also, str) or not set(also) <= set(ALSO):
             raise ValueError(f"also must be a list of {', '.join(ALSO)}, not {also!r}")
         face = self._fusion.encoders.get("face")
-        if "emotions" in also and ("face" not in modalities or face is None):
-            raise UsageError("emotions are those of the face, and the face is not among the modalities")
+        for name in sorted({"emotions", "face"} & set(also)):
+            if "face" not in modalities or face is None:
+                raise UsageError(f"{name}: needs the face, which is not among the modalities")
         if "emotions" in also and face is not None and not hasattr(face.find_class(), "with_expressions"):
             raise UsageError(f"emotions need the package's own face encoder, and this model uses {face.name}")
 
@@ -243,8 +245,17 @@ class Model:
             bounds=ends,
             boxes=percept.boxes[self._current(times, percept.num_steps)] if percept.valid["face"].any() else None,
             speaking=None if percept.speaking is None else resample_mask(percept.speaking, self.rate, times),
-            also={name: column[self._current(times, percept.num_steps)] for name, column in percept.also.items()},
+            also=self._also(percept, times, rate),
         )
+
+    def _also(self, percept: Percept, times: NDArray[np.float64], rate: float) -> dict[str, NDArray[np.float64]]:
+        """The further columns at `times`, `rate` a second: those of the current step, but each blink in one row only."""
+        found = {name: column[self._current(times, percept.num_steps)] for name, column in percept.also.items()}
+        if "blink" in found:
+            starts = np.flatnonzero(percept.also["blink"] == 1) / self.rate
+            found["blink"] = np.where(np.isnan(found["blink"]), np.nan, 0.0)
+            found["blink"][np.clip(steps_at(starts, rate), 0, len(times) - 1)] = 1.0
+        return found
 
     def _current(self, times: NDArray[np.float64], num_steps: int) -> NDArray[np.int64]:
         """The model's step that is current at each of `times` in seconds."""

@@ -45,6 +45,7 @@ DETECTED = {
 }
 NO_INTERVAL = "the model has no calibrated intervals"
 UNSUPPORTED = "nothing supports the values there: no face, voice or words were detected"
+LINE = ", relative to the line of sight from the camera"
 NO_FACE = "the face isn't visible"
 NOT_LISTENED = "the audio was not used"
 OWN_COLUMN = "a column of your own list of recordings"
@@ -90,6 +91,16 @@ TRACE = (
             NO_FACE,
         )
         for name in EXPRESSIONS
+    ),
+    Column("head_yaw", f"how far the face is turned to the right of the picture{LINE}", "deg", "-180..180", NO_FACE),
+    Column("head_pitch", f"how far the face looks up{LINE}", "deg", "-90..90", NO_FACE),
+    Column("head_roll", f"how far the head is tilted clockwise in the picture{LINE}", "deg", "-180..180", NO_FACE),
+    Column("eye_openness", "distance between the lids by the length of the eye, mean of both eyes", "", "0..", NO_FACE),
+    Column(
+        "mouth_opening", "distance between the inner lips by that between the outer corners of the eyes", "", "0..", NO_FACE
+    ),
+    Column(
+        "blink", "1 in the row in which a blink of up to 0.5 s begins, else 0; short ones may be missed", "", YES_NO, NO_FACE
     ),
 )
 """Of the trace of a recording, as in `Prediction.to_pandas`."""
