@@ -20,7 +20,7 @@ DIMENSIONS: tuple[Dimension, ...] = ("valence", "arousal")
 RESERVED = ("valid", "values", "recursions", "crops", "frame_times")
 """Names in stores and ONNX files that no modality may have."""
 SPLITS: tuple[Split, ...] = ("train", "dev", "test")
-ALSO = ("emotions", "face")
+ALSO = ("emotions", "face", "voice")
 """More columns of a trace that can be asked for."""
 MAX_PEOPLE = 8
 """People of one recording whose traces can be asked for: the most prominent ones, of a crowd."""

@@ -1,5 +1,6 @@
 """Columns beside valence and arousal (`also`)."""
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from command import run
 from conftest import write_movie
 from vatrace import Model
 from vatrace.encoders.face import EXPRESSIONS, FerPlusEncoder
-from vatrace.errors import UsageError
+from vatrace.errors import MissingExtraError, UsageError
 from vatrace.features.perceiver import Perceiver
 from vatrace.media.recording import open_recording
 from vatrace.output.columns import TRACE, described
@@ -67,10 +68,41 @@ def test_a_blink_is_one_row_at_any_rate(shared: Path, model: Model) -> None:
         assert times.tolist() == pytest.approx([34 / 25, 48 / 25], abs=0.21), rate
 
 
+VOICE = ["voice_pitch", "voice_loudness", "speech_rate", "pause"]
+
+
+def test_a_voice_is_measured_where_the_person_speaks(talking: Path, model: Model) -> None:
+    pytest.importorskip("parselmouth")
+    found = model.predict(talking, modalities=["face", "voice"], also=["voice"])
+    assert list(found.also) == VOICE
+    heard = found.presence["voice"]
+    pitch, loudness, spoken, pause = found.also.values()
+    assert np.isnan(pitch[~heard]).all() and (np.isnan(loudness) == ~heard).all()
+    assert np.isnan(spoken).all() and set(pause) <= {0.0, 1.0}  # words weren't used
+    power = np.mean(10 ** (loudness[~np.isnan(loudness)] / 10))
+    assert 10 * np.log10(power) == pytest.approx(0, abs=2)
+    voiced = pitch[~np.isnan(pitch)]
+    assert 5 < len(voiced) < len(loudness) and 12 * np.log2(75 / 100) <= voiced.min() <= voiced.max() < 24
+
+
+def test_a_voice_needs_its_library_and_audio(
+    leaving: Path, model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(UsageError, match="needs the voice"):
+        model.predict(leaving, modalities=["face"], also=["voice"])
+    monkeypatch.setitem(sys.modules, "parselmouth", None)
+    with pytest.raises(MissingExtraError, match="prosody"):
+        model.predict(leaving, also=["voice"])
+    monkeypatch.undo()
+    pytest.importorskip("parselmouth")
+    silent = model.predict(leaving, modalities=["face", "voice"], also=["voice"])
+    assert list(silent.also) == VOICE and all(np.isnan(column).all() for column in silent.also.values())
+
+
 def test_what_can_t_be_measured_is_refused(leaving: Path, model: Model) -> None:
     with pytest.raises(UsageError, match="needs the face, which is not among"):
         model.predict(leaving, modalities=["voice"], also=["emotions"])
-    with pytest.raises(ValueError, match="also must be a list of emotions, face"):
+    with pytest.raises(ValueError, match="also must be a list of emotions, face, voice"):
         model.predict(leaving, also=["smell"])
 
 

@@ -60,7 +60,7 @@ PREDICT_EPILOG = """examples:
   vatrace predict panel.mp4 --people 3 --format csv,turns    the three most prominent people, and who speaks when
   vatrace predict videos/ --person anna.jpg            the person whose face is in the picture
   vatrace predict videos/ --people all --names people.csv    names such as P01 instead of the numbers 1, 2, ...
-  vatrace predict talk.mp4 --also emotions,face        also facial expressions, head pose, eyes and mouth
+  vatrace predict talk.mp4 --also emotions,face,voice  also facial expressions, head pose, pitch, ...
   vatrace predict podcast.mp3                          audio only
   vatrace predict talk.srt                             words only
   vatrace predict talk.mp4 --format csv,elan,textgrid  also for ELAN and Praat
@@ -155,7 +155,7 @@ def _add_predict(commands: Any) -> None:
         default=[],
         metavar="LIST",
         help="add columns: emotions, the probabilities of eight facial expressions; face, the pose of the head, how far eyes "
-        "and mouth are open, and blinks",
+        "and mouth are open, and blinks; voice, pitch, loudness, speech rate and pauses (extra `prosody`)",
     )
     add("--report", action="store_true", help="also write an HTML report, <name>.html")
     add("--overlay", action="store_true", help="also write a video with the trace in it, <name>.overlay.mp4")

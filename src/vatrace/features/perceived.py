@@ -69,6 +69,7 @@ class Sound:
         num_unused: number of words in languages that no words encoder understands.
         end: when the audio ends, in seconds.
         notes: what the user should know.
+        prosody: (T, 2) pitch and loudness of all audio (`vatrace.features.prosody`); None where they aren't wanted.
     """
 
     frames: Spool
@@ -81,6 +82,7 @@ class Sound:
     num_unused: int = 0
     end: float = 0.0
     notes: list[str] = field(default_factory=list)
+    prosody: NDArray[np.float64] | None = None
 
 
 @dataclass(frozen=True)

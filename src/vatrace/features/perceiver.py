@@ -179,6 +179,8 @@ class Perceiver:
             sound.end = max(word.end for word in sound.words)
             turns = labelled_turns(sound.words)
             self._note_languages(sound, recording.words)
+            if "voice" in also:
+                sound.prosody = np.full((num_steps(sound.end, rate), 2), np.nan)
             return Perceived(rate, wanted, self._new_sight(also), sound, voices_only(turns), Attribution(turns))
         self._load(recording, wanted, transcribe)
         hearing = self._hearing(recording, wanted, transcribe, language)
@@ -221,6 +223,8 @@ class Perceiver:
         sound.notes += notes
         if "words" in wanted:
             self._note_languages(sound, recording.words)
+        if "voice" in task.also:
+            sound.prosody = _prosody(task, max(sight.end, sound.end))
         return Perceived(task.rate, wanted, sight, sound, people, attribution)
 
     def _load(self, recording: Recording, wanted: Collection[str], transcribe: bool) -> None:
@@ -428,7 +432,10 @@ class Perceiver:
         turns = [(turn.start, turn.end) for turn in perceived.turns if turn.person == person]
         speaking = spans_to_mask(turns, steps, rate) if perceived.turns and person is not None else None
         boxes = _boxes_at(sight.boxes, rows)
-        return Percept(rate, perceived.duration, valid, features, kept, said, speaking, boxes, _also(sight, rows, rate))
+        also = _expressions(sight, rows) | _head(sight, rows, rate)
+        if sound.prosody is not None:
+            also |= _voice(sound, valid["voice"], said, rate)
+        return Percept(rate, perceived.duration, valid, features, kept, said, speaking, boxes, also)
 
 
 def _check_end(recording: Recording, wanted: Collection[str], sight: Sight, sound: Sound) -> None:
@@ -455,12 +462,32 @@ def _boxes_at(boxes: Sequence[tuple[float, ...]], rows: NDArray[np.int64]) -> ND
     return found
 
 
-def _also(sight: Sight, rows: NDArray[np.int64], rate: float) -> dict[str, NDArray[np.float64]]:
-    """The columns that were asked for, in the given rows (T,) of a person, `rate` of them a second; NaN for -1."""
-    return _expressions(sight, rows) | _head(sight, rows, rate)
+def _prosody(task: Task, end: float) -> NDArray[np.float64]:
+    """Pitch and loudness of a recording that ends at `end` seconds; NaN without audio."""
+    from vatrace.features.prosody import pitch_and_loudness
+    from vatrace.features.speech import BLOCK_DUR
+
+    steps = num_steps(end, task.rate)
+    if not task.recording.has_audio:
+        return np.full((steps, 2), np.nan)
+    reader = AudioReader(task.recording.path, BLOCK_DUR, task.mix)
+    return pitch_and_loudness(task.blocks(reader, first=1.0), task.rate, steps)
+
+
+def _voice(sound: Sound, speech: NDArray[np.bool_], said: Sequence[Word], rate: float) -> dict[str, NDArray[np.float64]]:
+    """The columns of a voice, from the rows (T,) with one person's voice and their words; NaN elsewhere."""
+    from vatrace.features.prosody import PROSODY, pauses, speech_rate
+
+    assert sound.prosody is not None
+    others = spans_to_mask(sound.spans, len(speech), rate) & ~speech
+    pitch, loudness = np.where(speech, sound.prosody.T, np.nan)
+    pause = pauses(speech, others, rate) if sound.voices is not None else np.full(len(speech), np.nan)
+    spoken = speech_rate(said, speech, rate) if said else np.full(len(speech), np.nan)
+    return dict(zip(PROSODY, (pitch, loudness, spoken, pause), strict=True))
 
 
 def _head(sight: Sight, rows: NDArray[np.int64], rate: float) -> dict[str, NDArray[np.float64]]:
+    """What the landmarks show, in the given rows (T,) of a person, `rate` of them a second; NaN for -1."""
     from vatrace.features.head import HEAD, blinks
 
     if sight.heads is None:
@@ -473,6 +500,7 @@ def _head(sight: Sight, rows: NDArray[np.int64], rate: float) -> dict[str, NDArr
 
 
 def _expressions(sight: Sight, rows: NDArray[np.int64]) -> dict[str, NDArray[np.float64]]:
+    """The probabilities of expressions in the given rows (T,) of a person; NaN for -1."""
     if sight.expressions is None:
         return {}
     values = np.full((len(rows), len(EXPRESSIONS)), np.nan)

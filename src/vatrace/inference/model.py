@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vatrace.encoders import DEFAULT_ENCODERS, EncoderSpec
-from vatrace.errors import MediaError, UsageError
+from vatrace.errors import MediaError, UsageError, require
 from vatrace.features.choice import choose, find_person, several_faces
 from vatrace.features.identity import View
 from vatrace.features.perceived import Percept
@@ -112,7 +112,8 @@ class Model:
             explain: whether to measure what the values are based on (`Prediction.explanation`).
             language: the code of the language of the speech and the transcript (see `vatrace.languages`); "auto" to find out.
             also: what else to measure: "emotions", the probabilities of eight facial expressions; "face", the pose of the head,
-                blinks, and how far eyes and mouth are open (`Prediction.also`, docs/output.md).
+                blinks, and how far eyes and mouth are open; "voice", pitch, loudness, speech rate and pauses
+                (`Prediction.also`, docs/output.md).
             progress: called with the progress of each stage.
 
         Returns:
@@ -169,6 +170,7 @@ class Model:
 
         Raises:
             UsageError: if it can't.
+            MissingExtraError: if a library is missing.
             ValueError: if it isn't known.
         """
         if isinstance(also, str) or not set(also) <= set(ALSO):
@@ -177,6 +179,10 @@ class Model:
         for name in sorted({"emotions", "face"} & set(also)):
             if "face" not in modalities or face is None:
                 raise UsageError(f"{name}: needs the face, which is not among the modalities")
+        if "voice" in also:
+            if "voice" not in modalities or "voice" not in self._fusion.encoders:
+                raise UsageError("voice: needs the voice, which is not among the modalities")
+            require("the pitch of the voice", ["parselmouth"], "prosody")
         if "emotions" in also and face is not None and not hasattr(face.find_class(), "with_expressions"):
             raise UsageError(f"emotions need the package's own face encoder, and this model uses {face.name}")
 

@@ -46,6 +46,7 @@ DETECTED = {
 NO_INTERVAL = "the model has no calibrated intervals"
 UNSUPPORTED = "nothing supports the values there: no face, voice or words were detected"
 LINE = ", relative to the line of sight from the camera"
+SILENT = "the person's voice was not detected"
 NO_FACE = "the face isn't visible"
 NOT_LISTENED = "the audio was not used"
 OWN_COLUMN = "a column of your own list of recordings"
@@ -102,6 +103,10 @@ TRACE = (
     Column(
         "blink", "1 in the row in which a blink of up to 0.5 s begins, else 0; short ones may be missed", "", YES_NO, NO_FACE
     ),
+    Column("voice_pitch", "median pitch of the person's voice, 0 at 100 Hz", "semitones", "-5..31", f"{SILENT}, or not voiced"),
+    Column("voice_loudness", "loudness of the voice, relative to the mean of the recording's speech", "dB", "-60..", SILENT),
+    Column("speech_rate", "words by seconds of speech, within 2.5 s before and after", "1/s", "0..", f"{SILENT}, or no words"),
+    Column("pause", "1 in silence of 0.25 to 2 s between two parts of the person's speech, else 0", "", YES_NO, NOT_LISTENED),
 )
 """Of the trace of a recording, as in `Prediction.to_pandas`."""
 

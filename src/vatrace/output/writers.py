@@ -212,7 +212,7 @@ def read_words(words: Iterable[Mapping[str, Any]]) -> list[Word]:
     return [Word(word["text"], word["start"], word["end"], word.get("speaker"), word.get("language")) for word in words]
 
 
-ALSO_COLUMNS = ("expression_", "head_", "eye_", "mouth_", "blink")
+ALSO_COLUMNS = ("expression_", "head_", "eye_", "mouth_", "blink", "voice_pitch", "voice_loudness", "speech_rate", "pause")
 """How the columns of `Prediction.also` begin."""
 NOT_COLUMNS = frozenset(
     {
