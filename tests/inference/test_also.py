@@ -1,5 +1,6 @@
 """Columns beside valence and arousal (`also`)."""
 
+import json
 import sys
 from pathlib import Path
 
@@ -83,6 +84,15 @@ def test_a_voice_is_measured_where_the_person_speaks(talking: Path, model: Model
     assert 10 * np.log10(power) == pytest.approx(0, abs=2)
     voiced = pitch[~np.isnan(pitch)]
     assert 5 < len(voiced) < len(loudness) and 12 * np.log2(75 / 100) <= voiced.min() <= voiced.max() < 24
+
+
+def test_praat_s_version_is_recorded_only_where_it_took_part(leaving: Path, tmp_path: Path) -> None:
+    pytest.importorskip("parselmouth")
+    for also, known in (("face", False), ("voice", True)):
+        out = tmp_path / also
+        assert run("predict", leaving, "--modalities", "face,voice", "--also", also, "--out", out).status == 0
+        made = json.loads((out / "leaving.json").read_text())["provenance"]
+        assert ("praat-parselmouth" in made["libraries"]) == known and made["options"]["also"] == [also]
 
 
 def test_a_voice_needs_its_library_and_audio(
