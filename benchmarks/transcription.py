@@ -38,11 +38,11 @@ def corpora(data: Path, test: bool) -> dict[str, tuple[bool, list[Path]]]:
     return found
 
 
-def row(model: Model, paths: Sequence[Path]) -> tuple[int, int, float]:
+def row(model: Model, paths: Sequence[Path], language: str) -> tuple[int, int, float]:
     """Words kept, words recognised, and the share of the steps with speech that have words."""
     kept = recognised = steps = with_words = 0
     for path in paths:
-        prediction = model.predict(path, modalities=["voice", "words"])
+        prediction = model.predict(path, modalities=["voice", "words"], language=language)
         kept += len(prediction.words)
         recognised += len(prediction.words) + prediction.words_left_out
         speech = prediction.presence["voice"]
@@ -57,12 +57,15 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("--files", type=int, default=40, metavar="N", help="of each corpus, drawn with seed 0 (default: 40)")
     parser.add_argument("--test", action="store_true", help="also the corpora whose terms allow testing only")
+    parser.add_argument(
+        "--language", default="auto", metavar="CODE", help="en: as without the extra `languages` (default: auto)"
+    )
     args = parser.parse_args()
     model, random = load_model(), np.random.default_rng(0)
     print(f"{'corpus':26} {'files':>5} {'kept':>5} {'of':>5} {'with words':>11}")
     for name, (english, paths) in corpora(args.data, args.test).items():
         chosen = [paths[index] for index in sorted(random.permutation(len(paths))[: args.files])]
-        kept, recognised, share = row(model, chosen)
+        kept, recognised, share = row(model, chosen, args.language)
         share_text = f"{kept / max(recognised, 1):.1%} kept" if english else f"{share:.1%}"
         print(f"{name:26} {len(chosen):5} {kept:5} {recognised:5} {share_text:>11}", flush=True)
 

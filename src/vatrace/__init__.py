@@ -51,6 +51,7 @@ __all__ = [
     "SpeechEncoder",
     "StoreError",
     "Streamer",
+    "TooLongError",
     "TrainingError",
     "UsageError",
     "Value",

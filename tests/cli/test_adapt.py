@@ -116,7 +116,7 @@ def test_another_model_is_refused(adapted: tuple[Path, str], corpus: Path, talki
     (tmp_path / "other.json").write_text(json.dumps(content))
     result = run("predict", talking, "--out", tmp_path / "out", "--adapt", tmp_path / "other.json")
     assert result.status == 1 and "was fitted for the model other.onnx 000000000000, not for fusion.onnx" in result.err
-    assert not list((tmp_path / "out").iterdir())
+    assert not list((tmp_path / "out").glob("*"))
     result = run("adapt", corpus, "--model", package_file("streaming.onnx"), "--out", tmp_path / "live.json")
     assert result.status == 1 and "is for a live stream" in result.err
 

@@ -376,3 +376,26 @@ def test_methods_name_what_was_used(two_participants: Path) -> None:
     kept = run("predict", "--list", two_participants / "list.csv", "--out", out, *FACE, "--methods")
     assert kept.status == 0 and "methods.md: not replaced" in kept.err and (out / "methods.md").read_text() == "edited"
     assert "Whisper" not in text.partition("## References")[0] and "has not been validated" in text
+
+
+def test_language_and_encoding_reach_workers_results_and_again(tmp_path: Path) -> None:
+    text = "1\n00:00:01,000 --> 00:00:04,000\nЯ очень рад этому, спасибо.\n"
+    for name in ("one.srt", "two.srt"):
+        (tmp_path / name).write_bytes(text.encode("windows-1251"))
+    listed = write_list(tmp_path / "list.csv", "recording,participant", "one.srt,P1", "two.srt,P2")
+    out = tmp_path / "out"
+    options = ("--list", listed, "--out", out, "--encoding", "windows-1251", "--methods")
+    first = run("predict", *options, "--language", "ru", "--jobs", "2", "--summary", out / "all.csv")
+    assert first.status == 0, first.err
+    summary = pd.read_csv(out / "all.csv")
+    assert summary["language"].tolist() == ["ru", "ru"] and summary["words_unused"].tolist() == [5, 5]
+    meanings = pd.read_csv(out / "all.codebook.csv", index_col="column")["meaning"]
+    assert {"language", "language_probability", "words_unused"} <= set(meanings.index)
+    assert "Speech in Russian" in (out / "methods.md").read_text(encoding="utf-8")
+    side = json.loads((out / "one.json").read_text(encoding="utf-8"))
+    assert side["transcript"][0] == {"text": "Я", "start": 1.0, "end": 1.214, "language": "ru"} and side["words_unused"] == 5
+    assert [found["language"] for found in side["languages"]] == ["ru"]
+    again = run("again", out / "one.json")
+    assert again.status == 0 and "the same result" in again.out and "changed since" not in again.err
+    other = run("predict", *options, "--language", "uk")
+    assert "one: done again, because of changes: language ru -> uk" in other.out

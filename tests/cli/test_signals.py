@@ -20,6 +20,11 @@ from vatrace.store import Store
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals are those of POSIX")
 
 
+def _hear_signals() -> None:
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+
+
 def start(*arguments: object, temporary: Path) -> subprocess.Popen[str]:
     """Start `vatrace ARGUMENTS` in a process group of its own, with this folder for temporary files."""
     temporary.mkdir(exist_ok=True)
@@ -30,7 +35,7 @@ def start(*arguments: object, temporary: Path) -> subprocess.Popen[str]:
         text=True,
         env=os.environ | {"TMPDIR": str(temporary)},
         start_new_session=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - ignored in the background
+        preexec_fn=_hear_signals,  # noqa: PLW1509 - ignored in the background, and by nohup
     )
 
 

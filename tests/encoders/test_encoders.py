@@ -30,7 +30,7 @@ VERSIONS = {
     "ferplus": "ferplus-c0670c1148b6",
     "ravdess": "ravdess-cc4c6b6faf44",
     "whisper": "whisper-c9b28f07ff64",
-    "minilm": "minilm-b55375ef7595",
+    "minilm": "minilm-bbcbeb0756c2",
 }
 """As in released models and stores."""
 

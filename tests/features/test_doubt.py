@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from vatrace.features.doubt import MIN_PROBABILITY, MIN_SCORE, Decoded, Guess, agrees, without_doubtful
+from vatrace.features.doubt import LOOPING, MIN_PROBABILITY, MIN_SCORE, Decoded, Guess, agrees, compression, without_doubtful
 from vatrace.media.transcripts import Word
 
 
@@ -61,3 +61,21 @@ def test_nothing_is_no_doubt() -> None:
 )
 def test_a_part_agrees_if_half_of_its_words_are_known(part: str, expected: bool) -> None:
     assert agrees(decoded(part), decoded("Lay blue at X4 now. " * 5)) == expected
+
+
+HINDI = (
+    "ट्रेन सुबह सात बजे निकलती है। इतने लंबे समय के बाद अपने पुराने दोस्तों को देखकर मैं बहुत खुश था। कल हम सब मिलकर बाज़ार गए और वहाँ बहुत "
+    "सारी चीज़ें खरीदीं। फिर शाम को हमने साथ में खाना खाया और देर रात तक बातें कीं।"
+)
+
+
+@pytest.mark.parametrize("text", [HINDI, "火车早上七点出发。过了这么久又见到老朋友，我非常高兴。今天天气很好，大家都有时间。"])
+def test_other_scripts_are_no_loops(text: str) -> None:
+    assert compression(text) < 2.4 and compression(text * 8) > LOOPING
+
+
+@pytest.mark.parametrize(
+    "text", ["Untertitel der Amara.org-Community", "ご視聴ありがとうございました", "Субтитры сделал", "谢谢观看"]
+)
+def test_stock_phrases_of_other_languages_are_doubtful(text: str) -> None:
+    assert without_doubtful(decoded(text, probability=0.7)).words == []

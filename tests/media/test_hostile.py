@@ -64,7 +64,7 @@ PLAYLISTS = {
 def test_a_file_that_opens_others_is_refused(tmp_path: Path, talking: Path, name: str) -> None:
     path = tmp_path / name
     path.write_text(PLAYLISTS[name].format(talking, talking))
-    with pytest.raises(MediaError, match="a text file, not video") as error:
+    with pytest.raises(MediaError, match="not a readable video, audio or image file but text") as error:
         open_recording(path)
     assert str(path) in str(error.value)
     assert not is_media(path.with_suffix("")) and "\n" not in str(error.value)

@@ -146,16 +146,67 @@ def test_western_european_text_is_read_with_a_note(tmp_path: Path) -> None:
     path.write_bytes(SRT.replace("you", "café – “naïve”").encode("cp1252"))
     transcript = read_transcript(path)
     assert [word.text for word in transcript.words][-1] == "“naïve”."
-    assert transcript.notes == ("a.srt: not in UTF-8, so read as Windows-1252: if letters are wrong, save it in UTF-8",)
+    (note,) = transcript.notes
+    assert note == "a.srt: not in UTF-8, so read as Windows-1252: if letters are wrong, name its encoding with --encoding"
 
 
-@pytest.mark.parametrize("encoding", ["cp1251", "shift-jis"])
-def test_other_encodings_are_refused(tmp_path: Path, encoding: str) -> None:
+OTHERS = {
+    "ru": "Привет, как дела сегодня? Я очень рад тебя видеть, но времени мало.",
+    "pl": "Dziękuję, proszę przyjść później, bo źle się czuję",
+    "ja": "これはとても楽しい一日でした",
+    "zh": "今天天气很好，我们去公园散步吧",
+    "ar": "مرحبا كيف حالك اليوم",
+}
+
+
+@pytest.mark.parametrize(
+    ("language", "encoding"),
+    [
+        ("ru", "cp1251"),
+        ("ru", "koi8-r"),
+        ("pl", "cp1250"),
+        ("ja", "shift-jis"),
+        ("ja", "euc-jp"),
+        ("zh", "gb18030"),
+        ("ar", "cp1256"),
+    ],
+)
+def test_other_encodings_are_read_where_the_language_is_known_or_they_are_told(
+    tmp_path: Path, language: str, encoding: str
+) -> None:
+    path, expected = tmp_path / "a.srt", "".join(OTHERS[language].split())
+    path.write_bytes("\n".join(f"00:00:0{i},000 --> 00:00:0{i},900\n{OTHERS[language]}\n" for i in range(3)).encode(encoding))
+    told = read_transcript(path, language, encoding)
+    assert "".join(word.text for word in told.words) == 3 * expected and told.notes == ()
+    guessed = read_transcript(path, language)
+    assert guessed.words == told.words and all(word.language == language for word in told.words)
+    assert [note for note in guessed.notes if "not in UTF-8, so read as" in note]
+
+
+def test_a_wrong_encoding_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.srt"
-    text = "Я люблю тебя, и всё хорошо" if encoding == "cp1251" else "これはとても楽しい一日でした"
-    path.write_bytes(SRT.replace("Hello", text).replace("there", text).encode(encoding))
-    with pytest.raises(MediaError, match=r"a\.srt: the transcript isn't in UTF-8; save it in this encoding"):
-        read_transcript(path)
+    path.write_bytes(SRT.replace("Hello", OTHERS["ru"]).encode("cp1251"))
+    for encoding in ("utf-8", "no such encoding"):
+        with pytest.raises(MediaError, match=f"a\\.srt: the transcript isn't in the encoding {encoding}"):
+            read_transcript(path, encoding=encoding)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "language", "note"),
+    [
+        ("a.srt", "I love it, and you?", None, None),
+        ("a.de.srt", "Ich liebe es", "de", "a.de.srt: the text is in German"),
+        ("a.srt", "今天天气很好", "zh", "a.srt: the text is in Chinese"),
+        ("a.srt", "Ich war sehr froh, dass du da bist. " * 5, "und", "a.srt: the text isn't in English: name its language"),
+    ],
+)
+def test_the_language_of_a_transcript(tmp_path: Path, name: str, text: str, language: str | None, note: str | None) -> None:
+    path = tmp_path / name
+    path.write_text(f"00:00:00,000 --> 00:00:20,000\n{text}", encoding="utf-8")
+    transcript = read_transcript(path)
+    assert {word.language for word in transcript.words} == {language}
+    assert (not transcript.notes) if note is None else transcript.notes[0].startswith(note)
+    assert {word.language for word in read_transcript(path, "it").words} == {"it"}
 
 
 def captions_at(path: Path, *times: tuple[str, str]) -> Path:
@@ -230,8 +281,8 @@ def test_sentences_have_a_greatest_length() -> None:
 
 TOKENS = st.builds(
     str.__add__,
-    st.characters(categories=["Ll", "Nd"]),
-    st.text(st.characters(categories=["L", "Nd"], include_characters=".,!?'-"), max_size=7),
+    st.characters(categories=["Ll", "Nd"], max_codepoint=0xDFF),
+    st.text(st.characters(categories=["L", "Nd"], max_codepoint=0xDFF, include_characters=".,!?'-"), max_size=7),
 )
 """Words without markup."""
 

@@ -7,7 +7,7 @@ import torch
 
 from made_plugins import MINE, MODULE, add_module
 from vatrace.errors import ConfigError
-from vatrace.models.affect import AffectModel
+from vatrace.models.affect import AffectModel, ModelConfig
 from vatrace.models.attention import TimeAttention
 from vatrace.training.config import PRESETS, RunConfig, read_config
 from vatrace.training.data import Batch
@@ -20,8 +20,8 @@ def test_presets_make_models(name: str) -> None:
     assert model.causal == (name == "streaming")
 
 
-def test_the_default_preset_is_the_default() -> None:
-    preset, built = AffectModel(read_config("default").model), AffectModel(RunConfig().model)
+def test_the_default_preset_is_the_residual_default() -> None:
+    preset, built = AffectModel(read_config("default").model), AffectModel(ModelConfig(residual=True))
     assert {name: value.shape for name, value in preset.state_dict().items()} == {
         name: value.shape for name, value in built.state_dict().items()
     }

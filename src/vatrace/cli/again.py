@@ -91,7 +91,7 @@ def _as_before(args: argparse.Namespace, found: Provenance, out: Path) -> tuple[
     files = {role: located(facts, args.side) for role, facts in found.inputs.items()}
     recording, options = args.recording or located(found.recording, args.side), found.options
     parsed = parse(["predict", str(recording), "--out", str(out)])
-    for name in ("rate", "explain", "encoders"):
+    for name in ("rate", "explain", "encoders", "language", "encoding"):
         setattr(parsed, name, options.get(name, getattr(parsed, name)))
     parsed.modalities = options.get("modalities", parsed.modalities)
     parsed.people = options.get("people", parsed.people)

@@ -159,6 +159,7 @@ def wanted(item: Item, args: argparse.Namespace, models: Mapping[str, str], know
             "names": dict(item.names),
             "about": dict(item.listed.about),
         },
+        **{"language": args.language, "encoding": args.encoding},
         "span": None if item.listed.span is None else [None if isinf(time) else time for time in item.listed.span],
         "transcript": "none" if item.choice.path is None else "given" if item.choice.given else "found",
         "other transcripts": [path.name for path in item.choice.others],
@@ -199,7 +200,7 @@ def _process(task: Task, model: Model, progress: Progress) -> tuple[Prediction, 
     item, args = task.item, task.args
     refuse_existing([result.path for result in item.possible(args)], task.replaces)
     made = task.made or wanted(item, args, task.models, None)  # first: a file that still grows is done again next time
-    recording = item.choice.open(item.path)
+    recording = item.choice.open(item.path, args.language, args.encoding)
     people, picture, kept = item.who(args)
     prediction = model.predict(
         recording,
@@ -208,6 +209,7 @@ def _process(task: Task, model: Model, progress: Progress) -> tuple[Prediction, 
         people=people,
         person=picture,
         explain=args.explain or args.report,
+        language=args.language,
         progress=progress,
     )
     if kept is not None:
@@ -237,7 +239,7 @@ def work(task: Task) -> Outcome:
 @cache
 def _model(  # flat, as a cache needs
     model: Path | None,
-    whisper: Path | None,
+    whisper: str | None,
     encoders: str,
     active_speaker: Path | None,
     adapt: Path | None,

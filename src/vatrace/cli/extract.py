@@ -197,7 +197,7 @@ def run_extract(args: argparse.Namespace) -> int:
     if all(source.features for source in corpus.sources):
         raise UsageError(f"{args.corpus}: contains features, not recordings: use vatrace import")
     encoders = parse_encoders(args.encoders)
-    if "words" in encoders or ("voice" in encoders and encoders["voice"].on_whisper):
+    if "words" in encoders:
         find_whisper(args.whisper)  # report a missing file before any worker starts
     if args.active_speaker is not None:
         ActiveSpeaker(args.active_speaker)  # as well

@@ -29,6 +29,7 @@ from vatrace.cli.terminal import (
 )
 from vatrace.errors import UsageError
 from vatrace.files import shown, written_whole
+from vatrace.languages import AUTO, LANGUAGES, language_of
 from vatrace.media.folders import passed_over
 from vatrace.names import DEFAULT_RATE, MAX_PEOPLE, MAX_RATE, MODALITIES
 from vatrace.output.formats import FORMATS, check_formats
@@ -51,6 +52,8 @@ PREDICT_EPILOG = """examples:
   vatrace predict videos/ --out traces --modalities face,voice
   vatrace predict talk.mp4 --transcript talk.srt       your own transcript instead of speech recognition
   vatrace predict videos/ --transcript transcripts/    talk.srt for talk.mp4, and so on
+  vatrace predict talk.mp4 --transcript talk.srt --language de     a transcript in German
+  vatrace predict interview.mp4 --language zh          speech in Chinese; otherwise the language is found out
   vatrace predict talk.mp4 --transcript none           speech recognition, even if talk.srt is in the folder
   vatrace predict interview.mp4 --people left          the person on the left, of the two most prominent
   vatrace predict panel.mp4 --people all --per-person  everyone: panel.1.csv, panel.2.csv, ...
@@ -71,6 +74,9 @@ is 1; empty where none contributes) and recursion_1, ... (how far each recursion
 
 Prominence is the time for which a person is visible, times the size of the face. If nobody is visible, each voice is a person,
 and the most prominent one is the one that speaks longest.
+
+With the extra `languages`, speech in about 100 languages is recognised. Words in a language that the words network doesn't
+understand are in the transcript, but they don't count for the values; a note gives their number.
 
 What is done is skipped: recordings whose files, options and versions are the same as those of existing results. What has
 changed is done again, unless you have edited the results. talk.json says how talk.csv was made (see: vatrace again --help),
@@ -139,13 +145,7 @@ def _add_predict(commands: Any) -> None:
         metavar="LIST",
         help=f"of {', '.join(MODALITIES)}, separated by commas (default: all)",
     )
-    add(
-        "--transcript",
-        type=Path,
-        metavar="PATH",
-        help="SRT, VTT or ASS instead of speech recognition, or a folder of such files, or `none` (default: talk.srt or "
-        "talk.en.vtt next to talk.mp4)",
-    )
+    _add_words_options(parser)
     _add_people_options(parser)
     add("--explain", action="store_true", help="add columns with the contribution of each modality")
     add("--report", action="store_true", help="also write an HTML report, <name>.html")
@@ -178,6 +178,31 @@ def _add_batch_options(parser: argparse.ArgumentParser) -> None:
     add_ray_option(parser)
 
 
+def _add_words_options(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add(
+        "--transcript",
+        "--words-from",
+        type=Path,
+        metavar="PATH",
+        help="SRT, VTT or ASS instead of speech recognition, or a folder of such files, or `none` (default: talk.srt or "
+        "talk.en.vtt next to talk.mp4)",
+    )
+    add(
+        "--encoding",
+        metavar="NAME",
+        help="of the transcripts, such as windows-1251 or shift_jis (default: UTF-8, UTF-16, or what it seems to be)",
+    )
+    add(
+        "--language",
+        type=_language,
+        default=AUTO,
+        metavar="CODE",
+        help="of speech and transcripts: en, de, zh and so on (default: auto, which finds it out; languages other than English "
+        "need the extra `languages`)",
+    )
+
+
 def _add_people_options(parser: argparse.ArgumentParser) -> None:
     who = parser.add_mutually_exclusive_group()
     who.add_argument(
@@ -199,6 +224,13 @@ def _count(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"a whole number of at least 1, not {text!r}")
     return int(text)
+
+
+def _language(text: str) -> str:
+    found = text if text == AUTO else language_of(text)
+    if found is None:
+        raise argparse.ArgumentTypeError(f"auto, or a code such as {', '.join(LANGUAGES)}; not {text!r}")
+    return found
 
 
 def _people(text: str) -> str | int:
@@ -396,7 +428,7 @@ def _transcripts(args: argparse.Namespace, recordings: Sequence[Path], model: Mo
     given: Path | None = args.transcript
     if given == NO_TRANSCRIPT or (given is None and ("words" not in args.modalities or "words" not in model.modalities)):
         return [Choice()] * len(recordings)
-    choices = match_transcripts(given, recordings)
+    choices = match_transcripts(given, recordings, args.language)
     absent = [shown(recording.name) for recording, choice in zip(recordings, choices, strict=True) if choice.path is None]
     if given is not None and absent:
         warn(f"{given}: no transcript for {passed_over(absent)}: speech recognition is used if they contain audio")

@@ -94,7 +94,7 @@ def run_serve(args: argparse.Namespace) -> int:
     return 0
 
 
-def _streamers(whisper: Path | None) -> Callable[[], Streamer]:
+def _streamers(whisper: str | None) -> Callable[[], Streamer]:
     """A function that makes streamers. Whisper is loaded for the first one, and shared by all."""
     from vatrace.features.speech import Listener
     from vatrace.inference.streamer import Streamer

@@ -53,7 +53,10 @@ def make_folder(folder: Path) -> None:
 def add_whisper_option(parser: argparse.ArgumentParser) -> None:
     """Add the option that names Whisper's weights."""
     parser.add_argument(
-        "--whisper", type=Path, metavar="DIR", help="folder of Whisper tiny.en in CTranslate2 format (default: searched for)"
+        "--whisper",
+        metavar="DIR|NAME",
+        help="Whisper model for the words: a folder in CTranslate2 format, or a name such as small, which is downloaded once "
+        "(default: tiny.en for English, base for other languages if the extra `languages` is installed)",
     )
 
 

@@ -41,7 +41,7 @@ class Setting:
 
     Attributes:
         encoders: one for each modality.
-        whisper: a folder with Whisper tiny.en; None to search for it.
+        whisper: as in `Perceiver`.
         threads: CPU threads of one worker.
         crops: whether face crops are stored as well.
         active_speaker: an ONNX network that decides who speaks; None for none.
@@ -49,7 +49,7 @@ class Setting:
     """
 
     encoders: tuple[EncoderSpec, ...]
-    whisper: Path | None
+    whisper: str | Path | None
     threads: int
     crops: bool
     active_speaker: Path | None = None

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from vatrace.errors import MissingWeightsError, PluginError, UsageError
 from vatrace.files import sha256
+from vatrace.languages import ENGLISH
 from vatrace.names import MODALITIES
 from vatrace.plugins import is_plugin, load_class
 from vatrace.weights import package_file
@@ -109,12 +110,14 @@ class EncoderEntry:
         target: the class, as `package.module:Class`; it is called with (path, threads), and imported when it is needed.
         dim: channels of the vectors; None if known only after it is built.
         file: name of the package's own weights; None if the user names a file.
+        languages: codes of the languages that an encoder of words understands; None if any may do.
     """
 
     modality: str
     target: str
     dim: int | None = None
     file: str | None = None
+    languages: frozenset[str] | None = None
 
 
 ENCODERS = {
@@ -125,7 +128,7 @@ ENCODERS = {
     "whisper": EncoderEntry("voice", "vatrace.encoders.voice:WhisperFrames", 384, "voice_frames.onnx"),
     "vggish": EncoderEntry("voice", "vatrace.encoders.vggish:VGGishEncoder", 128),
     "hf": EncoderEntry("voice", "vatrace.encoders.transformers:TransformersVoiceEncoder"),
-    "minilm": EncoderEntry("words", "vatrace.encoders.words:MiniLMEncoder", 384, "words.onnx"),
+    "minilm": EncoderEntry("words", "vatrace.encoders.words:MiniLMEncoder", 384, "words.onnx", frozenset({ENGLISH})),
     "bert": EncoderEntry("words", "vatrace.encoders.bert:BertEncoder"),
 }
 """All encoders by name. The first of each modality is the package's own, used by default."""
@@ -196,6 +199,10 @@ class EncoderSpec:
     def on_whisper(self) -> bool:
         """Whether it is a voice encoder that takes Whisper's frames instead of audio."""
         return self.modality == "voice" and not hasattr(self.find_class(), "steps")
+
+    def understands(self, language: str | None) -> bool:
+        """Whether an encoder of words understands a language, by its code; None for English."""
+        return self._entry.languages is None or (language or ENGLISH) in self._entry.languages
 
     @cached_property
     def version(self) -> str:

@@ -16,18 +16,25 @@ from numpy.typing import NDArray
 from vatrace.features.perceived import Sound
 from vatrace.features.speakers import ENVELOPE_RATE, Diarizer, Voices
 from vatrace.features.speech import BLOCK_DUR
+from vatrace.features.spoken_languages import SpokenLanguages, Stretch, mean_probability, merged, shares
 from vatrace.features.spool import Spool
 from vatrace.features.task import Task
 from vatrace.features.turns import Turn, one_voice, turn_at
+from vatrace.languages import AUTO, ENGLISH, name_of
 from vatrace.media.mixing import gain_from
 from vatrace.media.reading import SAMPLING_RATE, AudioReader
 from vatrace.timeline import frames_on_grid, spans_to_mask
+from vatrace.weights import INSTALL_LANGUAGES
 
 if TYPE_CHECKING:
     from vatrace.features.speech import Listener
 
 DIARIZED = 0.1
 """Share of the stage "voice and words" that diarization takes, for the progress."""
+MIN_LANGUAGE_DUR, MIN_LANGUAGE_SHARE = 2.0, 0.02
+"""Seconds, and share of the speech, of a language that a note names in addition to the first."""
+UNSURE = 0.5
+"""Probability of a language below which a note says that it is uncertain."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +48,7 @@ class Hearing:
         on_whisper: whether the encoder needs Whisper's frames.
         transcribe: whether to recognise words.
         new_spool: makes a store for the voice features.
+        language: the code of the language that is spoken, or AUTO to find out, if the listener can.
     """
 
     diarizer: Diarizer
@@ -49,6 +57,7 @@ class Hearing:
     on_whisper: bool
     transcribe: bool
     new_spool: Callable[[], Spool]
+    language: str = AUTO
 
     def hear(self, task: Task, voices: Voices | None = None) -> Sound:
         """Process the audio of a recording.
@@ -69,7 +78,7 @@ class Hearing:
             task.stop.set()  # the frames aren't needed any more
             raise
         sound.end = reader.end
-        sound.notes = [*task.mix.notes, *_notes(reader, sound)]
+        sound.notes = [*task.mix.notes, *_notes(reader, sound, self.language)]
         task.progress("voice and words", 1.0)
         return sound
 
@@ -83,11 +92,13 @@ class Hearing:
         voices = sound.voices
         assert voices is not None
         numbers = sorted({turn.voice for turn in voices.turns if turn.voice is not None}) or [0]
+        spoken = self._spoken_languages(listener)
         for done, voice in enumerate(numbers):
             reader = AudioReader(task.recording.path, BLOCK_DUR, task.mix)
             first, last = (DIARIZED + (1 - DIARIZED) * share / len(numbers) for share in (done, done + 1))
             blocks = task.blocks(reader, first, last)
-            for window in listener.listen(blocks if len(numbers) == 1 else _alone(blocks, voices, voice), self.transcribe):
+            alone = blocks if len(numbers) == 1 else _alone(blocks, voices, voice)
+            for window in listener.listen(alone, self.transcribe, spoken):
                 if task.stop.is_set():
                     return reader
                 sound.words += window.words
@@ -100,9 +111,18 @@ class Hearing:
                         sound.frames.write(run.start, vectors[run.start - start : run.stop - start])
                         sound.covered.append(run)
         sound.words.sort(key=lambda word: word.start)
+        sound.languages = merged(spoken.stretches) if spoken else []
         if not voices.turns:  # speech that the diarizer missed is one voice's
             sound.voices = replace(voices, turns=[Turn(start, end, 0) for start, end in sound.spans])
         return reader
+
+    def _spoken_languages(self, listener: Listener) -> SpokenLanguages | None:
+        """What finds out which languages are spoken; None if nothing is transcribed, or no model knows other languages."""
+        if not self.transcribe:
+            return None
+        if self.language != AUTO:
+            return SpokenLanguages(self.language)
+        return SpokenLanguages(AUTO, listener.multilingual) if listener.multilingual else None
 
     def _embed(self, task: Task, encoder: Any, sound: Sound) -> AudioReader:
         """Compute the voice features from the audio itself; all of it counts as voice."""
@@ -114,7 +134,7 @@ class Hearing:
         return reader
 
 
-def _notes(reader: AudioReader, sound: Sound) -> Iterator[str]:
+def _notes(reader: AudioReader, sound: Sound, language: str) -> Iterator[str]:
     """What the user should know about the audio and its words."""
     if reader.num_silenced:
         samples = "1 audio sample was" if reader.num_silenced == 1 else f"{reader.num_silenced} audio samples were"
@@ -122,10 +142,37 @@ def _notes(reader: AudioReader, sound: Sound) -> Iterator[str]:
         yield f"{samples} replaced by silence ({where}): not finite, or too large for sound"
     if sound.num_doubtful:
         total = len(sound.words) + sound.num_doubtful
-        why = " (is the speech in English?)" if sound.num_doubtful > total / 2 else ""
+        why = ""
+        if sound.num_doubtful > total / 2:
+            if language == AUTO and not sound.languages:
+                why = f" (is the speech in English? for other languages: {INSTALL_LANGUAGES})"
+            elif language != AUTO:
+                why = f" (is the speech in {name_of(language)}?)"
         yield f"{sound.num_doubtful} of {total} words were left out as doubtful{why}"
+    if language == AUTO:
+        yield from language_notes(sound.languages)
     if reader.damage:
         yield f"some audio is damaged and was left out ({reader.damage})"
+
+
+def language_notes(stretches: list[Stretch]) -> Iterator[str]:
+    """What the user should know about the language that was found; nothing if it is certainly English."""
+    durs = shares(stretches)
+    first = next(iter(durs), ENGLISH)
+    others = [
+        code
+        for code, dur in durs.items()
+        if code != first and dur >= max(MIN_LANGUAGE_DUR, MIN_LANGUAGE_SHARE * sum(durs.values()))
+    ]
+    probability = mean_probability(stretches, first)
+    if probability is not None and probability < UNSURE:
+        yield f"the language is uncertain: it may be {name_of(first)} (probability {probability:.2f}); --language names it"
+    elif first != ENGLISH and probability is not None:
+        yield f"the speech is in {name_of(first)} (probability {probability:.2f})"
+    for code in others:
+        start = next(stretch.start for stretch in stretches if stretch.language == code)
+        share = durs[code] / sum(durs.values())
+        yield f"{durs[code]:.1f} s of speech ({share:.0%}) are in {name_of(code)}, the first at {start:.1f} s"
 
 
 def _alone(blocks: Iterator[NDArray[np.float32]], voices: Voices, voice: int) -> Iterator[NDArray[np.float32]]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from vatrace.features.spoken_languages import Stretch
 from vatrace.features.spool import Spool
 from vatrace.features.turns import Turn, turn_at
 from vatrace.media.transcripts import Word
@@ -57,6 +58,8 @@ class Sound:
         voices: who speaks when, by voice alone; None if the audio was not processed.
         words: the words that were said.
         num_doubtful: number of recognised words that were left out, because they may never have been said.
+        languages: which languages are spoken, and when; empty if it isn't known.
+        num_unused: number of words in languages that no words encoder understands.
         end: when the audio ends, in seconds.
         notes: what the user should know.
     """
@@ -67,6 +70,8 @@ class Sound:
     voices: Voices | None = None
     words: list[Word] = field(default_factory=list)
     num_doubtful: int = 0
+    languages: list[Stretch] = field(default_factory=list)
+    num_unused: int = 0
     end: float = 0.0
     notes: list[str] = field(default_factory=list)
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import cached_property, partial
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,18 +16,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vatrace.encoders import DEFAULT_ENCODERS, EncoderSpec, FaceEncoder, SpeechEncoder, VoiceEncoder, WordEncoder
-from vatrace.errors import MediaError
+from vatrace.errors import MediaError, MissingExtraError
 from vatrace.features.named_speakers import by_labels, turns_of
 from vatrace.features.perceived import Perceived, Percept, Sight, Sound
+from vatrace.features.spoken_languages import Stretch
 from vatrace.features.spool import Spool
 from vatrace.features.task import Progress, Task
 from vatrace.features.turns import by_speaker, labelled_turns, same_voices
+from vatrace.languages import AUTO, ENGLISH, name_of
 from vatrace.media.reading import AudioReader, VideoReader
 from vatrace.media.recording import Recording, packets_end
 from vatrace.media.transcripts import Word
 from vatrace.names import MODALITIES
 from vatrace.timeline import num_steps, spans_to_mask
-from vatrace.weights import find_whisper
+from vatrace.weights import INSTALL_LANGUAGES, find_whisper, has_languages, multilingual_whisper
 
 if TYPE_CHECKING:
     from vatrace.features.active_speaker import Judgement
@@ -51,7 +55,8 @@ class Perceiver:
 
     Args:
         encoders: by modality; a modality without one is left out. The package's own by default.
-        whisper: a folder with Whisper tiny.en in CTranslate2 form; None to look for it (see `vatrace.weights`).
+        whisper: a folder with a Whisper model in CTranslate2 form, or the name of one that faster-whisper downloads; None for
+            tiny.en, and base for other languages than English if it is installed (see `vatrace.weights`).
         threads: CPU threads; None for one a core.
         keep_crops: whether to keep face crops in addition to their embeddings.
         active_speaker: an ONNX network that decides which visible person speaks (`vatrace.features.active_speaker`); None to
@@ -64,7 +69,7 @@ class Perceiver:
     def __init__(
         self,
         encoders: Mapping[str, EncoderSpec] = DEFAULT_ENCODERS,
-        whisper: Path | None = None,
+        whisper: str | Path | None = None,
         threads: int | None = None,
         keep_crops: bool = False,
         active_speaker: Path | None = None,
@@ -107,11 +112,23 @@ class Perceiver:
     def _word_encoder(self) -> WordEncoder:
         return self.encoders["words"].build(self._threads)
 
+    def _words_encoder(self, language: str | None) -> WordEncoder | None:
+        """The encoder of words in a language (None for English); None if no encoder understands it."""
+        return self._word_encoder if self.encoders["words"].understands(language) else None
+
     @cached_property
     def _listener(self) -> Listener:
         from vatrace.features.speech import Listener
 
-        return Listener(find_whisper(self._whisper), threads=max(1, self._threads - 1))
+        others = multilingual_whisper if has_languages() else None
+        return Listener(find_whisper(self._whisper), max(1, self._threads - 1), others)
+
+    @cached_property
+    def _voice_listener(self) -> Listener:
+        """A listener that can't recognise words, so that it needs no Whisper model."""
+        from vatrace.features.speech import Listener
+
+        return Listener(threads=max(1, self._threads - 1))
 
     def _spool(self, modality: str) -> Spool:
         if modality not in self.encoders:
@@ -129,6 +146,7 @@ class Perceiver:
         modalities: Collection[str],
         progress: Progress = lambda stage, share: None,
         transcribe: bool = True,
+        language: str = AUTO,
     ) -> Perceived:
         """Process the video and audio of a recording, at the same time.
 
@@ -138,9 +156,11 @@ class Perceiver:
             modalities: those to perceive, which the recording can have.
             progress: called with the progress of each stage.
             transcribe: whether to recognise the words, where they are wanted and the recording has no transcript.
+            language: the code of the language that is spoken, or AUTO to find out (see `vatrace.languages`).
 
         Raises:
             MediaError: if nothing in it can be decoded.
+            MissingExtraError: if the words are to be recognised in another language than English, and no model knows it.
             MissingWeightsError: if Whisper's weights are needed and missing.
         """
         from vatrace.features.attribution import Attribution
@@ -151,9 +171,10 @@ class Perceiver:
             sound = Sound(self._spool("voice"), words=list(recording.words or ()))
             sound.end = max(word.end for word in sound.words)
             turns = labelled_turns(sound.words)
+            self._note_languages(sound, recording.words)
             return Perceived(rate, wanted, self._new_sight(), sound, voices_only(turns), Attribution(turns))
         self._load(recording, wanted, transcribe)
-        hearing, task = self._hearing(recording, wanted, transcribe), Task(recording, rate, progress)
+        hearing, task = self._hearing(recording, wanted, transcribe, language), Task(recording, rate, progress)
         sight, sound = self._see_and_hear(task, wanted, hearing)
         return self._understood(task, wanted, hearing, sight, sound)
 
@@ -173,7 +194,7 @@ class Perceiver:
             transcribe: as in `perceive`.
         """
         wanted = perceived.modalities | {"face"}
-        hearing, task = self._hearing(recording, wanted, transcribe), Task(recording, perceived.rate, progress)
+        hearing, task = self._hearing(recording, wanted, transcribe, AUTO), Task(recording, perceived.rate, progress)
         return self._understood(task, wanted, hearing, self._see(task), perceived.sound)
 
     def _understood(self, task: Task, wanted: frozenset[str], hearing: Hearing | None, sight: Sight, sound: Sound) -> Perceived:
@@ -190,6 +211,8 @@ class Perceiver:
         if recording.words is not None and "words" in wanted:
             sound.words = list(recording.words)
         sound.notes += notes
+        if "words" in wanted:
+            self._note_languages(sound, recording.words)
         return Perceived(task.rate, wanted, sight, sound, people, attribution)
 
     def _load(self, recording: Recording, wanted: Collection[str], transcribe: bool) -> None:
@@ -197,8 +220,10 @@ class Perceiver:
         names = []
         if recording.has_audio and {"voice", "words"} & set(wanted):
             on_whisper = "voice" in wanted and self.encoders["voice"].on_whisper
-            if on_whisper or self._transcribes(recording, wanted, transcribe):
+            if self._transcribes(recording, wanted, transcribe):
                 names.append("_listener")  # first, because it takes longest
+            elif on_whisper:
+                names.append("_voice_listener")
             names += ["_diarizer", *(["_voice_encoder"] if "voice" in wanted else [])]
         if "face" in wanted:
             names += ["_landmarker", "_identities", "_face_encoder"]
@@ -213,7 +238,20 @@ class Perceiver:
         """Whether words are to be recognised."""
         return transcribe and recording.words is None and "words" in wanted
 
-    def _hearing(self, recording: Recording, wanted: Collection[str], transcribe: bool) -> Hearing | None:
+    def _note_languages(self, sound: Sound, transcript: Sequence[Word] | None) -> None:
+        """Keep the language of a transcript; count and note the words in languages that no words encoder understands."""
+        if transcript:
+            end = max(word.end for word in transcript)
+            sound.languages = [Stretch(transcript[0].start, end, transcript[0].language or ENGLISH)]
+        unused = Counter(word.language for word in sound.words if not self.encoders["words"].understands(word.language))
+        sound.num_unused = unused.total()
+        for language, number in unused.most_common():
+            words = "1 word" if number == 1 else f"{number} words"
+            sound.notes.append(
+                f"{words} in {name_of(language or ENGLISH)} did not count: the words network doesn't understand them"
+            )
+
+    def _hearing(self, recording: Recording, wanted: Collection[str], transcribe: bool, language: str) -> Hearing | None:
         """The audio processing that a recording needs, or None."""
         from vatrace.features.hearing import Hearing
 
@@ -222,8 +260,10 @@ class Perceiver:
         transcribe = self._transcribes(recording, wanted, transcribe)
         encoder = self._voice_encoder if "voice" in wanted else None
         on_whisper = encoder is not None and self.encoders["voice"].on_whisper
-        listener = self._listener if transcribe or on_whisper else None
-        return Hearing(self._diarizer, listener, encoder, on_whisper, transcribe, partial(self._spool, "voice"))
+        listener = self._listener if transcribe else self._voice_listener if on_whisper else None
+        if transcribe and language not in {AUTO, ENGLISH} and self._listener.multilingual is None:
+            raise MissingExtraError(f"speech in {name_of(language)} needs the extra `languages`: {INSTALL_LANGUAGES}")
+        return Hearing(self._diarizer, listener, encoder, on_whisper, transcribe, partial(self._spool, "voice"), language)
 
     def _see_and_hear(self, task: Task, wanted: Collection[str], hearing: Hearing | None) -> tuple[Sight, Sound]:
         with ThreadPoolExecutor(1) as pool:
@@ -358,9 +398,11 @@ class Perceiver:
         if "words" in perceived.modalities and said:
             from vatrace.encoders.words import words_on_grid
 
-            for inside, vector in words_on_grid(said, self._word_encoder, rate):
-                vectors.write(inside.start, np.repeat(vector[None], len(inside), axis=0))
-                valid["words"][inside.start : inside.stop] = True
+            for language, run in groupby(said, key=lambda word: word.language):
+                encoder = self._words_encoder(language)
+                for inside, vector in words_on_grid(list(run), encoder, rate) if encoder else ():
+                    vectors.write(inside.start, np.repeat(vector[None], len(inside), axis=0))
+                    valid["words"][inside.start : inside.stop] = True
 
         def features(start: int, stop: int) -> dict[str, NDArray[np.float16]]:
             return {

@@ -134,7 +134,8 @@ class Ears:
         heard = self._audio[round((start - origin) * SAMPLING_RATE) :]
         if len(heard) < SAMPLING_RATE // FRAME_RATE:
             return []
-        encoding = listener.encode(heard * np.float32(self._level.gain))
+        heard = heard * np.float32(self._level.gain)
+        encoding = listener.encode(heard)
         first, vectors = frames_on_grid(start, self._voice_encoder(encoding.frames), self._rate)
         for step, vector in enumerate(vectors, first):
             inside = any(a - TOLERANCE <= step / self._rate < b for a, b in spans)
@@ -145,9 +146,11 @@ class Ears:
         if not ended and end - start < MAX_TALK_DUR:
             return []
         self._talk_start = None if ended else end
-        words = listener.text(encoding, (start, start + len(heard) / SAMPLING_RATE)).words if self._transcribe else []
-        if words:
-            self._place(words, end)
+        piece = (start, start + len(heard) / SAMPLING_RATE)
+        words = listener.text(heard, encoding, piece).words if self._transcribe else []
+        understood = [word for word in words if DEFAULT_ENCODERS["words"].understands(word.language)]
+        if understood:
+            self._place(understood, end)
         return words
 
     def _place(self, words: list[Word], end: float) -> None:

@@ -26,6 +26,7 @@ from vatrace.inference.intervals import bounds, situations
 from vatrace.inference.notes import people_notes, person_notes, speech_notes
 from vatrace.inference.prediction import Prediction
 from vatrace.inference.spoken import label, spoken_turns
+from vatrace.languages import AUTO, check_language
 from vatrace.media.recording import Recording, open_recording
 from vatrace.names import DEFAULT_RATE, MAX_PEOPLE, MAX_RATE, MODALITIES, People
 from vatrace.timeline import num_steps, overlap_add, resample, resample_mask, steps_at
@@ -36,7 +37,8 @@ class Model:
 
     Args:
         fusion: an ONNX file like the package's `fusion.onnx`; None for that one.
-        whisper: a folder with Whisper tiny.en in CTranslate2 form; None to look for it (see `vatrace.weights`).
+        whisper: a folder with a Whisper model in CTranslate2 form, or the name of one that faster-whisper downloads; None for
+            tiny.en, and base for other languages than English if it is installed (see `vatrace.weights`).
         threads: CPU threads; None for one a core.
         encoders: by modality, if the fusion model was trained on features of other encoders than the package's own.
         active_speaker: an ONNX network that decides which visible person speaks (docs/active-speaker.md); None to decide by
@@ -57,7 +59,7 @@ class Model:
     def __init__(
         self,
         fusion: Path | None = None,
-        whisper: Path | None = None,
+        whisper: str | Path | None = None,
         threads: int | None = None,
         encoders: Mapping[str, EncoderSpec] = DEFAULT_ENCODERS,
         active_speaker: Path | None = None,
@@ -92,6 +94,7 @@ class Model:
         people: People = "main",
         person: str | Path | None = None,
         explain: bool = False,
+        language: str = AUTO,
         progress: Progress = lambda stage, share: None,
     ) -> Prediction:
         """Predict valence and arousal over one recording.
@@ -106,6 +109,7 @@ class Model:
                 those of their own turns. If nobody is visible, each voice is a person, the one that speaks longest first.
             person: an image of the person to follow instead.
             explain: whether to measure what the values are based on (`Prediction.explanation`).
+            language: the code of the language of the speech and the transcript (see `vatrace.languages`); "auto" to find out.
             progress: called with the progress of each stage.
 
         Returns:
@@ -118,14 +122,14 @@ class Model:
             UsageError: if the model or the modalities don't use the transcript.
             ValueError: if the rate, a modality or the people are not one of the choices.
         """
-        _check_options(rate, modalities, people)
+        _check_options(rate, modalities, people, language)
         named = shown(Path(person).name) if person else ""
         view, notes = (None, []) if person is None else self._view_of(Path(person))
-        recording = source if isinstance(source, Recording) else open_recording(source, transcript)
+        recording = source if isinstance(source, Recording) else open_recording(source, transcript, language)
         usable = self._usable(recording, modalities)
         if view is not None and "face" not in usable:
             raise MediaError(f"{recording.path}: the person in {named} can't be found, because faces are not used")
-        perceived = self._perceiver.perceive(recording, self.rate, usable, progress)
+        perceived = self._perceiver.perceive(recording, self.rate, usable, progress, language=language)
         chosen = choose(perceived, people)
         if view is not None:
             found, doubts = find_person(perceived.people, view, named)
@@ -139,6 +143,7 @@ class Model:
         elif not self.half_widths:
             notes.append("no intervals: this model was not calibrated")
         asked_for = {"people": "" if people == "main" else str(people), "person": named}
+        asked_for |= {} if language == AUTO else {"language": language}
         made_by = self._made_by(recording, usable, asked_for)
         traces: list[Prediction] = []
         whom: list[int | None] = [*chosen] or [None]
@@ -149,8 +154,10 @@ class Model:
             trace = self._fuse(recording.path, percept, rate, explain)
             traces.append(replace(trace, person=label(index or 0), notes=notes + own))
         progress("fusion", 1.0)
-        turns, left_out = spoken_turns(perceived), perceived.sound.num_doubtful
-        first, *others = (replace(trace, made_by=made_by, words_left_out=left_out, turns=turns) for trace in traces)
+        sound = perceived.sound
+        shared: dict[str, Any] = {"made_by": made_by, "turns": spoken_turns(perceived), "languages": sound.languages}
+        shared |= {"words_left_out": sound.num_doubtful, "words_unused": sound.num_unused}
+        first, *others = (replace(trace, **shared) for trace in traces)
         return replace(first, others=tuple(others))
 
     def check_picture(self, picture: Path) -> list[str]:
@@ -264,7 +271,8 @@ class Model:
         return made_by | {name: value for name, value in options.items() if value}
 
 
-def _check_options(rate: float, modalities: Collection[str], people: People) -> None:
+def _check_options(rate: float, modalities: Collection[str], people: People, language: str) -> None:
+    check_language(language)
     if not 0 < rate <= MAX_RATE:
         raise ValueError(f"rate must be above 0 and at most {MAX_RATE:g}, not {rate:g}")
     if isinstance(modalities, str) or not modalities or not set(modalities) <= set(MODALITIES):
@@ -282,9 +290,7 @@ def load_model(
     adapt: str | Path | None = None,
 ) -> Model:
     """Load a model once, to predict many recordings with it; the arguments are those of `Model`."""
-    fusion, whisper, active_speaker, adapt = (
-        None if path is None else Path(path) for path in (fusion, whisper, active_speaker, adapt)
-    )
+    fusion, active_speaker, adapt = (None if path is None else Path(path) for path in (fusion, active_speaker, adapt))
     return Model(fusion, whisper, threads, encoders, active_speaker, adapt)
 
 

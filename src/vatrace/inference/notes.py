@@ -113,7 +113,7 @@ def person_notes(perceived: Perceived, index: int | None, valid: Masks) -> list[
         notes.append("no face was followed" if perceived.sight.people else "no face found")
     if "voice" in absent:
         notes.append("none of the speech was attributed to this person" if perceived.turns else "no speech detected")
-    if "words" in absent and not ("voice" in absent and perceived.turns):
+    if "words" in absent and not perceived.sound.num_unused and not ("voice" in absent and perceived.turns):
         notes.append("none of the words were attributed to this person" if perceived.sound.words else "no words recognised")
     if not any(mask.any() for mask in valid.values()):
         notes.append(NOBODY)

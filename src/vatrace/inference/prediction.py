@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vatrace.errors import MediaError
+from vatrace.features.spoken_languages import Stretch
 from vatrace.inference.explain import Explanation
 from vatrace.media.transcripts import Word
 from vatrace.names import DIMENSIONS, MODALITIES
@@ -62,6 +63,9 @@ class Prediction:
         presence: (T,) bool by modality: whether face, voice and words were present.
         words: the person's words, with times.
         words_left_out: number of recognised words that were left out, because they may never have been said.
+        words_unused: number of words in the recording that did not count, because the words network doesn't understand their
+            language.
+        languages: which languages are spoken in the recording, and when; empty if it isn't known.
         notes: what the user should know about this recording, in plain sentences.
         explanation: what the values are based on, if it was asked for.
         bounds: lower and upper ends (T, 2) of 90 % intervals for valence and arousal; None if the model wasn't calibrated.
@@ -95,6 +99,8 @@ class Prediction:
     speaking: NDArray[np.bool_] | None = None
     turns: list[Turn] = field(default_factory=list)
     others: tuple[Prediction, ...] = ()
+    words_unused: int = 0
+    languages: list[Stretch] = field(default_factory=list)
     about: dict[str, str] = field(default_factory=dict)
     provenance: dict[str, Any] = field(default_factory=dict)
     span: tuple[float, float] | None = None
@@ -222,8 +228,14 @@ def within(prediction: Prediction, start: float, end: float) -> Prediction:
         for turn in prediction.turns
         if turn.end > span[0] and turn.start < span[1]
     ]
+    languages = [
+        replace(found, start=max(found.start, span[0]), end=min(found.end, span[1]))
+        for found in prediction.languages
+        if found.end > span[0] and found.start < span[1]
+    ]
     others = tuple(within(other, start, end) for other in prediction.others)
-    return replace(cut, words=words, presence=presence, speaking=speaking, turns=turns, others=others)
+    cut = replace(cut, words=words, presence=presence, speaking=speaking, turns=turns, languages=languages)
+    return replace(cut, others=others)
 
 
 SLACK = 0.5

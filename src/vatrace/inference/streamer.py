@@ -82,7 +82,8 @@ class Streamer:
 
     Args:
         fusion: a streaming fusion model in ONNX (see `vatrace.training.export`); None for the package's own.
-        whisper: a folder with Whisper tiny.en in CTranslate2 form; None to look for it.
+        whisper: a folder with a Whisper model in CTranslate2 form, or the name of one that faster-whisper downloads; None for
+            tiny.en. Only English words count.
         threads: CPU threads; None for one a core.
         transcribe: whether to recognise words.
         has_audio: whether there will be audio; without it, Whisper isn't needed.
@@ -99,7 +100,7 @@ class Streamer:
     def __init__(
         self,
         fusion: Path | None = None,
-        whisper: Path | None = None,
+        whisper: str | Path | None = None,
         threads: int | None = None,
         transcribe: bool = True,
         has_audio: bool = True,

@@ -84,10 +84,8 @@ def open_container(path: Path) -> Any:
         raise MediaError(f"{path}: given up, because FFmpeg couldn't open it within {STALL:g} s") from error
     except (av.FFmpegError, OSError, ValueError) as error:
         if is_text(path):
-            what = (
-                "a text file, not video, audio or an image (playlists aren't read; transcripts end in .srt, .vtt, .ass or .ssa)"
-            )
-            raise MediaError(f"{path}: {what}") from error
+            hint = "playlists aren't read; transcripts end in .srt, .vtt, .ass or .ssa"
+            raise MediaError(f"{path}: not a readable video, audio or image file but text ({hint})") from error
         raise MediaError(f"{path}: not a readable video, audio or image file ({reason(error)})") from error
     for stream in container.streams.video:
         if stream.codec_context is None:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from vatrace.errors import MediaError
 from vatrace.files import shown
+from vatrace.languages import AUTO, ENGLISH, language_of
 from vatrace.media.container import is_still, open_container
 from vatrace.media.transcripts import TRANSCRIPT_SUFFIXES, is_transcript
 
@@ -49,10 +50,10 @@ JUNK = re.compile(
 POINTER_LENGTH = 1024
 """Bytes of the largest file that can be a pointer to content stored elsewhere."""
 
-ENGLISH = frozenset({"en", "eng", "english"})
-LANGUAGES = ENGLISH | frozenset(
+LANGUAGES = frozenset(
     _listed(
-        """ara arabic ces chi chinese cze czech dan danish deu dut dutch ell fin finnish fra fre french ger german gre
+        """en eng english
+        ara arabic ces chi chinese cze czech dan danish deu dut dutch ell fin finnish fra fre french ger german gre
         greek heb hebrew hin hindi hun hungarian ita italian japanese jpn kor korean nld nor norwegian pol polish por
         portuguese ron rum romanian rus russian spa spanish swe swedish tha thai tur turkish ukr ukrainian vie
         vietnamese zho"""
@@ -142,15 +143,17 @@ class Transcripts:
         return (*([self.path] if self.path else []), *self.others)
 
 
-def find_transcripts(recording: Path, files: Iterable[Path]) -> Transcripts:
+def find_transcripts(recording: Path, files: Iterable[Path], language: str = AUTO) -> Transcripts:
     """Choose the transcript of a recording: for talk.mp4, `talk.srt`, `talk.mp4.srt`, `talk.en.vtt` or `talk.en.sdh.srt`.
 
     English is preferred, then names without a language; other languages aren't used, because the words network understands
-    only English. SRT is preferred to WebVTT, and WebVTT to SubStation Alpha. Subtitles written by vatrace are ignored.
+    only English. If another language is named, that one is preferred. SRT is preferred to WebVTT, and WebVTT to SubStation
+    Alpha. Subtitles written by vatrace are ignored.
 
     Args:
         recording: its path.
         files: the candidates.
+        language: the code of the language that is spoken; AUTO for English.
     """
     ranked: list[tuple[tuple[int, int, int, str], Path]] = []
     others: list[Path] = []
@@ -159,7 +162,7 @@ def find_transcripts(recording: Path, files: Iterable[Path]) -> Transcripts:
         if tags is None or is_result(path):
             continue
         languages = [tag for tag in tags if tag not in QUALIFIERS]
-        if languages and re.split("[-_]", languages[0])[0] not in ENGLISH:
+        if languages and language_of(languages[0]) != (ENGLISH if language == AUTO else language):
             others.append(path)
             continue
         rank = (not languages, "forced" in tags, TRANSCRIPT_SUFFIXES.index(path.suffix.lower()), path.name)

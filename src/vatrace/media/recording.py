@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vatrace.errors import MediaError
+from vatrace.languages import AUTO
 from vatrace.media.container import (
     LONGEST_GAP,
     Clock,
@@ -71,12 +72,16 @@ class Recording:
         return self.num_audio_tracks > 0
 
 
-def open_recording(path: str | Path, transcript: str | Path | None = None) -> Recording:
+def open_recording(
+    path: str | Path, transcript: str | Path | None = None, language: str = AUTO, encoding: str | None = None
+) -> Recording:
     """Read a file's headers, and a transcript in full; nothing else is decoded.
 
     Args:
         path: video, audio, image, or transcript (SRT, WebVTT, SubStation Alpha).
         transcript: a transcript of the recording, to be used instead of speech recognition.
+        language: the code of the transcript's language; AUTO to find out.
+        encoding: of the transcript; None to find out.
 
     Raises:
         MediaError: if one of them can't be read, the file has neither video nor audio, both are transcripts, or all captions
@@ -86,7 +91,7 @@ def open_recording(path: str | Path, transcript: str | Path | None = None) -> Re
     if is_transcript(path):
         if transcript is not None:
             raise MediaError(f"{path}: already a transcript; leave out {transcript}")
-        recording = with_transcript(Recording(path, "transcript"), path)
+        recording = with_transcript(Recording(path, "transcript"), path, language, encoding)
         check_length(path, recording.words or ())
         return recording
     absent = missing_content(path)
@@ -105,16 +110,16 @@ def open_recording(path: str | Path, transcript: str | Path | None = None) -> Re
         video_track = _track_note(videos) if len(videos) > 1 else None
     kind: Kind = "image" if still else "audio" if video is None else "video"
     recording = Recording(path, kind, num_audio_tracks, duration, rate, video_track=video_track)
-    return recording if transcript is None else with_transcript(recording, Path(transcript))
+    return recording if transcript is None else with_transcript(recording, Path(transcript), language, encoding)
 
 
-def with_transcript(recording: Recording, path: Path) -> Recording:
-    """The recording with the words of a transcript, whose times are compared with its length.
+def with_transcript(recording: Recording, path: Path, language: str = AUTO, encoding: str | None = None) -> Recording:
+    """The recording with the words of a transcript (see `read_transcript`), whose times are compared with its length.
 
     Raises:
         MediaError: if the transcript can't be read, or all captions lie after the recording's end.
     """
-    transcript = read_transcript(path)
+    transcript = read_transcript(path, language, encoding)
     if recording.kind in {"video", "audio"}:
         end = recording.duration or packets_end(recording)
         if max(word.end for word in transcript.words) > end:  # the stated length may be too short

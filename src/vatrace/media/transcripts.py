@@ -11,13 +11,16 @@ from pathlib import Path
 
 from vatrace.errors import MediaError, TooLongError, reason
 from vatrace.files import shown
+from vatrace.languages import AUTO, ENGLISH, UNKNOWN, check_language, language_of, name_of
 from vatrace.media.captions import Caption, spoken, unrolled
 from vatrace.media.container import LONGEST, too_long
+from vatrace.media.segmentation import split_words
+from vatrace.media.text_language import text_language
 
 TRANSCRIPT_SUFFIXES = (".srt", ".vtt", ".ass", ".ssa")
 """In the order in which they are preferred."""
 KINDS = "SRT, WebVTT or SubStation Alpha"
-SENTENCE_END = re.compile(r"[.!?…][\"'”’)]*$")
+SENTENCE_END = re.compile(r"[.!?…。！？｡؟۔।॥][\"'”’)」』）]*$")
 MAX_SENTENCE_WORDS = 60
 MAX_PAUSE = 1.0
 """Seconds of silence that end a sentence without a full stop."""
@@ -26,7 +29,7 @@ TIME = r"(?P<{0}sign>-?)(?:(?P<{0}h>\d{{1,6}})\s?:\s?)?" + (
     r"(?P<{0}m>\d{{1,3}})\s?:\s?(?P<{0}s>\d{{1,2}})(?:\s?[.,]\s?(?P<{0}f>\d{{1,6}}))?"
 )
 TIMING = re.compile(rf"^\s*{TIME.format('a')}\s*[-–—]{{1,2}}>\s*{TIME.format('b')}(?![\d:])")
-CLOSING = re.compile(r"[?!.,;:…»\"”’)]+")
+CLOSING = re.compile(r"[?!.,;:…»\"”’)。！？，、；：؟،؛۔।॥]+")
 """Punctuation that some languages and programs separate from the preceding word."""
 SIGNS = re.compile(r"\b(signs?|titles?|credits?|songs?|lyrics?|karaoke|opening|ending|op|ed)\b", re.IGNORECASE)
 """Names of styles, in SubStation Alpha, of text that is shown but not spoken."""
@@ -50,6 +53,24 @@ MOST_SILENT = 0.5
 LONGEST_SILENCE = 30.0
 MOST_FOREIGN = 0.15
 """Share of letters outside ASCII up to which text is taken for Western European."""
+SYMBOLS = re.compile(
+    "(?<=[^\\W\\d_]){0}|{0}(?=[^\\W\\d_])|[\u2500-\u259f\ufffd]".format(
+        "[\u00a1-\u00a9\u00ac-\u00b1\u00b4\u00b6\u00b8\u00d7\u00f7]",
+    )
+)
+"""Symbols next to letters, frames and replacement characters: text that was read in a wrong encoding."""
+ENCODINGS = {
+    **dict.fromkeys(("bs", "cs", "hr", "hu", "pl", "ro", "sk", "sl", "sq"), ("cp1250", "iso8859_2")),
+    **dict.fromkeys(("be", "bg", "mk", "ru", "sr", "uk"), ("cp1251", "koi8_r", "koi8_u", "iso8859_5")),
+    **dict.fromkeys(("et", "lt", "lv"), ("cp1257",)),
+    **dict.fromkeys(("tr", "az"), ("cp1254",)),
+    **dict.fromkeys(("ar", "fa", "ur"), ("cp1256", "iso8859_6")),
+    **dict.fromkeys(("he", "yi"), ("cp1255",)),
+    **dict.fromkeys(("zh", "yue"), ("gb18030", "big5")),
+    **{"el": ("cp1253", "iso8859_7"), "ja": ("cp932", "euc_jp", "iso2022_jp"), "ko": ("cp949",), "th": ("cp874",)},
+    "vi": ("cp1258",),
+}
+"""The encodings in which a language is usually written, if it isn't Windows-1252, the most frequent one first."""
 
 
 @dataclass(frozen=True)
@@ -61,12 +82,14 @@ class Word:
         start: seconds.
         end: seconds.
         speaker: the name in the transcript; None where unknown.
+        language: the code of its language (see `vatrace.languages`); None for English.
     """
 
     text: str
     start: float
     end: float
     speaker: str | None = None
+    language: str | None = None
 
 
 @dataclass(frozen=True)
@@ -76,12 +99,14 @@ class Transcript:
     Attributes:
         path: the file.
         words: in order of time.
+        language: the code of their language.
         notes: what was left out or corrected, in plain sentences.
     """
 
     path: Path
     words: tuple[Word, ...]
     notes: tuple[str, ...] = ()
+    language: str = ENGLISH
 
     def fitted(self, end: float) -> Transcript:
         """The transcript for a recording that ends at `end` seconds: later words are left out, with a note.
@@ -121,15 +146,22 @@ def is_transcript(path: Path) -> bool:
     return path.suffix.lower() in TRANSCRIPT_SUFFIXES
 
 
-def read_transcript(path: Path) -> Transcript:
+def read_transcript(path: Path, language: str = AUTO, encoding: str | None = None) -> Transcript:
     """Read SRT, WebVTT or SubStation Alpha. A caption's words share its time in proportion to their length.
 
     Only speech becomes words (see `captions`). A caption that ends before it starts, or starts before 0 s, is corrected, with a
     note.
 
+    Args:
+        path: the file.
+        language: the code of its language (see `vatrace.languages`); AUTO to take it from the file's name, as in `talk.de.srt`,
+            or from the text.
+        encoding: of the text, as Python names it; None to find out.
+
     Raises:
         MediaError: if the file can't be read or contains no speech.
     """
+    check_language(language)
     try:
         size = path.stat().st_size
         if not path.is_file() or size > MAX_SIZE:
@@ -138,13 +170,20 @@ def read_transcript(path: Path) -> Transcript:
         content = path.read_bytes()
     except OSError as error:
         raise MediaError(f"{path}: {reason(error)}") from error
-    text, notes = _decoded(content, path)
+    known = _tagged(path) if language == AUTO else language
+    text, notes = _decoded(content, path, encoding, known)
     captions = list(_read(path, text))
     if not captions:
         raise MediaError(f"{path}: contains no captions (transcripts are {KINDS})")
     mended, doubts = _mended(captions)
     turns, left_out = spoken(unrolled(mended))
-    words = [word for turn in turns for word in _share(turn.texts, turn.start, turn.end)]
+    if language == AUTO:
+        language = known or text_language(" ".join(text for turn in turns for _, text in turn.texts))
+        if language == UNKNOWN:
+            notes.append("the text isn't in English: name its language with --language")
+        elif language != ENGLISH:
+            notes.append(f"the text is in {name_of(language)}")
+    words = [word for turn in turns for word in _share(turn.texts, turn.start, turn.end, language)]
     if not words:
         raise MediaError(f"{path}: contains captions, but no speech" + (f": only {left_out}" if str(left_out) else ""))
     dur = sum(caption.end - caption.start for caption in mended)
@@ -153,7 +192,7 @@ def read_transcript(path: Path) -> Transcript:
     notes += doubts
     if str(left_out):
         notes.append(f"left out, because it isn't speech: {left_out}")
-    return Transcript(path, tuple(words), tuple(f"{shown(path.name)}: {note}" for note in notes))
+    return Transcript(path, tuple(words), tuple(f"{shown(path.name)}: {note}" for note in notes), language)
 
 
 def check_length(path: Path, words: Sequence[Word]) -> None:
@@ -167,8 +206,15 @@ def check_length(path: Path, words: Sequence[Word]) -> None:
         raise TooLongError(f"{path}: {too_long(end, most)}")
 
 
-def _decoded(content: bytes, path: Path) -> tuple[str, list[str]]:
-    """The text of a file, decoded by its byte order mark, as UTF-8 or as Windows-1252; and notes."""
+def _tagged(path: Path) -> str | None:
+    """The language in a file's name, such as `de` in talk.de.srt; None if there is none."""
+    tags = path.stem.lower().split(".")[1:]
+    found = [language_of(tag) for tag in tags if tag != "hi"]  # "hearing impaired"
+    return next((language for language in found if language), None)
+
+
+def _decoded(content: bytes, path: Path, encoding: str | None, language: str | None) -> tuple[str, list[str]]:
+    """The text of a file, in the encoding that is told, else by its byte order mark, as UTF-8, or as it seems; and notes."""
     marks = {
         codecs.BOM_UTF8: "utf-8-sig",
         codecs.BOM_UTF32_LE: "utf-32",
@@ -176,22 +222,55 @@ def _decoded(content: bytes, path: Path) -> tuple[str, list[str]]:
         codecs.BOM_UTF16_LE: "utf-16",
         codecs.BOM_UTF16_BE: "utf-16",
     }
+    if encoding is not None:
+        try:
+            return _lines(content.decode(encoding).removeprefix("\ufeff")), []
+        except (LookupError, UnicodeError) as error:
+            raise MediaError(f"{path}: the transcript isn't in the encoding {encoding} ({error})") from error
     encoding = next((name for mark, name in marks.items() if content.startswith(mark)), "utf-8")
     if encoding == "utf-8" and content[:200].count(0) > len(content[:200]) // 4:  # UTF-16 without a mark
         encoding = "utf-16-le" if content[1:2] == b"\0" else "utf-16-be"
     try:
-        return content.decode(encoding).replace("\r\n", "\n").replace("\r", "\n"), []
+        return _lines(content.decode(encoding)), []
     except UnicodeDecodeError as error:
-        try:
-            text = content.decode("cp1252").replace("\r\n", "\n").replace("\r", "\n")
-        except UnicodeDecodeError:
-            text = ""
-        letters = [letter for letter in text if letter.isalpha()]
         if b"\0" in content:
             raise MediaError(f"{path}: not a readable transcript ({KINDS})") from error
-        if encoding != "utf-8" or not letters or sum(map(str.isascii, letters)) < (1 - MOST_FOREIGN) * len(letters):
-            raise MediaError(f"{path}: the transcript isn't in UTF-8; save it in this encoding") from error
-        return text, ["not in UTF-8, so read as Windows-1252: if letters are wrong, save it in UTF-8"]
+        guess = None if encoding != "utf-8" else _guessed(content, language)
+        if guess is None:
+            raise MediaError(
+                f"{path}: the transcript isn't in UTF-8; save it in this encoding, or name its own with --encoding"
+            ) from error
+        name, text = guess
+        return _lines(text), [f"not in UTF-8, so read as {name}: if letters are wrong, name its encoding with --encoding"]
+
+
+def _lines(text: str) -> str:
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _guessed(content: bytes, language: str | None) -> tuple[str, str] | None:
+    """The likely encoding of text that isn't UTF-8, by its name, and the text; None if it isn't clear."""
+    import charset_normalizer
+
+    known = ENCODINGS.get(language or ENGLISH, ("cp1252",))
+    if len(known) > 1:
+        best = charset_normalizer.from_bytes(content, cp_isolation=list(known)).best()
+        return None if best is None or SYMBOLS.search(str(best)) else (_title(best.encoding), str(best))
+    try:
+        text = content.decode(known[0])
+    except UnicodeDecodeError:
+        text = ""
+    letters = [letter for letter in text if letter.isalpha()]
+    mostly_ascii = letters and sum(map(str.isascii, letters)) >= (1 - MOST_FOREIGN) * len(letters)
+    if text and (mostly_ascii or language not in {None, ENGLISH}) and not SYMBOLS.search(text):
+        return _title(known[0]), text
+    best = charset_normalizer.from_bytes(content).best()
+    return None if best is None or SYMBOLS.search(str(best)) else (_title(best.encoding), str(best))
+
+
+def _title(encoding: str) -> str:
+    """The usual name of an encoding."""
+    return encoding.replace("cp125", "Windows-125") if encoding.startswith("cp125") else encoding
 
 
 def _read(path: Path, text: str) -> Iterator[Caption]:
@@ -280,10 +359,10 @@ def _count(number: int, singular: str, plural: str) -> str:
     return f"1 caption {singular}" if number == 1 else f"{number} captions {plural}"
 
 
-def _share(texts: Iterable[tuple[str | None, str]], start: float, end: float) -> list[Word]:
+def _share(texts: Iterable[tuple[str | None, str]], start: float, end: float, language: str) -> list[Word]:
     tokens: list[tuple[str | None, str]] = []
     for speaker, text in texts:
-        for token in text.split():
+        for token in split_words(text, language):
             if any(map(str.isalnum, token)):
                 tokens.append((speaker, token))
             elif tokens and CLOSING.fullmatch(token):
@@ -292,7 +371,7 @@ def _share(texts: Iterable[tuple[str | None, str]], start: float, end: float) ->
     words, position = [], 0
     for speaker, token in tokens:
         first, last = (start + (end - start) * place / total for place in (position, position + len(token) + 1))
-        words.append(Word(token, first, last, speaker))
+        words.append(Word(token, first, last, speaker, None if language == ENGLISH else language))
         position += len(token) + 1
     return words
 

@@ -11,6 +11,7 @@ from types import MappingProxyType
 
 from vatrace.errors import MediaError, UsageError, reason
 from vatrace.files import shown
+from vatrace.languages import AUTO, ENGLISH, name_of
 from vatrace.media.folders import find_transcripts, in_folder, is_media, is_result, passed_over, walk
 from vatrace.media.recording import Recording, open_recording, with_transcript
 from vatrace.media.transcripts import is_transcript
@@ -195,19 +196,24 @@ class Choice:
     given: bool = True
     others: tuple[Path, ...] = ()
 
-    def open(self, recording: Path) -> Recording:
+    def open(self, recording: Path, language: str = AUTO, encoding: str | None = None) -> Recording:
         """Open a recording with this transcript. One that wasn't given and can't be used is left out, with a note.
+
+        Args:
+            recording: its path.
+            language: the code of the transcript's language; AUTO to find out.
+            encoding: of the transcript; None to find out.
 
         Raises:
             MediaError: if the recording can't be read, or a transcript that was given can't be used.
         """
         if self.given and not self.others:
-            return open_recording(recording, self.path)
-        opened = open_recording(recording, self.path if self.given else None)
+            return open_recording(recording, self.path, language, encoding)
+        opened = open_recording(recording, self.path if self.given else None, language, encoding)
         notes = []
         if self.path is not None and not self.given and opened.kind in {"video", "audio"}:
             try:
-                opened = with_transcript(opened, self.path)
+                opened = with_transcript(opened, self.path, language, encoding)
                 notes.append(
                     f"the words are from {shown(self.path.name)} in the same folder (--transcript none recognises speech)"
                 )
@@ -216,18 +222,20 @@ class Choice:
                 notes.append(f"{shown(self.path.name)} in the same folder was not used: {why}")
         if self.others:
             unused = ", ".join(shown(path.name) for path in self.others)
-            why = "one transcript is enough" if self.path else "English is needed"
+            wanted = ENGLISH if language == AUTO else language
+            why = "one transcript is enough" if self.path else f"{name_of(wanted)} is needed"
             notes.append(f"not used: {unused} ({why}; choose one with --transcript)")
         return replace(opened, transcript_notes=(*notes, *opened.transcript_notes))
 
 
-def match_transcripts(given: Path | None, recordings: Sequence[Path]) -> list[Choice]:
+def match_transcripts(given: Path | None, recordings: Sequence[Path], language: str = AUTO) -> list[Choice]:
     """The transcript of each recording.
 
     Args:
         given: a transcript, for a single recording; or a folder in which `talk.srt`, `talk.en.vtt` or the like belongs to
             talk.mp4; or None for the transcripts next to the recordings.
         recordings: the batch.
+        language: the code of the language that is spoken; AUTO for English.
 
     Raises:
         UsageError: if one transcript is given for several recordings, or the folder has none for any of them, or more than
@@ -236,13 +244,13 @@ def match_transcripts(given: Path | None, recordings: Sequence[Path]) -> list[Ch
     """
     if given is None:
         folders = {folder: _transcripts_if_listed(folder) for folder in {recording.parent for recording in recordings}}
-        return [_choice(recording, folders[recording.parent], given=False) for recording in recordings]
+        return [_choice(recording, folders[recording.parent], language, given=False) for recording in recordings]
     if len(recordings) == 1 and not given.is_dir():
         return [Choice(given)]
     if not given.is_dir():
         raise UsageError(f"{given}: one transcript for {len(recordings)} recordings; name a folder of transcripts instead")
     files = _transcripts(given)
-    choices = [_choice(recording, files, given=True) for recording in recordings]
+    choices = [_choice(recording, files, language, given=True) for recording in recordings]
     used = Counter(choice.path for choice in choices if choice.path)
     for choice, recording in zip(choices, recordings, strict=True):
         if choice.path and used[choice.path] > 1:
@@ -254,10 +262,10 @@ def match_transcripts(given: Path | None, recordings: Sequence[Path]) -> list[Ch
     return choices
 
 
-def _choice(recording: Path, files: Sequence[Path], given: bool) -> Choice:
+def _choice(recording: Path, files: Sequence[Path], language: str, given: bool) -> Choice:
     if is_transcript(recording):
         return Choice()
-    found = find_transcripts(recording, files)
+    found = find_transcripts(recording, files, language)
     return Choice(found.path, given, found.others)
 
 

@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from vatrace import __version__
+from vatrace.languages import AUTO, ENGLISH, name_of
 from vatrace.names import MODALITIES
 from vatrace.output.provenance import Provenance
+from vatrace.weights import WHISPER_SHA256
 
 CITATIONS = (
     "Praveen, R. G., & Alam, J. (2024). Recursive cross-modal attention for multimodal fusion in dimensional emotion "
@@ -52,7 +54,7 @@ def methods(made: Sequence[Provenance], failed: int, by: str, baseline: str) -> 
         + ".",
     ]
     if "words" in used:
-        lines.append("Words were taken from transcripts" if words <= {"given", "found"} else _recognised(words))
+        lines.append("Words were taken from transcripts." if words <= {"given", "found"} else _recognised(made[0], words))
     if "adapt" in made[0].inputs:
         adapted = Path(made[0].inputs["adapt"].path).name
         lines.append(
@@ -94,12 +96,22 @@ def _fusion(made: Provenance) -> str:
     return made.inputs["model"].sha256 if "model" in made.inputs else made.models.get("fusion.onnx", "")
 
 
-def _recognised(words: set[object]) -> str:
+def _recognised(made: Provenance, words: set[object]) -> str:
     some = " where there was no transcript" if words & {"given", "found"} else ""
-    return f"Speech was recognised with Whisper tiny.en (Radford et al., 2023){some}; doubtful words were left out."
+    weights, language = made.models.get("whisper", WHISPER_SHA256), made.options.get("language", AUTO)
+    model = "tiny.en" if weights == WHISPER_SHA256 else f"(SHA-256 {weights[:12]}…)"
+    if "whisper base" in made.models and language != ENGLISH:
+        known = language != AUTO and weights == WHISPER_SHA256
+        model = "base" if known else f"{model}, or Whisper base in languages that this model does not know"
+    spoken = "Speech" if language == AUTO else f"Speech in {name_of(language)}"
+    return f"{spoken} was recognised with Whisper {model} (Radford et al., 2023){some}; doubtful words were left out."
+
+
+SAME = frozenset({"rate", "modalities", "explain", "encoders", "language"})
+"""Options that should be the same for all recordings of a study."""
 
 
 def _setup(made: Provenance) -> tuple[object, ...]:
     """What should be the same for all recordings of a study."""
-    same = {name: value for name, value in made.options.items() if name in {"rate", "modalities", "explain", "encoders"}}
+    same = {name: value for name, value in made.options.items() if name in SAME}
     return made.vatrace, made.models, made.libraries, same

@@ -17,12 +17,12 @@ from typing import Any
 from vatrace import __version__
 from vatrace.encoders import EncoderSpec
 from vatrace.files import sha256, shown
-from vatrace.weights import found_whisper, package_file
+from vatrace.weights import BASE_SHA256, found_whisper, has_languages, package_file
 
 SCHEMA = 1
 """Version of the provenance in files. It is raised when a field changes its meaning."""
 
-LIBRARIES = ("av", "ctranslate2", "faster-whisper", "numpy", "onnxruntime", "pandas", "pillow")
+LIBRARIES = ("av", "budoux", "charset-normalizer", "ctranslate2", "faster-whisper", "numpy", "onnxruntime", "pandas", "pillow")
 """Libraries that decode recordings or compute values."""
 
 HEAD = 1 << 16
@@ -156,18 +156,19 @@ def library_versions() -> dict[str, str]:
     return found
 
 
-def model_versions(encoders: Mapping[str, EncoderSpec], whisper: Path | None) -> dict[str, str]:
+def model_versions(encoders: Mapping[str, EncoderSpec], whisper: str | Path | None) -> dict[str, str]:
     """The weights that predictions depend on, except those in `Provenance.inputs`.
 
     Args:
         encoders: by modality.
-        whisper: a folder that the user named.
+        whisper: a folder or the name of a model, if the user named one.
     """
     weights = sorted(package_file("fusion.onnx").parent.glob("*.onnx"))
     found = {path.name: _hash_of(path) for path in weights if path.name != "streaming.onnx"}
     found |= {f"{modality} encoder": spec.version for modality, spec in encoders.items()}
     folder = found_whisper(whisper)
-    return found | ({"whisper": _hash_of(folder / "model.bin")} if folder is not None else {})
+    found |= {"whisper": _hash_of(folder / "model.bin")} if folder is not None else {}
+    return found | ({"whisper base": BASE_SHA256} if has_languages() else {})  # other files would not be loaded
 
 
 def _hash_of(path: Path) -> str:

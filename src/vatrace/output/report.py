@@ -10,14 +10,17 @@ import json
 import os
 from collections.abc import Callable, Sequence
 from importlib.resources import files
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from vatrace.features.spoken_languages import mean_probability, shares
 from vatrace.files import temporary_folder
 from vatrace.inference.prediction import SEVERAL, Prediction
+from vatrace.languages import ENGLISH, NO_SPACES, name_of
 from vatrace.media.recording import Recording
 from vatrace.media.transcripts import Word, sentences
 from vatrace.media.writing import preview_type, write_preview
@@ -312,12 +315,36 @@ def _transcript(prediction: Prediction) -> str:
             about = f' class="{f"colour-{numbers[name]}" if name in numbers else "nobody"}"'
             about += f' data-person="{places[name]}"' if name in places else ""
             who = f"<b>{html.escape(title(name))}</b> "
-        said = " ".join(_word(word, people.get(name)) for word in sentence)
+        said = _sentence(sentence, people.get(name))
         lines.append(f'<p{about}><a href="#time" data-start="{start:.3f}">{time}</a> {who}{said}</p>')
     keys = " or ".join(f'<span class="{name}-{NUM_TINTS}">{name}</span>' for name in ("pleasant", "unpleasant"))
     whose = "The words of the chosen person" if prediction.others else "Words"
     hint = f'<p class="hint">{whose} are tinted by the valence at the time: {keys}.</p>'
-    return f'{hint}<div class="transcript">{"".join(lines)}</div>'
+    return f'{hint}{_languages(prediction)}<div class="transcript">{"".join(lines)}</div>'
+
+
+def _languages(prediction: Prediction) -> str:
+    """A sentence on the languages that are spoken; "" if only English is, or it isn't known."""
+    durs = shares(prediction.languages)
+    if not set(durs) - {ENGLISH}:
+        return ""
+    found = []
+    for code, dur in durs.items():
+        probability = mean_probability(prediction.languages, code)
+        sure = "" if probability is None else f", probability {probability:.2f}"
+        found.append(f"{name_of(code)} ({dur:.1f} s{sure})")
+    unused = " The words network doesn't understand all of these words, so some don't count." if prediction.words_unused else ""
+    return f'<p class="hint">Languages: {html.escape(", ".join(found))}.{unused}</p>'
+
+
+def _sentence(words: Sequence[Word], person: Prediction | None) -> str:
+    """A sentence for the page, in the direction of its script, with spaces where it has them."""
+    parts = [_word(words[0], person)]
+    for before, word in pairwise(words):
+        apart = not (NO_SPACES.match(before.text[-1]) and NO_SPACES.match(word.text[0]))
+        parts += [" "] * apart + [_word(word, person)]
+    language = words[0].language or ENGLISH
+    return "".join(parts) if language == ENGLISH else f'<bdi lang="{html.escape(language)}">{"".join(parts)}</bdi>'
 
 
 def _spoken(prediction: Prediction) -> list[tuple[str, list[Word]]]:

