@@ -79,7 +79,7 @@ class Schema:
         for name, info in self.encoders.items():
             check_modality(name)
             if info.dim < 1:
-                raise ValueError(f"{name} must have a channel, not {info.dim}")
+                raise ValueError(f"{name} must have at least 1 channel, not {info.dim}")
 
     @property
     def dims(self) -> dict[str, int]:

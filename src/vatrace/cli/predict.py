@@ -76,18 +76,18 @@ Prominence is the time for which a person is visible, times the size of the face
 and the most prominent one is the one that speaks longest.
 
 With the extra `languages`, speech in about 100 languages is recognised. Words in a language that the words network doesn't
-understand are in the transcript, but they don't count for the values; a note gives their number.
+understand are in the transcript, but they don't affect the values; a note gives their number.
 
-What is done is skipped: recordings whose files, options and versions are the same as those of existing results. What has
-changed is done again, unless you have edited the results. talk.json says how talk.csv was made (see: vatrace again --help),
-and codebook.csv what all columns mean.
+Recordings whose files, options and versions are the same as those of existing results are skipped. What has changed is done
+again, unless you have edited the results. talk.json records how talk.csv was made (see: vatrace again --help), and codebook.csv
+explains all columns.
 
 The table of --summary has one row per recording and person: mean, SD, minimum and maximum of valence and arousal over the
 supported rows, the shares of time in which each modality was present and in which the person speaks, the number of doubtful
 words that were left out, notes, errors, and the version, model and options.
 
 Exit status: 0 for success, 1 if a recording failed (the others are done), 2 for a wrong command, 70 for a bug in vatrace, 130
-for ctrl-C.
+for ctrl-C, 143 for SIGTERM.
 """
 
 
@@ -126,8 +126,8 @@ def _add_predict(commands: Any) -> None:
         "--list",
         type=Path,
         metavar="FILE",
-        help="instead: a CSV with the column recording; transcript, person, start and end if you like; columns of your own, "
-        "such as participant and condition, which are added to all tables",
+        help="instead: a CSV with the column recording and, if you like, transcript, person, start, end, and columns of your "
+        "own, such as participant and condition, which are added to all tables",
     )
     add("--out", type=Path, default=Path(), metavar="DIR", help="where to write (default: this folder)")
     add(
@@ -191,15 +191,15 @@ def _add_words_options(parser: argparse.ArgumentParser) -> None:
     add(
         "--encoding",
         metavar="NAME",
-        help="of the transcripts, such as windows-1251 or shift_jis (default: UTF-8, UTF-16, or what it seems to be)",
+        help="encoding of the transcripts, such as windows-1251 or shift_jis (default: UTF-8, UTF-16, or guessed)",
     )
     add(
         "--language",
         type=_language,
         default=AUTO,
         metavar="CODE",
-        help="of speech and transcripts: en, de, zh and so on (default: auto, which finds it out; languages other than English "
-        "need the extra `languages`)",
+        help="language of speech and transcripts: en, de, zh and so on (default: auto, which detects it; speech in languages "
+        "other than English needs the extra `languages`)",
     )
 
 

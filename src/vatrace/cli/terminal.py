@@ -66,7 +66,7 @@ def add_device_option(parser: argparse.ArgumentParser) -> None:
         "--device",
         default="cpu",
         metavar="NAME",
-        help="where the networks run: cpu, cuda, cuda:1, auto (a GPU if there is one), or another that the installed ONNX "
+        help="where the networks run: cpu, cuda, cuda:1, auto (CUDA if available), or another device that the installed ONNX "
         "Runtime offers, such as coreml (default: cpu)",
     )
 

@@ -133,7 +133,7 @@ def multilingual_whisper() -> dict[str, bytes]:
         MissingWeightsError: if they are not installed, or not the files that were tested.
     """
     if not has_languages():
-        raise MissingWeightsError(f"speech in other languages than English needs another Whisper model: {INSTALL_LANGUAGES}")
+        raise MissingWeightsError(f"speech in languages other than English needs another Whisper model: {INSTALL_LANGUAGES}")
     first, second = (files(package) / "data" for package in BASE_PACKAGES)
     try:
         model = (first / "model.bin.part1").read_bytes() + (second / "model.bin.part2").read_bytes()
