@@ -60,7 +60,7 @@ EXTRACT_EPILOG = """examples:
 It can be stopped at any time: the same command continues, and repeats only what has changed.
 Labels are read again each time, so new annotations need no new features.
 Exit status: 0 if everything is in the store, 1 if a recording failed or a file could not be read (the others are done), 130 for
-ctrl-C.
+ctrl-C, 143 if told to end.
 """
 
 
