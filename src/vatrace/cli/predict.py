@@ -18,6 +18,7 @@ from vatrace.cli.terminal import (
     add_model_options,
     add_ray_option,
     complain,
+    count,
     find_all,
     load,
     make_folder,
@@ -174,7 +175,7 @@ def _add_batch_options(parser: argparse.ArgumentParser) -> None:
     )
     add("--methods", action="store_true", help="also write methods.md, a paragraph for your paper")
     add("--overwrite", action="store_true", help="do everything again, and replace results that already exist")
-    add("--jobs", type=_count, default=1, metavar="N", help="number of processes for several recordings (default: %(default)s)")
+    add("--jobs", type=count, default=1, metavar="N", help="number of processes for several recordings (default: %(default)s)")
     add_ray_option(parser)
 
 
@@ -218,12 +219,6 @@ def _add_people_options(parser: argparse.ArgumentParser) -> None:
     add("--per-person", action="store_true", help="write CSV and Parquet as a file for each person: <name>.1.csv, <name>.2.csv")
     names = "CSV with the columns recording, person, name, as `vatrace people` writes it: names to use instead of numbers"
     add("--names", type=Path, metavar="FILE", help=names)
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"a whole number of at least 1, not {text!r}")
-    return int(text)
 
 
 def _language(text: str) -> str:
