@@ -91,7 +91,7 @@ def test_results_that_were_edited_or_are_of_another_recording_are_kept(study: Pa
     (out / "talk.csv").write_text(edited)
     assert run("predict", study / "P1", "--out", out, *FACE).status == 0
     refused = run("predict", study / "P1", "--out", out, *FACE, "--rate", "5")
-    assert refused.status == 1 and "talk.csv: was changed since vatrace wrote it: rename it" in refused.err
+    assert refused.status == 1 and "talk.csv: has been changed since vatrace wrote it: rename it" in refused.err
     other = run("predict", study / "P2" / "talk.mp4", "--out", out, *FACE)
     assert other.status == 1 and "already exists, for another recording" in other.err
     assert (out / "talk.csv").read_text() == edited

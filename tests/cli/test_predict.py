@@ -170,7 +170,7 @@ def test_no_result_takes_the_place_of_another_or_of_a_picture(tmp_path: Path, fa
     result = run(
         "predict", "talk.jpg", "--names", "talk.csv", "--summary", "talk.csv", "--out", "out", "--overwrite", cwd=tmp_path
     )
-    assert result.status == 1 and "talk.csv: is needed for this command" in result.err
+    assert result.status == 1 and "talk.csv: is an input of this command" in result.err
     assert (tmp_path / "talk.csv").read_text() == table and not (tmp_path / "out" / "talk.csv").exists()
 
 

@@ -81,7 +81,7 @@ def _check_place(path: Path, items: Sequence[Item], args: argparse.Namespace) ->
         raise UsageError(f"{path}: is a recording or one of its results: give the {option} another name")
     needed = {args.person, args.names, args.adapt, args.list, *map(_path, (args.by, args.baseline))} - {None}
     if ours & {Path(other).resolve() for other in needed}:
-        raise UsageError(f"{path}: is needed for this command: give the {option} another name")
+        raise UsageError(f"{path}: is an input of this command: give the {option} another name")
     if option == "table" and args.summary is not None and ours & {args.summary.resolve(), side_of(args.summary).resolve()}:
         raise UsageError(f"{path}: the summary has this name, too: give the table another one")
 

@@ -18,6 +18,7 @@ from vatrace.cli.terminal import (
     add_model_options,
     add_ray_option,
     complain,
+    count,
     find_all,
     load,
     make_folder,
@@ -77,18 +78,18 @@ Prominence is the time for which a person is visible, times the size of the face
 and the most prominent one is the one that speaks longest.
 
 With the extra `languages`, speech in about 100 languages is recognised. Words in a language that the words network doesn't
-understand are in the transcript, but they don't count for the values; a note gives their number.
+understand are in the transcript, but they don't affect the values; a note gives their number.
 
-What is done is skipped: recordings whose files, options and versions are the same as those of existing results. What has
-changed is done again, unless you have edited the results. talk.json says how talk.csv was made (see: vatrace again --help),
-and codebook.csv what all columns mean. With several recordings, quality.html shows which of them need a look.
+Recordings whose files, options and versions are the same as those of existing results are skipped. What has changed is done
+again, unless you have edited the results. talk.json records how talk.csv was made (see: vatrace again --help), and codebook.csv
+explains all columns. With several recordings, quality.html shows which of them need a look.
 
 The table of --summary has one row per recording and person: mean, SD, minimum and maximum of valence and arousal over the
 supported rows, the shares of time in which each modality was present and in which the person speaks, the number of doubtful
 words that were left out, notes, errors, and the version, model and options.
 
 Exit status: 0 for success, 1 if a recording failed (the others are done), 2 for a wrong command, 70 for a bug in vatrace, 130
-for ctrl-C.
+for ctrl-C, 143 for SIGTERM.
 """
 
 
@@ -127,8 +128,8 @@ def _add_predict(commands: Any) -> None:
         "--list",
         type=Path,
         metavar="FILE",
-        help="instead: a CSV with the column recording; transcript, person, start and end if you like; columns of your own, "
-        "such as participant and condition, which are added to all tables",
+        help="instead: a CSV with the column recording and, if you like, transcript, person, start, end, and columns of your "
+        "own, such as participant and condition, which are added to all tables",
     )
     add("--out", type=Path, default=Path(), metavar="DIR", help="where to write (default: this folder)")
     add(
@@ -183,7 +184,7 @@ def _add_batch_options(parser: argparse.ArgumentParser) -> None:
     )
     add("--methods", action="store_true", help="also write methods.md, a paragraph for your paper")
     add("--overwrite", action="store_true", help="do everything again, and replace results that already exist")
-    add("--jobs", type=_count, default=1, metavar="N", help="number of processes for several recordings (default: %(default)s)")
+    add("--jobs", type=count, default=1, metavar="N", help="number of processes for several recordings (default: %(default)s)")
     add_ray_option(parser)
 
 
@@ -200,15 +201,15 @@ def _add_words_options(parser: argparse.ArgumentParser) -> None:
     add(
         "--encoding",
         metavar="NAME",
-        help="of the transcripts, such as windows-1251 or shift_jis (default: UTF-8, UTF-16, or what it seems to be)",
+        help="encoding of the transcripts, such as windows-1251 or shift_jis (default: UTF-8, UTF-16, or guessed)",
     )
     add(
         "--language",
         type=_language,
         default=AUTO,
         metavar="CODE",
-        help="of speech and transcripts: en, de, zh and so on (default: auto, which finds it out; languages other than English "
-        "need the extra `languages`)",
+        help="language of speech and transcripts: en, de, zh and so on (default: auto, which detects it; speech in languages "
+        "other than English needs the extra `languages`)",
     )
 
 
@@ -227,12 +228,6 @@ def _add_people_options(parser: argparse.ArgumentParser) -> None:
     add("--per-person", action="store_true", help="write CSV and Parquet as a file for each person: <name>.1.csv, <name>.2.csv")
     names = "CSV with the columns recording, person, name, as `vatrace people` writes it: names to use instead of numbers"
     add("--names", type=Path, metavar="FILE", help=names)
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"a whole number of at least 1, not {text!r}")
-    return int(text)
 
 
 def _language(text: str) -> str:

@@ -59,7 +59,7 @@ class Perceiver:
     Args:
         encoders: by modality; a modality without one is left out. The package's own by default.
         whisper: a folder with a Whisper model in CTranslate2 form, or the name of one that faster-whisper downloads; None for
-            tiny.en, and base for other languages than English if it is installed (see `vatrace.weights`).
+            tiny.en, and base for languages other than English if it is installed (see `vatrace.weights`).
         threads: CPU threads; None for one a core.
         keep_crops: whether to keep face crops in addition to their embeddings.
         active_speaker: an ONNX network that decides which visible person speaks (`vatrace.features.active_speaker`); None to

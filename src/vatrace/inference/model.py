@@ -38,7 +38,7 @@ class Model:
     Args:
         fusion: an ONNX file like the package's `fusion.onnx`; None for that one.
         whisper: a folder with a Whisper model in CTranslate2 form, or the name of one that faster-whisper downloads; None for
-            tiny.en, and base for other languages than English if it is installed (see `vatrace.weights`).
+            tiny.en, and base for languages other than English if it is installed (see `vatrace.weights`).
         threads: CPU threads; None for one a core.
         encoders: by modality, if the fusion model was trained on features of other encoders than the package's own.
         active_speaker: an ONNX network that decides which visible person speaks (docs/active-speaker.md); None to decide by

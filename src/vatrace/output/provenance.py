@@ -296,7 +296,7 @@ def check_ours(side: Path, found: Provenance, wanted: Provenance, names: Iterabl
         if known is None:
             raise FileExistsError(f"{path}: already exists: choose another name or folder, or replace it with --overwrite")
         if path.stat().st_size != known["size"] or sha256(path) != known["sha256"]:
-            raise FileExistsError(f"{path}: was changed since vatrace wrote it: rename it, or replace it with --overwrite")
+            raise FileExistsError(f"{path}: has been changed since vatrace wrote it: rename it, or replace it with --overwrite")
 
 
 def all_there(side: Path, found: Provenance, names: Iterable[str]) -> bool:

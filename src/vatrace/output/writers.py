@@ -277,11 +277,12 @@ def summary_rows(prediction: Prediction) -> list[dict[str, object]]:
     the share of the time (0..1) in which each modality was present, the values are supported, and the person speaks (none if it
     isn't known); the languages of the speech, the most frequent one first, and the probability of that one; the numbers of
     doubtful words that were left out, and of words that did not count because of their language; the flags and the notes; a
-    sketch of the trace, which isn't a column of the table; and `made_by` of the recording, whose `person` is `person picture`
-    here.
+    sketch of the trace, which isn't a column of the table; and `made_by` of the recording, without its `language`, and with its
+    `person` as `person picture`.
     """
     made_by = {"person picture" if name == "person" else name: value for name, value in prediction.made_by.items()}
-    return [prediction.about | made_by | _summary_row(found) for found in prediction.people.values()]
+    made_by.pop("language", None)  # the one that was asked for, which nobody need speak
+    return [prediction.about | _summary_row(found) | made_by for found in prediction.people.values()]
 
 
 def _summary_row(prediction: Prediction) -> dict[str, object]:
