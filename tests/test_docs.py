@@ -27,7 +27,7 @@ from vatrace.models.fusions import FUSIONS
 from vatrace.training.config import read_config
 
 ROOT = Path(__file__).parents[1]
-PAGES = {path.relative_to(ROOT).as_posix(): path for path in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]}
+PAGES = {path.relative_to(ROOT).as_posix(): path for path in [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]}
 
 
 @dataclass(frozen=True)

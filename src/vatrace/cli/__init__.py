@@ -126,6 +126,22 @@ def _catch_signals() -> dict[int, Any]:
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
     """Parse the arguments. Only the module of the given command is imported."""
+    parser, commands = _parsers(argv[0] if argv else "")
+    args, unknown = parser.parse_known_args(argv)
+    if unknown:  # argparse would show the usage of vatrace, not of this command
+        command = commands.choices[args.command]
+        command.error(f"unrecognized arguments: {' '.join(unknown)} (see {command.prog} --help)")
+    return args
+
+
+def help_text(command: str) -> str:
+    """What `vatrace COMMAND --help` prints."""
+    _, commands = _parsers(command)
+    return str(commands.choices[command].format_help())
+
+
+def _parsers(command: str) -> tuple[argparse.ArgumentParser, Any]:
+    """The parser, and those of the commands. Only the module of `command` is imported."""
     parser = argparse.ArgumentParser(
         prog="vatrace",
         description="Valence and arousal over time from video: face, voice and words.",
@@ -134,13 +150,9 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     )
     parser.add_argument("--version", action="version", version=f"vatrace {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    if argv and argv[0] in COMMANDS:
-        import_module(COMMANDS[argv[0]][0]).add_parsers(commands)
+    if command in COMMANDS:
+        import_module(COMMANDS[command][0]).add_parsers(commands)
     else:
         for name, (_, text) in COMMANDS.items():
             commands.add_parser(name, help=text)
-    args, unknown = parser.parse_known_args(argv)
-    if unknown:  # argparse would show the usage of vatrace, not of this command
-        command = commands.choices[args.command]
-        command.error(f"unrecognized arguments: {' '.join(unknown)} (see {command.prog} --help)")
-    return args
+    return parser, commands
