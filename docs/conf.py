@@ -17,6 +17,7 @@ author = copyright = "The vatrace authors"
 version = release = vatrace.__version__
 extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_copybutton"]
 exclude_patterns = ["**.ipynb_checkpoints"]
+default_role = "code"  # docstrings have single backticks
 suppress_warnings = ["misc.highlighting_failure"]  # of trees of folders and of output, which have no language
 
 html_theme = "furo"
@@ -27,6 +28,7 @@ myst_heading_anchors = 4
 myst_enable_extensions = ["colon_fence"]
 nb_execution_mode = "off"  # tests/test_notebooks.py runs the notebooks; they are stored with their output
 
+autodoc_preserve_defaults = True
 autodoc_member_order = "bysource"
 autodoc_typehints = "description"
 autodoc_typehints_description_target = "documented_params"

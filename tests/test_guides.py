@@ -26,7 +26,7 @@ Film = Callable[[Path], object]
 
 @pytest.fixture
 def film(face_images: list[Image.Image], speech: NDArray[np.float32]) -> Film:
-    return lambda path: write_movie(path, face_images[:60], sound=speech[: 2 * SAMPLING_RATE], frame_rate=30)
+    return lambda path: write_movie(path, face_images[:36], sound=speech[:SAMPLING_RATE], frame_rate=30)
 
 
 def write_files(page: str, language: str, folder: Path) -> None:
