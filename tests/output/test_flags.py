@@ -50,7 +50,7 @@ def test_each_flag_is_raised_by_its_reason(minute: Prediction) -> None:
         "overexposed": replace(minute, notes=[OVEREXPOSED]),
         "dark": replace(minute, notes=[DARK]),
         "clipped sound": replace(minute, notes=[CLIPPED]),
-        "late sound": replace(minute, notes=[f"{LATE} (1.0 s after the recording)"]),
+        "late sound": replace(minute, notes=[f"{LATE} (1.0 s after the picture)"]),
         "damaged": replace(minute, notes=[f"{DAMAGED} (2 of 600)"]),
     }
     assert list(reasons) == list(FLAGS)

@@ -23,8 +23,8 @@ CLIPS = ("bbaf2n", "brbk7n", "id2_vcd_swwp2s", "lbax4n", "lbbc2a", "lrwp9a", "lw
 
 
 def images_of(path: Path) -> list[Image.Image]:
-    """Every third picture, 8 a second."""
-    return [frame.image for frame in VideoReader(path, 25)][::3]
+    """Every third picture of the first 1.8 s, 8 a second."""
+    return [frame.image for frame in VideoReader(path, 25)][:45:3]
 
 
 def sound_of(path: Path) -> NDArray[np.float32]:
@@ -36,16 +36,20 @@ def darkened(images: list[Image.Image], gain: float) -> list[Image.Image]:
 
 
 @pytest.mark.parametrize("name", CLIPS)
+def test_the_sound_of_clean_clips_is_not_clipped(shared: Path, name: str) -> None:
+    assert choose_mix(shared / "clips" / f"{name}.mpg").notes == ()
+
+
+@pytest.mark.parametrize("name", ["id2_vcd_swwp2s", "lbbc2a"])
 def test_clean_clips_have_no_flag(model: Model, shared: Path, name: str) -> None:
     assert flags(model.predict(shared / "clips" / f"{name}.mpg", modalities=["face", "voice"])) == []
 
 
-@pytest.mark.parametrize("name", ["lwbsza", "swiz3n"])
-@pytest.mark.parametrize(("gain", "expected"), [(0.5, None), (0.07, DARK), (0.01, DARK_PICTURE)])
-def test_a_dark_face_is_noted(
-    tmp_path: Path, model: Model, shared: Path, name: str, gain: float, expected: str | None
-) -> None:
-    """At 7 % of its light, the first changes by 0.22; at 1 %, neither shows a face any more."""
+@pytest.mark.parametrize(
+    ("name", "gain", "expected"), [("swiz3n", 0.5, None), ("lwbsza", 0.07, DARK), ("swiz3n", 0.01, DARK_PICTURE)]
+)
+def test_a_dark_face_is_noted(tmp_path: Path, model: Model, shared: Path, name: str, gain: float, expected: str | None) -> None:
+    """At 7 % of its light, the trace of lwbsza changes by 0.22; at 1 %, no face is found any more."""
     images = darkened(images_of(shared / "clips" / f"{name}.mpg"), gain)
     found = model.predict(write_movie(tmp_path / "a.mp4", images, frame_rate=8), modalities=["face"])
     assert [note for note in found.notes if note in {DARK, DARK_PICTURE}] == ([expected] if expected else [])
@@ -54,7 +58,9 @@ def test_a_dark_face_is_noted(
 
 @pytest.mark.parametrize("suffix", ["mp4", "mkv", "avi"])
 @pytest.mark.parametrize("name", ["bbaf2n", "lrwp9a", "swiz3n"])
-@pytest.mark.parametrize(("share", "level", "noted"), [(0.0, 1.0, False), (0.001, 1.0, False), (0.1, 0.9, True), (0.1, 0.2, True)])
+@pytest.mark.parametrize(
+    ("share", "level", "noted"), [(0.0, 1.0, False), (0.001, 1.0, False), (0.1, 0.9, True), (0.1, 0.2, True)]
+)
 def test_clipped_speech_is_noted(
     tmp_path: Path, shared: Path, name: str, suffix: str, share: float, level: float, noted: bool
 ) -> None:

@@ -42,9 +42,9 @@ most."""
 
 LUMA = np.array([0.299, 0.587, 0.114])
 DARK = 25.0
-"""Luma (0..255) that the brightest tenth of a dark face doesn't reach. When the pictures of GRID's eleven clips are darkened,
-valence and arousal change by up to 0.08 above it, and by 0.02 on average; below, by up to 0.22; at a luma of 7, no face is found
-any more. Dark skin in ordinary light is brighter: of 3,500 test images of FER+, it is met by SHARE_OF_FER."""
+"""Luma (0..255) that the brightest tenth of a dark face doesn't reach. In GRID's eleven clips, darkened, valence
+and arousal change by up to 0.08 above it, and by 0.02 on average; below it, by up to 0.22. Below a luma of 7, no face is found.
+Dark skin is brighter: no face in 16,069 pictures of FER+ (every second one for training and development) is below 44."""
 
 MAX_FACES = 8
 """Faces that are followed at once: the largest ones. Each costs about 12 ms a frame."""

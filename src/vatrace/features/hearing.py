@@ -34,8 +34,8 @@ DIARIZED = 0.1
 MIN_LANGUAGE_DUR, MIN_LANGUAGE_SHARE = 2.0, 0.02
 """Seconds, and share of the speech, of a language that a note names in addition to the first."""
 LATE, MAX_LATE = "the sound starts late", 0.5
-"""How the note on sound that starts more than MAX_LATE seconds after the picture begins. In the files of seven containers that
-the tests encode, it starts up to 0.05 s after it; from some tenths of a second, a voice no longer fits the face."""
+"""How the note on sound that starts more than MAX_LATE seconds after the picture begins. Encoders delay it by less:
+in six kinds of container, it starts within 0.1 s (`tests/real/test_flags.py`)."""
 UNSURE = 0.5
 """Probability of a language below which a note says that it is uncertain."""
 
@@ -83,7 +83,7 @@ class Hearing:
         sound.end = reader.end
         sound.notes = [*task.mix.notes, *_notes(reader, sound, self.language)]
         if task.recording.has_frames and reader.start is not None and reader.start > MAX_LATE:
-            sound.notes.append(f"{LATE} ({reader.start:.1f} s after the recording): check that it fits the picture")
+            sound.notes.append(f"{LATE} ({reader.start:.1f} s after the picture): check that it fits the picture")
         task.progress("voice and words", 1.0)
         return sound
 
