@@ -8,10 +8,12 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from vatrace.features.perceived import DAMAGED
+from vatrace.features.hearing import LATE
+from vatrace.features.perceived import DAMAGED, DARK_PICTURE
 from vatrace.features.spoken_languages import Stretch
-from vatrace.inference.notes import OVEREXPOSED
+from vatrace.inference.notes import DARK, OVEREXPOSED
 from vatrace.inference.prediction import OFF_SCREEN, Prediction, Turn, for_everyone
+from vatrace.media.mixing import CLIPPED
 from vatrace.media.transcripts import Word
 from vatrace.output.flags import FLAGS, flags, losses
 from vatrace.output.sketch import HEIGHT, POINTS, WIDTH, drawn, sketch
@@ -46,11 +48,15 @@ def test_each_flag_is_raised_by_its_reason(minute: Prediction) -> None:
         "several people": replace(minute, turns=[Turn(0, 30, "1"), Turn(30, 30.6, OFF_SCREEN)]),
         "face lost often": seen(minute, *((start, start + 0.5) for start in (10, 20, 30, 40))),
         "overexposed": replace(minute, notes=[OVEREXPOSED]),
+        "dark": replace(minute, notes=[DARK]),
+        "clipped sound": replace(minute, notes=[CLIPPED]),
+        "late sound": replace(minute, notes=[f"{LATE} (1.0 s after the picture)"]),
         "damaged": replace(minute, notes=[f"{DAMAGED} (2 of 600)"]),
     }
     assert list(reasons) == list(FLAGS)
     for name, prediction in reasons.items():
         assert flags(prediction) == [name]
+    assert flags(replace(minute, notes=[DARK_PICTURE])) == ["dark"]
 
 
 def test_doubtful_words_suggest_another_language_if_they_outnumber_the_others(minute: Prediction) -> None:

@@ -33,6 +33,9 @@ DIARIZED = 0.1
 """Share of the stage "voice and words" that diarization takes, for the progress."""
 MIN_LANGUAGE_DUR, MIN_LANGUAGE_SHARE = 2.0, 0.02
 """Seconds, and share of the speech, of a language that a note names in addition to the first."""
+LATE, MAX_LATE = "the sound starts late", 0.5
+"""How the note on sound that starts more than MAX_LATE seconds after the picture begins. Encoders delay it by less:
+in six kinds of container, it starts within 0.1 s (`tests/real/test_flags.py`)."""
 UNSURE = 0.5
 """Probability of a language below which a note says that it is uncertain."""
 
@@ -79,6 +82,8 @@ class Hearing:
             raise
         sound.end = reader.end
         sound.notes = [*task.mix.notes, *_notes(reader, sound, self.language)]
+        if task.recording.has_frames and reader.start is not None and reader.start > MAX_LATE:
+            sound.notes.append(f"{LATE} ({reader.start:.1f} s after the picture): check that it fits the picture")
         task.progress("voice and words", 1.0)
         return sound
 

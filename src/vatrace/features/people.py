@@ -44,6 +44,7 @@ class Track:
         identity: who it is.
         motion: how much it moves, after the camera's motion is removed.
         num_overexposed: number of steps at which it was overexposed.
+        num_dark: number of steps at which it was dark.
     """
 
     steps: list[int] = field(default_factory=list)
@@ -54,6 +55,7 @@ class Track:
     identity: Identity = field(default_factory=Identity)
     motion: Motion = field(default_factory=Motion)
     num_overexposed: int = 0
+    num_dark: int = 0
 
     @property
     def talks(self) -> bool:
@@ -105,6 +107,11 @@ class Person:
     def is_overexposed(self) -> bool:
         """Whether the face is overexposed at most steps."""
         return 2 * sum(track.num_overexposed for track in self.tracks) > len(self.steps)
+
+    @property
+    def is_dark(self) -> bool:
+        """Whether the face is dark at most steps."""
+        return 2 * sum(track.num_dark for track in self.tracks) > len(self.steps)
 
     @property
     def identity(self) -> Identity:

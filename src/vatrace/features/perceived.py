@@ -25,6 +25,8 @@ Features = Callable[[int, int], dict[str, NDArray[np.float16]]]
 
 DAMAGED = "some frames are damaged and were left out"
 """How the note on damaged frames begins."""
+DARK_PICTURE = "the picture is dark, so faces may have been missed"
+"""The note on a recording that is dark at most steps, and in which no face is visible there."""
 
 
 @dataclass

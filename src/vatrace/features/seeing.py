@@ -14,9 +14,9 @@ from PIL import Image
 
 from vatrace.encoders import ExpressionEncoder, FaceEncoder
 from vatrace.errors import MediaError, TooLongError
-from vatrace.features.faces import FaceTracker, box_in, face_crop, is_overexposed
+from vatrace.features.faces import DARK, FaceTracker, box_in, face_crop, is_dark, is_overexposed, luma_of_bright
 from vatrace.features.people import Track, group_tracks
-from vatrace.features.perceived import DAMAGED, Sight
+from vatrace.features.perceived import DAMAGED, DARK_PICTURE, Sight
 from vatrace.features.task import Task
 from vatrace.media.ahead import ahead
 from vatrace.media.reading import VideoReader
@@ -84,6 +84,12 @@ Measure = Callable[[Image.Image, NDArray[np.float64]], tuple[float, ...]]
 """Measures a face in an image by its landmarks (478, 2)."""
 
 
+def _is_dark(image: Image.Image) -> bool:
+    """Whether even the brightest tenth of a picture is darker than a dark face."""
+    small = image.resize((64, 64), Image.Resampling.BOX, reducing_gap=1.0)
+    return luma_of_bright(np.asarray(small).reshape(-1, 3)) < DARK
+
+
 def look(task: Task, tracker: FaceTracker, encoder: FaceEncoder, sight: Sight, measure: Measure) -> None:
     """Follow every face in a video; the results are added to `sight`, those of `measure` only if it has a list for them.
 
@@ -92,13 +98,17 @@ def look(task: Task, tracker: FaceTracker, encoder: FaceEncoder, sight: Sight, m
     """
     recording, reader = task.recording, VideoReader(task.recording.path, task.rate)
     tracks: dict[int, Track] = {}
+    num_shown = num_dark = 0
     task.progress("face", 0.0)
     try:
         with closing(ahead(reader, FRAMES_AHEAD)) as frames, _Encoded(encoder, sight) as encoded:
             for frame in frames:
                 if task.stop.is_set():
                     break
-                for row, found in enumerate(tracker.update(frame.image, frame.time), len(sight.boxes)):
+                faces = tracker.update(frame.image, frame.time)
+                num_shown += len(frame.steps)
+                num_dark += len(frame.steps) * (not faces and _is_dark(frame.image))
+                for row, found in enumerate(faces, len(sight.boxes)):
                     crop = face_crop(frame.image, found.square, encoder.crop_size)
                     encoded.add(crop)
                     sight.boxes.append(box_in(found.square, frame.image.size))
@@ -109,6 +119,7 @@ def look(task: Task, tracker: FaceTracker, encoder: FaceEncoder, sight: Sight, m
                     track = tracks.setdefault(found.track, Track())
                     track.add(found, frame.steps, row)
                     track.num_overexposed += len(frame.steps) * is_overexposed(crop)
+                    track.num_dark += len(frame.steps) * is_dark(crop)
                 if recording.duration:
                     task.progress("face", min(frame.time / recording.duration, 1.0))
     except MediaError as error:
@@ -120,6 +131,8 @@ def look(task: Task, tracker: FaceTracker, encoder: FaceEncoder, sight: Sight, m
             sight.notes.append(recording.video_track)
         if reader.damage:
             sight.notes.append(f"{DAMAGED} ({reader.damage})")
+    if 2 * num_dark > num_shown:
+        sight.notes.append(DARK_PICTURE)
     task.progress("face", 1.0)
     sight.people, sight.end = group_tracks(list(tracks.values()), num_steps(reader.end, task.rate)), reader.end
     sight.frame_times = np.array(reader.times)

@@ -13,6 +13,7 @@ MIN_SECONDS = 0.5
 """Seconds of speech below which there is no note, because it would not be worth reading."""
 SEEN, HEARD = "people seen", "voices heard"
 """In the note on several people, after their number."""
+DARK = "the face is dark (even its brightest parts are nearly black), so its values may be wrong"
 OVEREXPOSED = "the face is overexposed (much of the skin is white), so its values may be wrong"
 
 
@@ -111,6 +112,8 @@ def person_notes(perceived: Perceived, index: int | None, valid: Masks) -> list[
     notes = []
     if index is not None and perceived.people[index].is_overexposed:
         notes.append(OVEREXPOSED)
+    if index is not None and perceived.people[index].is_dark:
+        notes.append(DARK)
     absent = {name for name in perceived.modalities if not valid[name].any()}
     if "face" in absent:
         notes.append("no face was followed" if perceived.sight.people else "no face found")

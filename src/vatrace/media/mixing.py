@@ -42,6 +42,13 @@ HARMLESS = -20.0
 SPEECH_BAND = (200.0, 4000.0)
 """Hz."""
 
+LARGE, FLAT_TOP, FLAT_SHARE = 0.995, 0.8, 0.04
+"""Speech is clipped if more than FLAT_SHARE of its samples reach FLAT_TOP of the quantile LARGE of their sizes. In 273
+recordings of GRID, RAVDESS and the speech corpora as they are, it is at most 0.032 of them. With a tenth of the samples cut off,
+which changes valence or arousal by 0.04 on average and by up to 0.13, it is 0.060 to 0.144 (17 files, as AAC, Opus and MP3)."""
+CLIPPED = "the sound is clipped (its peaks are cut off), so values from the voice may be wrong"
+"""The note on it."""
+
 CENTRE, FRONT, AROUND = 1.0, 0.7071, 0.5
 SURROUND = {
     **dict.fromkeys(("FC", "DL", "DR"), CENTRE),
@@ -177,7 +184,18 @@ def _survey(path: Path, track: int) -> tuple[Mix, float]:
     if not len(speech) or not speech.any():
         return mix, 0.0
     level = 10 * np.log10(np.mean(np.square(speech, dtype=np.float64)))
-    return replace(mix, level=float(level)), len(speech) / RATE
+    notes = (*mix.notes, *((CLIPPED,) if is_clipped(speech) else ()))
+    return replace(mix, level=float(level), notes=notes), len(speech) / RATE
+
+
+def is_clipped(speech: Audio) -> bool:
+    """Whether the peaks of speech (N,) are cut off: then many samples are nearly as large as the largest.
+
+    Later processing may have changed the level, and lossy codecs the shape of the peaks, so samples are compared with each
+    other, not with full scale.
+    """
+    sizes = np.abs(speech)
+    return float((sizes >= FLAT_TOP * np.quantile(sizes, LARGE)).mean()) > FLAT_SHARE
 
 
 def _is_float(path: Path, track: int) -> bool:

@@ -172,6 +172,7 @@ class AudioReader:
         mix: track, channels and level; None to choose them (`choose_mix`) on reading.
 
     Attributes:
+        start: when the audio starts, in seconds; None before iteration, and if nothing can be decoded.
         end: when the audio ends, in seconds; known after iteration.
         damage: the first thing that could not be decoded, or None.
         num_silenced: number of samples replaced by silence, because they weren't finite or were too large to be sound.
@@ -181,6 +182,7 @@ class AudioReader:
     def __init__(self, path: Path, block_dur: float, mix: Mix | None = None) -> None:
         self.path, self._mix = path, mix
         self.block_size = round(block_dur * SAMPLING_RATE)
+        self.start: float | None = None
         self.end = 0.0
         self.damage: str | None = None
         self.num_silenced, self.silenced_from = 0, 0.0
@@ -229,6 +231,7 @@ class AudioReader:
                     continue
                 sound, num_silenced = cleaned(frame, mix.limit)
                 time = clock.time(frame.time, frame.samples / frame.sample_rate)
+                self.start = max(time, 0.0) if self.start is None else self.start
                 if num_silenced:
                     self.silenced_from = self.silenced_from if self.num_silenced else time
                     self.num_silenced += num_silenced

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from vatrace.features.perceived import DAMAGED
+from vatrace.features.hearing import LATE
+from vatrace.features.perceived import DAMAGED, DARK_PICTURE
 from vatrace.features.spoken_languages import shares
-from vatrace.inference.notes import HEARD, MIN_SECONDS, OVEREXPOSED, SEEN
+from vatrace.inference.notes import DARK, HEARD, MIN_SECONDS, OVEREXPOSED, SEEN
 from vatrace.inference.prediction import Prediction
 from vatrace.languages import ENGLISH
+from vatrace.media.mixing import CLIPPED
 
 LOW_SUPPORT = 0.5
 """Share of supported rows below which the means describe the smaller part of the recording."""
@@ -27,6 +29,9 @@ FLAGS = {
     "several people": "other people were seen or heard",
     "face lost often": f"the face disappeared for {LOST_DUR:g} s or more at least {LOSSES:g} times a minute",
     "overexposed": "much of the skin is white",
+    "dark": "the face, or a picture without a face, is nearly black",
+    "clipped sound": "the peaks of the speech are cut off",
+    "late sound": "the sound starts more than 0.5 s after the picture",
     "damaged": "some frames could not be decoded",
 }
 """What each flag means, in the order in which flags are listed."""
@@ -40,6 +45,9 @@ def flags(prediction: Prediction) -> list[str]:
         "several people": _has_others(prediction),
         "face lost often": losses(prediction) >= LOSSES,
         "overexposed": OVEREXPOSED in prediction.notes,
+        "dark": bool({DARK, DARK_PICTURE} & set(prediction.notes)),
+        "clipped sound": CLIPPED in prediction.notes,
+        "late sound": any(note.startswith(LATE) for note in prediction.notes),
         "damaged": any(note.startswith(DAMAGED) for note in prediction.notes),
     }
     return [name for name in FLAGS if found[name]]
