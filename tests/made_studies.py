@@ -9,6 +9,8 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.signal import lfilter
 
+from vatrace.analysis.design import Study, Trace
+
 RATE = 10.0
 MEMORY = 0.98
 """Of a row for the row before, 0.1 s earlier: a trace forgets in about 5 s."""
@@ -31,6 +33,17 @@ class MadeStudy:
         part["supported"] = 1
         self.rows.append(part)
         self.design.append({"recording": recording, "person": person, **about})
+
+    @property
+    def study(self) -> Study:
+        """The same, as it is after reading its files."""
+        traces = []
+        for part, line in zip(self.rows, self.design, strict=True):
+            values = part[["valence", "arousal"]].to_numpy()
+            bounds = np.stack([values - 0.3, values + 0.3], axis=-1)
+            about = [line.get(name, "") for name in ("participant", "condition", "pair")]
+            traces.append(Trace(line["recording"], line["person"], *about, part["time"].to_numpy(), values, bounds))
+        return Study(tuple(traces))
 
     @property
     def table(self) -> pd.DataFrame:

@@ -17,9 +17,9 @@ UNCERTAINTY = (
     "The traces are estimates of a model. Its errors that differ at random between participants are contained in the intervals "
     "and tests, because they make the participants differ more. Errors that all recordings of a condition share (because of a "
     "room, a light, a camera, a language or a text) are left out of them: they move the mean of the condition, and no test of "
-    "these traces can tell them from an effect. trace_low and trace_high show how far they could move a mean in the worst "
-    "case, in which the errors are the same everywhere: they are the means of the ends of the model's 90 % intervals. An error "
-    "that is constant in a recording has no influence on event-locked averages and synchrony, which use changes only."
+    "these traces can tell them from an effect. The means of the ends of the model's 90 % intervals (trace_low and trace_high "
+    "in results.csv) show how far they could move a mean in the worst case, in which the errors are the same everywhere. An "
+    "error that is constant in a recording has no influence on event-locked averages and synchrony, which use changes only."
 )
 """How the uncertainty of the traces enters the findings."""
 

@@ -27,12 +27,13 @@ SECTIONS = {
         "Means by condition",
         "Large points are the means, with 95 % intervals; small points are participants, joined by lines across conditions. "
         "Each participant counts once in a condition. A linear mixed model with participant as random effect; "
-        "cluster-robust (CR2) standard errors, and Satterthwaite's degrees of freedom.",
+        "cluster-robust (CR2) standard errors, and Satterthwaite's degrees of freedom. After the intervals of the means, the "
+        "means of the ends of the model's 90 % intervals: see below.",
     ),
     "events": (
         "After events",
-        "The mean over participants, minus the mean before the event. The dark band is pointwise: it contains each single "
-        "point with 95 % probability. The light band is simultaneous: it contains the whole curve after the event with 95 % "
+        "The mean over participants, minus the mean before the event. The narrow band is pointwise: it contains each single "
+        "point with 95 % probability. The wide band is simultaneous: it contains the whole curve after the event with 95 % "
         "probability. Participants are the clusters. The test asks whether there is a response at any time after the event; "
         "it changes the signs of the participants' curves. A slow trend in the recordings looks like a response: compare the "
         "time before the event.",
@@ -53,7 +54,7 @@ SECTIONS = {
 STYLE = """img { width: auto; max-width: 100%; background: none; }
 td:nth-child(-n+2), th:nth-child(-n+2) { text-align: left; }
 tr + tr { border-top: 1px solid var(--line); }
-.found { font-weight: bold; }
+.found td { font-weight: bold; }
 .scroll { overflow-x: auto; }
 """
 
@@ -74,6 +75,8 @@ def cells_of(row: Finding) -> list[str]:
             test = f"F({row.df:g}, {row.df2:.1f}) = {row.statistic:.2f}"
         else:
             test = f"t({row.df:.1f}) = {row.statistic:.2f}" if not math.isnan(row.df) else f"max |t| = {row.statistic:.2f}"
+    elif not math.isnan(row.trace_low):
+        test = f"model [{row.trace_low:.3f}, {row.trace_high:.3f}]"
     where = "" if math.isnan(row.at) else f" at {row.at:.1f} s"
     number = "" if math.isnan(row.estimate) else f"{row.estimate:.3f}{where}"
     ends = "" if math.isnan(row.low) else f"[{row.low:.3f}, {row.high:.3f}]"

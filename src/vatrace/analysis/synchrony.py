@@ -31,8 +31,8 @@ MIN_WINDOWS = 3
 """With fewer windows of a pair, shuffling them says little about chance."""
 MIN_FOR_P = 6
 """Windows that a p value of a single pair needs: with fewer, there are too few ways to shuffle them."""
-NUM_SHUFFLES = 1999
-"""Number of random shuffles for the p value of a single pair."""
+NUM_BLOCKS, SHUFFLES_PER_BLOCK = 10, 100
+"""Random shuffles for the p value of a single pair, in blocks, so that long recordings need little memory."""
 NAME = "synchrony above chance"
 """The term of the finding."""
 
@@ -182,10 +182,12 @@ def _against_chance(scores: Values, rng: np.random.Generator) -> tuple[Values, f
     chance = (everything * count - diagonal) / (count - 1)
     if count < MIN_FOR_P:
         return diagonal - chance, NAN
-    rows = np.arange(count)
-    largest = [np.abs(scores[:, rows, rng.permutation(count)].mean(axis=1) - everything).max() for _ in range(NUM_SHUFFLES)]
-    reached = int((np.array(largest) >= np.abs(diagonal - everything).max() - 1e-12).sum())
-    return diagonal - chance, (reached + 1) / (NUM_SHUFFLES + 1)
+    rows, limit, reached = np.arange(count), np.abs(diagonal - everything).max() - 1e-12, 0
+    for _ in range(NUM_BLOCKS):
+        orders = rng.permuted(np.tile(rows, (SHUFFLES_PER_BLOCK, 1)), axis=1)
+        shuffled = scores[:, rows, orders].mean(axis=2) - everything[:, None]
+        reached += int((np.abs(shuffled).max(axis=0) >= limit).sum())
+    return diagonal - chance, (reached + 1) / (NUM_BLOCKS * SHUFFLES_PER_BLOCK + 1)
 
 
 def _together(pairs: Sequence[Pair], dimension: str, lags: Values) -> Together:
