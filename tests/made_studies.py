@@ -21,37 +21,34 @@ class MadeStudy:
     """A study as it is made, recording by recording."""
 
     rng: np.random.Generator
-    rows: list[pd.DataFrame] = field(default_factory=list)
-    design: list[dict[str, str]] = field(default_factory=list)
+    traces: list[Trace] = field(default_factory=list)
 
     def add(self, recording: str, values: NDArray[np.float64], person: str = "1", **about: str) -> None:
         """Add the trace (T, 2) of a person, and a line of the design."""
-        part = pd.DataFrame({"recording": recording, "person": person, "time": np.arange(len(values)) / RATE})
-        for column, name in enumerate(("valence", "arousal")):
-            part[name] = values[:, column]
-            part[f"{name}_low"], part[f"{name}_high"] = values[:, column] - 0.3, values[:, column] + 0.3
-        part["supported"] = 1
-        self.rows.append(part)
-        self.design.append({"recording": recording, "person": person, **about})
+        bounds = np.stack([values - 0.3, values + 0.3], axis=-1)
+        cells = [about.get(name, "") for name in ("participant", "condition", "pair")]
+        self.traces.append(Trace(recording, person, *cells, np.arange(len(values)) / RATE, values, bounds))
 
     @property
     def study(self) -> Study:
-        """The same, as it is after reading its files."""
-        traces = []
-        for part, line in zip(self.rows, self.design, strict=True):
-            values = part[["valence", "arousal"]].to_numpy()
-            bounds = np.stack([values - 0.3, values + 0.3], axis=-1)
-            about = [line.get(name, "") for name in ("participant", "condition", "pair")]
-            traces.append(Trace(line["recording"], line["person"], *about, part["time"].to_numpy(), values, bounds))
-        return Study(tuple(traces))
+        """As it is after reading its files."""
+        return Study(tuple(self.traces))
 
     @property
     def table(self) -> pd.DataFrame:
-        return pd.concat(self.rows, ignore_index=True)
+        parts = []
+        for trace in self.traces:
+            part = pd.DataFrame({"recording": trace.recording, "person": trace.person, "time": trace.times})
+            for column, name in enumerate(("valence", "arousal")):
+                part[name] = trace.values[:, column]
+                part[f"{name}_low"], part[f"{name}_high"] = trace.bounds[:, column].T
+            parts.append(part.assign(supported=1))
+        return pd.concat(parts, ignore_index=True)
 
     @property
     def design_table(self) -> pd.DataFrame:
-        return pd.DataFrame(self.design)
+        names = ("recording", "person", "participant", "condition", "pair")
+        return pd.DataFrame([[getattr(trace, name) for name in names] for trace in self.traces], columns=names)
 
 
 def wandering(rng: np.random.Generator, seconds: float, spread: float = 0.15) -> NDArray[np.float64]:

@@ -152,17 +152,16 @@ def _correlations(first: Values, second: Values, num_lags: int) -> Values | None
     Unsupported rows count as the mean of their window. Windows that are constant for one of the two are left out.
     """
     length = first.shape[1]
-    varies = [~np.isnan(_standard(first)).all(axis=1)]
-    varies += [~np.isnan(_standard(second[:, lag : lag + length])).all(axis=1) for lag in range(num_lags)]
-    use = np.logical_and.reduce(varies)
+    left = _standard(first)
+    use = ~np.isnan(left).all(axis=1)
+    found = np.empty((num_lags, len(first), len(first)))
+    for lag in range(num_lags):
+        right = _standard(second[:, lag : lag + length])
+        use &= ~np.isnan(right).all(axis=1)
+        found[lag] = np.nan_to_num(left) @ np.nan_to_num(right).T / length
     if use.sum() < MIN_WINDOWS:
         return None
-    left = np.nan_to_num(_standard(first[use]))
-    found = np.empty((num_lags, int(use.sum()), int(use.sum())))
-    for lag in range(num_lags):
-        right = np.nan_to_num(_standard(second[use, lag : lag + length]))
-        found[lag] = np.arctanh(np.clip(left @ right.T / length, -0.999, 0.999))
-    return found
+    return np.asarray(np.arctanh(np.clip(found[:, use][:, :, use], -0.999, 0.999)))
 
 
 def _standard(windows: Values) -> Values:
@@ -183,10 +182,11 @@ def _against_chance(scores: Values, rng: np.random.Generator) -> tuple[Values, f
     if count < MIN_FOR_P:
         return diagonal - chance, NAN
     rows, limit, reached = np.arange(count), np.abs(diagonal - everything).max() - 1e-12, 0
+    by_windows = np.ascontiguousarray(np.moveaxis(scores, 0, 2))
     for _ in range(NUM_BLOCKS):
         orders = rng.permuted(np.tile(rows, (SHUFFLES_PER_BLOCK, 1)), axis=1)
-        shuffled = scores[:, rows, orders].mean(axis=2) - everything[:, None]
-        reached += int((np.abs(shuffled).max(axis=0) >= limit).sum())
+        shuffled = by_windows[rows, orders].mean(axis=1) - everything
+        reached += int((np.abs(shuffled).max(axis=1) >= limit).sum())
     return diagonal - chance, (reached + 1) / (NUM_BLOCKS * SHUFFLES_PER_BLOCK + 1)
 
 
