@@ -19,7 +19,12 @@ from pathlib import Path
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
-from made_studies import conditions_study, events_study, pairs_study, response
+from made_studies import (  # type: ignore[import-not-found]  # in tests/
+    conditions_study,
+    events_study,
+    pairs_study,
+    response,
+)
 from vatrace.analysis.conditions import OVERALL, cells, compare_conditions
 from vatrace.analysis.design import pairs as pairs_of
 from vatrace.analysis.events import Moment, event_findings, responses
