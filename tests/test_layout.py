@@ -25,7 +25,7 @@ LAYERS = (
         frozenset({name})
         for name in (
             *("media", "store", "encoders", "features", "models", "corpora", "inference", "output", "training", "evaluation"),
-            *("web", "cli"),
+            *("analysis", "web", "cli"),
         )
     ),
 )

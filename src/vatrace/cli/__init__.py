@@ -25,6 +25,7 @@ from vatrace.files import remove_unfinished
 COMMANDS = {
     "predict": ("vatrace.cli.predict", "recordings in, traces of valence and arousal out"),
     "again": ("vatrace.cli.again", "make a result again, and compare it with the old one"),
+    "analyse": ("vatrace.cli.analyse", "compare conditions, events and pairs of a study"),
     "demo": ("vatrace.cli.predict", "predict a recording made from installed packages"),
     "people": ("vatrace.cli.people", "find the same people in all recordings of a study"),
     "serve": ("vatrace.cli.serve", "a page in your browser: recordings, live, annotation"),
