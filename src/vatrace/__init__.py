@@ -28,9 +28,10 @@ if TYPE_CHECKING:
         UsageError,
         VatraceError,
     )
+    from vatrace.inference.follower import Value
     from vatrace.inference.model import Model, load_model, predict
     from vatrace.inference.prediction import Prediction
-    from vatrace.inference.streamer import Streamer, Value
+    from vatrace.inference.streamer import Streamer
     from vatrace.media.recording import Recording, open_recording
 
 __version__ = "0.2.0.dev0"
@@ -69,7 +70,7 @@ _MODULES = {
     "Prediction": "vatrace.inference.prediction",
     "Recording": "vatrace.media.recording",
     "Streamer": "vatrace.inference.streamer",
-    "Value": "vatrace.inference.streamer",
+    "Value": "vatrace.inference.follower",
     "load_model": "vatrace.inference.model",
     "open_recording": "vatrace.media.recording",
     "parse_encoders": "vatrace.encoders",

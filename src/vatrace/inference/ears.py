@@ -74,8 +74,8 @@ class Ears:
             ValueError: if the samples have more than one dimension, or there is no listener.
         """
         if self._listener is None:
-            raise ValueError("this Streamer was made with has_audio=False")
-        self._pending = np.concatenate([self._pending, _mono(samples)])
+            raise ValueError("made with has_audio=False, and given audio")
+        self._pending = np.concatenate([self._pending, as_mono(samples)])
         hop = round(HOP_DUR * SAMPLING_RATE)
         if hurry:
             hop *= max(min(len(self._pending) // hop, round((AUDIO_DUR - MAX_TALK_DUR) / HOP_DUR)), 1)
@@ -164,7 +164,7 @@ class Ears:
         self._words_end = step
 
 
-def _mono(samples: ArrayLike) -> NDArray[np.float32]:
+def as_mono(samples: ArrayLike) -> NDArray[np.float32]:
     """Samples (N,) as float32, with 0 for those that aren't sound; those of integer formats are scaled to -1..1."""
     given = np.asarray(samples)
     if given.ndim != 1:
