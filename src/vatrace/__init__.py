@@ -32,10 +32,13 @@ if TYPE_CHECKING:
     from vatrace.inference.model import Model, load_model, predict
     from vatrace.inference.prediction import Prediction
     from vatrace.inference.streamer import Streamer
+    from vatrace.media.memory import Arrays
     from vatrace.media.recording import Recording, open_recording
+    from vatrace.media.transcripts import Word
 
 __version__ = "0.2.0.dev0"
 __all__ = [
+    "Arrays",
     "CheckpointError",
     "ConfigError",
     "CorpusError",
@@ -58,6 +61,7 @@ __all__ = [
     "Value",
     "VatraceError",
     "VoiceEncoder",
+    "Word",
     "WordEncoder",
     "__version__",
     "load_model",
@@ -66,6 +70,8 @@ __all__ = [
     "predict",
 ]
 _MODULES = {
+    "Arrays": "vatrace.media.memory",
+    "Word": "vatrace.media.transcripts",
     "Model": "vatrace.inference.model",
     "Prediction": "vatrace.inference.prediction",
     "Recording": "vatrace.media.recording",

@@ -15,11 +15,11 @@ from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 
 from vatrace.features.speech import Listener
-from vatrace.inference.ears import HOP_DUR, as_mono
+from vatrace.inference.ears import HOP_DUR
 from vatrace.inference.eyes import as_image
 from vatrace.inference.follower import MAX_WAIT, RATE, Follower, Value
 from vatrace.media.reading import SAMPLING_RATE
-from vatrace.media.samples import MAX_RATE, BlockResampler
+from vatrace.media.samples import MAX_RATE, BlockResampler, as_mono
 from vatrace.media.transcripts import Word
 from vatrace.timeline import TOLERANCE, num_steps
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from vatrace.media.voice_activity import RATE
 
@@ -60,6 +60,32 @@ class BlockResampler:
         frame.sample_rate = self.rate
         parts = [part.to_ndarray()[0] for part in self._inner.resample(frame)]
         return np.concatenate(parts) if parts else np.zeros(0, np.float32)
+
+
+def scaled(samples: ArrayLike) -> NDArray[np.float32]:
+    """Samples (N,) as float32; those of signed integers are scaled to -1..1.
+
+    Raises:
+        ValueError: if they have another shape or type.
+    """
+    given = np.asarray(samples)
+    if given.ndim != 1:
+        raise ValueError(f"audio must have one dimension, (N,) mono, not the shape {given.shape}")
+    if np.issubdtype(given.dtype, np.signedinteger):
+        return (given / -float(np.iinfo(given.dtype).min)).astype(np.float32)
+    if not np.issubdtype(given.dtype, np.floating):
+        raise ValueError(f"audio must consist of floats or signed integers, not of {given.dtype}")
+    return given.astype(np.float32)
+
+
+def as_mono(samples: ArrayLike) -> NDArray[np.float32]:
+    """Samples (N,) as `scaled` gives them, with 0 for those that aren't sound.
+
+    Raises:
+        ValueError: if they have another shape or type.
+    """
+    found = scaled(samples)
+    return np.where(np.abs(found) <= MAX_SAMPLE, found, np.float32(0))
 
 
 def cleaned(frame: Any, limit: float) -> tuple[Any, int]:
