@@ -28,6 +28,7 @@ from vatrace.encoders.onnx import _read_toml
 from vatrace.media.reading import SAMPLING_RATE, VideoReader
 from vatrace.models.fusions import FUSIONS
 from vatrace.training.config import read_config
+from web_server import serve
 
 ROOT = Path(__file__).parents[1]
 PAGES = {path.relative_to(ROOT).as_posix(): path for path in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]}
@@ -159,8 +160,26 @@ def test_the_webcam_example_prints_values(
     assert len(samples("docs/live.md", "python")[0].text.splitlines()) <= 15
 
 
+def test_the_client_fetches_results_in_the_order_of_completion(
+    folder: Path, makers: Makers, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("VATRACE_API_TOKEN", "a token for the tests")
+    server = serve(folder / "results", "--api")
+    try:
+        monkeypatch.setenv("VATRACE_ADDRESS", server.address.rsplit("/", 2)[0])
+        run_samples("docs/api.md", folder, makers)
+        assert server.jobs() == []
+    finally:
+        assert server.end() == 0
+    assert re.findall(r"^(\w\.mp4) done 1\.\d s, valence", capsys.readouterr().out, re.MULTILINE) == ["a.mp4", "b.mp4"]
+    for name in ("a.csv", "b.csv"):
+        rows = (folder / name).read_text().splitlines()
+        assert rows[0].startswith("time,valence,arousal,") and len(rows) in {6, 7}  # five a second
+    assert len(samples("docs/api.md", "python")[0].text.splitlines()) <= 50
+
+
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of PyTorch's tracing exporter
-@pytest.mark.parametrize("page", sorted(set(pages_with("python")) - {"docs/live.md"}))
+@pytest.mark.parametrize("page", sorted(set(pages_with("python")) - {"docs/live.md", "docs/api.md"}))
 def test_python_samples_run(page: str, folder: Path, makers: Makers) -> None:
     run_samples(page, folder, makers)
 

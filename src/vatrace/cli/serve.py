@@ -117,7 +117,7 @@ def run_serve(args: argparse.Namespace) -> int:
 
 def _add_api(app: FastAPI, jobs: Jobs, model: Model, args: argparse.Namespace, port: int) -> str:
     """Add the interface for programs, and return its address and where its token is."""
-    from vatrace.web.api import make_api
+    from vatrace.web.api import PREFIX, make_api, mount
 
     for folder in args.allow:
         if not folder.is_dir():
@@ -127,8 +127,8 @@ def _add_api(app: FastAPI, jobs: Jobs, model: Model, args: argparse.Namespace, p
     source = TOKEN_VARIABLE if token else str(file)
     if not token:
         token = _token(file)
-    app.mount("/v1", make_api(jobs, model, token, round(args.max_upload * 1e9), args.allow))
-    return f"http://{HOST}:{port}/v1/docs (its token is in {source})"
+    mount(app, make_api(jobs, model, token, round(args.max_upload * 1e9), args.allow))
+    return f"http://{HOST}:{port}{PREFIX}/docs (its token is in {source})"
 
 
 def _token(file: Path) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 import logging
+import re
 import urllib.request
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from dataclasses import asdict
@@ -27,6 +28,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException as AnyHTTPException
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect
+from starlette.routing import Match, Mount
 
 from vatrace import __version__
 from vatrace.errors import VatraceError, report_bug
@@ -39,6 +41,7 @@ from vatrace.web.options import Options
 from vatrace.web.parameters import known_only
 from vatrace.web.server import possible_downloads, received, result_in
 
+PREFIX = "/v1"
 PROBLEM = "application/problem+json"
 NAME = r"^[^/\\\x00-\x1f]+$"
 """File names without a folder."""
@@ -108,14 +111,10 @@ class About(BaseModel):
 
 
 class Submission(BaseModel):
-    """The parameters of a new job."""
+    """The options of a new job."""
 
     model_config = ConfigDict(extra="forbid")
 
-    name: str | None = Field(None, min_length=1, max_length=255, pattern=NAME, description="File name of an upload.")
-    path: str | None = Field(
-        None, min_length=1, max_length=4096, description="A recording below a folder that the server allows, instead of a body."
-    )
     people: Literal["main", "all", "left", "right"] | Annotated[int, Field(ge=1, le=MAX_PEOPLE)] = Field(
         "main", description="Whose traces to make; a number for that many of the most prominent people."
     )
@@ -134,6 +133,18 @@ class Submission(BaseModel):
     )
 
 
+class Upload(Submission):
+    """The parameters of an upload."""
+
+    name: str | None = Field(None, min_length=1, max_length=255, pattern=NAME, description="File name of the recording.")
+
+
+class Named(Submission):
+    """The parameters of a recording that isn't uploaded."""
+
+    path: str = Field(min_length=1, max_length=4096, description="Of the recording, below a folder that the server allows.")
+
+
 def make_api(jobs: Jobs, model: Model, token: str, max_upload: int, allowed: Sequence[Path] = ()) -> FastAPI:
     """Make the application, to be mounted at `/v1`.
 
@@ -150,6 +161,7 @@ def make_api(jobs: Jobs, model: Model, token: str, max_upload: int, allowed: Seq
         summary="Valence and arousal over time from recordings of people.",
         docs_url=None,
         redoc_url=None,
+        generate_unique_id_function=lambda route: route.name,
         dependencies=[Depends(known_only)],
     )
     app.middleware("http")(_guarded)
@@ -165,6 +177,13 @@ def make_api(jobs: Jobs, model: Model, token: str, max_upload: int, allowed: Seq
         return HTMLResponse(api_page(app.openapi()), headers={"Content-Security-Policy": PAGE_POLICY})
 
     return app
+
+
+def mount(app: FastAPI, api: FastAPI) -> None:
+    """Serve the interface at PREFIX, whatever characters follow; `FastAPI.mount` passes over line feeds."""
+    route = Mount(PREFIX, app=api)
+    route.path_regex = re.compile(route.path_regex.pattern, re.DOTALL)
+    app.router.routes.append(route)
 
 
 def _check(token: str) -> Callable[..., None]:
@@ -207,21 +226,21 @@ def _jobs(jobs: Jobs, model: Model, max_upload: int, allowed: Sequence[Path]) ->
     @routes.post(
         "/jobs",
         status_code=201,
-        responses=_problems(400, 401, 403, 404, 408, 409, 413, 422, 507),
+        responses=SUBMITTED | _problems(400, 401, 403, 404, 408, 409, 413, 422, 507),
         openapi_extra={"requestBody": BODY},
     )
-    async def submit(request: Request, wanted: Annotated[Submission, Query()]) -> JobState:
-        """Submit a recording: as the body, as the part `file` of a form, or as a path below an allowed folder."""
+    async def submit(request: Request, wanted: Annotated[Upload, Query()]) -> JobState:
+        """Submit a recording, as the body, or as the part `file` of a form."""
         options = await run_in_threadpool(_options, wanted, model, allowed)
-        webhook = wanted.webhook or ""
-        if wanted.path is not None:
-            async for chunk in request.stream():
-                if chunk:
-                    raise HTTPException(400, "a path, and a body as well: give one of them")
-            path = _below(wanted.path, allowed)
-            job, _ = jobs.add(wanted.name or path.name, wanted.people, options, path, webhook)
-        else:
-            job = await _upload(request, wanted, jobs, options, max_upload)
+        job = await _upload(request, wanted, jobs, options, max_upload)
+        jobs.start(job)
+        return _state(job)
+
+    @routes.post("/paths", status_code=201, responses=SUBMITTED | _problems(401, 403, 404, 409, 422))
+    def submit_path(wanted: Annotated[Named, Query()]) -> JobState:
+        """Submit a recording that is a file below a folder that the server allows."""
+        path, options = _below(wanted.path, allowed), _options(wanted, model, allowed)
+        job, _ = jobs.add(path.name, wanted.people, options, path, wanted.webhook or "")
         jobs.start(job)
         return _state(job)
 
@@ -266,17 +285,18 @@ def _jobs(jobs: Jobs, model: Model, max_upload: int, allowed: Sequence[Path]) ->
     return routes
 
 
+CONTENT = {"type": "string", "format": "binary", "minLength": 1}
 BODY = {
-    "description": "The recording, unless `path` names it.",
-    "required": False,
+    "description": "The recording.",
+    "required": True,
     "content": {
-        "application/octet-stream": {"schema": {"type": "string", "format": "binary"}},
+        "application/octet-stream": {"schema": CONTENT},
         "multipart/form-data": {
             "schema": {
                 "type": "object",
                 "required": ["file"],
                 "additionalProperties": False,
-                "properties": {"file": {"type": "string", "format": "binary"}},
+                "properties": {"file": CONTENT},
             }
         },
     },
@@ -285,8 +305,6 @@ BODY = {
 
 def _options(wanted: Submission, model: Model, allowed: Sequence[Path]) -> Options:
     """The options of a job, checked before anything is uploaded."""
-    if wanted.path is not None:
-        _below(wanted.path, allowed)
     if wanted.model is None:
         try:
             model.check_also(wanted.also, wanted.modalities)
@@ -323,7 +341,7 @@ def _below(name: str, allowed: Sequence[Path]) -> Path:
     raise HTTPException(403, f"{name}: not below a folder that the server allows (vatrace serve --allow DIR)")
 
 
-async def _upload(request: Request, wanted: Submission, jobs: Jobs, options: Options, max_upload: int) -> Job:
+async def _upload(request: Request, wanted: Upload, jobs: Jobs, options: Options, max_upload: int) -> Job:
     """Add a job for the recording in the body of a request.
 
     Raises:
@@ -350,7 +368,7 @@ async def _upload(request: Request, wanted: Submission, jobs: Jobs, options: Opt
                 size += len(piece)
                 await run_in_threadpool(target.write, piece)
         if not size:
-            raise HTTPException(400, "no recording: give a body, a form with the part `file`, or a path")
+            raise HTTPException(400, "no recording: give it as the body, or as the part `file` of a form")
     except BaseException:
         jobs.remove(job.id)
         raise
@@ -390,9 +408,13 @@ def _problem_of(status: int, detail: str, headers: Any = None) -> Response:
     return JSONResponse(problem.model_dump(), status, headers, PROBLEM)
 
 
-async def _problem(_: Request, error: Exception) -> Response:
+async def _problem(request: Request, error: Exception) -> Response:
     assert isinstance(error, AnyHTTPException)
-    return _problem_of(error.status_code, str(error.detail), error.headers)
+    headers = error.headers
+    if error.status_code == 405:  # Starlette names the methods of the first address that fits
+        fitting = [route for route in request.app.routes if route.matches(request.scope)[0] != Match.NONE]
+        headers = {"Allow": ", ".join(sorted({method for route in fitting for method in route.methods}))}
+    return _problem_of(error.status_code, str(error.detail), headers)
 
 
 async def _invalid(_: Request, error: Exception) -> Response:
@@ -414,6 +436,16 @@ async def _guarded(request: Request, call_next: Callable[[Request], Awaitable[Re
         return _problem_of(500, report_bug(error, "vatrace serve --api"))
 
 
+SUBMITTED: dict[int | str, dict[str, Any]] = {
+    201: {
+        "description": "The job, which is waiting.",
+        "links": {
+            name: {"operationId": name, "parameters": {"job": "$response.body#/id"}} for name in ("show", "result", "remove")
+        },
+    }
+}
+
+
 def _problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     schema = {"$ref": "#/components/schemas/Problem"}
     return {status: {"description": STATUSES[status], "content": {PROBLEM: {"schema": schema}}} for status in statuses}
@@ -423,7 +455,7 @@ def _described(app: FastAPI) -> dict[str, Any]:
     """The OpenAPI description; FastAPI doesn't know the problem documents."""
     if app.openapi_schema is None:
         found = get_openapi(
-            title=app.title, version=app.version, summary=app.summary, routes=app.routes, servers=[{"url": "/v1"}]
+            title=app.title, version=app.version, summary=app.summary, routes=app.routes, servers=[{"url": PREFIX}]
         )
         found["components"]["schemas"]["Problem"] = Problem.model_json_schema()
         app.openapi_schema = found
