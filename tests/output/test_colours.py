@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from vatrace.names import MODALITIES
 from vatrace.output.colours import BOX, BOX_EDGE, DARK, LIGHT, PEOPLE, PRINT, css_variables
 
 
@@ -28,10 +29,13 @@ def contrast(one: str, other: str) -> float:
 
 @pytest.mark.parametrize("colours", [LIGHT, DARK, PRINT], ids=["light", "dark", "print"])
 def test_text_and_traces_stand_out_from_the_ground(colours: dict[str, str]) -> None:
-    assert contrast(colours["ink"], colours["paper"]) >= 7  # WCAG 2.2, 1.4.6
-    assert contrast(colours["soft"], colours["paper"]) >= 4.5  # 1.4.3
-    for trace in ("valence", "arousal"):
-        assert contrast(colours[trace], colours["paper"]) >= 3  # 1.4.11
+    for ground in (colours[name] for name in ("ground", "paper", "panel")):
+        assert contrast(colours["ink"], ground) >= 7  # WCAG 2.2, 1.4.6
+        for text in ("soft", "accent", "bad", "valence", "arousal"):
+            assert contrast(colours[text], ground) >= 4.5  # 1.4.3
+        for drawn in (*MODALITIES, "pleasant", "unpleasant", "edge"):
+            assert contrast(colours[drawn], ground) >= 3  # 1.4.11
+    assert contrast(colours["on-accent"], colours["accent"]) >= 4.5
 
 
 def test_pages_have_every_colour_in_light_dark_and_print() -> None:

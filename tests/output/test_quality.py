@@ -48,7 +48,7 @@ def names(opened: Opened) -> list[str]:
 def test_there_is_a_row_for_each_trace_with_its_picture_flags_and_report(opened: Opened) -> None:
     assert names(opened) == [NAMES[0], NAMES[1], NAMES[2], NAMES[2], NAMES[3]]
     assert opened.page.inner_text("h1") == "Quality of 4 recordings"
-    assert opened.page.inner_text("h1 ~ p:not(.key)") == "Failed: 1, low support: 1, several people: 2."
+    assert opened.page.inner_text("h1 ~ p:not(.lead)") == "Failed: 1, low support: 1, several people: 2."
     flags = [row.locator(".flag").all_inner_texts() for row in opened.page.locator("tbody tr").all()]
     assert flags == [[], ["low support"], ["several people"], ["several people"], ["failed"]]
     assert opened.page.locator("tbody svg").count() == 4
@@ -76,7 +76,7 @@ def test_a_click_sorts_and_another_one_reverses(opened: Opened) -> None:
 def test_the_page_fits_narrow_and_wide_windows(page: Path, width: int) -> None:
     with open_page(f"file://{page}", viewport={"width": width, "height": 800}, color_scheme="dark") as opened:
         assert opened.page.evaluate("document.documentElement.scrollWidth") <= width
-        assert opened.page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(20, 23, 26)"
+        assert opened.page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(12, 14, 16)"
 
 
 def test_only_such_a_page_is_known_as_one(page: Path, tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from vatrace.evaluation.bootstrap import Pair, caution
 from vatrace.evaluation.evaluate import Evaluation
 from vatrace.names import DIMENSIONS
 from vatrace.output.colours import LIGHT
-from vatrace.output.report import style
+from vatrace.output.look import mark_link, masthead, style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -130,8 +130,10 @@ tr + tr { border-top: 1px solid var(--line); }
 PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{title} · vatrace</title>
-<style>
+{icon}<style>
 {style}</style></head><body>
+{top}
+<main>
 <h1>{title}</h1>
 <p>{facts}</p>
 {scores}
@@ -149,6 +151,7 @@ is to the right of 0, the labels are later than the prediction; if it is to the 
 <p>The label of one second before can't be known in practice; it shows how smooth the labels are. A constant has a CCC of 0, so
 its RMSE is given instead.</p>
 <h2>Recordings</h2>{recordings}
+</main>
 <footer>These figures measure how well a model agrees with the people who annotated these recordings, under the instructions
 they had. They don't show what anyone felt, nor how well the model works for other people, cultures, cameras or tasks. Do not
 use the model to make decisions about people.</footer></body></html>
@@ -197,6 +200,8 @@ def write_page(
         PAGE.format(
             title=html.escape(title),
             style=style() + MORE_STYLE,
+            icon=mark_link(),
+            top=masthead(),
             facts=" ".join(html.escape(fact) for fact in facts),
             scores=_table(header, rows),
             agreement=_source(agreement_figure(predictions)),

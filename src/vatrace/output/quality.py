@@ -13,9 +13,10 @@ from vatrace import __version__
 from vatrace.files import shown, written_whole
 from vatrace.names import DIMENSIONS, MODALITIES
 from vatrace.output.flags import FLAGS
+from vatrace.output.look import digest, mark_link, masthead, style, web_file
 from vatrace.output.naming import title
 from vatrace.output.provenance import now
-from vatrace.output.report import POLICY, digest, style, web_file
+from vatrace.output.report import POLICY
 from vatrace.output.sketch import drawn
 
 FAILED = "failed"
@@ -47,6 +48,8 @@ def write_quality(rows: Sequence[Row], own: Sequence[str], reports: Mapping[str,
     text = web_file("quality.html").format(
         policy=POLICY.format(style=digest(styles), script=digest(script)),
         style=styles,
+        icon=mark_link(),
+        top=masthead(),
         count=f"{num_recordings} {'recording' if num_recordings == 1 else 'recordings'}",
         counts=f"{flagged[:1].upper()}{flagged[1:]}." if flagged else "Nothing is flagged.",
         header="".join(_heading(name, kind) for name, kind in columns.items()),

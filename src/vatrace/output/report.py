@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 import html
 import io
 import json
 import os
 from collections.abc import Callable, Sequence
-from importlib.resources import files
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,8 +23,9 @@ from vatrace.media.recording import Recording
 from vatrace.media.transcripts import Word, sentences
 from vatrace.media.writing import preview_type, write_preview
 from vatrace.names import DIMENSIONS, MODALITIES
-from vatrace.output.colours import PEOPLE, css_variables
+from vatrace.output.colours import PEOPLE
 from vatrace.output.figure import MAX_POINTS, write_picture
+from vatrace.output.look import digest, mark_link, masthead, style, web_file
 from vatrace.output.naming import colour_numbers, personal_notes, speakers, title
 from vatrace.output.writers import made_by_lines
 
@@ -51,16 +50,6 @@ def summary(prediction: Prediction) -> str:
         parts.append(f"{name} {values.mean():+.2f} (from {values.min():+.2f} to {values.max():+.2f})")
     parts += [f"{name} {prediction.presence[name].mean():.0%}" for name in MODALITIES]
     return ", ".join(parts)
-
-
-def style() -> str:
-    """The style of all pages, light and dark."""
-    return css_variables() + web_file("page.css")
-
-
-def web_file(name: str) -> str:
-    """The content of a file of the pages."""
-    return (files(__package__) / name).read_text(encoding="utf-8")
 
 
 POLICY = "default-src 'none'; img-src 'self' data:; media-src 'self' data:; style-src {style}; script-src {script}"
@@ -115,6 +104,8 @@ def write_page(prediction: Prediction, path: Path, media: str) -> None:
         policy=POLICY.format(style=digest(styles), script=digest(script)),
         title=html.escape(os.fsencode(prediction.source.name).decode("utf-8", "replace")),
         style=styles,
+        icon=mark_link(),
+        header=masthead(),
         media=f'<div class="screen">{media}{_frames(prediction)}</div>' if boxed else media,
         people=_buttons(prediction),
         duration=prediction.duration,
@@ -380,11 +371,6 @@ def _tints() -> str:
         for name in ("pleasant", "unpleasant")
         for step, shade in shades
     )
-
-
-def digest(content: str) -> str:
-    """The digest by which a content policy allows a script or style."""
-    return f"'sha256-{base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()}'"
 
 
 def _all_numbers(prediction: Prediction) -> str:

@@ -31,9 +31,9 @@ from vatrace import output
 from vatrace.errors import MissingExtraError, VatraceError, report_bug
 from vatrace.inference.streamer import Streamer
 from vatrace.media.recording import open_recording
-from vatrace.output.colours import css_variables
 from vatrace.output.figure import write_picture
 from vatrace.output.formats import FORMATS, check_formats
+from vatrace.output.look import mark_image, masthead, style
 from vatrace.output.overlay import write_overlay
 from vatrace.output.report import embedded_copy, write_page
 from vatrace.web import annotations as traces  # the name `annotations` is taken by __future__
@@ -155,12 +155,16 @@ def _queue(jobs: Jobs, max_upload: int) -> APIRouter:  # a short function for ea
     downloads = possible_downloads()
 
     @routes.get("/")
-    def index() -> FileResponse:
-        return _asset("index.html")
+    def index() -> Response:
+        return _page("index.html", "./", "Recordings")
 
     @routes.get("/assets/{name}")
     def asset(name: str) -> Response:
-        return Response(css_variables(), media_type="text/css") if name == "colours.css" else _asset(name)
+        made = {"look.css": (style, "text/css"), "mark.svg": (mark_image, "image/svg+xml")}
+        if name in made:
+            make, kind = made[name]
+            return Response(make(), media_type=kind)
+        return _asset(name)
 
     @routes.get("/jobs")
     def list_jobs() -> dict[str, Any]:
@@ -235,9 +239,9 @@ def _annotations(jobs: Jobs) -> APIRouter:
     routes, writing = APIRouter(prefix="/jobs/{name}"), Lock()
 
     @routes.get("/annotate")
-    def page(name: str) -> FileResponse:
+    def page(name: str) -> Response:
         _find(jobs, name, finished=True)
-        return _asset("annotate.html")
+        return _page("annotate.html", "../../")
 
     @routes.get("/about")
     def about(name: str) -> dict[str, str]:
@@ -279,8 +283,8 @@ def _live(make_streamer: Callable[[], Streamer]) -> APIRouter:
     routes, one = APIRouter(), Lock()
 
     @routes.get("/live")
-    def page() -> FileResponse:
-        return _asset("live.html")
+    def page() -> Response:
+        return _page("live.html", "./", "Live")
 
     @routes.websocket("/live/stream")
     async def stream(socket: WebSocket) -> None:
@@ -339,6 +343,15 @@ def _asset(name: str) -> FileResponse:
     if path.suffix not in KINDS or not path.is_file():
         raise HTTPException(404)
     return FileResponse(path, media_type=KINDS[path.suffix])
+
+
+def _page(name: str, root: str, here: str = "") -> Response:
+    """A page with the style and the bar of all pages; `root` is the way from it to the first page."""
+    links = {"Recordings": ("recordings", root), "Live": ("live", f"{root}live")}
+    styles = f'<link rel="icon" href="{root}assets/mark.svg"><link rel="stylesheet" href="{root}assets/look.css">'
+    text = (ASSETS[0] / name).read_text(encoding="utf-8")
+    text = text.replace("<!-- styles -->", styles).replace("<!-- top -->", masthead(links, here, root))
+    return Response(text, media_type="text/html")
 
 
 def _possible(name: str) -> bool:
