@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from vatrace.errors import MissingWeightsError, PluginError, UsageError
 from vatrace.files import sha256
-from vatrace.languages import ENGLISH
+from vatrace.languages import ENGLISH, LANGUAGES
 from vatrace.names import MODALITIES
 from vatrace.plugins import is_plugin, load_class
-from vatrace.weights import package_file
+from vatrace.weights import has_e5, package_file
 
 if TYPE_CHECKING:
     import numpy as np
@@ -120,6 +120,11 @@ class EncoderEntry:
     languages: frozenset[str] | None = None
 
 
+E5_LANGUAGES = frozenset(LANGUAGES) - {
+    *("ba", "bo", "fo", "haw", "ht", "lb", "ln", "mi", "mt", "nn", "oc", "sn", "tg", "tk", "tt", "yo", "yue")
+}
+"""The languages that XLM-RoBERTa, and therefore multilingual-E5, was trained on (Conneau et al. 2020, arXiv 1911.02116)."""
+
 ENCODERS = {
     "ferplus": EncoderEntry("face", "vatrace.encoders.face:FerPlusEncoder", 128, "face.onnx"),
     "ir50": EncoderEntry("face", "vatrace.encoders.ir50:IR50Encoder", 512),
@@ -129,6 +134,7 @@ ENCODERS = {
     "vggish": EncoderEntry("voice", "vatrace.encoders.vggish:VGGishEncoder", 128),
     "hf": EncoderEntry("voice", "vatrace.encoders.transformers:TransformersVoiceEncoder"),
     "minilm": EncoderEntry("words", "vatrace.encoders.words:MiniLMEncoder", 384, "words.onnx", frozenset({ENGLISH})),
+    "e5": EncoderEntry("words", "vatrace.encoders.e5:E5Encoder", 384, "words_e5.npz", E5_LANGUAGES),
     "bert": EncoderEntry("words", "vatrace.encoders.bert:BertEncoder"),
 }
 """All encoders by name. The first of each modality is the package's own, used by default."""
@@ -203,6 +209,18 @@ class EncoderSpec:
     def understands(self, language: str | None) -> bool:
         """Whether an encoder of words understands a language, by its code; None for English."""
         return self._entry.languages is None or (language or ENGLISH) in self._entry.languages
+
+    def for_language(self, language: str | None) -> EncoderSpec | None:
+        """The encoder of words in a language, by its code; None for English.
+
+        Returns:
+            This one if it understands the language; E5 in place of the package's own English one, if the extra `languages` is
+            installed; otherwise None.
+        """
+        if self.understands(language):
+            return self
+        other = EncoderSpec("words", "e5")
+        return other if self == DEFAULT_ENCODERS["words"] and has_e5() and other.understands(language) else None
 
     @cached_property
     def version(self) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import struct
 from functools import lru_cache
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -68,7 +69,7 @@ class E5File:
         self._scores = np.frombuffer(content, "<f4", number, place).tolist()
         place += 4 * number
         text = bytes(content[place : place + size])
-        self._ids = {text[start:stop].decode(): index for index, (start, stop) in enumerate(zip(ends, ends[1:], strict=False))}
+        self._ids = {text[start:stop].decode(): index for index, (start, stop) in enumerate(pairwise(ends))}
         self._longest = max(map(len, self._ids))
         self._unknown_score = min(self._scores) - UNKNOWN_PENALTY
         place += size

