@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -150,12 +151,16 @@ class Layer(nn.Module):
         rank: of the additions.
     """
 
+    aln_w: Tensor
+    aln_b: Tensor
+    oln_w: Tensor
+    oln_b: Tensor
+
     def __init__(self, weights: dict[str, NDArray[np.float32]], heads: int, epsilon: float, rank: int) -> None:
         super().__init__()
         self.maps = nn.ModuleDict({name: Linear(weights[f"{name}.w"], weights[f"{name}.b"], rank) for name in MATRICES})
-        for name in ("aln", "oln"):
-            self.register_buffer(f"{name}_w", torch.from_numpy(weights[f"{name}.w"]))
-            self.register_buffer(f"{name}_b", torch.from_numpy(weights[f"{name}.b"]))
+        for name in ("aln_w", "aln_b", "oln_w", "oln_b"):
+            self.register_buffer(name, torch.from_numpy(weights[name.replace("_", ".")]))
         self.heads, self.epsilon = heads, epsilon
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
@@ -386,8 +391,8 @@ def train(student: Student, lesson: Lesson, chosen: Numbers, epochs: int, seed: 
                 goal = torch.stack([piece.mean(dim=0) for piece in taught.split(counts[english].tolist())])
                 mean_error = (middle[english] - goal).square().sum(dim=1).mean() / mean_variance
             truth = torch.from_numpy(lesson.targets[part])
-            error = ((middle @ weight.T + bias - truth) / spread).square()
-            rating_error = error[torch.isfinite(truth)].mean()
+            error = ((middle @ weight.T + bias - truth) / spread)[torch.isfinite(truth)]
+            rating_error = error.square().mean()
             loss = word_error + mean_error + RATING_WEIGHT * rating_error
             optimizer.zero_grad()
             loss.backward()
@@ -403,12 +408,13 @@ def train(student: Student, lesson: Lesson, chosen: Numbers, epochs: int, seed: 
 
 def export(student: Student, path: Path) -> None:
     """Write what is trained in 8 bits."""
-    arrays: dict[str, np.ndarray] = {"out.b": student.out.bias.detach().numpy()}
+    arrays: dict[str, Any] = {"out.b": student.out.bias.detach().numpy()}
     matrices = {"out.w": student.out.weight.detach().numpy()}
     for number, layer in enumerate(student.layers, FIRST_ADAPTED):
-        for name in MATRICES if RANK else ():
-            matrices[f"l{number}.{name}.down"] = layer.maps[name].down.detach().numpy()
-            matrices[f"l{number}.{name}.up"] = layer.maps[name].up.detach().numpy().T
+        for name in MATRICES:
+            addition = cast(Linear, cast(Layer, layer).maps[name])
+            matrices[f"l{number}.{name}.down"] = addition.down.detach().numpy()
+            matrices[f"l{number}.{name}.up"] = addition.up.detach().numpy().T
     for name, matrix in matrices.items():
         arrays |= packed(name, matrix)
     np.savez_compressed(path, **arrays)
@@ -453,12 +459,13 @@ def main() -> None:
     report(corpus, rate(taught), cosines(taught, taught), "teacher")
     projected = plain @ weight.T + bias
     report(corpus, rate(projected), cosines(projected, taught), "E5, projection fitted in English")
+    nowhere = np.zeros(len(plain), np.float32)
     direct = ridge(plain[rated], corpus.ratings[rated])
-    report(corpus, rates(plain, direct), np.zeros(len(plain)), "E5, ridge on EmoBank")
+    report(corpus, rates(plain, direct), nowhere, "E5, ridge on EmoBank")
     targets = targets_of(corpus, rate(taught))
     known = learned & np.isfinite(targets[:, 0])
     native = ridge(plain[known], targets[known, :1])
-    report(corpus, np.repeat(rates(plain, native), 2, axis=1), np.zeros(len(plain)), "E5, ridge on the valence of everything")
+    report(corpus, np.repeat(rates(plain, native), 2, axis=1), nowhere, "E5, ridge on the valence of everything")
     if args.epochs:
         train(
             student,

@@ -57,7 +57,7 @@ class E5File:
 
     def _read(self, path: Path) -> None:
         self._bytes = np.memmap(path, np.uint8, "r")
-        content = memoryview(self._bytes)
+        content = self._bytes.data
         if bytes(content[:4]) != MAGIC:
             raise ValueError("it doesn't begin with E5S1")
         self.dim, self.num_layers, self.num_heads, _, _, self.max_tokens, _ = struct.unpack_from("<7i", content, 8)
@@ -119,12 +119,11 @@ class E5File:
 
     def _spread(self, run: str, first: int, strings: list[str]) -> list[Token]:
         """The tokens of a run of strings without spaces between them, the first of which is number `first`."""
-        found = []
-        lengths = np.cumsum([len(self._normal(text)) for text in strings[first:]]) if run else []
-        place = 0
-        for piece, index in self._pieces(self._normal(run)):
-            found.append(Token(index, first + int(np.searchsorted(lengths, place, side="right"))))
-            place += piece
+        ends = np.cumsum([len(self._normal(text)) for text in strings[first:]])
+        found, place = [], 0
+        for length, index in self._pieces(self._normal(run)):
+            found.append(Token(index, first + int(np.searchsorted(ends, place, side="right"))))
+            place += length
         return found
 
     def _normal(self, text: str) -> str:
