@@ -1,4 +1,4 @@
-"""What a batch costs beside the same recordings in one Python process, and how long a finished batch takes.
+"""What a batch costs compared with the same recordings in one Python process, and how long a finished batch takes.
 
     python benchmarks/batch.py                 100 clips of 2 s; then 1,000 finished recordings again
     python benchmarks/batch.py --jobs 2        in two processes
@@ -57,7 +57,7 @@ def predict(folder: Path, out: Path, *options: object) -> list[object]:
 
 
 def measure_cost(folder: Path, out: Path, jobs: int, rounds: int) -> bool:
-    """Print what the command costs beside Python, in alternating rounds; whether the median is within the bar."""
+    """Print what the command costs compared with Python, in alternating rounds; whether the median is within the bar."""
     threads = 0 if jobs == 1 else max(1, (os.cpu_count() or 1) // jobs)
     ratios = []
     for number in range(rounds):

@@ -2,7 +2,7 @@
 
     python benchmarks/languages.py DATA                   acted speech and, if espeak-ng is installed, synthesised speech
     python benchmarks/languages.py DATA --files 10 --test  a quick look, and the corpora that no threshold was chosen by
-    python benchmarks/languages.py DATA --cost            only time and memory, beside those of English
+    python benchmarks/languages.py DATA --cost            only time and memory, compared with English
 
 DATA is a folder with `speech/meta.csv`, as in recipes/README.md. The error is the share of words, or of characters where a
 language has no spaces, that are wrong, missing or too many (of all words, whether they are kept or left out as doubtful).

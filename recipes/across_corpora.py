@@ -17,10 +17,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from composed import RATE, Composed
-from evaluate import Fusion
+from composed import RATE
+from evaluate import Fusion, alone
 from speech_corpora import TEST_CORPORA, TRAIN_CORPORA, Utterance, corpus_utterances, train_utterances
-from vatrace.encoders import FEATURE_DIMS
 from vatrace.encoders.voice import RavdessEncoder
 from vatrace.features.speech import MAX_WINDOW_DUR, Listener
 from vatrace.inference.intervals import bounds, situations
@@ -69,25 +68,19 @@ def test(data: Path) -> None:
     """Rate the corpora that are for testing only: by the voice network, and by the whole model from the voice alone."""
     listener, encoder, fusion = Listener(find_whisper(), threads=2), RavdessEncoder(threads=2), Fusion("fusion.onnx")
     for corpus in TEST_CORPORA:
-        said, alone, whole, inside = corpus_utterances(data, corpus), [], [], []
+        said, by_voice, whole, inside = corpus_utterances(data, corpus), [], [], []
         for utterance in said:
             sound = speech(listener, utterance.path)[: round(MAX_WINDOW_DUR * SAMPLING_RATE)]
             frames = listener.encode(at_usual_level(sound, sound)).frames
-            alone.append(encoder.valence_arousal(frames).mean(axis=0))
-            recording = spoken_recording(frames_on_grid(0.0, encoder(frames), RATE)[1], utterance)
+            by_voice.append(encoder.valence_arousal(frames).mean(axis=0))
+            _, steps = frames_on_grid(0.0, encoder(frames), RATE)
+            recording = alone("voice", steps, np.array(utterance.valence_arousal, np.float32))
             values = fusion(recording)
             low, high = bounds(values.astype(np.float64), situations(recording.valid, RATE), fusion.half_widths)
             whole.append(values.mean(axis=0))
             inside.append(((low <= recording.target) & (recording.target <= high)).mean(axis=0))
-        line(corpus, len(said), row(said, np.array(alone)))
+        line(corpus, len(said), row(said, np.array(by_voice)))
         line("  whole", len(said), np.concatenate([row(said, np.array(whole)), np.mean(inside, axis=0)]))
-
-
-def spoken_recording(steps: NDArray[np.float32], utterance: Utterance) -> Composed:
-    """A recording in which nothing but the voice is known."""
-    features = {name: np.zeros((len(steps), dim), np.float32) for name, dim in FEATURE_DIMS.items()} | {"voice": steps}
-    valid = {name: np.full(len(steps), name == "voice") for name in features}
-    return Composed(features, valid, np.tile(np.array(utterance.valence_arousal, np.float32), (len(steps), 1)))
 
 
 def main() -> None:

@@ -120,7 +120,7 @@ class Composed:
 def latent_path(steps: int, rng: np.random.Generator) -> NDArray[np.float64]:
     """A path (T, 2) of valence and arousal: rests of 1..8 s at points of the circumplex, moves of 0.3..4 s or jumps between.
 
-    Points are emotion categories at a random strength, with jitter; neutral is as frequent as half of the others together. One
+    Points are emotion categories at a random strength, with jitter; neutral is more frequent than all others together. One
     change in five is a jump.
     """
     categories = np.array(list(CATEGORY_VALENCE_AROUSAL.values()))

@@ -16,6 +16,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -79,12 +80,17 @@ def single_samples(name: str, bank: Bank) -> Recordings:
             frames = np.repeat(frames[:1], 30, axis=0)
         elif name == "words":
             frames = np.repeat(frames, 3, axis=0)
-        steps = len(frames)
-        features = {other: np.zeros((steps, dim), np.float32) for other, dim in FEATURE_DIMS.items()}
-        features[name] = frames.astype(np.float32)
-        valid = {other: np.full(steps, other == name) for other in MODALITIES}
-        found.append(Composed(features, valid, np.repeat(bank.labels[index][None], steps, axis=0)))
+        found.append(alone(name, frames, bank.labels[index]))
     return found
+
+
+def alone(name: str, frames: NDArray[Any], label: NDArray[np.float32]) -> Composed:
+    """A recording of one label with frames (T, D) of one modality only."""
+    steps = len(frames)
+    features = {other: np.zeros((steps, dim), np.float32) for other, dim in FEATURE_DIMS.items()}
+    features[name] = frames.astype(np.float32)
+    valid = {other: np.full(steps, other == name) for other in MODALITIES}
+    return Composed(features, valid, np.repeat(label[None], steps, axis=0))
 
 
 def pair(fusion: Fusion, recording: Composed, whole: bool) -> Pair:

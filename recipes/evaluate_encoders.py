@@ -26,8 +26,7 @@ from face import TABLE
 from face import load as load_faces
 from speech_corpora import Utterance, train_utterances
 from spoken_words import spoken
-from vatrace.encoders.face import FerPlusEncoder
-from vatrace.encoders.networks.face import EXPRESSIONS
+from vatrace.encoders.face import EXPRESSIONS, FerPlusEncoder
 from vatrace.encoders.networks.voice import VOICE_EMOTIONS
 from vatrace.encoders.voice import RavdessEncoder
 from vatrace.encoders.words import MiniLMEncoder

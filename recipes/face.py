@@ -23,7 +23,8 @@ from PIL import Image
 from torch import Tensor
 
 from categories import CATEGORY_VALENCE_AROUSAL
-from vatrace.encoders.networks.face import EXPRESSIONS, FACE_SIZE, FaceNet
+from vatrace.encoders.face import EXPRESSIONS
+from vatrace.encoders.networks.face import FACE_SIZE, FaceNet
 from vatrace.metrics import concordance_cc
 
 EPOCHS = 30

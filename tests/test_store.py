@@ -18,7 +18,7 @@ def put(store: Store, name: str, steps: int = 7, seed: int = 0) -> dict[str, np.
     valid = {name: rng.random(steps) < 0.7 for name in store.schema.dims}
     crops = rng.integers(0, 256, (steps, 48, 48, 3)).astype(np.uint8)
     store.write(
-        Meta(name, 10.0, steps, {"media": "abc"}, [Word("hé", 0.1, 0.2, "ANNA")], ["a note"]),
+        Meta(name, 10.0, steps, {"media": "abc"}, [Word("hé", 0.1, 0.2, "ANNA", "fr")], ["a note"]),
         valid,
         lambda start, stop: {name: values[start:stop] for name, values in given.items()},
         np.arange(steps) / 25,
@@ -31,7 +31,7 @@ def test_what_is_written_is_read_back_whole_and_in_part(tmp_path: Path) -> None:
     store = Store.create(tmp_path / "store", SCHEMA)
     given = put(store, "ä b", steps=CHUNK + 9)
     recording = Store(tmp_path / "store").recording("ä b")
-    assert recording.meta == Meta("ä b", 10.0, CHUNK + 9, {"media": "abc"}, [Word("hé", 0.1, 0.2, "ANNA")], ["a note"])
+    assert recording.meta == Meta("ä b", 10.0, CHUNK + 9, {"media": "abc"}, [Word("hé", 0.1, 0.2, "ANNA", "fr")], ["a note"])
     for start, stop in ((0, None), (CHUNK - 3, CHUNK + 5)):
         valid = recording.valid(start, stop)
         for name in SCHEMA.dims:

@@ -82,10 +82,10 @@ def use_device(name: str) -> tuple[Device, str]:
         problem = _problem(chosen)
         if problem:
             here = ", ".join(kind for kind, provider in PROVIDERS.items() if provider in _installed())
-            raise UsageError(f"device {name}: {problem}; ONNX Runtime here offers {here}")
+            raise UsageError(f"device {name}: {problem}; the installed ONNX Runtime offers {here}")
     _current = chosen
     if chosen.kind != CPU and not _is_whispers(chosen):
-        note = f"device {chosen}: Whisper still runs on the CPU, because CTranslate2 here has no such device"
+        note = f"device {chosen}: Whisper still runs on the CPU, because the installed CTranslate2 can't use this device"
     return chosen, note
 
 

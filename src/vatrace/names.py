@@ -20,6 +20,8 @@ DIMENSIONS: tuple[Dimension, ...] = ("valence", "arousal")
 RESERVED = ("valid", "values", "recursions", "crops", "frame_times")
 """Names in stores and ONNX files that no modality may have."""
 SPLITS: tuple[Split, ...] = ("train", "dev", "test")
+ALSO = ("emotions", "face", "voice")
+"""More columns of a trace that can be asked for."""
 MAX_PEOPLE = 8
 """People of one recording whose traces can be asked for: the most prominent ones, of a crowd."""
 DEFAULT_RATE, MAX_RATE = 10.0, 100.0

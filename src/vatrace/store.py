@@ -35,7 +35,7 @@ from vatrace.records import record, typed
 FORMAT = 1
 CHUNK = 4096
 """Steps written at a time."""
-WORD = ("text", "start", "end", "speaker")
+WORD = ("text", "start", "end", "speaker", "language")
 """The fields of a word, in the order in which meta.json lists them."""
 MAX_STORE_RATE = 1000.0
 """Steps a second of the fastest store."""
@@ -79,7 +79,7 @@ class Schema:
         for name, info in self.encoders.items():
             check_modality(name)
             if info.dim < 1:
-                raise ValueError(f"{name} must have a channel, not {info.dim}")
+                raise ValueError(f"{name} must have at least 1 channel, not {info.dim}")
 
     @property
     def dims(self) -> dict[str, int]:
@@ -338,7 +338,7 @@ class Store:
                 with _new_array(temporary / "crops.npy", np.uint8, (steps, 48, 48, 3)) as file:
                     for start in range(0, steps, CHUNK):
                         file.write(crops(start, min(start + CHUNK, steps)).tobytes())
-            content = asdict(meta) | {"words": [[word.text, word.start, word.end, word.speaker] for word in meta.words]}
+            content = asdict(meta) | {"words": [[getattr(word, name) for name in WORD] for word in meta.words]}
             write_json(temporary / "meta.json", content)
             self.remove_labels(meta.name)  # they belong to the old features
             shutil.rmtree(folder, ignore_errors=True)

@@ -7,7 +7,6 @@ import multiprocessing
 import os
 import signal
 import socket
-import sys
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -29,18 +28,23 @@ Failed = Callable[[Task, str], Outcome]
 
 
 def _begin_worker() -> None:
-    """Leave ctrl-C to the parent, and end with it, even if it is killed; unfinished files are deleted."""
+    """Leave ctrl-C to the parent, and end when told to, or with the parent, even if it is killed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(1))
+    signal.signal(signal.SIGTERM, lambda number, frame: _end_worker())
     parent = multiprocessing.parent_process()
     assert parent is not None
 
     def follow() -> None:
         parent.join()
-        remove_unfinished()
-        os._exit(1)  # at once: nobody waits for the result
+        _end_worker()
 
     Thread(target=follow, name="parent", daemon=True).start()
+
+
+def _end_worker() -> None:
+    """End at once: nobody waits for the result. `sys.exit` would be sent to the parent as a result, and the worker live on."""
+    remove_unfinished()
+    os._exit(1)
 
 
 @contextmanager

@@ -63,6 +63,27 @@ def test_a_finished_batch_is_skipped_and_only_changes_are_done_again(study: Path
     assert len(pd.read_csv(out / "P1" / "talk.csv")) == 2
 
 
+def test_the_page_on_a_batch_has_all_recordings_of_the_command(study: Path, tmp_path: Path) -> None:
+    out, page = tmp_path / "out", tmp_path / "out" / "quality.html"
+    assert run("predict", study / "P1", "--out", out, *FACE, "--report").status == 0
+    assert not page.exists()  # one recording is no batch
+    shutil.rmtree(out)
+    assert run("predict", study, "--out", out, *FACE).status == 0
+    made = page.read_text()
+    assert [made.count(f">{name}</th>") for name in ("P1/talk", "P2/rest", "P2/talk")] == [1, 1, 1]
+    assert made.count('<svg class="sketch"') == 3
+    (study / "P2" / "rest.mp4").write_text("broken")
+    (study / "P2" / "talk.mp4").unlink()
+    (out / "P1" / "talk.html").write_text("its report")
+    assert run("predict", study, "--out", out, *FACE).status == 1  # P1/talk is skipped
+    made = page.read_text()
+    assert made.count('<a href="P1/talk.html">P1/talk</a>') == made.count('<svg class="sketch"') == 1
+    assert "P2/talk" not in made and '<span class="flag">failed</span>' in made
+    page.write_text("mine")
+    kept = run("predict", study, "--out", out, *FACE)
+    assert "quality.html: not replaced, because it isn't a page of vatrace" in kept.err and page.read_text() == "mine"
+
+
 def test_results_that_were_edited_or_are_of_another_recording_are_kept(study: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     assert run("predict", study / "P1", "--out", out, *FACE).status == 0
@@ -70,7 +91,7 @@ def test_results_that_were_edited_or_are_of_another_recording_are_kept(study: Pa
     (out / "talk.csv").write_text(edited)
     assert run("predict", study / "P1", "--out", out, *FACE).status == 0
     refused = run("predict", study / "P1", "--out", out, *FACE, "--rate", "5")
-    assert refused.status == 1 and "talk.csv: was changed since vatrace wrote it: rename it" in refused.err
+    assert refused.status == 1 and "talk.csv: has been changed since vatrace wrote it: rename it" in refused.err
     other = run("predict", study / "P2" / "talk.mp4", "--out", out, *FACE)
     assert other.status == 1 and "already exists, for another recording" in other.err
     assert (out / "talk.csv").read_text() == edited

@@ -170,7 +170,7 @@ def test_no_result_takes_the_place_of_another_or_of_a_picture(tmp_path: Path, fa
     result = run(
         "predict", "talk.jpg", "--names", "talk.csv", "--summary", "talk.csv", "--out", "out", "--overwrite", cwd=tmp_path
     )
-    assert result.status == 1 and "talk.csv: is needed for this command" in result.err
+    assert result.status == 1 and "talk.csv: is an input of this command" in result.err
     assert (tmp_path / "talk.csv").read_text() == table and not (tmp_path / "out" / "talk.csv").exists()
 
 
@@ -193,6 +193,7 @@ def test_a_batch_goes_on_past_bad_files_and_says_so(tmp_path: Path, face_images:
         "c.json",
         "c.png",
         "codebook.csv",
+        "quality.html",
         "vatrace.log",
     ]
 
@@ -224,6 +225,7 @@ def test_a_bug_is_said_to_be_one_and_the_batch_goes_on(
         "b.json",
         "b.png",
         "codebook.csv",
+        "quality.html",
         "vatrace.log",
     ]
 
@@ -315,7 +317,7 @@ def test_names_with_anything_in_them_work(tmp_path: Path, face_images: list[Imag
         face_images[0].save(tmp_path / f"{name}.jpg")
     result = run("predict", *(tmp_path / f"{name}.jpg" for name in names), "--out", tmp_path / "out", "--report")
     assert (result.status, result.err) == (0, "")
-    assert len(list((tmp_path / "out").glob("*.html"))) == 4
+    assert len(list((tmp_path / "out").glob("*.html"))) == 5  # and the page on the batch
 
 
 def test_a_batch_has_its_transcripts_and_one_table(tmp_path: Path, face_images: list[Image.Image]) -> None:

@@ -6,8 +6,7 @@ from PIL import Image
 
 from categories import CATEGORY_VALENCE_AROUSAL
 from vatrace.encoders import FEATURE_DIMS
-from vatrace.encoders.face import BRIGHTEST, FACE_PART, MIDDLE, FerPlusEncoder, luma, with_usual_brightness
-from vatrace.encoders.networks.face import EXPRESSIONS
+from vatrace.encoders.face import BRIGHTEST, EXPRESSIONS, FACE_PART, MIDDLE, FerPlusEncoder, luma, with_usual_brightness
 
 
 @pytest.fixture(scope="module")

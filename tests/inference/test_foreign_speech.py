@@ -1,4 +1,4 @@
-"""Recordings of speech in other languages than English, from the file to the prediction."""
+"""Recordings of speech in languages other than English, from the file to the prediction."""
 
 from __future__ import annotations
 

@@ -334,9 +334,9 @@ def test_a_broken_whisper_is_not_used(talking: Path, tmp_path: Path) -> None:
 def test_what_fails_while_listening_stops_the_looking(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, face_images: list[Image.Image], speech: NDArray[np.float32]
 ) -> None:
-    path = write_movie(tmp_path / "long.mp4", face_images * 3, sound=speech[: 10 * SAMPLING_RATE], frame_rate=30)
+    path = write_movie(tmp_path / "long.mp4", face_images * 12, sound=speech[: 10 * SAMPLING_RATE], frame_rate=30)
     model, seen = vatrace.load_model(), []
-    monkeypatch.setattr(model._perceiver._listener, "listen", lambda blocks, transcribe: 1 / 0)
+    monkeypatch.setattr(model._perceiver._listener, "listen", lambda *given: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         model.predict(path, progress=lambda stage, share: seen.append(share) if stage == "face" and share < 1 else None)
     assert max(seen) < 0.5

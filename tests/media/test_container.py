@@ -86,8 +86,8 @@ def test_audio_alone_has_no_video_stream(tmp_path: Path) -> None:
     [
         ("none.mp4", None, "no such file"),
         ("empty.mp4", b"", "the file is empty"),
-        ("notes.txt", b"a transcript with the wrong suffix\n" * 200, "text file"),
-        ("text.mp4", b"this is a letter, not a film\n" * 50, "text file"),
+        ("notes.txt", b"a transcript with the wrong suffix\n" * 200, "file but text"),
+        ("text.mp4", b"this is a letter, not a film\n" * 50, "file but text"),
     ],
 )
 def test_what_is_no_recording_is_refused_by_name(tmp_path: Path, name: str, content: bytes | None, message: str) -> None:

@@ -180,7 +180,7 @@ def test_a_cover_image_does_not_make_music_a_video(tmp_path: Path, talking: Path
     [
         ("none.mp4", None, "no such file"),
         ("empty.mp4", b"", "the file is empty"),
-        ("notes.txt", b"a transcript with the wrong ending\n" * 200, "text file"),
+        ("notes.txt", b"a transcript with the wrong ending\n" * 200, "file but text"),
         ("text.mp4", b"this is a letter, not a film\n" * 50, "not a readable video, audio or image"),
     ],
 )

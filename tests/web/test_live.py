@@ -76,14 +76,14 @@ def test_empty_and_strange_messages_end_nothing(server: Server) -> None:
     with connected(server) as socket:
         socket.send(json.dumps({"rate": 48_000}))
         wrong = {
-            b"\7abc": "a message of bytes must start with 1",
-            b"": "a message of bytes must start with 1",
-            "text": 'a text must be {"end": seconds}',
-            "[" * 10_000: "a text must be",
+            b"\7abc": "a binary message must start with 1",
+            b"": "a binary message must start with 1",
+            "text": 'a text message must be {"end": seconds}',
+            "[" * 10_000: "a text message must be",
             '{"end": NaN}': "the end must be a number of seconds",
             '{"end": [1]}': "the end must be a number",
             b"\2abcde": "audio must be samples of four bytes",
-            b"\1": "a frame must have up to 2 MB",
+            b"\1": "a frame must have at most 2 MB",
             b"\1" + struct.pack("<d", 0.0) + b"no picture": "isn't a readable JPEG",
             b"\1" + struct.pack("<d", math.nan) + jpeg(8): "the time of a frame must be in seconds",
             b"\1" + struct.pack("<d", 1e300) + jpeg(8): "the time of a frame must be in seconds",

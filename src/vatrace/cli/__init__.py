@@ -24,7 +24,7 @@ from vatrace.files import remove_unfinished
 
 COMMANDS = {
     "predict": ("vatrace.cli.predict", "recordings in, traces of valence and arousal out"),
-    "again": ("vatrace.cli.again", "make a result again, and compare"),
+    "again": ("vatrace.cli.again", "make a result again, and compare it with the old one"),
     "demo": ("vatrace.cli.predict", "predict a recording made from installed packages"),
     "people": ("vatrace.cli.people", "find the same people in all recordings of a study"),
     "serve": ("vatrace.cli.serve", "a page in your browser: recordings, live, annotation"),
@@ -45,7 +45,7 @@ FAILED, BUG, INTERRUPTED, TERMINATED = 1, 70, 130, 143
 
 EPILOG = """examples:
   vatrace demo                                   try it on a recording made from installed packages
-  vatrace predict talk.mp4                       writes talk.csv and talk.png to this folder
+  vatrace predict talk.mp4                       writes talk.csv, talk.png and talk.json to this folder
   vatrace predict videos/ --out traces           every recording in a folder
   vatrace serve                                  a page in your browser that takes recordings
   vatrace live                                   follow a camera and a microphone

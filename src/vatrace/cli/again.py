@@ -22,9 +22,9 @@ EPILOG = """examples:
   vatrace again traces/talk.json --recording moved/talk.mp4
 
 talk.json is the side file that vatrace predict writes with its results. The recording, and all other files that the result was
-made from, are found by their paths in it, which start from its folder. Nothing is replaced: the result is made in a temporary
-folder, and its table is compared with the one of the side file.
-Exit status: 0 if it is the same, 1 if it isn't, or can't be made.
+made from, are found by the paths in it, which are relative to its folder. Nothing is replaced: the result is made in a
+temporary folder, and its table is compared with that of the earlier result.
+Exit status: 0 if the table is the same, 1 if it differs or can't be made again.
 """
 NEAR = 5e-4
 """A difference that rounding to four decimals, or another machine's arithmetic, can explain."""
@@ -55,7 +55,7 @@ def run_again(args: argparse.Namespace) -> int:
         raise UsageError(f"{args.side}: no such file")
     earlier = read_provenance(args.side)
     if earlier is None:
-        raise UsageError(f"{args.side}: not a side file of vatrace predict, or of an earlier version")
+        raise UsageError(f"{args.side}: not a side file of vatrace predict, or one of an earlier version")
     found = earlier[0]
     with tempfile.TemporaryDirectory(prefix="vatrace-again-") as folder:
         item, options = _as_before(args, found, Path(folder))
@@ -91,7 +91,7 @@ def _as_before(args: argparse.Namespace, found: Provenance, out: Path) -> tuple[
     files = {role: located(facts, args.side) for role, facts in found.inputs.items()}
     recording, options = args.recording or located(found.recording, args.side), found.options
     parsed = parse(["predict", str(recording), "--out", str(out)])
-    for name in ("rate", "explain", "encoders", "language", "encoding"):
+    for name in ("rate", "explain", "encoders", "language", "encoding", "also"):
         setattr(parsed, name, options.get(name, getattr(parsed, name)))
     parsed.modalities = options.get("modalities", parsed.modalities)
     parsed.people = options.get("people", parsed.people)
@@ -119,7 +119,7 @@ def _difference(old: Path, new: Path) -> str:
 
     before, after = list(read_traces("", old)), list(read_traces("", new))
     if [trace.person for trace in before] != [trace.person for trace in after]:
-        return "the result differs: it has other people"
+        return "the result differs: it has traces of other people"
     largest = dict.fromkeys(DIMENSIONS, 0.0)
     for one, other in zip(before, after, strict=True):
         if len(one.table) != len(other.table):

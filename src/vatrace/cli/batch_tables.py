@@ -13,7 +13,7 @@ from vatrace.cli.terminal import make_folder, plural, say, warn
 from vatrace.errors import UsageError
 from vatrace.files import written_whole
 from vatrace.media.folders import passed_over
-from vatrace.output.batch import CODEBOOK, METHODS
+from vatrace.output.batch import CODEBOOK, METHODS, QUALITY, result_files
 from vatrace.output.columns import SUMMARY, TRACE, TURNS, described
 from vatrace.output.provenance import read_provenance
 from vatrace.output.study_tables import (
@@ -81,7 +81,7 @@ def _check_place(path: Path, items: Sequence[Item], args: argparse.Namespace) ->
         raise UsageError(f"{path}: is a recording or one of its results: give the {option} another name")
     needed = {args.person, args.names, args.adapt, args.list, *map(_path, (args.by, args.baseline))} - {None}
     if ours & {Path(other).resolve() for other in needed}:
-        raise UsageError(f"{path}: is needed for this command: give the {option} another name")
+        raise UsageError(f"{path}: is an input of this command: give the {option} another name")
     if option == "table" and args.summary is not None and ours & {args.summary.resolve(), side_of(args.summary).resolve()}:
         raise UsageError(f"{path}: the summary has this name, too: give the table another one")
 
@@ -91,7 +91,7 @@ def _path(text: str | None) -> Path | None:
 
 
 def write_tables(outcomes: Sequence[Outcome], items: Sequence[Item], args: argparse.Namespace, tables: Tables) -> None:
-    """Write the codebook, and the table and the methods if they were asked for."""
+    """Write the codebook, the page on a batch, and the table and the methods if they were asked for."""
     done = [outcome.item for outcome in outcomes if not outcome.error]
     if done and set(args.format) & {"csv", "parquet", "turns"}:
         _write_codebook(args, list(items[0].listed.about))
@@ -100,6 +100,8 @@ def write_tables(outcomes: Sequence[Outcome], items: Sequence[Item], args: argpa
         _write_table(done, args, tables, {"recordings": [item.name for item in items], "missing": failed})
     if args.methods and done:
         _write_methods(done, len(outcomes) - len(done), args)
+    if len(items) > 1:
+        _write_quality(outcomes, args)
 
 
 def write_summary(outcomes: Sequence[Outcome], items: Sequence[Item], args: argparse.Namespace) -> None:
@@ -134,6 +136,20 @@ def _write_codebook(args: argparse.Namespace, own: Sequence[str]) -> None:
         return
     parts = {"trace": TRACE, "turns": TURNS}
     write_codebook(path, {name: [*columns, *described(own, ())] for name, columns in parts.items()})
+
+
+def _write_quality(outcomes: Sequence[Outcome], args: argparse.Namespace) -> None:
+    """Write the page on all recordings, unless another file has its name."""
+    from vatrace.output.quality import is_quality, write_quality
+
+    path = args.out / QUALITY
+    if path.exists() and not is_quality(path):
+        warn(f"{path}: not replaced, because it isn't a page of vatrace on a batch")
+        return
+    pages = {outcome.item.name: result_files(args.out, outcome.item.name, ["html"])[0].path for outcome in outcomes}
+    reports = {name: page.relative_to(args.out).as_posix() for name, page in pages.items() if page != path and page.is_file()}
+    rows = [row for outcome in outcomes for row in outcome.summary]
+    write_quality(rows, list(outcomes[0].item.listed.about), reports, path)
 
 
 def _write_methods(done: Sequence[Item], num_failed: int, args: argparse.Namespace) -> None:

@@ -17,6 +17,7 @@ from vatrace.cli.terminal import (
     add_whisper_option,
     apply_device,
     complain,
+    count,
     plural,
     progress_bars,
     say,
@@ -60,7 +61,7 @@ EXTRACT_EPILOG = """examples:
 It can be stopped at any time: the same command continues, and repeats only what has changed.
 Labels are read again each time, so new annotations need no new features.
 Exit status: 0 if everything is in the store, 1 if a recording failed or a file could not be read (the others are done), 130 for
-ctrl-C.
+ctrl-C, 143 if told to end.
 """
 
 
@@ -101,7 +102,7 @@ def add_parsers(commands: Any) -> None:
         help="steps per second, or `frames` for one step per video frame (default: %(default)g)",
     )
     extract.add_argument("--crops", action="store_true", help="also store face crops, to train the face network too")
-    extract.add_argument("--workers", type=_count, default=1, metavar="N", help="number of processes (default: %(default)s)")
+    extract.add_argument("--workers", type=count, default=1, metavar="N", help="number of processes (default: %(default)s)")
     add_ray_option(extract)
     add_whisper_option(extract)
     add_active_speaker_option(extract)
@@ -148,12 +149,6 @@ def _rate(text: str) -> float | None:
     if not 0 < rate <= 100:
         raise argparse.ArgumentTypeError(f"a number above 0 and at most 100, or `frames`, not {text!r}")
     return rate
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"a whole number of at least 1, not {text!r}")
-    return int(text)
 
 
 def _lag(text: str) -> float | str:

@@ -27,7 +27,7 @@ FEATURES is a folder with
 MODALITY is face, voice, words, or any other name, such as physiology. Rows with NaN or empty cells are missing.
 
 It can be stopped at any time: the same command continues, and repeats only what has changed.
-Exit status: 0 if everything is in the store, 1 if a recording failed, 130 for ctrl-C.
+Exit status: 0 if everything is in the store, 1 if a recording failed, 130 for ctrl-C, 143 if told to end.
 """
 
 

@@ -18,6 +18,7 @@ from vatrace.cli.terminal import (
     add_model_options,
     add_ray_option,
     complain,
+    count,
     find_all,
     load,
     make_folder,
@@ -31,7 +32,7 @@ from vatrace.errors import UsageError
 from vatrace.files import shown, written_whole
 from vatrace.languages import AUTO, LANGUAGES, language_of
 from vatrace.media.folders import passed_over
-from vatrace.names import DEFAULT_RATE, MAX_PEOPLE, MAX_RATE, MODALITIES
+from vatrace.names import ALSO, DEFAULT_RATE, MAX_PEOPLE, MAX_RATE, MODALITIES
 from vatrace.output.formats import FORMATS, check_formats
 
 if TYPE_CHECKING:
@@ -60,6 +61,7 @@ PREDICT_EPILOG = """examples:
   vatrace predict panel.mp4 --people 3 --format csv,turns    the three most prominent people, and who speaks when
   vatrace predict videos/ --person anna.jpg            the person whose face is in the picture
   vatrace predict videos/ --people all --names people.csv    names such as P01 instead of the numbers 1, 2, ...
+  vatrace predict talk.mp4 --also emotions,face,voice  also facial expressions, head pose, pitch, ...
   vatrace predict podcast.mp3                          audio only
   vatrace predict talk.srt                             words only
   vatrace predict talk.mp4 --format csv,elan,textgrid  also for ELAN and Praat
@@ -76,18 +78,18 @@ Prominence is the time for which a person is visible, times the size of the face
 and the most prominent one is the one that speaks longest.
 
 With the extra `languages`, speech in about 100 languages is recognised. Words in a language that the words network doesn't
-understand are in the transcript, but they don't count for the values; a note gives their number.
+understand are in the transcript, but they don't affect the values; a note gives their number.
 
-What is done is skipped: recordings whose files, options and versions are the same as those of existing results. What has
-changed is done again, unless you have edited the results. talk.json says how talk.csv was made (see: vatrace again --help),
-and codebook.csv what all columns mean.
+Recordings whose files, options and versions are the same as those of existing results are skipped. What has changed is done
+again, unless you have edited the results. talk.json records how talk.csv was made (see: vatrace again --help), and codebook.csv
+explains all columns. With several recordings, quality.html shows which of them need a look.
 
 The table of --summary has one row per recording and person: mean, SD, minimum and maximum of valence and arousal over the
 supported rows, the shares of time in which each modality was present and in which the person speaks, the number of doubtful
 words that were left out, notes, errors, and the version, model and options.
 
 Exit status: 0 for success, 1 if a recording failed (the others are done), 2 for a wrong command, 70 for a bug in vatrace, 130
-for ctrl-C.
+for ctrl-C, 143 for SIGTERM.
 """
 
 
@@ -126,8 +128,8 @@ def _add_predict(commands: Any) -> None:
         "--list",
         type=Path,
         metavar="FILE",
-        help="instead: a CSV with the column recording; transcript, person, start and end if you like; columns of your own, "
-        "such as participant and condition, which are added to all tables",
+        help="instead: a CSV with the column recording and, if you like, transcript, person, start, end, and columns of your "
+        "own, such as participant and condition, which are added to all tables",
     )
     add("--out", type=Path, default=Path(), metavar="DIR", help="where to write (default: this folder)")
     add(
@@ -148,6 +150,14 @@ def _add_predict(commands: Any) -> None:
     _add_words_options(parser)
     _add_people_options(parser)
     add("--explain", action="store_true", help="add columns with the contribution of each modality")
+    add(
+        "--also",
+        type=partial(_names, choices=ALSO),
+        default=[],
+        metavar="LIST",
+        help="add columns: emotions, the probabilities of eight facial expressions; face, the pose of the head, how far eyes "
+        "and mouth are open, and blinks; voice, pitch, loudness, speech rate and pauses (extra `prosody`)",
+    )
     add("--report", action="store_true", help="also write an HTML report, <name>.html")
     add("--overlay", action="store_true", help="also write a video with the trace in it, <name>.overlay.mp4")
     _add_batch_options(parser)
@@ -174,7 +184,7 @@ def _add_batch_options(parser: argparse.ArgumentParser) -> None:
     )
     add("--methods", action="store_true", help="also write methods.md, a paragraph for your paper")
     add("--overwrite", action="store_true", help="do everything again, and replace results that already exist")
-    add("--jobs", type=_count, default=1, metavar="N", help="number of processes for several recordings (default: %(default)s)")
+    add("--jobs", type=count, default=1, metavar="N", help="number of processes for several recordings (default: %(default)s)")
     add_ray_option(parser)
 
 
@@ -191,15 +201,15 @@ def _add_words_options(parser: argparse.ArgumentParser) -> None:
     add(
         "--encoding",
         metavar="NAME",
-        help="of the transcripts, such as windows-1251 or shift_jis (default: UTF-8, UTF-16, or what it seems to be)",
+        help="encoding of the transcripts, such as windows-1251 or shift_jis (default: UTF-8, UTF-16, or guessed)",
     )
     add(
         "--language",
         type=_language,
         default=AUTO,
         metavar="CODE",
-        help="of speech and transcripts: en, de, zh and so on (default: auto, which finds it out; languages other than English "
-        "need the extra `languages`)",
+        help="language of speech and transcripts: en, de, zh and so on (default: auto, which detects it; speech in languages "
+        "other than English needs the extra `languages`)",
     )
 
 
@@ -218,12 +228,6 @@ def _add_people_options(parser: argparse.ArgumentParser) -> None:
     add("--per-person", action="store_true", help="write CSV and Parquet as a file for each person: <name>.1.csv, <name>.2.csv")
     names = "CSV with the columns recording, person, name, as `vatrace people` writes it: names to use instead of numbers"
     add("--names", type=Path, metavar="FILE", help=names)
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"a whole number of at least 1, not {text!r}")
-    return int(text)
 
 
 def _language(text: str) -> str:
@@ -328,6 +332,7 @@ def _checked_model(args: argparse.Namespace, listed: Sequence[Listed]) -> Model:
     """The model, after it has checked all pictures of people."""
     model = load(args)
     pictures = [args.person, *(row.picture for row in listed)]
+    model.check_also(args.also, args.modalities)
     for picture in dict.fromkeys(path for path in pictures if path is not None):
         for note in model.check_picture(picture):
             warn(note)

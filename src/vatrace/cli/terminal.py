@@ -29,6 +29,13 @@ def positive(text: str) -> float:
     return number
 
 
+def count(text: str) -> int:
+    """Parse a whole number of at least 1, as the `type` of an option."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"a whole number of at least 1, not {text!r}")
+    return int(text)
+
+
 def refuse_existing(paths: Iterable[Path], overwrite: bool) -> None:
     """Raise FileExistsError if a result already exists and may not be replaced."""
     existing = [path for path in paths if path.exists()]
@@ -66,7 +73,7 @@ def add_device_option(parser: argparse.ArgumentParser) -> None:
         "--device",
         default="cpu",
         metavar="NAME",
-        help="where the networks run: cpu, cuda, cuda:1, auto (a GPU if there is one), or another that the installed ONNX "
+        help="where the networks run: cpu, cuda, cuda:1, auto (CUDA if available), or another device that the installed ONNX "
         "Runtime offers, such as coreml (default: cpu)",
     )
 

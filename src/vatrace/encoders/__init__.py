@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from vatrace.errors import MissingWeightsError, PluginError, UsageError
 from vatrace.files import sha256
@@ -43,6 +43,14 @@ class FaceEncoder(Protocol):
         Returns:
             Vectors (N, D) float32. A crop's vector must not depend on the other crops.
         """
+
+
+@runtime_checkable
+class ExpressionEncoder(Protocol):
+    """A face encoder that also knows the probabilities of `vatrace.encoders.face.EXPRESSIONS`."""
+
+    def with_expressions(self, crops: NDArray[np.uint8], /) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Encode crops as `FaceEncoder` does -> vectors (N, D), probabilities (N, 8)."""
 
 
 class SpeechEncoder(Protocol):

@@ -9,6 +9,9 @@ from numpy.typing import NDArray
 
 from vatrace.weights import onnx_session
 
+EXPRESSIONS = ("neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt")
+"""The eight FER+ categories (Barsoum et al. 2016), in the order of the network's outputs."""
+
 FACE_PART = (((np.arange(48) - 23.5) / 15) ** 2 + ((np.arange(48)[:, None] - 25) / 18) ** 2) < 1
 """The pixels of a crop that show the face, without its surroundings: its brightness is measured in them."""
 
@@ -42,17 +45,25 @@ class FerPlusEncoder:
         return self._run("embedding", crops)
 
     def expressions(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """The same crops -> (N, 8) probabilities of neutral, happiness, surprise, sadness, anger, disgust, fear, contempt."""
+        """The same crops -> (N, 8) probabilities of EXPRESSIONS."""
         return self._run("expression", crops)
+
+    def with_expressions(self, crops: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """The same crops -> their embeddings and the probabilities of EXPRESSIONS, in the time that one of them takes."""
+        embeddings, expressions = self._outputs(["embedding", "expression"], crops)
+        return embeddings, expressions
 
     def valence_arousal(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
         """The same crops -> (N, 2) valence and arousal in -1..1: the mean over the expressions, weighted by probability."""
         return self._run("valence_arousal", crops)
 
     def _run(self, output: str, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
+        return self._outputs([output], crops)[0]
+
+    def _outputs(self, names: list[str], crops: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
         grey = crops if crops.ndim == 3 else luma(crops)
-        (result,) = self._session.run([output], {"faces": with_usual_brightness(grey)[:, None]})
-        return np.asarray(result, dtype=np.float32)
+        found = self._session.run(names, {"faces": with_usual_brightness(grey)[:, None]})
+        return [np.asarray(values, dtype=np.float32) for values in found]
 
 
 def with_usual_brightness(grey: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -166,7 +166,7 @@ def language_notes(stretches: list[Stretch]) -> Iterator[str]:
     ]
     probability = mean_probability(stretches, first)
     if probability is not None and probability < UNSURE:
-        yield f"the language is uncertain: it may be {name_of(first)} (probability {probability:.2f}); --language names it"
+        yield f"the language is uncertain: it may be {name_of(first)} (probability {probability:.2f}); name it with --language"
     elif first != ENGLISH and probability is not None:
         yield f"the speech is in {name_of(first)} (probability {probability:.2f})"
     for code in others:

@@ -56,10 +56,12 @@ class Mesh:
 
     Attributes:
         points: (478, 2) x and y in pixels of the image.
+        depths: (478,) how far behind the middle of the head they lie, in the same unit, without perspective.
         presence: probability, 0..1, that the square contains a face.
     """
 
     points: NDArray[np.float64]
+    depths: NDArray[np.float64]
     presence: float
 
 
@@ -227,5 +229,6 @@ class Landmarker:
         matrix = square_matrix(roi, MESH_SIZE)
         pixels = np.asarray(crop(image, matrix, MESH_SIZE, finest=1), dtype=np.float32)[None] / 255
         points, presence = self._mesh.run(["landmarks", "presence"], {"pixels": pixels})
-        local = points.reshape(NUM_LANDMARKS, 3)[:, :2].astype(np.float64)
-        return Mesh(local @ matrix[:, :2].T + matrix[:, 2], 1 / (1 + np.exp(-float(presence.item()))))
+        local = points.reshape(NUM_LANDMARKS, 3).astype(np.float64)
+        depths = local[:, 2] * roi.side / MESH_SIZE
+        return Mesh(local[:, :2] @ matrix[:, :2].T + matrix[:, 2], depths, 1 / (1 + np.exp(-float(presence.item()))))

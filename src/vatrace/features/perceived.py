@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 Features = Callable[[int, int], dict[str, NDArray[np.float16]]]
 """Takes start and stop; returns the features (stop - start, D) of these steps by modality."""
 
+DAMAGED = "some frames are damaged and were left out"
+"""How the note on damaged frames begins."""
+
 
 @dataclass
 class Sight:
@@ -31,6 +34,8 @@ class Sight:
     Attributes:
         embeddings: of all faces, one row for each face in each frame.
         crops: of all faces in the same rows, (48, 48, 3); None where they aren't kept.
+        expressions: of all faces in the same rows, (8,) probabilities; None where they aren't wanted.
+        heads: of all faces in the same rows, the values of `vatrace.features.head.HEAD`; None where they aren't wanted.
         boxes: of all faces in the same rows: left, top, right, bottom as shares of the upright picture; none for cropped faces.
         people: those who were seen, the most prominent first.
         end: when the last frame ends, in seconds.
@@ -40,6 +45,8 @@ class Sight:
 
     embeddings: Spool
     crops: Spool | None = None
+    expressions: Spool | None = None
+    heads: list[tuple[float, ...]] | None = None
     boxes: list[tuple[float, float, float, float]] = field(default_factory=list)
     people: list[Person] = field(default_factory=list)
     end: float = 0.0
@@ -62,6 +69,7 @@ class Sound:
         num_unused: number of words in languages that no words encoder understands.
         end: when the audio ends, in seconds.
         notes: what the user should know.
+        prosody: (T, 2) pitch and loudness of all audio (`vatrace.features.prosody`); None where they aren't wanted.
     """
 
     frames: Spool
@@ -74,6 +82,7 @@ class Sound:
     num_unused: int = 0
     end: float = 0.0
     notes: list[str] = field(default_factory=list)
+    prosody: NDArray[np.float64] | None = None
 
 
 @dataclass(frozen=True)
@@ -136,6 +145,7 @@ class Percept:
         words: what the person said.
         speaking: (T,) bool: whether this person alone speaks; None if it isn't known.
         boxes: (T, 4) left, top, right and bottom of the face as shares of the upright picture, 0..1; NaN where there is none.
+        also: (T,) further columns by name; NaN where they aren't known.
     """
 
     rate: float
@@ -146,6 +156,7 @@ class Percept:
     words: list[Word]
     speaking: NDArray[np.bool_] | None
     boxes: NDArray[np.float64]
+    also: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
 
     @property
     def num_steps(self) -> int:

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vatrace.encoders import DEFAULT_ENCODERS, EncoderSpec, FaceEncoder, SpeechEncoder, VoiceEncoder, WordEncoder
+from vatrace.encoders.face import EXPRESSIONS
 from vatrace.errors import MediaError, MissingExtraError
 from vatrace.features.named_speakers import by_labels, turns_of
 from vatrace.features.perceived import Perceived, Percept, Sight, Sound
@@ -46,6 +47,8 @@ PERCEPTION = 3
 """Raise it when the features of the same recording change, for instance by other face crops or another level of the audio:
 recordings in a store with another number are extracted again, since a model must not be trained on both kinds."""
 
+CHUNK = 4096
+"""Rows of a spool that are read at a time."""
 MAX_SHORTFALL = 1.0
 """Seconds by which a recording may be shorter than its container states without a note."""
 
@@ -56,7 +59,7 @@ class Perceiver:
     Args:
         encoders: by modality; a modality without one is left out. The package's own by default.
         whisper: a folder with a Whisper model in CTranslate2 form, or the name of one that faster-whisper downloads; None for
-            tiny.en, and base for other languages than English if it is installed (see `vatrace.weights`).
+            tiny.en, and base for languages other than English if it is installed (see `vatrace.weights`).
         threads: CPU threads; None for one a core.
         keep_crops: whether to keep face crops in addition to their embeddings.
         active_speaker: an ONNX network that decides which visible person speaks (`vatrace.features.active_speaker`); None to
@@ -144,8 +147,10 @@ class Perceiver:
         spec = self.encoders[modality]
         return Spool((spec.dim,), maker=f"{modality} encoder {spec.path or spec.name}")
 
-    def _new_sight(self) -> Sight:
-        return Sight(self._spool("face"), Spool((48, 48, 3), np.uint8) if self.keep_crops else None)
+    def _new_sight(self, also: Collection[str] = ()) -> Sight:
+        crops = Spool((48, 48, 3), np.uint8) if self.keep_crops else None
+        expressions = Spool((len(EXPRESSIONS),), np.float32, "face encoder") if "emotions" in also else None
+        return Sight(self._spool("face"), crops, expressions, [] if "face" in also else None)
 
     def perceive(
         self,
@@ -155,6 +160,7 @@ class Perceiver:
         progress: Progress = lambda stage, share: None,
         transcribe: bool = True,
         language: str = AUTO,
+        also: Collection[str] = (),
     ) -> Perceived:
         """Process the video and audio of a recording, at the same time.
 
@@ -165,6 +171,7 @@ class Perceiver:
             progress: called with the progress of each stage.
             transcribe: whether to recognise the words, where they are wanted and the recording has no transcript.
             language: the code of the language that is spoken, or AUTO to find out (see `vatrace.languages`).
+            also: what else is measured, of `vatrace.names.ALSO`.
 
         Raises:
             MediaError: if nothing in it can be decoded.
@@ -180,9 +187,12 @@ class Perceiver:
             sound.end = max(word.end for word in sound.words)
             turns = labelled_turns(sound.words)
             self._note_languages(sound, recording.words)
-            return Perceived(rate, wanted, self._new_sight(), sound, voices_only(turns), Attribution(turns))
+            if "voice" in also:
+                sound.prosody = np.full((num_steps(sound.end, rate), 2), np.nan)
+            return Perceived(rate, wanted, self._new_sight(also), sound, voices_only(turns), Attribution(turns))
         self._load(recording, wanted, transcribe)
-        hearing, task = self._hearing(recording, wanted, transcribe, language), Task(recording, rate, progress)
+        hearing = self._hearing(recording, wanted, transcribe, language)
+        task = Task(recording, rate, progress, frozenset(also))
         sight, sound = self._see_and_hear(task, wanted, hearing)
         return self._understood(task, wanted, hearing, sight, sound)
 
@@ -221,6 +231,8 @@ class Perceiver:
         sound.notes += notes
         if "words" in wanted:
             self._note_languages(sound, recording.words)
+        if "voice" in task.also:
+            sound.prosody = _prosody(task, max(sight.end, sound.end))
         return Perceived(task.rate, wanted, sight, sound, people, attribution)
 
     def _load(self, recording: Recording, wanted: Collection[str], transcribe: bool) -> None:
@@ -277,7 +289,7 @@ class Perceiver:
         with ThreadPoolExecutor(1) as pool:
             heard = pool.submit(hearing.hear, task) if hearing else None
             try:
-                sight = self._see(task) if "face" in wanted else self._new_sight()
+                sight = self._see(task) if "face" in wanted else self._new_sight(task.also)
                 sound = heard.result() if heard else Sound(self._spool("voice"))
             except BaseException:  # an error or ctrl-C in this thread must stop the other
                 task.stop.set()
@@ -326,10 +338,11 @@ class Perceiver:
 
     def _see(self, task: Task) -> Sight:
         from vatrace.features.faces import MAX_FACES, FaceTracker
+        from vatrace.features.head import measured
         from vatrace.features.seeing import look
 
-        sight, tracker = self._new_sight(), FaceTracker(self._landmarker, self._identities)
-        look(task, tracker, self._face_encoder, sight)
+        sight, tracker = self._new_sight(task.also), FaceTracker(self._landmarker, self._identities)
+        look(task, tracker, self._face_encoder, sight, partial(measured, self._landmarker))
         if tracker.most_seen > MAX_FACES:
             sight.notes.append(f"{tracker.most_seen} faces seen at once: the {MAX_FACES} largest are followed")
         return sight
@@ -426,7 +439,11 @@ class Perceiver:
         kept = crops if self.keep_crops else None
         turns = [(turn.start, turn.end) for turn in perceived.turns if turn.person == person]
         speaking = spans_to_mask(turns, steps, rate) if perceived.turns and person is not None else None
-        return Percept(rate, perceived.duration, valid, features, kept, said, speaking, _boxes_at(sight.boxes, rows))
+        boxes = _boxes_at(sight.boxes, rows)
+        also = _expressions(sight, rows) | _head(sight, rows, rate)
+        if sound.prosody is not None:
+            also |= _voice(sound, valid["voice"], said, rate)
+        return Percept(rate, perceived.duration, valid, features, kept, said, speaking, boxes, also)
 
 
 def _check_end(recording: Recording, wanted: Collection[str], sight: Sight, sound: Sound) -> None:
@@ -451,6 +468,54 @@ def _boxes_at(boxes: Sequence[tuple[float, ...]], rows: NDArray[np.int64]) -> ND
     if boxes:
         found[rows >= 0] = np.array(boxes)[rows[rows >= 0]]
     return found
+
+
+def _prosody(task: Task, end: float) -> NDArray[np.float64]:
+    """Pitch and loudness of a recording that ends at `end` seconds; NaN without audio."""
+    from vatrace.features.prosody import pitch_and_loudness
+    from vatrace.features.speech import BLOCK_DUR
+
+    steps = num_steps(end, task.rate)
+    if not task.recording.has_audio:
+        return np.full((steps, 2), np.nan)
+    reader = AudioReader(task.recording.path, BLOCK_DUR, task.mix)
+    return pitch_and_loudness(task.blocks(reader, first=1.0), task.rate, steps)
+
+
+def _voice(sound: Sound, speech: NDArray[np.bool_], said: Sequence[Word], rate: float) -> dict[str, NDArray[np.float64]]:
+    """The columns of a voice, from the rows (T,) with one person's voice and their words; NaN elsewhere."""
+    from vatrace.features.prosody import PROSODY, pauses, speech_rate
+
+    assert sound.prosody is not None
+    others = spans_to_mask(sound.spans, len(speech), rate) & ~speech
+    pitch, loudness = np.where(speech, sound.prosody.T, np.nan)
+    pause = pauses(speech, others, rate) if sound.voices is not None else np.full(len(speech), np.nan)
+    spoken = speech_rate(said, speech, rate) if said else np.full(len(speech), np.nan)
+    return dict(zip(PROSODY, (pitch, loudness, spoken, pause), strict=True))
+
+
+def _head(sight: Sight, rows: NDArray[np.int64], rate: float) -> dict[str, NDArray[np.float64]]:
+    """What the landmarks show, in the given rows (T,) of a person, `rate` of them a second; NaN for -1."""
+    from vatrace.features.head import HEAD, blinks
+
+    if sight.heads is None:
+        return {}
+    values = np.full((len(rows), len(HEAD)), np.nan)
+    if sight.heads:
+        values[rows >= 0] = np.array(sight.heads)[rows[rows >= 0]]
+    columns = dict(zip(HEAD, values.T, strict=True))
+    return columns | {"blink": blinks(columns["eye_openness"], rate)}
+
+
+def _expressions(sight: Sight, rows: NDArray[np.int64]) -> dict[str, NDArray[np.float64]]:
+    """The probabilities of expressions in the given rows (T,) of a person; NaN for -1."""
+    if sight.expressions is None:
+        return {}
+    values = np.full((len(rows), len(EXPRESSIONS)), np.nan)
+    for start in range(0, len(rows), CHUNK):
+        part = rows[start : start + CHUNK]
+        values[start : start + CHUNK][part >= 0] = _gather(sight.expressions, part)[part >= 0]
+    return {f"expression_{name}": column for name, column in zip(EXPRESSIONS, values.T, strict=True)}
 
 
 def _gather(spool: Spool, rows: NDArray[np.int64]) -> NDArray[Any]:

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
-from vatrace.encoders import FaceEncoder
+from vatrace.encoders import ExpressionEncoder, FaceEncoder
 from vatrace.errors import MediaError, TooLongError
 from vatrace.features.faces import FaceTracker, box_in, face_crop, is_overexposed
 from vatrace.features.people import Track, group_tracks
-from vatrace.features.perceived import Sight
+from vatrace.features.perceived import DAMAGED, Sight
 from vatrace.features.task import Task
 from vatrace.media.ahead import ahead
 from vatrace.media.reading import VideoReader
@@ -69,11 +71,21 @@ class _Encoded:
             self._crops = []
 
     def _encode(self, first: int, crops: NDArray[np.uint8]) -> None:
-        self._sight.embeddings.write(first, self._encoder(crops))
+        if self._sight.expressions is None:
+            vectors = self._encoder(crops)
+        else:
+            assert isinstance(self._encoder, ExpressionEncoder)  # `Model.predict` checks it
+            vectors, expressions = self._encoder.with_expressions(crops)
+            self._sight.expressions.write(first, expressions)
+        self._sight.embeddings.write(first, vectors)
 
 
-def look(task: Task, tracker: FaceTracker, encoder: FaceEncoder, sight: Sight) -> None:
-    """Follow every face in a video; the results are added to `sight`.
+Measure = Callable[[Image.Image, NDArray[np.float64]], tuple[float, ...]]
+"""Measures a face in an image by its landmarks (478, 2)."""
+
+
+def look(task: Task, tracker: FaceTracker, encoder: FaceEncoder, sight: Sight, measure: Measure) -> None:
+    """Follow every face in a video; the results are added to `sight`, those of `measure` only if it has a list for them.
 
     Raises:
         MediaError: if no frame can be decoded, and there is no audio either.
@@ -90,6 +102,8 @@ def look(task: Task, tracker: FaceTracker, encoder: FaceEncoder, sight: Sight) -
                     crop = face_crop(frame.image, found.square, encoder.crop_size)
                     encoded.add(crop)
                     sight.boxes.append(box_in(found.square, frame.image.size))
+                    if sight.heads is not None:
+                        sight.heads.append(measure(frame.image, found.points))
                     if sight.crops is not None:
                         sight.crops.write(row, face_crop(frame.image, found.square)[None])
                     track = tracks.setdefault(found.track, Track())
@@ -105,7 +119,7 @@ def look(task: Task, tracker: FaceTracker, encoder: FaceEncoder, sight: Sight) -
         if recording.video_track:
             sight.notes.append(recording.video_track)
         if reader.damage:
-            sight.notes.append(f"some frames are damaged and were left out ({reader.damage})")
+            sight.notes.append(f"{DAMAGED} ({reader.damage})")
     task.progress("face", 1.0)
     sight.people, sight.end = group_tracks(list(tracks.values()), num_steps(reader.end, task.rate)), reader.end
     sight.frame_times = np.array(reader.times)

@@ -139,7 +139,7 @@ class Listener:
 
     @cached_property
     def multilingual(self) -> Recogniser | None:
-        """The model for other languages than English; None if there is none."""
+        """The model for languages other than English; None if there is none."""
         if self._english is not None and self._english.is_multilingual:
             return self._english
         return None if self._others is None else Recogniser(self._others(), self._threads, MULTILINGUAL_TYPE)

@@ -26,12 +26,14 @@ class Task:
         recording: what is perceived.
         rate: steps a second.
         progress: called with the progress of each stage.
+        also: what else is measured, of `names.ALSO`.
         stop: set when one thread fails, so that the other ends as well.
     """
 
     recording: Recording
     rate: float
     progress: Progress
+    also: frozenset[str] = frozenset()
     stop: Event = field(default_factory=Event)
 
     @cached_property

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vatrace.encoders import DEFAULT_ENCODERS, EncoderSpec
-from vatrace.errors import MediaError, UsageError
+from vatrace.errors import MediaError, UsageError, require
 from vatrace.features.choice import choose, find_person, several_faces
 from vatrace.features.identity import View
 from vatrace.features.perceived import Percept
@@ -28,7 +28,7 @@ from vatrace.inference.prediction import Prediction
 from vatrace.inference.spoken import label, spoken_turns
 from vatrace.languages import AUTO, check_language
 from vatrace.media.recording import Recording, open_recording
-from vatrace.names import DEFAULT_RATE, MAX_PEOPLE, MAX_RATE, MODALITIES, People
+from vatrace.names import ALSO, DEFAULT_RATE, MAX_PEOPLE, MAX_RATE, MODALITIES, People
 from vatrace.timeline import num_steps, overlap_add, resample, resample_mask, steps_at
 
 
@@ -38,7 +38,7 @@ class Model:
     Args:
         fusion: an ONNX file like the package's `fusion.onnx`; None for that one.
         whisper: a folder with a Whisper model in CTranslate2 form, or the name of one that faster-whisper downloads; None for
-            tiny.en, and base for other languages than English if it is installed (see `vatrace.weights`).
+            tiny.en, and base for languages other than English if it is installed (see `vatrace.weights`).
         threads: CPU threads; None for one a core.
         encoders: by modality, if the fusion model was trained on features of other encoders than the package's own.
         active_speaker: an ONNX network that decides which visible person speaks (docs/active-speaker.md); None to decide by
@@ -95,6 +95,7 @@ class Model:
         person: str | Path | None = None,
         explain: bool = False,
         language: str = AUTO,
+        also: Collection[str] = (),
         progress: Progress = lambda stage, share: None,
     ) -> Prediction:
         """Predict valence and arousal over one recording.
@@ -110,6 +111,9 @@ class Model:
             person: an image of the person to follow instead.
             explain: whether to measure what the values are based on (`Prediction.explanation`).
             language: the code of the language of the speech and the transcript (see `vatrace.languages`); "auto" to find out.
+            also: what else to measure: "emotions", the probabilities of eight facial expressions; "face", the pose of the head,
+                blinks, and how far eyes and mouth are open; "voice", pitch, loudness, speech rate and pauses
+                (`Prediction.also`, docs/output.md).
             progress: called with the progress of each stage.
 
         Returns:
@@ -119,17 +123,18 @@ class Model:
             MediaError: if the recording, the transcript or the image can't be read, the recording has none of the modalities
                 asked for, or the person in the image isn't in it.
             MissingWeightsError: if Whisper's weights are needed and missing.
-            UsageError: if the model or the modalities don't use the transcript.
-            ValueError: if the rate, a modality or the people are not one of the choices.
+            UsageError: if the model or the modalities don't use the transcript, or can't measure what `also` names.
+            ValueError: if the rate, a modality, the people or something in `also` are not one of the choices.
         """
         _check_options(rate, modalities, people, language)
+        self.check_also(also, modalities)
         named = shown(Path(person).name) if person else ""
         view, notes = (None, []) if person is None else self._view_of(Path(person))
         recording = source if isinstance(source, Recording) else open_recording(source, transcript, language)
         usable = self._usable(recording, modalities)
         if view is not None and "face" not in usable:
             raise MediaError(f"{recording.path}: the person in {named} can't be found, because faces are not used")
-        perceived = self._perceiver.perceive(recording, self.rate, usable, progress, language=language)
+        perceived = self._perceiver.perceive(recording, self.rate, usable, progress, language=language, also=also)
         chosen = choose(perceived, people)
         if view is not None:
             found, doubts = find_person(perceived.people, view, named)
@@ -159,6 +164,27 @@ class Model:
         shared |= {"words_left_out": sound.num_doubtful, "words_unused": sound.num_unused}
         first, *others = (replace(trace, **shared) for trace in traces)
         return replace(first, others=tuple(others))
+
+    def check_also(self, also: Collection[str], modalities: Collection[str] = MODALITIES) -> None:
+        """Check before any recording is processed that what `also` names can be measured.
+
+        Raises:
+            UsageError: if it can't.
+            MissingExtraError: if a library is missing.
+            ValueError: if it isn't known.
+        """
+        if isinstance(also, str) or not set(also) <= set(ALSO):
+            raise ValueError(f"also must be a list of {', '.join(ALSO)}, not {also!r}")
+        face = self._fusion.encoders.get("face")
+        for name in sorted({"emotions", "face"} & set(also)):
+            if "face" not in modalities or face is None:
+                raise UsageError(f"{name}: needs the face, which is not among the modalities")
+        if "voice" in also:
+            if "voice" not in modalities or "voice" not in self._fusion.encoders:
+                raise UsageError("voice: needs the voice, which is not among the modalities")
+            require("the pitch of the voice", ["parselmouth"], "prosody")
+        if "emotions" in also and face is not None and not hasattr(face.find_class(), "with_expressions"):
+            raise UsageError(f"emotions need the package's own face encoder, and this model uses {face.name}")
 
     def check_picture(self, picture: Path) -> list[str]:
         """Check a picture of the person to follow before any recording is processed, and return what the user should know.
@@ -225,7 +251,17 @@ class Model:
             bounds=ends,
             boxes=percept.boxes[self._current(times, percept.num_steps)] if percept.valid["face"].any() else None,
             speaking=None if percept.speaking is None else resample_mask(percept.speaking, self.rate, times),
+            also=self._also(percept, times, rate),
         )
+
+    def _also(self, percept: Percept, times: NDArray[np.float64], rate: float) -> dict[str, NDArray[np.float64]]:
+        """The further columns at `times`, `rate` a second: those of the current step, but each blink in one row only."""
+        found = {name: column[self._current(times, percept.num_steps)] for name, column in percept.also.items()}
+        if "blink" in found:
+            starts = np.flatnonzero(percept.also["blink"] == 1) / self.rate
+            found["blink"] = np.where(np.isnan(found["blink"]), np.nan, 0.0)
+            found["blink"][np.clip(steps_at(starts, rate), 0, len(times) - 1)] = 1.0
+        return found
 
     def _current(self, times: NDArray[np.float64], num_steps: int) -> NDArray[np.int64]:
         """The model's step that is current at each of `times` in seconds."""

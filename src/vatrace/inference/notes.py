@@ -11,6 +11,9 @@ from vatrace.names import People
 
 MIN_SECONDS = 0.5
 """Seconds of speech below which there is no note, because it would not be worth reading."""
+SEEN, HEARD = "people seen", "voices heard"
+"""In the note on several people, after their number."""
+OVEREXPOSED = "the face is overexposed (much of the skin is white), so its values may be wrong"
 
 
 def people_notes(perceived: Perceived, people: People, chosen: list[int], named: str) -> list[str]:
@@ -25,7 +28,7 @@ def people_notes(perceived: Perceived, people: People, chosen: list[int], named:
     notes = []
     found = candidates(perceived)
     heard = bool(perceived.people) and not perceived.people[0].tracks
-    what = "voices heard" if heard else "people seen"
+    what = HEARD if heard else SEEN
     if len(found) > 1:
         notes.append(f"{len(found)} {what}: {_choice(perceived, people, chosen, named, heard)}")
     if people in {"left", "right"} and (len(found) < 2 or heard):
@@ -107,7 +110,7 @@ def person_notes(perceived: Perceived, index: int | None, valid: Masks) -> list[
     """
     notes = []
     if index is not None and perceived.people[index].is_overexposed:
-        notes.append("the face is overexposed (much of the skin is white), so its values may be wrong")
+        notes.append(OVEREXPOSED)
     absent = {name for name in perceived.modalities if not valid[name].any()}
     if "face" in absent:
         notes.append("no face was followed" if perceived.sight.people else "no face found")

@@ -79,6 +79,7 @@ class Prediction:
         others: the traces of the other people who were asked for.
         about: what the user says about the recording, such as {"participant": "P01"}: more columns of every table.
         provenance: how it was made, for the files that are written (`vatrace.output.provenance`); empty if nobody asked.
+        also: (T,) further columns by name, such as `expression_happiness`; NaN where they aren't known.
         span: start and end in seconds of the part that counts (see `within`); None for the whole recording.
     """
 
@@ -104,6 +105,7 @@ class Prediction:
     about: dict[str, str] = field(default_factory=dict)
     provenance: dict[str, Any] = field(default_factory=dict)
     span: tuple[float, float] | None = None
+    also: dict[str, NDArray[np.float64]] = field(default_factory=dict)
 
     @property
     def people(self) -> dict[str, Prediction]:
@@ -156,8 +158,8 @@ class Prediction:
         Then valence_low, valence_high, arousal_low, arousal_high if the model was calibrated, supported (1 where any
         modality was present, else 0), person, and speaking (1 where the person speaks, else 0; NaN if it isn't known). With an
         explanation also face_share, voice_share, words_share (0..1, NaN where no modality matters) and recursion_1, ... (how
-        far each recursion moved the point); then a column for each entry of `about`. The rows of each person come after those
-        of the one before. Rows outside of `span` are left out.
+        far each recursion moved the point); then those of `also`, and one for each entry of `about`. The rows of each
+        person come after those of the one before. Rows outside of `span` are left out.
         """
         import pandas as pd
 
@@ -179,6 +181,7 @@ class Prediction:
         if self.explanation:
             columns |= {f"{name}_share": self.explanation.shares[name] for name in MODALITIES}
             columns |= {f"recursion_{i}": change for i, change in enumerate(self.explanation.changes, start=1)}
+        columns |= self.also
         columns |= {name: np.full(len(self.times), value, dtype=object) for name, value in self.about.items()}
         return columns if self.span is None else {name: values[self.counted] for name, values in columns.items()}
 

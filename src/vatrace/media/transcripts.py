@@ -238,7 +238,7 @@ def _decoded(content: bytes, path: Path, encoding: str | None, language: str | N
         guess = None if encoding != "utf-8" else _guessed(content, language)
         if guess is None:
             raise MediaError(
-                f"{path}: the transcript isn't in UTF-8; save it in this encoding, or name its own with --encoding"
+                f"{path}: the transcript isn't in UTF-8; save it as UTF-8, or name its encoding with --encoding"
             ) from error
         name, text = guess
         return _lines(text), [f"not in UTF-8, so read as {name}: if letters are wrong, name its encoding with --encoding"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ import numpy as np
 from vatrace.errors import UsageError
 from vatrace.inference.prediction import ROUNDING
 from vatrace.names import DIMENSIONS
-from vatrace.output.stretches import By, check_events, parse_by
+from vatrace.output.stretches import By, check_events, length_of, read_events
 from vatrace.output.traces import Trace
 
 FIRST, PERSON = "first:", "person"
@@ -46,16 +45,10 @@ def parse_baseline(text: str) -> Baseline:
     if text == PERSON:
         return Baseline(text)
     if text.startswith(FIRST):
-        try:
-            seconds = float(text.removeprefix(FIRST))
-        except ValueError:
-            seconds = 0.0
-        if not 0 < seconds < math.inf:
-            raise UsageError(f"--baseline {text}: the length must be a number of seconds above 0")
-        return Baseline(text, seconds)
+        return Baseline(text, length_of("--baseline", text))
     if not Path(text).is_file():
         raise UsageError(f"--baseline {text}: must be first:30, person, or a CSV with the columns recording, start and end")
-    return Baseline(text, stretches=parse_by(text))
+    return Baseline(text, stretches=read_events(Path(text)))
 
 
 def key_of(trace: Trace) -> Key:

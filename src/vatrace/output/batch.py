@@ -20,7 +20,7 @@ from vatrace.output.formats import FORMATS
 OVERLAY = ".overlay.mp4"
 SIDE = "side"
 """The kind of the side file, which has the suffix of JSON: `--format json` makes it larger."""
-LOG, CODEBOOK, METHODS = "vatrace.log", "codebook.csv", "methods.md"
+LOG, CODEBOOK, METHODS, QUALITY = "vatrace.log", "codebook.csv", "methods.md", "quality.html"
 """Names of files that a batch may write besides its results."""
 SUFFIXES = {kind: known.suffix for kind, known in FORMATS.items()} | {
     **{"png": "png", "html": "html", "overlay": "overlay.mp4"},
@@ -98,7 +98,7 @@ def _in_one_folder(inside: Sequence[Path]) -> tuple[list[Path], list[Path]]:
     ]
     taken, names = set(recordings), {name for path in recordings for name in (path.stem, path.name)}
     rest = [path for path in inside if path not in taken and not _belongs(path, recordings, names)]
-    return recordings, [path for path in rest if path.name not in {LOG, CODEBOOK, METHODS}]
+    return recordings, [path for path in rest if path.name not in {LOG, CODEBOOK, METHODS, QUALITY}]
 
 
 def _belongs(path: Path, recordings: Sequence[Path], names: set[str]) -> bool:

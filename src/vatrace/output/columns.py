@@ -9,7 +9,9 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
+from vatrace.encoders.face import EXPRESSIONS
 from vatrace.names import DIMENSIONS, MODALITIES
+from vatrace.output.flags import FLAGS
 
 UNIT_RANGE = "-1..1"
 SHARE = "0..1"
@@ -43,6 +45,9 @@ DETECTED = {
 }
 NO_INTERVAL = "the model has no calibrated intervals"
 UNSUPPORTED = "nothing supports the values there: no face, voice or words were detected"
+LINE = ", relative to the line of sight from the camera"
+SILENT = "the person's voice was not detected"
+NO_FACE = "the face isn't visible"
 NOT_LISTENED = "the audio was not used"
 OWN_COLUMN = "a column of your own list of recordings"
 
@@ -78,6 +83,30 @@ TRACE = (
         for name in MODALITIES
     ),
     Column("recursion_N", "how far recursion N of the attention moved the point (valence, arousal)", "", "0..2.83"),
+    *(
+        Column(
+            f"expression_{name}",
+            f"probability, by the face network, that raters would call the facial expression {name}; the eight add up to 1",
+            "",
+            SHARE,
+            NO_FACE,
+        )
+        for name in EXPRESSIONS
+    ),
+    Column("head_yaw", f"how far the face is turned to the right of the picture{LINE}", "deg", "-180..180", NO_FACE),
+    Column("head_pitch", f"how far the face looks up{LINE}", "deg", "-90..90", NO_FACE),
+    Column("head_roll", f"how far the head is tilted clockwise in the picture{LINE}", "deg", "-180..180", NO_FACE),
+    Column("eye_openness", "distance between the lids by the length of the eye, mean of both eyes", "", "0..", NO_FACE),
+    Column(
+        "mouth_opening", "distance between the inner lips by that between the outer corners of the eyes", "", "0..", NO_FACE
+    ),
+    Column(
+        "blink", "1 in the row in which a blink of up to 0.5 s begins, else 0; short ones may be missed", "", YES_NO, NO_FACE
+    ),
+    Column("voice_pitch", "median pitch of the person's voice, 0 at 100 Hz", "semitones", "-5..31", f"{SILENT}, or not voiced"),
+    Column("voice_loudness", "loudness of the voice, relative to the mean of the recording's speech", "dB", "-60..", SILENT),
+    Column("speech_rate", "words by seconds of speech, within 2.5 s before and after", "1/s", "0..", f"{SILENT}, or no words"),
+    Column("pause", "1 in silence of 0.25 to 2 s between two parts of the person's speech, else 0", "", YES_NO, NOT_LISTENED),
 )
 """Of the trace of a recording, as in `Prediction.to_pandas`."""
 
@@ -105,6 +134,7 @@ SUMMARY = (
     Column("language_probability", "probability of the first of these languages", "", SHARE, "it was named, or isn't known"),
     Column("words_left_out", "number of recognised words of the recording that were left out as doubtful", "", "0.."),
     Column("words_unused", "number of words of the recording that did not count because of their language", "", "0.."),
+    Column("flags", f"reasons to look at the recording: {', '.join(FLAGS)}; separated by semicolons", missing="none"),
     Column("notes", "what you should know about the recording", missing="nothing to note"),
     Column("error", "why the recording failed", missing="it did not fail"),
     Column("vatrace", "version of vatrace"),

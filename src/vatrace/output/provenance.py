@@ -25,6 +25,9 @@ SCHEMA = 1
 LIBRARIES = ("av", "budoux", "charset-normalizer", "ctranslate2", "faster-whisper", "numpy", "onnxruntime", "pandas", "pillow")
 """Libraries that decode recordings or compute values."""
 
+FOR_ALSO = {"voice": "praat-parselmouth"}
+"""Libraries that only a choice of `--also` needs."""
+
 HEAD = 1 << 16
 """Bytes at the start of a side file that nearly always contain its provenance, so that the rest needn't be read."""
 
@@ -145,10 +148,10 @@ def _relative(path: Path, folder: Path) -> str:
 
 
 @cache
-def library_versions() -> dict[str, str]:
-    """The versions of LIBRARIES, as far as they are installed."""
+def library_versions(more: tuple[str, ...] = ()) -> dict[str, str]:
+    """The versions of LIBRARIES and of some more, as far as they are installed."""
     found = {}
-    for name in LIBRARIES:
+    for name in (*LIBRARIES, *more):
         try:
             found[name] = version(name)
         except PackageNotFoundError:
@@ -262,7 +265,7 @@ def starting(
         inputs={role: file_facts(path, folder, before.get(role)) for role, path in inputs.items() if path is not None},
         options=json.loads(shown(json.dumps(dict(options)))),  # as it will be read again
         models=dict(models),
-        libraries=library_versions(),
+        libraries=library_versions(tuple(name for also, name in FOR_ALSO.items() if also in options.get("also", ()))),
         command=command_line(),
         vatrace=__version__,
     )
@@ -293,7 +296,7 @@ def check_ours(side: Path, found: Provenance, wanted: Provenance, names: Iterabl
         if known is None:
             raise FileExistsError(f"{path}: already exists: choose another name or folder, or replace it with --overwrite")
         if path.stat().st_size != known["size"] or sha256(path) != known["sha256"]:
-            raise FileExistsError(f"{path}: was changed since vatrace wrote it: rename it, or replace it with --overwrite")
+            raise FileExistsError(f"{path}: has been changed since vatrace wrote it: rename it, or replace it with --overwrite")
 
 
 def all_there(side: Path, found: Provenance, names: Iterable[str]) -> bool:

@@ -112,7 +112,7 @@ def write_page(prediction: Prediction, path: Path, media: str) -> None:
     boxed = bool(media) and any(person.boxes is not None for person in people)
     choice, faces = (CHOICE.format(min(len(people), 9)), FACES) if prediction.others else ("", FACE)
     text = web_file("report.html").format(
-        policy=POLICY.format(style=_digest(styles), script=_digest(script)),
+        policy=POLICY.format(style=digest(styles), script=digest(script)),
         title=html.escape(os.fsencode(prediction.source.name).decode("utf-8", "replace")),
         style=styles,
         media=f'<div class="screen">{media}{_frames(prediction)}</div>' if boxed else media,
@@ -382,7 +382,7 @@ def _tints() -> str:
     )
 
 
-def _digest(content: str) -> str:
+def digest(content: str) -> str:
     """The digest by which a content policy allows a script or style."""
     return f"'sha256-{base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()}'"
 

@@ -125,19 +125,34 @@ def parse_by(text: str) -> By:
     if text in OF_SPEECH:
         return By(text)
     if text.startswith(SECONDS):
-        try:
-            seconds = float(text.removeprefix(SECONDS))
-        except ValueError:
-            seconds = 0.0
-        if not 0 < seconds < math.inf:
-            raise UsageError(f"--by {text}: the length must be a number of seconds above 0")
-        return By(text, seconds)
+        return By(text, length_of("--by", text))
     if not Path(text).is_file():
         raise UsageError(f"--by {text}: must be {', '.join(OF_SPEECH)}, seconds:5, or a CSV with the columns start and end")
-    return _read_events(Path(text))
+    return read_events(Path(text))
 
 
-def _read_events(path: Path) -> By:
+def length_of(option: str, text: str) -> float:
+    """The seconds after the colon of an option such as `--by seconds:5`.
+
+    Raises:
+        UsageError: if it isn't a number above 0.
+    """
+    try:
+        seconds = float(text.partition(":")[2])
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < math.inf:
+        raise UsageError(f"{option} {text}: the length must be a number of seconds above 0")
+    return seconds
+
+
+def read_events(path: Path) -> By:
+    """A table with the columns start and end.
+
+    Raises:
+        UsageError: if a line of it can't be understood.
+        CorpusError: if it can't be read.
+    """
     own = [name for name in column_names(path) if name and name not in EVENT_COLUMNS]
     for name in own:
         if name in RESERVED:

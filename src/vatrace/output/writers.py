@@ -26,8 +26,10 @@ from vatrace.media.transcripts import Word, sentences
 from vatrace.names import DIMENSIONS, MODALITIES
 from vatrace.output.cells import harmless_table
 from vatrace.output.columns import SUMMARY, TRACE, TURNS, Column, described
+from vatrace.output.flags import flags
 from vatrace.output.lines import broken
 from vatrace.output.naming import title
+from vatrace.output.sketch import sketch
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -193,6 +195,7 @@ def _read_person(content: Mapping[str, Any]) -> Prediction:
         words_unused=content.get("words_unused", 0),
         languages=[Stretch(**found) for found in content.get("languages", [])],
         boxes=None if boxes is None else np.array([box or [np.nan] * 4 for box in boxes]),
+        also={name: column for name, column in columns.items() if name.startswith(ALSO_COLUMNS)},
         person=content.get("person", "1"),
         speaking=None if np.isnan(speaking).any() else speaking > 0,
         turns=[
@@ -209,6 +212,8 @@ def read_words(words: Iterable[Mapping[str, Any]]) -> list[Word]:
     return [Word(word["text"], word["start"], word["end"], word.get("speaker"), word.get("language")) for word in words]
 
 
+ALSO_COLUMNS = ("expression_", "head_", "eye_", "mouth_", "blink", "voice_pitch", "voice_loudness", "speech_rate", "pause")
+"""How the columns of `Prediction.also` begin."""
 NOT_COLUMNS = frozenset(
     {
         *("source", "rate", "people", "person", "transcript", "words_left_out", "words_unused", "notes", "turns", "languages"),
@@ -271,11 +276,13 @@ def summary_rows(prediction: Prediction) -> list[dict[str, object]]:
     A row has the person; the duration in seconds; mean, SD, minimum and maximum of valence and arousal over the supported rows;
     the share of the time (0..1) in which each modality was present, the values are supported, and the person speaks (none if it
     isn't known); the languages of the speech, the most frequent one first, and the probability of that one; the numbers of
-    doubtful words that were left out, and of words that did not count because of their language; the notes; and `made_by` of
-    the recording, whose `person` is `person picture` here.
+    doubtful words that were left out, and of words that did not count because of their language; the flags and the notes; a
+    sketch of the trace, which isn't a column of the table; and `made_by` of the recording, without its `language`, and with its
+    `person` as `person picture`.
     """
     made_by = {"person picture" if name == "person" else name: value for name, value in prediction.made_by.items()}
-    return [prediction.about | made_by | _summary_row(found) for found in prediction.people.values()]
+    made_by.pop("language", None)  # the one that was asked for, which nobody need speak
+    return [prediction.about | _summary_row(found) | made_by for found in prediction.people.values()]
 
 
 def _summary_row(prediction: Prediction) -> dict[str, object]:
@@ -291,7 +298,8 @@ def _summary_row(prediction: Prediction) -> dict[str, object]:
         probability = mean_probability(prediction.languages, spoken[0])
         row |= {"language": " ".join(spoken), "language_probability": None if probability is None else round(probability, 4)}
     row |= {"words_left_out": prediction.words_left_out, "words_unused": prediction.words_unused}
-    return row | {"notes": "; ".join(prediction.notes)}
+    row |= {"flags": "; ".join(flags(prediction)), "notes": "; ".join(prediction.notes)}
+    return row | {"sketch": sketch(prediction)}
 
 
 SUMMARY_COLUMNS = tuple(column.name for column in SUMMARY)

@@ -125,7 +125,7 @@ async def _receive(socket: WebSocket, feed: Feed, resampler: Resampler, start: f
                 if len(samples):  # FFmpeg accepts no empty frame
                     feed.add_audio(resampler(samples), elapsed)
             else:
-                raise UsageError("live: a message of bytes must start with 1 (a frame) or 2 (audio)")
+                raise UsageError("live: a binary message must start with 1 (a frame) or 2 (audio)")
         except UsageError as error:
             num_problems += 1
             if num_problems > MAX_PROBLEMS:
@@ -174,7 +174,7 @@ def _frame(content: bytes, elapsed: float) -> tuple[Image.Image, float]:
         UsageError: if it is too large, no JPEG, damaged, or of another time than now.
     """
     if not 8 < len(content) <= MAX_FRAME:
-        raise UsageError(f"live: a frame must have up to {MAX_FRAME // 1_000_000} MB")
+        raise UsageError(f"live: a frame must have at most {MAX_FRAME // 1_000_000} MB")
     (moment,) = struct.unpack("<d", content[:8])
     if not 0 <= moment <= elapsed + MAX_AHEAD:
         raise UsageError("live: the time of a frame must be in seconds since the start, and not in the future")
@@ -208,7 +208,7 @@ def _end(text: str) -> float:
     try:
         end = json.loads(text)["end"]
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise UsageError('live: a text must be {"end": seconds}') from error
+        raise UsageError('live: a text message must be {"end": seconds}') from error
     if type(end) not in {int, float} or not 0 <= end < math.inf:
         raise UsageError("live: the end must be a number of seconds")
     return float(end)

@@ -90,9 +90,8 @@ def find_whisper(choice: str | Path | None = None) -> Path:
     """
     if choice is not None:
         return _in_folder(Path(choice)) if Path(choice).exists() or not _is_name(str(choice)) else _downloaded(str(choice))
-    package = find_spec(WHISPER_PACKAGE)
-    if package is not None:
-        packaged = Path(next(iter(package.submodule_search_locations or []))) / WHISPER_PACKAGE_FOLDER
+    packaged = _packaged()
+    if packaged is not None:
         if not (packaged / "model.bin").is_file() or sha256(packaged / "model.bin") != WHISPER_SHA256:
             raise MissingWeightsError(
                 f"{packaged / 'model.bin'} is not the file that was tested (by its SHA-256): "
@@ -106,6 +105,12 @@ def find_whisper(choice: str | Path | None = None) -> Path:
     )
 
 
+def _packaged() -> Path | None:
+    """The folder of Whisper tiny.en in its package; None if that isn't installed."""
+    package = find_spec(WHISPER_PACKAGE)
+    return None if package is None else Path(next(iter(package.submodule_search_locations or []))) / WHISPER_PACKAGE_FOLDER
+
+
 def found_whisper(choice: str | Path | None = None) -> Path | None:
     """Where a Whisper model is, as `find_whisper` would find it now; None if it would have to be fetched.
 
@@ -117,9 +122,8 @@ def found_whisper(choice: str | Path | None = None) -> Path | None:
         if not folder.exists() and _is_name(str(choice)):
             return _cached(str(choice))
         return folder if (folder / "model.bin").is_file() else None
-    package = find_spec(WHISPER_PACKAGE)
-    if package is not None:
-        packaged = Path(next(iter(package.submodule_search_locations or []))) / WHISPER_PACKAGE_FOLDER
+    packaged = _packaged()
+    if packaged is not None:
         return packaged if (packaged / "model.bin").is_file() else None
     return _cached(WHISPER_NAME)
 
@@ -136,7 +140,7 @@ def multilingual_whisper() -> dict[str, bytes]:
         MissingWeightsError: if they are not installed, or not the files that were tested.
     """
     if not has_languages():
-        raise MissingWeightsError(f"speech in other languages than English needs another Whisper model: {INSTALL_LANGUAGES}")
+        raise MissingWeightsError(f"speech in languages other than English needs another Whisper model: {INSTALL_LANGUAGES}")
     first, second = (files(package) / "data" for package in BASE_PACKAGES)
     try:
         model = (first / "model.bin.part1").read_bytes() + (second / "model.bin.part2").read_bytes()

@@ -5,11 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from vatrace.encoders.face import EXPRESSIONS
+
 FACE_SIZE = 48
 """Side of the square input in pixels, as in FER2013."""
-
-EXPRESSIONS = ("neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt")
-"""The eight FER+ categories (Barsoum et al. 2016), in the order of the network's outputs."""
 
 
 class ResidualBlock(nn.Module):
