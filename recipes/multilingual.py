@@ -47,7 +47,7 @@ MAX_TOKENS = 72
 BATCH = 32
 RIDGE = 1e-2
 """Of the readout and the first projection, as a share of the mean variance of the inputs."""
-LEARNING_RATE, EPOCHS = 1e-3, 1
+LEARNING_RATE, EPOCHS = 1e-3, 4
 RATING_WEIGHT = 0.5
 Numbers = NDArray[np.int64]
 CODES = {"eng": "en", "zho": "zh", "deu": "de", "rus": "ru", "ukr": "uk", "tat": "tt", "pcm": "pcm"}

@@ -222,13 +222,14 @@ class EncoderSpec:
         """The encoder of words in a language, by its code; None for English.
 
         Returns:
-            This one if it understands the language; E5 in place of the package's own English one, if the extra `languages` is
-            installed; otherwise None.
+            This one if it understands the language; `foreign` if that one does; otherwise None.
         """
-        if self.understands(language):
-            return self
-        other = EncoderSpec("words", "e5")
-        return other if self == DEFAULT_ENCODERS["words"] and has_e5() and other.understands(language) else None
+        return next((spec for spec in (self, self.foreign) if spec is not None and spec.understands(language)), None)
+
+    @property
+    def foreign(self) -> EncoderSpec | None:
+        """E5 for the package's own encoder of English words, if the extra `languages` is installed; otherwise None."""
+        return EncoderSpec("words", "e5") if self == DEFAULT_ENCODERS["words"] and has_e5() else None
 
     @cached_property
     def version(self) -> str:
