@@ -33,7 +33,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from spoken_words import load_mosi
-from vatrace.encoders.e5 import MATRICES, PREFIX, E5Network, packed, strings_of
+from vatrace.encoders.e5 import MATRICES, PREFIX, E5Encoder, E5Network, packed, strings_of
 from vatrace.encoders.e5_file import E5File
 from vatrace.encoders.words import MiniLMEncoder
 from vatrace.metrics import concordance_cc
@@ -50,6 +50,7 @@ RIDGE = 1e-2
 LEARNING_RATE, EPOCHS = 1e-3, 4
 RATING_WEIGHT = 0.5
 Numbers = NDArray[np.int64]
+Readout = tuple[NDArray[np.float32], NDArray[np.float32]]
 CODES = {"eng": "en", "zho": "zh", "deu": "de", "rus": "ru", "ukr": "uk", "tat": "tt", "pcm": "pcm"}
 
 
@@ -420,8 +421,41 @@ def export(student: Student, path: Path) -> None:
     np.savez_compressed(path, **arrays)
 
 
-def main() -> None:
-    """Measure the frozen network with a fitted projection; train; export; report on dev."""
+def measure(data: Path, path: Path, corpus: Corpus, taught: NDArray[np.float32], readout: Readout) -> None:
+    """Print r and CCC of valence and arousal on the test splits, of a file and, in English, of the teacher.
+
+    Args:
+        data: folder of the texts.
+        path: the file of `export`.
+        corpus: the texts for learning.
+        taught: the teacher's ratings (N, 2) of them.
+        readout: that turns means into ratings.
+    """
+    table = pd.read_csv(data / "words_multilingual" / "dimabsa.csv")
+    rows = table[table["split"] == "test"]
+    texts, rated = load(data, "test")
+    groups = [("emobank", "en", list(texts), np.asarray(rated), np.zeros(2), np.ones(2))]
+    english = (corpus.source == "dimabsa") & (corpus.language == "en")
+    scale = corpus.ratings[english].std(axis=0) / taught[english].std(axis=0)
+    offset = corpus.ratings[english].mean(axis=0) - scale * taught[english].mean(axis=0)
+    for code, group in rows.groupby("language", sort=False):
+        groups.append(("dimabsa", CODES[str(code)], [*group["text"]], group[["valence", "arousal"]].to_numpy(), offset, scale))
+    encoders: dict[str, E5Encoder | MiniLMEncoder] = {"E5": E5Encoder(path), "teacher": MiniLMEncoder()}
+    for source, language, texts, truth, offset, scale in groups:
+        for name, encoder in encoders.items():
+            if name == "teacher" and language != "en":
+                continue
+            vectors = np.array([encoder(text.split()).mean(axis=0) for text in texts])
+            found = rates(vectors, readout) * scale + offset
+            line = f"{source} {language} ({len(texts)}), {name}:"
+            for column, dimension in enumerate(("V", "A")):
+                pair = truth[:, column], found[:, column]
+                line += f" {dimension} r {np.corrcoef(*pair)[0, 1]:.3f} CCC {concordance_cc(*pair):.3f}"
+            print(line, flush=True)
+
+
+def options() -> argparse.Namespace:
+    """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
     parser.add_argument("--out", type=Path, required=True, help="folder for words_e5.npz")
@@ -429,7 +463,13 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=EPOCHS, help="0 for the projection alone")
     parser.add_argument("--without", default="", help="languages to leave out of training, as ru,uk,tt: how new ones would do")
     parser.add_argument("--seed", type=int, default=0)
-    args = parser.parse_args()
+    parser.add_argument("--test", action="store_true", help="only measure the file in --out, on the test splits")
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Measure the frozen network with a fitted projection; train; export; report on dev."""
+    args = options()
     torch.manual_seed(args.seed)
     args.store.mkdir(parents=True, exist_ok=True)
     corpus = read_corpus(args.data)
@@ -443,6 +483,9 @@ def main() -> None:
     english, learned = corpus.language == "en", ~corpus.dev & ~np.isin(corpus.language, args.without.split(","))
     rated = learned & (corpus.source == "emobank")
     readout = ridge(taught[rated], corpus.ratings[rated])
+    if args.test:
+        measure(args.data, args.out / "words_e5.npz", corpus, rates(taught, readout), readout)
+        return
 
     student = Student(network, file, RANK).eval()
     with torch.no_grad():
