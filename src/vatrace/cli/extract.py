@@ -13,6 +13,7 @@ from vatrace.cli.terminal import (
     LOCAL_CLUSTER,
     add_active_speaker_option,
     add_device_option,
+    add_language_option,
     add_ray_option,
     add_whisper_option,
     apply_device,
@@ -105,6 +106,7 @@ def add_parsers(commands: Any) -> None:
     extract.add_argument("--workers", type=count, default=1, metavar="N", help="number of processes (default: %(default)s)")
     add_ray_option(extract)
     add_whisper_option(extract)
+    add_language_option(extract)
     add_active_speaker_option(extract)
     add_device_option(extract)
     add_label_options(extract)
@@ -199,7 +201,7 @@ def run_extract(args: argparse.Namespace) -> int:
     if args.crops and "face" not in encoders:
         raise UsageError("--crops stores faces, but --encoders face=none leaves them out: choose one")
     device, threads = apply_device(args), max(1, (os.cpu_count() or 1) // args.workers)
-    setting = Setting(tuple(encoders.values()), args.whisper, threads, args.crops, args.active_speaker, device)
+    setting = Setting(tuple(encoders.values()), args.whisper, threads, args.crops, args.active_speaker, device, args.language)
     store = Store.create(args.store, setting.schema(args.rate))
     with store.writing():
         tasks, outcomes = open_tasks(corpus.sources, store, setting)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from vatrace.cli.terminal import (
     LOCAL_CLUSTER,
     add_adapt_option,
+    add_language_option,
     add_model_options,
     add_ray_option,
     complain,
@@ -30,7 +31,6 @@ from vatrace.cli.terminal import (
 )
 from vatrace.errors import UsageError
 from vatrace.files import shown, written_whole
-from vatrace.languages import AUTO, LANGUAGES, language_of
 from vatrace.media.folders import passed_over
 from vatrace.names import ALSO, DEFAULT_RATE, MAX_PEOPLE, MAX_RATE, MODALITIES
 from vatrace.output.formats import FORMATS, check_formats
@@ -203,14 +203,7 @@ def _add_words_options(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="encoding of the transcripts, such as windows-1251 or shift_jis (default: UTF-8, UTF-16, or guessed)",
     )
-    add(
-        "--language",
-        type=_language,
-        default=AUTO,
-        metavar="CODE",
-        help="language of speech and transcripts: en, de, zh and so on (default: auto, which detects it; speech in languages "
-        "other than English needs the extra `languages`)",
-    )
+    add_language_option(parser)
 
 
 def _add_people_options(parser: argparse.ArgumentParser) -> None:
@@ -228,13 +221,6 @@ def _add_people_options(parser: argparse.ArgumentParser) -> None:
     add("--per-person", action="store_true", help="write CSV and Parquet as a file for each person: <name>.1.csv, <name>.2.csv")
     names = "CSV with the columns recording, person, name, as `vatrace people` writes it: names to use instead of numbers"
     add("--names", type=Path, metavar="FILE", help=names)
-
-
-def _language(text: str) -> str:
-    found = text if text == AUTO else language_of(text)
-    if found is None:
-        raise argparse.ArgumentTypeError(f"auto, or a code such as {', '.join(LANGUAGES)}; not {text!r}")
-    return found
 
 
 def _people(text: str) -> str | int:

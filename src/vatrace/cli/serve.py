@@ -149,13 +149,12 @@ def _token(file: Path) -> str:
 
 def _streamers(whisper: str | None) -> Callable[[], Streamer]:
     """A function that makes streamers. Whisper is loaded for the first one, and shared by all."""
-    from vatrace.features.speech import Listener
+    from vatrace.features.speech import Listener, open_listener
     from vatrace.inference.streamer import Streamer
-    from vatrace.weights import find_whisper
 
     @cache
     def listener() -> Listener:
-        return Listener(find_whisper(whisper), max(1, (os.cpu_count() or 1) - 1))
+        return open_listener(whisper, max(1, (os.cpu_count() or 1) - 1))
 
     return lambda: Streamer(listener=listener())
 

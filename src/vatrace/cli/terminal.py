@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from vatrace.errors import MediaError, reason
+from vatrace.languages import AUTO, LANGUAGES, language_of
 from vatrace.media.folders import passed_over
 
 if TYPE_CHECKING:
@@ -65,6 +66,25 @@ def add_whisper_option(parser: argparse.ArgumentParser) -> None:
         help="Whisper model for the words: a folder in CTranslate2 format, or a name such as small, which is downloaded once "
         "(default: tiny.en for English, base for other languages if the extra `languages` is installed)",
     )
+
+
+def add_language_option(parser: argparse.ArgumentParser) -> None:
+    """Add the option that names the language of speech and transcripts."""
+    parser.add_argument(
+        "--language",
+        type=_language,
+        default=AUTO,
+        metavar="CODE",
+        help="language of speech and transcripts: en, de, zh and so on (default: auto, which detects it; speech in languages "
+        "other than English needs the extra `languages`)",
+    )
+
+
+def _language(text: str) -> str:
+    found = text if text == AUTO else language_of(text)
+    if found is None:
+        raise argparse.ArgumentTypeError(f"auto, or a code such as {', '.join(LANGUAGES)}; not {text!r}")
+    return found
 
 
 def add_device_option(parser: argparse.ArgumentParser) -> None:

@@ -22,6 +22,7 @@ from vatrace.errors import MediaError, MissingWeightsError, VatraceError, descri
 from vatrace.features.active_speaker import network_sha256
 from vatrace.features.perceiver import PERCEPTION
 from vatrace.files import sha256
+from vatrace.languages import AUTO
 from vatrace.media.recording import Recording, frame_times, open_recording, with_transcript
 from vatrace.names import MODALITIES
 from vatrace.store import EncoderInfo, Meta, Schema, Store
@@ -46,6 +47,7 @@ class Setting:
         crops: whether face crops are stored as well.
         active_speaker: an ONNX network that decides who speaks; None for none.
         device: where the networks run (`vatrace.accelerator`).
+        language: of the speech and the transcripts, by its code; AUTO to find out.
     """
 
     encoders: tuple[EncoderSpec, ...]
@@ -54,11 +56,14 @@ class Setting:
     crops: bool
     active_speaker: Path | None = None
     device: str = "cpu"
+    language: str = AUTO
 
     @property
     def facts(self) -> dict[str, str]:
         """What else the features of each recording depend on, for `is_done`."""
-        return {} if self.active_speaker is None else {"active_speaker": network_sha256(self.active_speaker)}
+        found = {} if self.active_speaker is None else {"active_speaker": network_sha256(self.active_speaker)}
+        found |= {} if self.language == AUTO else {"language": self.language}
+        return found | {f"foreign_{spec.modality}": spec.foreign.version for spec in self.encoders if spec.foreign}
 
     def schema(self, rate: float | None) -> Schema:
         """The schema of a store for such features, with this many steps a second (None: one for each frame)."""
@@ -213,7 +218,8 @@ def _extract(task: Task, perceiver: Perceiver, report: Progress) -> Iterator[Out
     # first: a file that still grows is extracted again next time
     prints = [fingerprints(source) | task.setting.facts for source in task.sources]
     recording = open_recording(media)
-    transcripts = {source.name: _transcript(recording, source.transcript) for source in task.sources}
+    language = task.setting.language
+    transcripts = {source.name: _transcript(recording, source.transcript, language) for source in task.sources}
     times = frame_times(media) if recording.has_frames else np.zeros(0)
     rate = store.schema.rate or _frame_rate(recording, times)
     if rate is None:
@@ -222,9 +228,9 @@ def _extract(task: Task, perceiver: Perceiver, report: Progress) -> Iterator[Out
     usable = {name for name in wanted if name == "face" or recording.has_audio}
     transcribe = any(said.words is None for said in transcripts.values())
     tracked = any(source.face_folder is None for source in task.sources)
-    perceived = perceiver.perceive(recording, rate, usable if tracked else usable - {"face"}, report, transcribe)
+    perceived = perceiver.perceive(recording, rate, usable if tracked else usable - {"face"}, report, transcribe, language)
     if not tracked and "face" in usable and has_several_voices(perceived):  # whose they are can only be seen in the video
-        perceived = perceiver.see_as_well(recording, perceived, report, transcribe)
+        perceived = perceiver.see_as_well(recording, perceived, report, transcribe, language)
     perceived = replace(perceived, modalities=frozenset(wanted))
     if len(perceived.sight.frame_times):  # the times of the frames that could be decoded
         times = perceived.sight.frame_times
@@ -248,12 +254,12 @@ def _extract(task: Task, perceiver: Perceiver, report: Progress) -> Iterator[Out
         yield Outcome(source.name, None, (*notes, *absent), percept.duration)
 
 
-def _transcript(recording: Recording, path: Path | None) -> Recording:
+def _transcript(recording: Recording, path: Path | None, language: str) -> Recording:
     """The recording with its transcript. If that can't be used, its speech is recognised, with a note."""
     if path is None:
         return recording
     try:
-        return with_transcript(recording, path)
+        return with_transcript(recording, path, language)
     except MediaError as error:
         return replace(recording, transcript_notes=(f"{error}: not used; its speech is recognised instead",))
 

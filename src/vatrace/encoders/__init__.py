@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from vatrace.errors import MissingWeightsError, PluginError, UsageError
 from vatrace.files import sha256
-from vatrace.languages import ENGLISH
+from vatrace.languages import ENGLISH, LANGUAGES
 from vatrace.names import MODALITIES
 from vatrace.plugins import is_plugin, load_class
-from vatrace.weights import package_file
+from vatrace.weights import has_e5, package_file
 
 if TYPE_CHECKING:
     import numpy as np
@@ -128,6 +128,11 @@ class EncoderEntry:
     languages: frozenset[str] | None = None
 
 
+E5_LANGUAGES = frozenset(LANGUAGES) - {
+    *("ba", "bo", "fo", "haw", "ht", "lb", "ln", "mi", "mt", "nn", "oc", "sn", "tg", "tk", "tt", "yo", "yue")
+}
+"""The languages that XLM-RoBERTa, and therefore multilingual-E5, was trained on (Conneau et al. 2020, arXiv 1911.02116)."""
+
 ENCODERS = {
     "ferplus": EncoderEntry("face", "vatrace.encoders.face:FerPlusEncoder", 128, "face.onnx"),
     "ir50": EncoderEntry("face", "vatrace.encoders.ir50:IR50Encoder", 512),
@@ -137,6 +142,7 @@ ENCODERS = {
     "vggish": EncoderEntry("voice", "vatrace.encoders.vggish:VGGishEncoder", 128),
     "hf": EncoderEntry("voice", "vatrace.encoders.transformers:TransformersVoiceEncoder"),
     "minilm": EncoderEntry("words", "vatrace.encoders.words:MiniLMEncoder", 384, "words.onnx", frozenset({ENGLISH})),
+    "e5": EncoderEntry("words", "vatrace.encoders.e5:E5Encoder", 384, "words_e5.npz", E5_LANGUAGES),
     "bert": EncoderEntry("words", "vatrace.encoders.bert:BertEncoder"),
 }
 """All encoders by name. The first of each modality is the package's own, used by default."""
@@ -211,6 +217,19 @@ class EncoderSpec:
     def understands(self, language: str | None) -> bool:
         """Whether an encoder of words understands a language, by its code; None for English."""
         return self._entry.languages is None or (language or ENGLISH) in self._entry.languages
+
+    def for_language(self, language: str | None) -> EncoderSpec | None:
+        """The encoder of words in a language, by its code; None for English.
+
+        Returns:
+            This one if it understands the language; `foreign` if that one does; otherwise None.
+        """
+        return next((spec for spec in (self, self.foreign) if spec is not None and spec.understands(language)), None)
+
+    @property
+    def foreign(self) -> EncoderSpec | None:
+        """E5 for the package's own encoder of English words, if the extra `languages` is installed; otherwise None."""
+        return EncoderSpec("words", "e5") if self == DEFAULT_ENCODERS["words"] and has_e5() else None
 
     @cached_property
     def version(self) -> str:

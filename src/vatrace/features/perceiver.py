@@ -30,7 +30,7 @@ from vatrace.media.recording import Recording, packets_end
 from vatrace.media.transcripts import Word
 from vatrace.names import MODALITIES
 from vatrace.timeline import num_steps, spans_to_mask
-from vatrace.weights import INSTALL_LANGUAGES, find_whisper, has_languages, multilingual_whisper
+from vatrace.weights import E5_DISTRIBUTION, INSTALL_LANGUAGES
 
 if TYPE_CHECKING:
     from vatrace.features.active_speaker import Judgement
@@ -115,16 +115,25 @@ class Perceiver:
     def _word_encoder(self) -> WordEncoder:
         return self.encoders["words"].build(self._threads)
 
+    @cached_property
+    def _foreign_word_encoder(self) -> WordEncoder:
+        """Of words in languages that the package's own English encoder doesn't understand."""
+        spec = self.encoders["words"].foreign
+        assert spec is not None
+        return spec.build(self._threads)
+
     def _words_encoder(self, language: str | None) -> WordEncoder | None:
         """The encoder of words in a language (None for English); None if no encoder understands it."""
-        return self._word_encoder if self.encoders["words"].understands(language) else None
+        spec = self.encoders["words"].for_language(language)
+        if spec is None:
+            return None
+        return self._word_encoder if spec == self.encoders["words"] else self._foreign_word_encoder
 
     @cached_property
     def _listener(self) -> Listener:
-        from vatrace.features.speech import Listener
+        from vatrace.features.speech import open_listener
 
-        others = multilingual_whisper if has_languages() else None
-        return Listener(find_whisper(self._whisper), max(1, self._threads - 1), others)
+        return open_listener(self._whisper, max(1, self._threads - 1))
 
     @cached_property
     def _voice_listener(self) -> Listener:
@@ -194,6 +203,7 @@ class Perceiver:
         perceived: Perceived,
         progress: Progress = lambda stage, share: None,
         transcribe: bool = True,
+        language: str = AUTO,
     ) -> Perceived:
         """Process the video of a recording whose audio was perceived alone, and assign turns to people.
 
@@ -202,9 +212,10 @@ class Perceiver:
             perceived: its audio.
             progress: called with the progress of each stage.
             transcribe: as in `perceive`.
+            language: as in `perceive`.
         """
         wanted = perceived.modalities | {"face"}
-        hearing, task = self._hearing(recording, wanted, transcribe, AUTO), Task(recording, perceived.rate, progress)
+        hearing, task = self._hearing(recording, wanted, transcribe, language), Task(recording, perceived.rate, progress)
         return self._understood(task, wanted, hearing, self._see(task), perceived.sound)
 
     def _understood(self, task: Task, wanted: frozenset[str], hearing: Hearing | None, sight: Sight, sound: Sound) -> Perceived:
@@ -255,12 +266,14 @@ class Perceiver:
         if transcript:
             end = max(word.end for word in transcript)
             sound.languages = [Stretch(transcript[0].start, end, transcript[0].language or ENGLISH)]
-        unused = Counter(word.language for word in sound.words if not self.encoders["words"].understands(word.language))
+        unused = Counter(word.language for word in sound.words if self.encoders["words"].for_language(word.language) is None)
         sound.num_unused = unused.total()
         for language, number in unused.most_common():
             words = "1 word" if number == 1 else f"{number} words"
+            e5 = self.encoders["words"] == DEFAULT_ENCODERS["words"] and EncoderSpec("words", "e5").understands(language)
+            advice = f" (to add the network for them: pip install {E5_DISTRIBUTION})" if e5 else ""
             sound.notes.append(
-                f"{words} in {name_of(language or ENGLISH)} did not count: the words network doesn't understand them"
+                f"{words} in {name_of(language or ENGLISH)} did not count: the words network doesn't understand them{advice}"
             )
 
     def _hearing(self, recording: Recording, wanted: Collection[str], transcribe: bool, language: str) -> Hearing | None:

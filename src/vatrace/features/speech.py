@@ -31,7 +31,7 @@ from vatrace.languages import AUTO, ENGLISH
 from vatrace.media.reading import SAMPLING_RATE
 from vatrace.media.transcripts import Word
 from vatrace.media.voice_activity import Span, Spans, speech_spans
-from vatrace.weights import onnx_session
+from vatrace.weights import find_whisper, has_languages, multilingual_whisper, onnx_session
 
 FRAME_RATE = 50
 """Encoder frames a second."""
@@ -270,10 +270,9 @@ class Listener:
             encoding: of the piece.
             piece: its start and end in seconds; the words' times stay within it.
         """
-        recogniser = self._recogniser(ENGLISH)
         language = ENGLISH
-        if recogniser.is_multilingual:
-            found = SpokenLanguages(AUTO, recogniser)
+        if self.multilingual is not None:
+            found = SpokenLanguages(AUTO, self.multilingual)
             (language,) = found.add([piece], 0.0, lambda piece: encoding.mels, lambda piece: self._sounds_english(audio))
         return without_doubtful(self._decode_piece(audio, piece, language, encoding.mels))
 
@@ -288,3 +287,16 @@ class Listener:
         recogniser = self._recogniser(language)
         mels = self._mels(audio) if mels is None else mels
         return recogniser.decode(mels if recogniser.takes(mels) else recogniser.mels(audio), language)
+
+
+def open_listener(whisper: str | Path | None, threads: int) -> Listener:
+    """A listener with the models that are installed.
+
+    Args:
+        whisper: as in `vatrace.weights.find_whisper`.
+        threads: CPU threads.
+
+    Raises:
+        MissingWeightsError: if Whisper's weights are missing or can't be read.
+    """
+    return Listener(find_whisper(whisper), threads, multilingual_whisper if has_languages() else None)

@@ -52,7 +52,7 @@ class Ears:
         self.given = 0
         self._listener, self._transcribe, self._rate = listener, transcribe, rate
         self._voice_encoder = DEFAULT_ENCODERS["voice"].build(1)
-        self._word_encoder = DEFAULT_ENCODERS["words"].build(1)
+        self._word_encoders = {DEFAULT_ENCODERS["words"]: DEFAULT_ENCODERS["words"].build(1)}
         self._pending = np.zeros(0, np.float32)
         self._audio = np.zeros(0, np.float32)
         self._level = RunningLevel()
@@ -148,16 +148,18 @@ class Ears:
         self._talk_start = None if ended else end
         piece = (start, start + len(heard) / SAMPLING_RATE)
         words = listener.text(heard, encoding, piece).words if self._transcribe else []
-        understood = [word for word in words if DEFAULT_ENCODERS["words"].understands(word.language)]
-        if understood:
-            self._place(understood, end)
+        spec = DEFAULT_ENCODERS["words"].for_language(words[0].language) if words else None  # an utterance has one language
+        if spec is not None:
+            if spec not in self._word_encoders:
+                self._word_encoders[spec] = spec.build(1)
+            self._place(words, self._word_encoders[spec]([word.text for word in words]), end)
         return words
 
-    def _place(self, words: list[Word], end: float) -> None:
+    def _place(self, words: list[Word], vectors: NDArray[np.float32], end: float) -> None:
         """Let words count from `end` seconds on, when they became known, or from the next step whose value is returned."""
         first = max(math.ceil((end - TOLERANCE) * self._rate), self.given)
         step = max(first, self._words_end)
-        for word, vector in zip(words, self._word_encoder([word.text for word in words]), strict=True):
+        for word, vector in zip(words, vectors, strict=True):
             stop = min(step + max(1, round((word.end - word.start) * self._rate)), first + round(MAX_WORD_LAG * self._rate))
             self._words |= dict.fromkeys(range(step, stop), vector)
             step = max(stop, step)

@@ -21,7 +21,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from vatrace.encoders import DEFAULT_ENCODERS
 from vatrace.errors import ModelError
-from vatrace.features.speech import Listener
+from vatrace.features.speech import Listener, open_listener
 from vatrace.inference.ears import Ears
 from vatrace.inference.eyes import Eyes, as_image
 from vatrace.inference.fusion import open_fusion
@@ -29,7 +29,6 @@ from vatrace.inference.intervals import MEMORY, bounds, situations
 from vatrace.media.transcripts import Word
 from vatrace.names import MODALITIES
 from vatrace.timeline import TOLERANCE
-from vatrace.weights import find_whisper
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -85,7 +84,7 @@ class Follower:
     Args:
         fusion: a streaming fusion model in ONNX (see `vatrace.training.export`); None for the package's own.
         whisper: a folder with a Whisper model in CTranslate2 form, or the name of one that faster-whisper downloads; None for
-            tiny.en. Only English words count.
+            tiny.en, and base for languages other than English if it is installed.
         threads: CPU threads; None for one a core.
         transcribe: whether to recognise words.
         has_audio: whether there will be audio; without it, Whisper isn't needed.
@@ -113,7 +112,7 @@ class Follower:
         self._fusion = _LiveFusion(fusion, threads)
         self._eyes = Eyes(RATE)
         if has_audio and listener is None:
-            listener = Listener(find_whisper(whisper), max(1, threads - 1))
+            listener = open_listener(whisper, max(1, threads - 1))
         self._ears = Ears(listener if has_audio else None, transcribe, RATE)
         self._lock = Lock()
         self._step = 0

@@ -15,7 +15,7 @@ from vatrace.encoders import DEFAULT_ENCODERS, EncoderSpec
 from vatrace.errors import MediaError, UsageError, require
 from vatrace.features.choice import choose, find_person, several_faces
 from vatrace.features.identity import View
-from vatrace.features.perceived import Percept
+from vatrace.features.perceived import Perceived, Percept
 from vatrace.features.perceiver import Perceiver
 from vatrace.features.task import Progress
 from vatrace.files import shown
@@ -170,7 +170,7 @@ class Model:
             notes.append("no intervals: this model was not calibrated")
         asked_for = {"people": "" if people == "main" else str(people), "person": named}
         asked_for |= {} if language == AUTO else {"language": language}
-        made_by = self._made_by(recording, usable, asked_for)
+        made_by = self._made_by(recording, usable, asked_for) | self._foreign_words(perceived)
         traces: list[Prediction] = []
         whom: list[int | None] = [*chosen] or [None]
         for index in whom:
@@ -327,6 +327,13 @@ class Model:
         options = {"adapt": adapted, "transcript": transcript, "active_speaker": network.name if network else "", **asked_for}
         made_by = {"vatrace": __version__, "model": self.name, "modalities": names}
         return made_by | {name: value for name, value in options.items() if value}
+
+    def _foreign_words(self, perceived: Perceived) -> dict[str, str]:
+        """The version of the encoder of words in other languages, if any were encoded, for `Prediction.made_by`."""
+        own = self.encoders.get("words")
+        foreign = own.foreign if own else None
+        used = own is not None and foreign in {own.for_language(word.language) for word in perceived.sound.words}
+        return {"foreign words": foreign.version} if used and foreign else {}
 
 
 def _named(prediction: Prediction) -> Prediction:

@@ -65,7 +65,7 @@ class Streamer:
     Args:
         fusion: a streaming fusion model in ONNX (see `vatrace.training.export`); None for the package's own.
         whisper: a folder with a Whisper model in CTranslate2 form, or the name of one that faster-whisper downloads; None for
-            tiny.en. Only English words count.
+            tiny.en, and base for languages other than English if it is installed.
         threads: CPU threads; None for one a core.
         transcribe: whether to recognise words.
         has_audio: whether there will be audio; without it, Whisper isn't needed.

@@ -169,6 +169,7 @@ def model_versions(encoders: Mapping[str, EncoderSpec], whisper: str | Path | No
     weights = sorted(package_file("fusion.onnx").parent.glob("*.onnx"))
     found = {path.name: _hash_of(path) for path in weights if path.name != "streaming.onnx"}
     found |= {f"{modality} encoder": spec.version for modality, spec in encoders.items()}
+    found |= {f"foreign {modality} encoder": spec.foreign.version for modality, spec in encoders.items() if spec.foreign}
     folder = found_whisper(whisper)
     found |= {"whisper": _hash_of(folder / "model.bin")} if folder is not None else {}
     return found | ({"whisper base": BASE_SHA256} if has_languages() else {})  # other files would not be loaded

