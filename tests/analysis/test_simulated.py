@@ -11,8 +11,8 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-STUDIES = 200
 QUICK = 8
+"""Studies of each kind in the quick test."""
 
 
 @pytest.fixture(scope="module")
@@ -33,16 +33,15 @@ def test_planted_effects_are_found_in_most_of_a_few_studies(simulation: ModuleTy
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "kind", ["conditions, within, 12 participants", "conditions, between, 24 participants", "events, 12 participants"]
+    ("kind", "studies"),
+    [
+        ("conditions, within, 12 participants", 200),
+        ("conditions, between, 24 participants", 600),
+        ("events, 12 participants", 200),
+        ("synchrony, 10 pairs", 300),
+    ],
 )
-def test_absent_effects_are_found_in_3_to_7_percent_of_200_studies(simulation: ModuleType, kind: str) -> None:
-    valence, arousal, covered = simulation.rates(kind, False, STUDIES)
+def test_absent_effects_are_found_in_3_to_7_percent_of_many_studies(simulation: ModuleType, kind: str, studies: int) -> None:
+    valence, arousal, covered = simulation.rates(kind, False, studies)
     assert 0.03 <= (valence + arousal) / 2 <= 0.07
-    assert covered >= 0.91
-
-
-@pytest.mark.slow
-def test_pairs_without_synchrony_are_synchronous_in_3_to_7_percent_of_200_studies(simulation: ModuleType) -> None:
-    valence, arousal, covered = simulation.rates("synchrony, 10 pairs", False, STUDIES)
-    assert 0.03 <= (valence + arousal) / 2 <= 0.07
-    assert np.isnan(covered)
+    assert np.isnan(covered) or covered >= 0.91
