@@ -54,7 +54,7 @@ def ask(
             status, content, found = response.status, response.read(), dict(response.headers)
     except urllib.error.HTTPError as error:
         status, content, found = error.code, error.read(), dict(error.headers)
-    if "json" in found.get("content-type", ""):
+    if content and "json" in found.get("content-type", ""):
         content = json.loads(content)
     if status >= 400:
         assert found["content-type"] == "application/problem+json"

@@ -95,10 +95,8 @@ def run_serve(args: argparse.Namespace) -> int:
         model = load(args)
         jobs, max_upload = Jobs(args.folder, model), round(args.max_upload * 1e9)
         app = make_app(jobs, _streamers(args.whisper), token, max_upload)
-        print(address, flush=True)
-        if args.api:
-            print(_add_api(app, jobs, model, args, listener.getsockname()[1]), flush=True)
-        print("ctrl-C ends it", flush=True)
+        also = [_add_api(app, jobs, model, args, listener.getsockname()[1])] if args.api else []
+        print(address, *also, "ctrl-C ends it", sep="\n", flush=True)
         if not args.no_browser:
             Timer(0.5, webbrowser.open, [address]).start()
         config = uvicorn.Config(

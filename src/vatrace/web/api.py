@@ -167,9 +167,9 @@ def make_api(jobs: Jobs, model: Model, token: str, max_upload: int, allowed: Seq
     app.middleware("http")(_guarded)
     app.add_exception_handler(AnyHTTPException, _problem)
     app.add_exception_handler(RequestValidationError, _invalid)
-    app.include_router(
-        _jobs(jobs, model, max_upload, [folder.resolve() for folder in allowed]), dependencies=[Depends(_check(token))]
-    )
+    routes = _jobs(jobs, model, max_upload, [folder.resolve() for folder in allowed])
+    app.include_router(routes, dependencies=[Depends(_check(token))])
+    app.state.routes = routes.routes
     app.openapi = lambda: _described(app)  # type: ignore[method-assign]
 
     @app.get("/docs", include_in_schema=False)
@@ -249,7 +249,7 @@ def _jobs(jobs: Jobs, model: Model, max_upload: int, allowed: Sequence[Path]) ->
         """The state and the progress of a job."""
         return _state(find(job))
 
-    @routes.delete("/jobs/{job}", status_code=204, responses=_problems(401, 404, 422))
+    @routes.delete("/jobs/{job}", status_code=204, response_class=Response, responses=_problems(401, 404, 422))
     def remove(job: str) -> None:
         """Delete a job and its results, and stop it if it is running. A file of yours is not deleted."""
         try:
@@ -412,7 +412,7 @@ async def _problem(request: Request, error: Exception) -> Response:
     assert isinstance(error, AnyHTTPException)
     headers = error.headers
     if error.status_code == 405:  # Starlette names the methods of the first address that fits
-        fitting = [route for route in request.app.routes if route.matches(request.scope)[0] != Match.NONE]
+        fitting = [route for route in request.app.state.routes if route.matches(request.scope)[0] != Match.NONE]
         headers = {"Allow": ", ".join(sorted({method for route in fitting for method in route.methods}))}
     return _problem_of(error.status_code, str(error.detail), headers)
 
