@@ -17,7 +17,7 @@ from vatrace.analysis.drawings import Colours, drawings
 from vatrace.analysis.findings import Finding
 from vatrace.files import shown
 from vatrace.output.colours import DARK, LIGHT
-from vatrace.output.report import style
+from vatrace.output.look import style
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
