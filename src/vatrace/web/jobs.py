@@ -242,6 +242,7 @@ class Jobs:
                 if job.id not in self._jobs:
                     continue
                 job.state = "running"
+            logger.info("%s: %s started", job.id, job.name)
             try:
                 self._run(job)
             except _RemovedError:
@@ -299,6 +300,7 @@ class Jobs:
             removed = job.id not in self._jobs
             if not removed:
                 self._num_finished += 1
+                logger.info("%s: %s %s", job.id, job.name, job.state)
                 job.order = self._num_finished
         if removed:
             shutil.rmtree(self.folder / job.id, ignore_errors=True)

@@ -13,7 +13,7 @@ import pytest
 import vatrace
 from vatrace import Arrays, MediaError, Model, UsageError, Word
 from vatrace.inference.prediction import Prediction
-from vatrace.media.memory import opened
+from vatrace.media.arrays import opened
 from vatrace.media.reading import SAMPLING_RATE, AudioReader, VideoReader
 
 FRAMES = np.random.default_rng(0).integers(0, 256, (6, 48, 65, 3), dtype=np.uint8)
