@@ -7,9 +7,9 @@ import os
 import secrets
 import socket
 import webbrowser
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, suppress
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from threading import Timer
 from typing import TYPE_CHECKING, Any
@@ -18,7 +18,9 @@ from vatrace.cli.terminal import add_adapt_option, add_model_options, load, make
 from vatrace.errors import MissingWeightsError, require
 
 if TYPE_CHECKING:
+    from vatrace.inference.model import Model
     from vatrace.inference.streamer import Streamer
+    from vatrace.output.provenance import Provenance
 
 HOST = "127.0.0.1"
 EPILOG = """examples:
@@ -75,7 +77,8 @@ def run_serve(args: argparse.Namespace) -> int:
             warn(f"{error}. Until then, recordings with audio fail")
         token = secrets.token_urlsafe(16)
         address = f"http://{HOST}:{listener.getsockname()[1]}/{token}/"
-        jobs = Jobs(args.folder, load(args))
+        model = load(args)
+        jobs = Jobs(args.folder, model, partial(_provenance, args, model))
         app = make_app(jobs, _streamers(args.whisper), token, round(args.max_upload * 1e9))
         print(f"{address}\nctrl-C ends it", flush=True)
         if not args.no_browser:
@@ -92,6 +95,15 @@ def run_serve(args: argparse.Namespace) -> int:
         with suppress(KeyboardInterrupt):  # uvicorn raises it again after it has shut down
             uvicorn.Server(config).run(sockets=[listener])
     return 0
+
+
+def _provenance(args: argparse.Namespace, model: Model, recording: Path, options: Mapping[str, object]) -> Provenance:
+    """How the results of a recording are made."""
+    from vatrace.output.provenance import model_versions, starting
+
+    files = {"adapt": args.adapt, "model": args.model, "active_speaker": args.active_speaker}
+    models = model_versions(model.encoders, args.whisper)
+    return starting(recording, recording.parent, files, {**options, "encoders": args.encoders}, models)
 
 
 def _streamers(whisper: str | None) -> Callable[[], Streamer]:

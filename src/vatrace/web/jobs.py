@@ -16,6 +16,7 @@ from __future__ import annotations
 import json
 import logging
 import shutil
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from math import isfinite
@@ -27,12 +28,16 @@ from typing import Literal
 
 from vatrace.errors import VatraceError, described, report_bug
 from vatrace.files import read_json as read_json_file
-from vatrace.files import written_whole
+from vatrace.files import shown, written_whole
 from vatrace.inference.model import Model
-from vatrace.inference.prediction import Prediction
+from vatrace.inference.prediction import Prediction, for_everyone
+from vatrace.languages import AUTO
 from vatrace.media.recording import open_recording
 from vatrace.media.writing import preview_type, write_preview
+from vatrace.names import DEFAULT_RATE, MODALITIES
+from vatrace.output.provenance import Provenance
 from vatrace.output.report import media_element, summary, write_page
+from vatrace.output.results import completed
 from vatrace.output.writers import read_json, write_json
 from vatrace.records import record
 
@@ -70,6 +75,13 @@ class Job:
     duration: float = 0.0
 
 
+def options_of(job: Job) -> dict[str, object]:
+    """The options of a job as `vatrace predict` would note them, so that `vatrace again` can repeat it."""
+    traces = {"rate": DEFAULT_RATE, "modalities": sorted(MODALITIES), "people": job.people, "explain": True}
+    words = {"language": AUTO, "encoding": None, "transcript": "none", "other transcripts": []}
+    return {**traces, **words, "kept": None, "per_person": False, "names": {}, "about": {}, "span": None}
+
+
 class _RemovedError(Exception):
     """The job was removed while it was running."""
 
@@ -80,11 +92,16 @@ class Jobs:
     Args:
         folder: where recordings and results are kept; those of an earlier server are taken over.
         model: predicts them.
+        start: the provenance of a recording's results before they are made, from its path and `options_of` it; None to leave
+            it out of downloads.
     """
 
-    def __init__(self, folder: Path, model: Model) -> None:
+    def __init__(
+        self, folder: Path, model: Model, start: Callable[[Path, Mapping[str, object]], Provenance] | None = None
+    ) -> None:
         self.folder = folder
         self._model = model
+        self._start = start
         self._lock = Lock()
         self._queue: SimpleQueue[Job | None] = SimpleQueue()
         self._jobs: dict[str, Job] = {}
@@ -224,10 +241,14 @@ class Jobs:
                 raise _RemovedError
             job.stages = job.stages | {stage: share}  # a new dict, since another thread may be reading the old one
 
+        made = None if self._start is None else self._start(self._upload(job), options_of(job))
         recording = open_recording(self._upload(job))
         prediction = self._model.predict(recording, people=job.people, explain=True, progress=progress)
         others = tuple(replace(other, source=Path(job.name)) for other in prediction.others)
         named = replace(prediction, source=Path(job.name), others=others)
+        if made is not None:
+            made = replace(made, recording=replace(made.recording, path=shown(job.name)))
+            named = for_everyone(named, provenance=completed(made, named).as_dict())
         element = ""
         if recording.kind != "transcript":
             write_preview(recording, folder / "copy", lambda share: progress("report", share))
