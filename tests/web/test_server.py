@@ -16,6 +16,7 @@ from typing import Any
 import av
 import numpy as np
 import pandas as pd
+import pyarrow.parquet
 import pytest
 from fastapi import FastAPI
 from numpy.typing import NDArray
@@ -25,6 +26,7 @@ from browser import Opened, open_page
 from conftest import write_movie
 from vatrace import Model
 from vatrace.errors import MediaError
+from vatrace.files import sha256
 from vatrace.media.reading import SAMPLING_RATE
 from vatrace.web.jobs import Jobs
 from vatrace.web.server import make_app
@@ -168,6 +170,12 @@ def test_all_downloads_are_what_they_say(server: Server, talking: Path, tmp_path
     }
     assert stat.S_IMODE((server.folder / name).stat().st_mode) == 0o700  # others of this machine can't look into it
     assert found["turns"][2].startswith(b"start,end,person,words,valence")
+    made = json.loads(found["json"][2])["provenance"]
+    assert made["recording"]["sha256"] == sha256(talking) and made["recording"]["path"] == talking.name
+    assert "vatrace" in made["command"] and made["options"]["people"] == "main" and "fusion.onnx" in made["models"]
+    assert made["recording"]["sha256"] in found["elan"][2].decode() and "vatrace: libraries" in found["elan"][2].decode()
+    kept = pyarrow.parquet.read_schema(io.BytesIO(found["parquet"][2])).metadata[b"vatrace"]
+    assert json.loads(kept)["trace"] == made["trace"]
     assert found["elan"][2].startswith(b"<?xml") and found["png"][2].startswith(b"\x89PNG")
     assert found["parquet"][2].startswith(b"PAR1") and b"data:video/mp4" in found["html"][2]
     (tmp_path / "o.mp4").write_bytes(found["overlay"][2])

@@ -12,8 +12,7 @@ if TYPE_CHECKING:
     from vatrace.analysis.analyse import Analysis
 
 EPILOG = """examples:
-  vatrace predict --list study.csv --out traces --table study.parquet
-  vatrace analyse study.parquet --design design.csv
+  vatrace analyse study.parquet --design design.csv      the table that predict --list study.csv --table study.parquet writes
   vatrace analyse study.parquet --design design.csv --events events.csv --before 2 --after 8
   vatrace analyse study.csv --ratings ratings.csv --out agreement
 

@@ -9,7 +9,7 @@ import socket
 import webbrowser
 from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from threading import Timer
 from typing import TYPE_CHECKING, Any
@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
     from vatrace.inference.model import Model
     from vatrace.inference.streamer import Streamer
-    from vatrace.web.jobs import Jobs
+    from vatrace.output.provenance import Provenance
+    from vatrace.web.jobs import Job, Jobs
 
 HOST = "127.0.0.1"
 TOKEN_VARIABLE = "VATRACE_API_TOKEN"
@@ -93,7 +94,7 @@ def run_serve(args: argparse.Namespace) -> int:
         token = secrets.token_urlsafe(16)
         address = f"http://{HOST}:{listener.getsockname()[1]}/{token}/"
         model = load(args)
-        jobs, max_upload = Jobs(args.folder, model), round(args.max_upload * 1e9)
+        jobs, max_upload = Jobs(args.folder, model, start=partial(_provenance, args)), round(args.max_upload * 1e9)
         app = make_app(jobs, _streamers(args.whisper), token, max_upload)
         also = [_add_api(app, jobs, model, args, listener.getsockname()[1])] if args.api else []
         print(address, *also, "ctrl-C ends it", sep="\n", flush=True)
@@ -143,6 +144,17 @@ def _token(file: Path) -> str:
     if not 16 <= len(token) <= 1000 or not token.isascii() or any(map(str.isspace, token)):
         raise UsageError(f"{file}: must contain a token of at least 16 characters without spaces")
     return token
+
+
+def _provenance(args: argparse.Namespace, job: Job, recording: Path, model: Model) -> Provenance:
+    """How the results of a recording are made."""
+    from vatrace.output.provenance import model_versions, starting
+    from vatrace.web.jobs import options_of
+
+    fusion = Path(job.options.model) if job.options.model else args.model
+    files = {"adapt": args.adapt, "model": fusion, "active_speaker": args.active_speaker}
+    models = model_versions(model.encoders, args.whisper)
+    return starting(recording, recording.parent, files, {**options_of(job), "encoders": args.encoders}, models)
 
 
 def _streamers(whisper: str | None) -> Callable[[], Streamer]:

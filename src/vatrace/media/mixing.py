@@ -44,8 +44,8 @@ SPEECH_BAND = (200.0, 4000.0)
 
 LARGE, FLAT_TOP, FLAT_SHARE = 0.995, 0.8, 0.04
 """Speech is clipped if more than FLAT_SHARE of its samples reach FLAT_TOP of the quantile LARGE of their sizes. In 273
-recordings of GRID, RAVDESS and the speech corpora as they are, it is at most 0.032 of them. With a tenth of the samples cut off,
-which changes valence or arousal by 0.04 on average and by up to 0.13, it is 0.060 to 0.144 (17 files, as AAC, Opus and MP3)."""
+recordings of GRID, RAVDESS and other speech corpora, it is at most 0.032 of them. With a tenth of the samples cut off, which
+changes valence or arousal by 0.04 on average and by up to 0.13, it is 0.060 to 0.144 (17 files, as AAC, Opus and MP3)."""
 CLIPPED = "the sound is clipped (its peaks are cut off), so values from the voice may be wrong"
 """The note on it."""
 
@@ -184,8 +184,8 @@ def _survey(path: Path, track: int) -> tuple[Mix, float]:
     if not len(speech) or not speech.any():
         return mix, 0.0
     level = 10 * np.log10(np.mean(np.square(speech, dtype=np.float64)))
-    notes = (*mix.notes, *((CLIPPED,) if is_clipped(speech) else ()))
-    return replace(mix, level=float(level), notes=notes), len(speech) / RATE
+    clipped = (CLIPPED,) if is_clipped(speech) else ()
+    return replace(mix, level=float(level), notes=(*mix.notes, *clipped)), len(speech) / RATE
 
 
 def is_clipped(speech: Audio) -> bool:

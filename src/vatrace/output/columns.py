@@ -62,27 +62,7 @@ def _ends(name: str) -> list[Column]:
 RECORDING = Column("recording", "the recording: its path below the folder, without its suffix")
 PERSON = Column("person", "the person: 1 for the most prominent one in the recording, 2 for the next, and so on, or a name")
 
-TRACE = (
-    Column("time", "time from the start of the recording", "s", "0.."),
-    *(Column(name, f"{name}, {POLES[name]}", "", UNIT_RANGE) for name in DIMENSIONS),
-    *(Column(name, f"1 where {DETECTED[name]}, else 0", "", YES_NO) for name in MODALITIES),
-    *(column for name in DIMENSIONS for column in _ends(name)),
-    Column(
-        "supported", "1 where at least one of face, voice and words was detected; where it is 0, leave the row out", "", YES_NO
-    ),
-    PERSON,
-    Column("speaking", "1 where this person alone speaks, else 0", "", YES_NO, NOT_LISTENED),
-    *(
-        Column(
-            f"{name}_share",
-            f"the contribution of the {name} to the values of the row",
-            "",
-            SHARE,
-            "leaving it out changes nothing",
-        )
-        for name in MODALITIES
-    ),
-    Column("recursion_N", "how far recursion N of the attention moved the point (valence, arousal)", "", "0..2.83"),
+MEASURED = (
     *(
         Column(
             f"expression_{name}",
@@ -107,6 +87,31 @@ TRACE = (
     Column("voice_loudness", "loudness of the voice, relative to the mean of the recording's speech", "dB", "-60..", SILENT),
     Column("speech_rate", "words by seconds of speech, within 2.5 s before and after", "1/s", "0..", f"{SILENT}, or no words"),
     Column("pause", "1 in silence of 0.25 to 2 s between two parts of the person's speech, else 0", "", YES_NO, NOT_LISTENED),
+)
+"""Those that `--also` adds."""
+
+TRACE = (
+    Column("time", "time from the start of the recording", "s", "0.."),
+    *(Column(name, f"{name}, {POLES[name]}", "", UNIT_RANGE) for name in DIMENSIONS),
+    *(Column(name, f"1 where {DETECTED[name]}, else 0", "", YES_NO) for name in MODALITIES),
+    *(column for name in DIMENSIONS for column in _ends(name)),
+    Column(
+        "supported", "1 where at least one of face, voice and words was detected; where it is 0, leave the row out", "", YES_NO
+    ),
+    PERSON,
+    Column("speaking", "1 where this person alone speaks, else 0", "", YES_NO, NOT_LISTENED),
+    *(
+        Column(
+            f"{name}_share",
+            f"the contribution of the {name} to the values of the row",
+            "",
+            SHARE,
+            "leaving it out changes nothing",
+        )
+        for name in MODALITIES
+    ),
+    Column("recursion_N", "how far recursion N of the attention moved the point (valence, arousal)", "", "0..2.83"),
+    *MEASURED,
 )
 """Of the trace of a recording, as in `Prediction.to_pandas`."""
 
@@ -215,13 +220,27 @@ STRETCHES = (
 )
 """Of a table with a row for each stretch of a trace (`--by`), in addition to those that say whose it is."""
 
+MEASURED_MEANS = tuple(
+    Column(
+        f"{column.name}_mean",
+        f"mean over the stretch of: {column.meaning}",
+        column.unit,
+        SHARE if column.range == YES_NO else column.range,
+        f"in all its rows, {column.missing}",
+    )
+    for column in MEASURED
+)
+"""Of a table of stretches, for each column of MEASURED that its traces have."""
+
 BASELINE = (
     Column("baseline", "which stretch was taken as the person's neutral state; its mean was subtracted from all values"),
     *(Column(f"{name}_baseline", f"the mean {name} that was subtracted", "", UNIT_RANGE) for name in DIMENSIONS),
 )
 """Of tables with `--baseline`, whose values are differences."""
 
-RESERVED = frozenset(column.name for part in (TRACE, SUMMARY, TURNS, STRETCHES, BASELINE) for column in part) | {"source"}
+RESERVED = frozenset(
+    column.name for part in (TRACE, SUMMARY, TURNS, STRETCHES, MEASURED_MEANS, BASELINE) for column in part
+) | {"source"}
 """Names that a column of the user's own can't have."""
 
 

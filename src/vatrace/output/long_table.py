@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 from vatrace.errors import UsageError
 from vatrace.names import DIMENSIONS
 from vatrace.output.baseline import Baseline, subtract_baselines
-from vatrace.output.columns import BASELINE, PERSON, RECORDING, STRETCHES, TRACE, Column, described
-from vatrace.output.stretches import By, check_events, stretch_rows
-from vatrace.output.traces import Trace, read_traces
+from vatrace.output.columns import BASELINE, MEASURED_MEANS, PERSON, RECORDING, STRETCHES, TRACE, Column, described
+from vatrace.output.stretches import By, check_events, measured, stretch_rows
+from vatrace.output.traces import Trace, read_traces, recording_name
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,7 +37,7 @@ def long_table(
             yield from read_traces(name, side)
 
     if by is not None and by.events:
-        check_events(by, list({(trace.recording, trace.file): None for trace in traces()}))
+        check_events(by, [(name, recording_name(side)) for name, side in results])
     subtract = None if baseline is None else subtract_baselines(traces, baseline)
     parts = []
     for trace in traces():
@@ -50,12 +50,13 @@ def long_table(
         else:
             _check_own(by, trace)
             names = [*by.own, *(column.name for column in STRETCHES)]
+            names += [f"{name}_mean" for name in measured(trace)]
             part = pd.DataFrame(stretch_rows(trace, by), columns=names)
         firsts = pd.DataFrame({name: [value] * len(part) for name, value in before.items()}, index=part.index)
         parts.append(pd.concat([firsts, part], axis=1))
     filled = [part for part in parts if len(part)] or parts[:1]
     table = pd.concat(filled, ignore_index=True) if filled else pd.DataFrame()
-    known = (RECORDING, PERSON, *BASELINE, *(TRACE if by is None else STRETCHES))
+    known = (RECORDING, PERSON, *BASELINE, *(TRACE if by is None else (*STRETCHES, *MEASURED_MEANS)))
     columns = described(map(str, table.columns), known)
     if baseline is not None:
         columns = [_as_difference(column) for column in columns]

@@ -22,6 +22,28 @@ CITATIONS = (
     "23, 53-70.",
 )
 
+ALSO = {
+    "emotions": (
+        "the probabilities of eight facial expressions, from a network trained on FER+ (Barsoum et al., 2016)",
+        "Barsoum, E., Zhang, C., Ferrer, C. C., & Zhang, Z. (2016). Training deep networks for facial expression recognition "
+        "with crowd-sourced label distribution. Proceedings of ICMI.",
+    ),
+    "face": (
+        "the pose of the head, eye openness, mouth opening and blinks, from facial landmarks (MediaPipe Face Landmarker; "
+        "Kartynnik et al., 2019)",
+        "Kartynnik, Y., Ablavatski, A., Grishchenko, I., & Grundmann, M. (2019). Real-time facial surface geometry from "
+        "monocular video on mobile GPUs. arXiv:1907.06724.",
+    ),
+    "voice": (
+        "the pitch of the voice (Praat through Parselmouth; Boersma, 1993; Jadoul et al., 2018), its loudness, speech rate and "
+        "pauses",
+        "Boersma, P. (1993). Accurate short-term analysis of the fundamental frequency and the harmonics-to-noise ratio of a "
+        "sampled sound. Proceedings of the Institute of Phonetic Sciences, 17, 97-110.\n- Jadoul, Y., Thompson, B., & de "
+        "Boer, B. (2018). Introducing Parselmouth: A Python interface to Praat. Journal of Phonetics, 71, 1-15.",
+    ),
+}
+"""What each choice of `--also` measures, and whom to cite for it."""
+
 LIMITS = (
     "The shipped model was trained on recordings composed of faces, acted voices and sentences, and has not been validated on "
     "real recordings with all three modalities.",
@@ -62,6 +84,9 @@ def methods(made: Sequence[Provenance], failed: int, by: str, baseline: str) -> 
         )
     people = listed.get("people", "main")
     lines.append("The trace follows the most prominent person." if people == "main" else f"Traces: people = {people}.")
+    also = [name for name in ALSO if name in listed.get("also", ())]
+    if also:
+        lines.append(f"Also measured were {'; '.join(ALSO[name][0] for name in also)}.")
     if by:
         lines.append(
             f"Statistics are over stretches ({by}) and supported rows; 95 % intervals of means are from a stationary bootstrap "
@@ -76,7 +101,7 @@ def methods(made: Sequence[Provenance], failed: int, by: str, baseline: str) -> 
     mixed = sum(bool(made[0].changes(other)) and _setup(made[0]) != _setup(other) for other in made)
     if mixed:
         lines.append(f"NOTE: {mixed} recordings were made with other options or versions: see their side files.")
-    cited = CITATIONS if by else CITATIONS[:2]
+    cited = [*(CITATIONS if by else CITATIONS[:2]), *(ALSO[name][1] for name in also)]
     parts = [
         "# Methods",
         " ".join(lines),

@@ -57,13 +57,7 @@ def write_results(
         OSError: if they can't be written; then none is.
     """
     tabulated = prediction if explain else _unexplained(prediction)
-    made = replace(
-        made,
-        created=now(),
-        people=tuple(map(shown, prediction.people)),
-        rate=prediction.rate,
-        trace=trace_hash(tabulated),
-    )
+    made = completed(made, tabulated)
     prediction, tabulated = (for_everyone(found, provenance=made.as_dict()) for found in (prediction, tabulated))
     try:
         with ExitStack() as files:  # all are written before any is moved into place
@@ -82,6 +76,12 @@ def write_results(
     except OSError as error:
         folder = results[0].path.parent
         raise OSError(f"{prediction.source}: can't write its results to {folder} ({reason(error)})") from error
+
+
+def completed(made: Provenance, prediction: Prediction) -> Provenance:
+    """How a prediction was made, with what is known only afterwards."""
+    people = tuple(map(shown, prediction.people))
+    return replace(made, created=now(), people=people, rate=prediction.rate, trace=trace_hash(prediction))
 
 
 def _write_one(prediction: Prediction, recording: Recording, result: Result, temporary: Path, progress: Progress) -> None:

@@ -18,7 +18,7 @@ from vatrace.inference.prediction import ROUNDING, SLACK
 from vatrace.languages import joined
 from vatrace.media.transcripts import sentences
 from vatrace.names import DIMENSIONS
-from vatrace.output.columns import RESERVED
+from vatrace.output.columns import MEASURED, RESERVED
 from vatrace.output.mean_interval import Dependence, dependence, mean_interval
 from vatrace.output.traces import Trace
 
@@ -211,7 +211,7 @@ def _segments(trace: Trace) -> list[Stretch]:
 
 
 def stretch_rows(trace: Trace, by: By) -> list[dict[str, object]]:
-    """The columns `STRETCHES` of each stretch of a trace, and those of a table of events."""
+    """The columns `STRETCHES` of each stretch of a trace, means of the columns of `--also`, and those of a table of events."""
     supported = trace.table["supported"].to_numpy() == 1
     known = {name: dependence(trace.table[name].to_numpy(np.float64)[supported]) for name in DIMENSIONS}
     rows: list[dict[str, object]] = []
@@ -230,8 +230,17 @@ def stretch_rows(trace: Trace, by: By) -> list[dict[str, object]]:
         row["supported"] = round(float(supported[inside].mean()), 4)
         for name in DIMENSIONS:
             row |= _statistics(trace.table, name, inside & supported, known[name])
+        for name in measured(trace):
+            values = trace.table[name].to_numpy(np.float64)[inside]
+            if not np.isnan(values).all():
+                row[f"{name}_mean"] = round(float(np.nanmean(values)), 6)
         rows.append(row)
     return rows
+
+
+def measured(trace: Trace) -> list[str]:
+    """The columns of `--also` that a trace has."""
+    return [column.name for column in MEASURED if column.name in trace.table]
 
 
 def _statistics(table: pd.DataFrame, name: str, where: NDArray[np.bool_], known: Dependence | None) -> dict[str, float]:

@@ -12,6 +12,7 @@ from vatrace.errors import UsageError
 from vatrace.files import harmless, sha256
 from vatrace.inference.prediction import Turn
 from vatrace.media.transcripts import Word
+from vatrace.output.provenance import Provenance, read_provenance
 from vatrace.output.writers import read_words
 
 if TYPE_CHECKING:
@@ -99,10 +100,19 @@ def _rows_of(table: pd.DataFrame, person: str, path: Path) -> pd.DataFrame:
     return found
 
 
+def recording_name(side: Path) -> str:
+    """The name of the file that results were made from, by the start of their side file alone."""
+    return Path(_provenance(side).recording.path).name
+
+
+def _provenance(side: Path) -> Provenance:
+    found = read_provenance(side)
+    if found is None:
+        raise UsageError(f"{side}: not a side file of vatrace predict, or one of an earlier version")
+    return found[0]
+
+
 def edited_tables(side: Path) -> list[Path]:
     """The tables of a result that were changed since they were written."""
-    content = json.loads(side.read_text(encoding="utf-8"))
-    tables = {
-        side.parent / name: facts for name, facts in content["provenance"]["results"].items() if facts["kind"] in TABLE_KINDS
-    }
+    tables = {side.parent / name: facts for name, facts in _provenance(side).results.items() if facts["kind"] in TABLE_KINDS}
     return [path for path, facts in tables.items() if "sha256" in facts and path.is_file() and sha256(path) != facts["sha256"]]

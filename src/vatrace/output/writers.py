@@ -25,7 +25,7 @@ from vatrace.media.folders import MADE_BY
 from vatrace.media.transcripts import Word, sentences
 from vatrace.names import DIMENSIONS, MODALITIES
 from vatrace.output.cells import harmless_table
-from vatrace.output.columns import SUMMARY, TRACE, TURNS, Column, described
+from vatrace.output.columns import MEASURED, SUMMARY, TRACE, TURNS, YES_NO, Column, described
 from vatrace.output.flags import flags
 from vatrace.output.lines import broken
 from vatrace.output.naming import title
@@ -53,14 +53,16 @@ def csv_text(prediction: Prediction) -> str:
     text = io.StringIO(newline="")
     table = csv.writer(text, lineterminator="\n")
     table.writerow(map(_cell, columns))
-    table.writerows(zip(*([_cell(value) for value in values] for values in columns.values()), strict=True))
+    table.writerows(
+        zip(*([_cell(value, name in YES_NO_COLUMNS) for value in values] for name, values in columns.items()), strict=True)
+    )
     return text.getvalue()
 
 
-def _cell(value: str | float) -> str:
-    """A value in a CSV."""
+def _cell(value: str | float, yes_no: bool = False) -> str:
+    """A value in a CSV, without decimals if it is 0 or 1 for no or yes."""
     if isinstance(value, float):
-        return "" if math.isnan(value) else f"{value:.4f}"
+        return "" if math.isnan(value) else f"{value:.0f}" if yes_no else f"{value:.4f}"
     return harmless(shown(value)) if isinstance(value, str) else str(value)
 
 
@@ -121,6 +123,8 @@ def _person(prediction: Prediction) -> dict[str, object]:
     """What belongs to one person, for JSON."""
     table = prediction.to_pandas().drop(columns=["person", *prediction.about]).round(4)
     columns = {str(name): [None if np.isnan(x) else x for x in column.tolist()] for name, column in table.items()}
+    for name in YES_NO_COLUMNS & columns.keys():
+        columns[name] = [None if value is None else int(value) for value in columns[name]]
     about = _about_person(prediction)
     if prediction.boxes is not None:
         boxes = prediction.boxes[prediction.counted].round(4).tolist()
@@ -195,7 +199,7 @@ def _read_person(content: Mapping[str, Any]) -> Prediction:
         words_unused=content.get("words_unused", 0),
         languages=[Stretch(**found) for found in content.get("languages", [])],
         boxes=None if boxes is None else np.array([box or [np.nan] * 4 for box in boxes]),
-        also={name: column for name, column in columns.items() if name.startswith(ALSO_COLUMNS)},
+        also={name: column for name, column in columns.items() if name in ALSO_COLUMNS},
         person=content.get("person", "1"),
         speaking=None if np.isnan(speaking).any() else speaking > 0,
         turns=[
@@ -212,8 +216,10 @@ def read_words(words: Iterable[Mapping[str, Any]]) -> list[Word]:
     return [Word(word["text"], word["start"], word["end"], word.get("speaker"), word.get("language")) for word in words]
 
 
-ALSO_COLUMNS = ("expression_", "head_", "eye_", "mouth_", "blink", "voice_pitch", "voice_loudness", "speech_rate", "pause")
-"""How the columns of `Prediction.also` begin."""
+ALSO_COLUMNS = frozenset(column.name for column in MEASURED)
+"""The columns of `Prediction.also`."""
+YES_NO_COLUMNS = frozenset(column.name for column in MEASURED if column.range == YES_NO)
+"""Those that are 0, 1 or unknown; texts have them without decimals."""
 NOT_COLUMNS = frozenset(
     {
         *("source", "rate", "people", "person", "transcript", "words_left_out", "words_unused", "notes", "turns", "languages"),

@@ -29,13 +29,15 @@ from typing import Literal
 
 from vatrace.errors import VatraceError, described, report_bug
 from vatrace.files import read_json as read_json_file
-from vatrace.files import written_whole
+from vatrace.files import shown, written_whole
 from vatrace.inference.model import Model, load_model
-from vatrace.inference.prediction import Prediction
+from vatrace.inference.prediction import Prediction, for_everyone
 from vatrace.media.recording import open_recording
 from vatrace.media.writing import preview_type, write_preview
 from vatrace.names import People
+from vatrace.output.provenance import Provenance
 from vatrace.output.report import media_element, summary, write_page
+from vatrace.output.results import completed
 from vatrace.output.writers import read_json, write_json
 from vatrace.records import record
 from vatrace.web.options import Options
@@ -82,6 +84,20 @@ class Job:
     duration: float = 0.0
 
 
+def options_of(job: Job) -> dict[str, object]:
+    """The options of a job as `vatrace predict` would note them, so that `vatrace again` can repeat it."""
+    options = job.options
+    traces = {"rate": options.rate, "modalities": sorted(options.modalities), "people": job.people, "explain": True}
+    words = {
+        "language": options.language,
+        "encoding": None,
+        "transcript": options.transcript or "none",
+        "other transcripts": [],
+    }
+    also = {"also": list(options.also)} if options.also else {}
+    return {**traces, **words, **also, "kept": None, "per_person": False, "names": {}, "about": {}, "span": None}
+
+
 class _RemovedError(Exception):
     """The job was removed while it was running."""
 
@@ -94,6 +110,8 @@ class Jobs:
         model: predicts them.
         load: loads another model that a job asks for, by its path.
         on_finish: called with each job that has ended, in the thread of the queue.
+        start: the provenance of a recording's results before they are made, from the job, its path and
+            the model; None to leave it out of downloads.
     """
 
     def __init__(
@@ -102,11 +120,13 @@ class Jobs:
         model: Model,
         load: Callable[[Path], Model] = load_model,
         on_finish: Callable[[Job], object] = lambda job: None,
+        start: Callable[[Job, Path, Model], Provenance] | None = None,
     ) -> None:
         self.folder = folder
         self._model = model
         self._load = lru_cache(maxsize=1)(load)
         self.on_finish = on_finish
+        self._start = start
         self._lock = Lock()
         self._queue: SimpleQueue[Job | None] = SimpleQueue()
         self._jobs: dict[str, Job] = {}
@@ -270,6 +290,7 @@ class Jobs:
         options = job.options
         recording = open_recording(self._source(job), options.transcript or None, options.language)
         model = self._load(Path(options.model)) if options.model else self._model
+        made = None if self._start is None else self._start(job, self._source(job), model)
         prediction = model.predict(
             recording,
             rate=options.rate,
@@ -282,6 +303,9 @@ class Jobs:
         )
         others = tuple(replace(other, source=Path(job.name)) for other in prediction.others)
         named = replace(prediction, source=Path(job.name), others=others)
+        if made is not None:
+            made = replace(made, recording=replace(made.recording, path=shown(job.name)))
+            named = for_everyone(named, provenance=completed(made, named).as_dict())
         element = ""
         if recording.kind != "transcript":
             write_preview(recording, folder / "copy", lambda share: progress("report", share))
