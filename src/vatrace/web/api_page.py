@@ -11,7 +11,8 @@ body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto
 h2 { margin: 2.5rem 0 0; font-size: 1.1rem; overflow-wrap: anywhere; }
 h2 b { display: inline-block; min-width: 4.5rem; }
 table { border-collapse: collapse; width: 100%; font-size: 0.9rem; }
-th, td { text-align: left; vertical-align: top; padding: 0.25rem 1rem 0.25rem 0; border-bottom: 1px solid color-mix(in srgb, currentColor 40%, transparent); }
+th, td { text-align: left; vertical-align: top; padding: 0.25rem 1rem 0.25rem 0; }
+td { border-bottom: 1px solid color-mix(in srgb, currentColor 40%, transparent); }
 caption { text-align: left; font-weight: 600; padding-top: 0.75rem; }
 code, pre { font-family: ui-monospace, monospace; overflow-x: auto; }
 """
