@@ -85,7 +85,7 @@ class Job:
 
 
 def options_of(job: Job) -> dict[str, object]:
-    """The options of a job as `vatrace predict` would note them, so that `vatrace again` can repeat it."""
+    """The options of a job as `vatrace predict` would note them."""
     options = job.options
     traces = {"rate": options.rate, "modalities": sorted(options.modalities), "people": job.people, "explain": True}
     words = {
