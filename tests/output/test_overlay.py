@@ -11,9 +11,10 @@ from vatrace.errors import MediaError
 from vatrace.inference.prediction import Prediction
 from vatrace.media.reading import VideoReader
 from vatrace.media.recording import open_recording
+from vatrace.media.transcripts import Word
 from vatrace.output.colours import DARK
 from vatrace.output.naming import speakers
-from vatrace.output.overlay import LOW_STRIP, SPAN, STRIP, TURNS, draw_strip, draw_turns, write_overlay
+from vatrace.output.overlay import LOW_STRIP, SPAN, STRIP, TURNS, WORDS, draw_strip, draw_turns, draw_words, write_overlay
 
 
 def made(source: Path) -> Prediction:
@@ -74,7 +75,9 @@ def test_every_face_has_a_box_in_its_colour_and_that_of_the_speaker_is_thicker(t
     write_overlay(composed(3, talking, 40), open_recording(talking), path)
     frames = {round(frame.time, 1): np.asarray(frame.image) for frame in VideoReader(path, 2)}
     height, width = 144, 192
-    assert len(frames[0.5]) == pytest.approx(height + 3 * round(width * LOW_STRIP) + round(width * TURNS), abs=1)
+    assert len(frames[0.5]) == pytest.approx(
+        height + 3 * round(width * LOW_STRIP) + round(width * TURNS) + round(width * WORDS), abs=1
+    )
     for time, speaker in ((0.5, 1), (1.5, 2), (2.5, 3)):
         found = [int(near(frames[time][:height], f"person-{number}").sum()) for number in (1, 2, 3)]
         assert min(found) > 20 and int(np.argmax(found)) + 1 == speaker
@@ -84,7 +87,24 @@ def test_more_people_than_fit_leave_the_strip_to_the_first(talking: Path, tmp_pa
     path = tmp_path / "a.overlay.mp4"
     write_overlay(composed(5, talking, 20), open_recording(talking), path)
     height = next(iter(VideoReader(path, 1))).image.height
-    assert height == pytest.approx(144 + round(192 * LOW_STRIP) + round(192 * TURNS), abs=1)
+    assert height == pytest.approx(144 + round(192 * LOW_STRIP) + round(192 * TURNS) + round(192 * WORDS), abs=1)
+
+
+def test_the_strip_shows_what_is_detected() -> None:
+    for time in (0.5, 3.0):
+        corner = np.asarray(draw_strip(made(Path("talk.mp4")), time, width=800))[:30, 500:]
+        shown = {name: bool(near(corner, name).sum() > 50) for name in ("face", "voice", "words")}
+        assert shown == {"face": time >= 1, "voice": False, "words": False}
+
+
+def test_the_row_of_words_emphasises_the_one_that_is_spoken() -> None:
+    words = [Word("It", 0.0, 0.5), Word("was", 0.5, 1.0), Word("good.", 1.0, 1.5), Word("Then", 8.0, 9.0)]
+    drawn = {time: np.asarray(draw_words(words, time, width=800)) for time in (0.2, 1.2, 5.0, 8.5)}
+    bright = {time: np.flatnonzero(near(row, "ink").any(axis=0)) for time, row in drawn.items()}
+    assert bright[0.2].max() < bright[1.2].min()  # from left to right
+    assert not bright[5.0].size and len(bright[8.5]) > 20
+    long = [Word("endless", second, second + 1) for second in range(60)]
+    assert near(np.asarray(draw_words(long, 40.5, width=800)), "ink").any()  # the word that is spoken is always visible
 
 
 def test_the_row_of_turns_shows_who_speaks_when() -> None:

@@ -9,6 +9,7 @@ import stat
 import time
 import urllib.error
 import urllib.request
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -62,28 +63,27 @@ def test_a_recording_is_dropped_predicted_looked_at_and_downloaded(
     page = opened.page
     page.set_input_files("#files", talking)
     opened.wait("document.querySelector('#jobs .done')", 120)
-    assert "valence" in page.inner_text("#jobs .message")
-    page.click("button:text-is('Open report')")
-    frame = page.frame_locator("#frame")
-    frame.locator("canvas").nth(3).wait_for()
-    assert frame.locator("h1").inner_text() == talking.name
-    video = next(frame for frame in page.frames if "/page" in frame.url)
-    end = time.monotonic() + 10
-    while not video.evaluate("document.querySelector('video').readyState >= 2"):
-        assert time.monotonic() < end
-        page.wait_for_timeout(50)
-    video.evaluate("seek(2)")
-    assert video.evaluate("document.querySelector('video').currentTime") == 2
+    assert "0:04" in page.inner_text("#jobs .facts") and "valence mean" in page.inner_text("#jobs .means")
+    assert page.evaluate("document.querySelector('#jobs img.thumb').naturalWidth") == 192
+    assert page.get_attribute("#jobs .sketch .valence", "d").count("L") == pytest.approx(40, abs=1)  # a point for each row
+    page.click("#jobs >> text=Open report")
+    page.locator("canvas").nth(3).wait_for()
+    assert page.inner_text("h1") == talking.name
+    opened.wait("document.querySelector('video').readyState >= 2")
+    page.evaluate("seek(2)")
+    assert page.evaluate("document.querySelector('video').currentTime") == 2
+    page.click("header >> text=Recordings")
+    page.click("#jobs summary:has-text('Download')")
     with page.expect_download() as download:
-        page.click(".downloads >> text=csv")
+        page.click(".menu[open] >> text=csv")
     download.value.save_as(tmp_path / "a.csv")
     assert download.value.suggested_filename == f"{talking.stem}.csv"
     table = pd.read_csv(tmp_path / "a.csv")
     assert len(table) == pytest.approx(40, abs=1) and table["face"].mean() > 0.9 and "face_share" in table
     page.on("dialog", lambda dialog: dialog.accept())
-    page.click("button:text-is('Delete')")
+    page.click("#jobs button:has-text('Delete')")
     opened.wait("!document.querySelector('#jobs li')")
-    assert not page.is_visible("#frame") and not list(server.folder.glob("*/job.json"))
+    assert page.is_visible("#nothing") and not list(server.folder.glob("*/job.json"))
 
 
 def test_everybody_in_a_recording_is_followed_if_asked_for(
@@ -100,15 +100,15 @@ def test_everybody_in_a_recording_is_followed_if_asked_for(
     page.select_option("#people", "all")
     page.set_input_files("#files", path)
     opened.wait("document.querySelector('#jobs .done')", 120)
-    assert "everybody" in page.inner_text("#jobs .head") and "2 people, Person 1" in page.inner_text("#jobs .done")
-    page.click("button:text-is('Open report')")
-    frame = page.frame_locator("#frame")
-    frame.locator(".pick").nth(1).click()
-    assert frame.locator(".chart h2").first.inner_text() == "Valence of Person 2"
+    assert all(text in page.inner_text("#jobs .facts") for text in ("everybody", "2 people", "several people"))
+    page.click("#jobs >> text=Open report")
+    page.locator(".pick").nth(1).click()
+    assert page.locator(".chart h2").first.inner_text() == "Valence of Person 2"
+    page.click("header >> text=Recordings")
     page.select_option("#people", "right")
     page.set_input_files("#files", path)
     opened.wait("document.querySelectorAll('#jobs .done').length === 2", 120)
-    assert page.locator("#jobs .head").first.inner_text().splitlines()[1] == "the person on the right"
+    assert "the person on the right" in page.locator("#jobs .facts").last.inner_text()  # in the order in which they came
     name = next(job["id"] for job in server.jobs() if job["people"] == "all")
     table = pd.read_csv(io.BytesIO(server.get(f"jobs/{name}/download/csv")[2]))
     assert sorted(table["person"].unique()) == [1, 2]
@@ -132,9 +132,10 @@ def test_files_that_can_not_be_used_are_named_and_stop_nobody(opened: Opened, tm
     opened.wait("document.querySelectorAll('#jobs .failed').length === 2 && document.querySelector('#jobs .done')", 60)
     text = opened.page.inner_text("#jobs")
     assert "talk.mp4: not a readable video, audio or image file" in text and "empty.mp4: the file is empty" in text
-    assert str(tmp_path) not in text and "upload" not in text
-    opened.page.click("button:text-is('Open report')")
-    opened.page.frame_locator("#frame").locator("img[alt='The picture']").wait_for()
+    assert str(tmp_path) not in text and "upload." not in text
+    assert opened.page.locator("#jobs .name").all_text_contents() == ["talk.mp4", "empty.mp4", "face.png"]
+    opened.page.click("#jobs >> text=Open report")
+    opened.page.locator("img[alt='The picture']").wait_for()
 
 
 def test_notes_are_listed_as_they_are_and_folded_if_they_are_many(opened: Opened, server: Server, tmp_path: Path) -> None:
@@ -166,7 +167,7 @@ def test_all_downloads_are_what_they_say(server: Server, talking: Path, tmp_path
     assert {status for status, _, _ in found.values()} == {200}
     assert found["elan"][1]["content-disposition"] == f"attachment; filename*=UTF-8''{talking.stem}.eaf"
     assert {path.name for path in (server.folder / name).iterdir()} == {
-        *("job.json", f"upload{talking.suffix}", "copy", "page.html", "result.json")
+        *("job.json", f"upload{talking.suffix}", "copy", "thumb", "page.html", "result.json")
     }
     assert stat.S_IMODE((server.folder / name).stat().st_mode) == 0o700  # others of this machine can't look into it
     assert found["turns"][2].startswith(b"start,end,person,words,valence")
@@ -184,6 +185,90 @@ def test_all_downloads_are_what_they_say(server: Server, talking: Path, tmp_path
     assert server.get(f"jobs/{name}/download/exe")[0] == 400
     status, headers, body = fetch(f"{server.address}jobs/{name}/copy", Range="bytes=0-9")
     assert (status, len(body), headers["content-type"]) == (206, 10, "video/mp4")
+
+
+def test_options_and_a_transcript_come_with_a_recording_and_change_when_it_is_predicted_again(
+    server: Server, opened: Opened, talking: Path, tmp_path: Path
+) -> None:
+    page, srt = opened.page, tmp_path / f"{talking.stem}.srt"
+    srt.write_text("1\n00:00:00,500 --> 00:00:02,000\nWonderful news\n")
+    page.select_option("#rate", "5")
+    page.uncheck("#how [name=voice]")
+    page.set_input_files("#files", [srt, talking])
+    opened.wait("document.querySelector('#jobs .done')", 120)
+    (first,) = server.jobs()
+    table = pd.read_csv(io.BytesIO(server.get(f"jobs/{first['id']}/download/csv")[2]))
+    assert table["time"].iloc[1] == pytest.approx(0.2) and not table["voice"].any() and table["words"].any()
+    assert b"Wonderful" in server.get(f"jobs/{first['id']}/download/vtt")[2]
+    facts = page.inner_text("#jobs .facts")
+    assert all(text in facts for text in ("only face and words", "5 rows per second", f"words from {srt.name}"))
+    page.click("#jobs >> text=Predict again")
+    opened.wait("document.querySelector('dialog video').readyState >= 2")
+    assert page.input_value("#again-rate") == "5" and not page.is_checked("dialog [name=voice]")
+    page.select_option("#again-rate", "10")
+    box = page.locator("dialog video").bounding_box()
+    page.mouse.click(box["x"] + 0.5 * box["width"], box["y"] + 0.45 * box["height"])
+    page.click("#again-go")
+    opened.wait("document.querySelectorAll('#jobs .done').length === 2", 120)
+    second = next(job for job in server.jobs() if job["id"] != first["id"])
+    assert second["person"][1:] == pytest.approx([0.5, 0.45], abs=0.01) and second["rate"] == 10
+    assert second["facts"]["face"] > 0.9 and second["num_people"] == 1
+
+
+def test_nobody_is_followed_where_no_face_was_clicked(server: Server, talking: Path) -> None:
+    name = server.upload(talking)
+    server.wait(name)
+    address = f"{server.address}jobs/{name}/again?time=1&x=0.01&y=0.99"
+    with urllib.request.urlopen(urllib.request.Request(address, method="POST")) as response:
+        again = server.wait(json.loads(response.read())["id"])
+    assert again["state"] == "failed" and again["message"] == f"{talking.name}: no face was found where you clicked, at 1.0 s"
+    for wrong in ("modalities=ears", "language=klingon", "rate=0", "x=2"):
+        request = urllib.request.Request(f"{server.address}jobs/{name}/again?{wrong}", method="POST")
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            urllib.request.urlopen(request)
+        assert refused.value.code == 422
+
+
+def subtitles(path: Path, text: str) -> Path:
+    path.write_text(f"1\n00:00:00,000 --> 00:00:02,000\n{text}\n")
+    return path
+
+
+def test_results_are_found_sorted_selected_and_downloaded_together(server: Server, opened: Opened, tmp_path: Path) -> None:
+    texts = {"b.srt": "I love this wonderful day", "a.srt": "This is a horrible disaster", "c.srt": "The table is made of wood"}
+    page = opened.page
+    page.set_input_files("#files", [subtitles(tmp_path / name, text) for name, text in texts.items()])
+    opened.wait("document.querySelectorAll('#jobs .done').length === 3", 60)
+
+    def names() -> list[str]:
+        return list(page.locator("#jobs .name").all_text_contents())
+
+    assert names() == ["b.srt", "a.srt", "c.srt"]
+    page.select_option("#sort", "name")
+    assert names() == ["a.srt", "b.srt", "c.srt"]
+    page.select_option("#sort", "valence")
+    assert names()[0] == "b.srt" and names()[-1] == "a.srt"
+    page.fill("#search", "c.s")
+    assert names() == ["c.srt"] and page.inner_text("#count") == "1 of 3"
+    page.fill("#search", "")
+    for name in ("a.srt", "b.srt"):
+        page.check(f"[aria-label='Select {name}']")
+    with page.expect_download() as download:
+        page.click("#zip")
+    download.value.save_as(tmp_path / "all.zip")
+    with zipfile.ZipFile(tmp_path / "all.zip") as archive:
+        tables = {"traces.csv", "recordings.csv", "codebook.csv", "quality.html"}
+        assert {*archive.namelist()} == {"results/a.csv", "results/a.json", "results/b.csv", "results/b.json", *tables}
+        traces, single = (pd.read_csv(archive.open(name)) for name in ("traces.csv", "results/a.csv"))
+        recordings, codebook = (pd.read_csv(archive.open(name)) for name in ("recordings.csv", "codebook.csv"))
+    mine = traces[traces["recording"] == "a"]
+    assert mine["valence"].to_numpy() == pytest.approx(single["valence"].to_numpy(), abs=1e-4)
+    assert sorted(recordings["recording"]) == ["a", "b"]
+    assert {*codebook.loc[codebook["table"] == "traces", "column"]} == {*traces.columns}
+    page.on("dialog", lambda dialog: dialog.accept())
+    page.click("#delete")
+    opened.wait("document.querySelectorAll('#jobs li').length === 1")
+    assert names() == ["c.srt"]
 
 
 def test_only_this_machine_with_the_token_is_answered(server: Server) -> None:

@@ -122,10 +122,18 @@ def _limits(evaluation: Evaluation, dimension: str) -> tuple[float, float]:
     return (min(0.0, *values) - 0.02, max(0.05, *values) * 1.08) if values else (0.0, 1.0)
 
 
-MORE_STYLE = """img { width: auto; max-width: 100%; }
+MORE_STYLE = """img { display: block; background: white; }
 td:first-child { text-align: left; }
-tr + tr { border-top: 1px solid var(--line); }
+details.card { margin-top: 1rem; }
+@media (max-width: 40rem) {
+  table.stacked, .stacked tbody { display: block; } .stacked thead { display: none; }
+  .stacked tr { display: flex; flex-wrap: wrap; gap: 0 1rem; padding: .5rem 0; border-bottom: 1px solid var(--line); }
+  .stacked td { border: 0; padding: 0; text-align: left; }
+  .stacked td:first-child { flex: 1 0 100%; font-weight: 600; overflow-wrap: anywhere; }
+  .stacked td:empty { display: none; } .stacked td[data-name]::before { content: attr(data-name) " "; color: var(--soft); }
+}
 """
+"""On a phone, a row of a table is a paragraph, and each figure has the name of its column."""
 
 PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
@@ -135,22 +143,28 @@ PAGE = """<!doctype html>
 {top}
 <main>
 <h1>{title}</h1>
-<p>{facts}</p>
-{scores}
-<p>CCC is 1 for identical traces and 0 for no agreement. It is the correlation, reduced by differences in scale and shift.
+<p class="lead">{facts}</p>
+<section class="card"><h2>Agreement with the labels</h2>{scores}
+<p class="hint">
+CCC is 1 for identical traces and 0 for no agreement. It is the correlation, reduced by differences in scale and shift.
 Intervals are 95 % bootstrap intervals over subjects, or over recordings where subjects are not known. Sign is the share of
 steps with the correct sign. A scale below 1 means that the prediction is too flat. The weights were selected on dev, so
-figures on dev are slightly optimistic. Figures on test are not, unless choices are based on them.</p>
-<h2>Label and prediction</h2><img alt="Label against prediction" src="{agreement}">
-<h2>The worst, the middle and the best recording</h2><img alt="Traces of three recordings" src="{traces}">
-<h2>Contribution of the modalities</h2><img alt="CCC by modalities" src="{ablation}">
-<h2>Missing modalities and lag</h2><img alt="CCC against missing modalities and lag" src="{dependence}">
-<p>For the first two curves, a share of all steps of one modality is removed, in stretches of 3 s. If the peak of the lag curve
-is to the right of 0, the labels are later than the prediction; if it is to the left, they are earlier.</p>
-<h2>Baselines</h2>{baselines}
-<p>The label of one second before can't be known in practice; it shows how smooth the labels are. A constant has a CCC of 0, so
-its RMSE is given instead.</p>
-<h2>Recordings</h2>{recordings}
+figures on dev are slightly optimistic. Figures on test are not, unless choices are based on them.</p></section>
+{fold}Label and prediction</h2></summary><img alt="Label against prediction, for valence and arousal" src="{agreement}">
+</details>
+{fold}The worst, the middle and the best recording</h2></summary>
+<img alt="Traces of three recordings: labels and predictions" src="{traces}"></details>
+{fold}Contribution of the modalities</h2></summary><img alt="CCC by modalities; the figures are in the table" src="{ablation}">
+{ablations}</details>
+{fold}Missing modalities and lag</h2></summary><img alt="CCC against missing modalities and lag" src="{dependence}">
+<p class="hint">
+For the first two curves, a share of all steps of one modality is removed, in stretches of 3 s. If the peak of the lag curve
+is to the right of 0, the labels are later than the prediction; if it is to the left, they are earlier.</p></details>
+{fold}Baselines</h2></summary>{baselines}
+<p class="hint">
+The label of one second before can't be known in practice; it shows how smooth the labels are. A constant has a CCC of 0, so
+its RMSE is given instead.</p></details>
+{fold}Recordings</h2></summary>{recordings}</details>
 </main>
 <footer>These figures measure how well a model agrees with the people who annotated these recordings, under the instructions
 they had. They don't show what anyone felt, nor how well the model works for other people, cultures, cameras or tasks. Do not
@@ -191,6 +205,7 @@ def write_page(
         ]
     facts = [*facts, caution(evaluation.num_units)]
     baselines = [[name, *(f"{values[d]:.3f}" for d in DIMENSIONS)] for name, values in evaluation.baselines.items()]
+    ablations = [[name, *(f"{values[d]:.3f}" for d in DIMENSIONS)] for name, values in evaluation.ablation.items()]
     recordings = [
         [row["name"], str(row["labels"]), f"{row['ccc_valence']:.3f}", f"{row['ccc_arousal']:.3f}"]
         for row in evaluation.recordings
@@ -208,6 +223,8 @@ def write_page(
             traces=_source(trace_figure(evaluation, predictions, rates)),
             ablation=_source(ablation_figure(evaluation)),
             dependence=_source(dependence_figure(evaluation)),
+            ablations=_table(["modalities", *DIMENSIONS], ablations),
+            fold='<details class="card fold" open><summary><h2>',
             baselines=_table(["", *DIMENSIONS], baselines),
             recordings=_table(["recording, worst first", "labelled steps", "CCC valence", "CCC arousal"], recordings),
         ),
@@ -230,9 +247,11 @@ def _defined(value: Any) -> Any:
 
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    head = "".join(f"<th>{html.escape(cell)}</th>" for cell in header)
-    body = "".join("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
-    return f"<table><tr>{head}</tr>{body}</table>"
+    head = "".join(f'<th scope="col">{html.escape(cell)}</th>' if cell else "<td></td>" for cell in header)
+    names = [f' data-name="{html.escape(cell)}"' if cell else "" for cell in header]
+    lines = [(f"<td{name}>{html.escape(cell)}</td>" for name, cell in zip(["", *names[1:]], row, strict=True)) for row in rows]
+    body = "".join(f"<tr>{''.join(cells)}</tr>" for cells in lines)
+    return f'<div class="scroll"><table class="stacked"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
 
 
 def _source(drawn: Figure) -> str:

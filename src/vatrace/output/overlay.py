@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +13,9 @@ from vatrace.errors import MediaError
 from vatrace.inference.prediction import SEVERAL, Prediction
 from vatrace.media.reading import AudioReader
 from vatrace.media.recording import Recording
+from vatrace.media.transcripts import Word, sentences
 from vatrace.media.writing import images_at, write_video
-from vatrace.names import DIMENSIONS
+from vatrace.names import DIMENSIONS, MODALITIES
 from vatrace.output.colours import BOX, BOX_EDGE, DARK
 from vatrace.output.naming import colour_numbers, speakers, title
 from vatrace.timeline import steps_at
@@ -27,6 +28,10 @@ MAX_STRIPS = 3
 """People who have a strip each; of more, which would need more room than the picture, the first has one."""
 LOW_STRIP, TURNS = 0.17, 0.03
 """Heights, relative to the width, of the strip of each of several people, and of the row that shows who speaks."""
+WORDS = 0.05
+"""Height, relative to the width, of the row of words, which recordings with words have."""
+HOLD = 1.0
+"""Seconds for which a sentence stays after its last word."""
 SPAN = 20.0
 """Seconds that the strip shows, half of them still to come."""
 SMOOTH = 2
@@ -38,6 +43,7 @@ def write_overlay(
 ) -> None:
     """Write an MP4 with the trace below the picture, moving along, and a box around the face; for audio, the trace alone.
 
+    Next to the trace are its scale and which of face, voice and words are detected, below it the sentence that is spoken.
     Several people have a box and a number each, and up to MAX_STRIPS a trace each. If anybody but the only person speaks, a row
     below the traces shows who speaks when.
 
@@ -84,6 +90,8 @@ def _strips(prediction: Prediction, time: float, width: int) -> Iterator[Image.I
             yield draw_strip(person, time, width, LOW_STRIP, title(person.person))
     if rows := speakers(prediction):
         yield draw_turns(prediction, rows, time, width)
+    if words := [word for person in people for word in person.words]:
+        yield draw_words(words, time, width)
 
 
 def _draw_boxes(picture: Image.Image, size: tuple[int, int], prediction: Prediction, time: float) -> None:
@@ -157,10 +165,48 @@ def draw_turns(prediction: Prediction, rows: list[str], time: float, width: int)
     return strip.resize((width, high // SMOOTH), Image.Resampling.BOX)
 
 
+def draw_words(words: Sequence[Word], time: float, width: int) -> Image.Image:
+    """The sentence at a time (s), with the word that is spoken emphasised; its beginning is left out if it is too long."""
+    wide, high = width * SMOOTH, round(width * WORDS) * SMOOTH
+    strip = Image.new("RGB", (wide, high), DARK["paper"])
+    canvas, font = ImageDraw.Draw(strip), ImageFont.load_default(high * 0.55)
+    spoken = [sentence for sentence in sentences(words) if sentence[0].start <= time < sentence[-1].end + HOLD]
+    if not spoken:
+        return strip.resize((width, high // SMOOTH), Image.Resampling.BOX)
+    sentence, space = spoken[-1], canvas.textlength(" ", font)
+    widths = [canvas.textlength(word.text, font) + space for word in sentence]
+    said = sum(word.start <= time for word in sentence)
+    first = 0
+    while first < said - 1 and sum(widths[first:said]) > 0.9 * wide:
+        first += 1
+    x = max(wide / 2 - sum(widths[first:]) / 2, 8.0 * SMOOTH)
+    for word, length in zip(sentence[first:], widths[first:], strict=True):
+        here = word.start <= time < word.end
+        canvas.text((x, high / 2), word.text, DARK["ink" if here else "soft"], font, anchor="lm")
+        x += length
+    return strip.resize((width, high // SMOOTH), Image.Resampling.BOX)
+
+
+def _draw_presence(canvas: ImageDraw.ImageDraw, prediction: Prediction, row: int, wide: int, letter: float) -> None:
+    """Which modalities are detected in a row, in the upper right corner: a disc for those that are, and a ring for others."""
+    font, x = ImageFont.load_default(0.75 * letter), wide - 8.0 * SMOOTH
+    for name in reversed(MODALITIES):
+        present = bool(prediction.presence[name][row])
+        x -= canvas.textlength(name, font)
+        box = canvas.textbbox((x, 0.1 * letter), name, font)
+        left, size = x - 0.7 * letter, 0.5 * letter
+        disc = (left, box[1], left + size, box[1] + size)
+        canvas.rectangle((left - 4, 0, box[2] + 4, box[3] + 4), (*ImageColor.getrgb(DARK["paper"]), 200))
+        canvas.text((x, 0.1 * letter), name, DARK["ink" if present else "soft"], font)
+        canvas.ellipse(disc, DARK[name] if present else None, DARK[name if present else "soft"], SMOOTH)
+        x = left - 0.5 * letter
+
+
 def draw_strip(prediction: Prediction, time: float, width: int, share: float = STRIP, name: str = "") -> Image.Image:
     """Both traces from 10 s before a time (s) to 10 s after it, -1..1 from bottom to top, with the values at that time.
 
-    No trace is drawn where nothing supports the values. The height is a share of the width; the name is that of the person.
+    No trace is drawn where nothing supports the values. The upper right corner shows what is detected. The height is a share of
+    the width; the name is that of the person.
     """
     wide, high = width * SMOOTH, round(width * share) * SMOOTH
     strip = Image.new("RGB", (wide, high), DARK["paper"])
@@ -187,6 +233,13 @@ def draw_strip(prediction: Prediction, time: float, width: int, share: float = S
         row = int(np.argmin(abs(prediction.times - time)))
         here = f"{values[row]:+.2f}" if prediction.supported[row] else "?"
         labels.append(((wide / 2 + 8 * SMOOTH, high * 0.01 + 1.3 * letter * column), f"{dimension} {here}", colour))
+    scale = ImageFont.load_default(0.6 * letter)
+    for level, anchor in ((1, "la"), (0, "lm"), (-1, "ld")):
+        if not (name and level == 1):  # where the name of the person is
+            canvas.text(
+                (4.0 * SMOOTH, _y(level, high)), f"{level:+d}".replace("-", "−").replace("+0", "0"), DARK["soft"], scale, anchor
+            )
+    _draw_presence(canvas, prediction, int(np.argmin(abs(prediction.times - time))), wide, letter)
     for place, text, colour in labels:  # over both traces
         canvas.rectangle(canvas.textbbox(place, text, font), (*ImageColor.getrgb(DARK["paper"]), 200))
         canvas.text(place, text, colour, font)

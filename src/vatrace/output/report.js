@@ -13,7 +13,9 @@ let charts = [], chosen = 0, person = view.people[0];
 
 const colour = name => getComputedStyle(document.documentElement).getPropertyValue("--" + name).trim();
 const signed = value => (value < 0 ? "−" : "+") + Math.abs(value).toFixed(2);
-const clock = seconds => `${Math.floor(seconds / 60)}:${(seconds % 60).toFixed(1).padStart(4, "0")}`;
+const clock = seconds => `${Math.floor(seconds / 60 + 1e-9)}:${((seconds + 1e-9) % 60).toFixed(1).padStart(4, "0")}`;
+const STEPS = [0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600]; // seconds between two ticks
+const MAX_ROWS = 200; // of the table that stands for the charts
 
 function options(title, height, scale, axis, series, more) {
   const grid = { stroke: colour("line"), width: 1 };
@@ -22,23 +24,28 @@ function options(title, height, scale, axis, series, more) {
     width: 600, height, legend: { show: false }, padding: [8, 12, 0, 0],
     cursor: { sync: { key: "time" }, drag: { x: true, y: false }, points: { show: false }, y: false },
     scales: { x: { time: false, range: (_, min, max) => [min, max < view.time.at(-1) ? max : view.duration] }, y: { range: scale } },
-    axes: [{ ...base, size: 28, values: (_, ticks) => ticks.map(t => clock(t).replace(/\.0$/, "")) },
+    axes: [{ ...base, size: 28, space: 64, incrs: STEPS, values: (_, ticks) => ticks.map(t => clock(t).replace(/\.0$/, "")) },
            { ...base, size: LEFT, ...axis }],
     series: [{}, ...series], ...more, title: undefined,
   };
 }
 
+function alone(u, series) { // the values without a neighbour, which a line can't show
+  const values = u.data[series];
+  return values.flatMap((value, i) => value !== null && (values[i - 1] ?? null) === null && (values[i + 1] ?? null) === null ? [i] : []);
+}
+
 function traceChart(name) {
   const rows = person.trace, line = colour(name);
   const data = [view.time, rows[name], rows[name].map((value, i) => rows.supported[i] ? value : null)];
-  const series = [{ stroke: line + "55", width: 1 }, { stroke: line, width: 2 }];
+  const points = { show: false, filter: alone, size: 6, fill: line, stroke: line };
+  const series = [{ stroke: line + "55", width: 1, points }, { stroke: line, width: 2, points }];
   const more = {};
   if (rows[name + "_low"]) {
     data.push(rows[name + "_high"], rows[name + "_low"]);
     series.push({ width: 0, points: { show: false } }, { width: 0, points: { show: false } });
     more.bands = [{ series: [3, 4], fill: line + "2e" }];
   }
-  if (view.time.length === 1) series[0].points = series[1].points = { show: true, size: 8 };
   return [options(name, 190, [-1, 1], { splits: () => [-1, -0.5, 0, 0.5, 1] }, series, more), data];
 }
 
@@ -88,8 +95,12 @@ function turnsChart() {
   }));
 }
 
+function contributing() { // the modalities whose contribution is known at some time
+  return Object.keys(person.shares ?? {}).filter(name => person.shares[name].some(share => share !== null));
+}
+
 function sharesChart() {
-  const names = Object.keys(person.shares), sums = view.time.map(() => 0);
+  const names = contributing(), sums = view.time.map(() => 0);
   const none = view.time.map((_, i) => names.every(name => person.shares[name][i] === null));
   const layers = names.map(name => person.shares[name].map((share, i) => none[i] ? null : sums[i] += share ?? 0));
   const series = names.map(name => ({ fill: colour(name), width: 0, points: { show: false } }));
@@ -106,13 +117,16 @@ function build() {
   const kinds = [["Valence" + whose, () => traceChart("valence")], ["Arousal" + whose, () => traceChart("arousal")]];
   if (view.turns.length) kinds.push(["Who speaks", turnsChart]);
   kinds.push(["Detected" + whose, presenceChart]);
-  if (person.shares) kinds.push(["Contribution (from bottom to top: face, voice, words)", sharesChart]);
+  const names = contributing();
+  if (names.length) kinds.push([`Contribution (from bottom to top: ${names.join(", ")})`, sharesChart]);
   charts = kinds.map(([title, make]) => {
     const section = place.appendChild(document.createElement("section"));
     section.className = "chart";
     section.appendChild(document.createElement("h2")).textContent = title;
     const [opts, data] = make();
     const chart = new uPlot({ ...opts, width: Math.max(section.clientWidth, 200) }, data, section);
+    const about = { role: "slider", tabindex: 0, "aria-label": `${title}, over time`, "aria-valuemin": 0, "aria-valuemax": view.duration };
+    for (const [name, value] of Object.entries(about)) chart.root.setAttribute(name, value);
     const line = chart.over.appendChild(document.createElement("div"));
     line.className = "at";
     chart.over.addEventListener("click", () => seek(chart.posToVal(chart.cursor.left, "x")));
@@ -121,6 +135,36 @@ function build() {
   });
   if (max < view.duration || min > 0) charts.forEach(chart => chart.setScale("x", { min, max })); // as it was zoomed
   show(now());
+  drawTable();
+}
+
+function drawTable() { // the charts as text, if it was asked for: means over equal parts if there are many rows
+  const place = document.getElementById("table");
+  if (!place.closest("details").open) return;
+  const rows = person.trace, length = view.time.length, step = Math.max(1, Math.ceil(length / MAX_ROWS));
+  const mean = (values, i) => {
+    const known = values.slice(i, i + step).filter(value => value !== null);
+    return known.length ? signed(known.reduce((sum, value) => sum + value, 0) / known.length) : "";
+  };
+  const band = name => rows[name + "_low"] ? i => `${mean(rows[name + "_low"], i)} to ${mean(rows[name + "_high"], i)}` : null;
+  const columns = [["time", i => clock(view.time[i])]];
+  for (const name of ["valence", "arousal"]) {
+    columns.push([name, i => mean(rows[name], i)]);
+    if (band(name)) columns.push(["90 % interval", band(name)]);
+  }
+  const end = i => view.time[i + step] ?? view.duration;
+  columns.push(["detected", i => Object.keys(person.presence).filter(
+    name => person.presence[name].some(([from, to]) => from < end(i) && to > view.time[i])).join(", ") || "nothing"]);
+  const line = (tag, texts) => {
+    const made = document.createElement("tr");
+    made.append(...texts.map(text => Object.assign(document.createElement(tag), { textContent: text })));
+    return made;
+  };
+  place.tHead.replaceChildren(line("th", columns.map(([name]) => name)));
+  for (const cell of place.tHead.rows[0].cells) cell.scope = "col";
+  const drawn = [];
+  for (let i = 0; i < length; i += step) drawn.push(line("td", columns.map(([, text]) => text(i))));
+  place.tBodies[0].replaceChildren(...drawn);
 }
 
 function choose(index) { // the person whose trace, words and numbers are shown
@@ -185,6 +229,10 @@ function show(time) {
   }
   if (view.turns.length) lines.push(["speaker", { several: "several people" }[speaker] ?? speaker ?? "nobody"]);
   if (!rows.supported[i]) lines.push(["", "no face, voice or words detected"]);
+  for (const chart of charts) {
+    chart.root.setAttribute("aria-valuenow", time.toFixed(1));
+    chart.root.setAttribute("aria-valuetext", lines.map(line => line.join(" ")).join(", "));
+  }
   document.getElementById("values").replaceChildren(...lines.map(([name, text]) => {
     const line = document.createElement("div");
     if (name) line.appendChild(document.createElement("b")).textContent = name;
@@ -224,17 +272,22 @@ for (const link of document.querySelectorAll(".transcript a")) {
 document.addEventListener("keydown", event => {
   const inside = event.target.closest("input, video, audio, a, button");
   if (inside && (!inside.matches(".pick") || event.key === " ") || event.ctrlKey || event.metaKey || event.altKey) return;
-  const ways = { ArrowLeft: -1, ArrowRight: 1 };
+  const row = view.time[1] - view.time[0] || 0, ways = { ArrowLeft: -1, ArrowRight: 1, ArrowDown: -1, ArrowUp: 1, PageDown: -10, PageUp: 10, ",": -row, ".": row };
+  const ends = { Home: 0, End: view.duration }, onChart = event.target.closest(".chart");
+  if (!onChart && /^(Home|End|Page|ArrowUp|ArrowDown)/.test(event.key)) return; // they scroll the page
   if (event.key === " " && media) {
     if (media.paused) media.play(); else media.pause();
   } else if (event.key in ways) {
     seek(now() + ways[event.key] * (event.shiftKey ? 10 : 1));
+  } else if (event.key in ends) {
+    seek(ends[event.key]);
   } else if (view.people.length > 1 && /^[1-9]$/.test(event.key) && view.people[event.key - 1]) {
     choose(event.key - 1);
   } else return;
   event.preventDefault();
 });
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", build);
+document.getElementById("table").closest("details").addEventListener("toggle", drawTable);
 new ResizeObserver(([{ target }]) => charts.forEach(chart => chart.setSize({
   width: Math.max(target.clientWidth, 200), height: chart.height }))).observe(document.getElementById("charts"));
 choose(0);

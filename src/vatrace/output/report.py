@@ -85,13 +85,14 @@ QUADRANTS = {
 """Signs of valence and arousal."""
 
 
-def write_page(prediction: Prediction, path: Path, media: str) -> None:
+def write_page(prediction: Prediction, path: Path, media: str, top: str = "") -> None:
     """Write one HTML file that needs no network: the recording next to its traces, the words, the numbers.
 
     Args:
         prediction: what to show.
         path: the page.
         media: the recording as an HTML element, such as `embedded` returns; "" for none.
+        top: the bar on top of the page; "" for one without links.
     """
     people = list(prediction.people.values())
     picture = io.BytesIO()
@@ -105,7 +106,7 @@ def write_page(prediction: Prediction, path: Path, media: str) -> None:
         title=html.escape(os.fsencode(prediction.source.name).decode("utf-8", "replace")),
         style=styles,
         icon=mark_link(),
-        header=masthead(),
+        header=top or masthead(),
         media=f'<div class="screen">{media}{_frames(prediction)}</div>' if boxed else media,
         people=_buttons(prediction),
         duration=prediction.duration,
@@ -235,7 +236,8 @@ def _buttons(prediction: Prediction) -> str:
         return ""
     numbers = colour_numbers(prediction)
     buttons = "".join(
-        f'<button class="pick colour-{numbers[name]}" data-person="{index}" aria-pressed="false">'
+        f'<button class="pick colour-{numbers[name]}" data-person="{index}" aria-pressed="false" '
+        f'aria-label="Show {html.escape(title(name))}">'
         f"{html.escape(title(name))}</button>"
         for index, name in enumerate(prediction.people)
     )
@@ -255,7 +257,7 @@ def _notes(prediction: Prediction) -> str:
     notes, others = personal_notes(prediction)
     notes += [f"{', '.join(map(title, names))}: {note}" for note, names in others.items()]
     items = "".join(f"<li>{html.escape(note)}</li>" for note in notes)
-    return f"<h2>Notes</h2><ul>{items}</ul>" if items else ""
+    return f'<section class="card"><h2>Notes</h2><ul class="notes">{items}</ul></section>' if items else ""
 
 
 def _circumplex(people: Sequence[Prediction]) -> str:
@@ -410,4 +412,5 @@ def _numbers(person: Prediction) -> str:
 def _table(table: pd.DataFrame, **options: Any) -> str:
     """A table as HTML without styles in its elements, which the content policy forbids."""
     drawn: str = table.to_html(border=0, **options)
-    return drawn.replace(' style="text-align: right;"', "")
+    plain = drawn.replace(' style="text-align: right;"', "").replace("<th></th>", "<td></td>")
+    return f'<div class="scroll">{plain}</div>'

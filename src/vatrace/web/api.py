@@ -240,7 +240,7 @@ def _jobs(jobs: Jobs, model: Model, max_upload: int, allowed: Sequence[Path]) ->
     def submit_path(wanted: Annotated[Named, Query()]) -> JobState:
         """Submit a recording that is a file below a folder that the server allows."""
         path, options = _below(wanted.path, allowed), _options(wanted, model, allowed)
-        job, _ = jobs.add(path.name, wanted.people, options, path, wanted.webhook or "")
+        job, _ = jobs.add(path.name, wanted.people, options=options, path=str(path), webhook=wanted.webhook or "")
         jobs.start(job)
         return _state(job)
 
@@ -360,7 +360,7 @@ async def _upload(request: Request, wanted: Upload, jobs: Jobs, options: Options
             raise HTTPException(422, "file: the form has no such part with a file")
         name = name or Path((file.filename or "").replace("\\", "/")).name
         content = _pieces(file)
-    job, path = jobs.add(name or "recording", wanted.people, options, None, wanted.webhook or "")
+    job, path = jobs.add(name or "recording", wanted.people, options=options, webhook=wanted.webhook or "")
     size = 0
     try:
         with path.open("wb") as target:

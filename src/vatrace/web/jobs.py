@@ -2,7 +2,9 @@
 
     FOLDER/20260131-142501-3f9a0c12/job.json       its name and state
                                     upload.mp4     the recording, until the server ends
+                                    transcript.srt its transcript, if it came with one
                                     copy           a small copy of it
+                                    thumb          a small picture of it, if it has any
                                     page.html      the report, which shows the copy
                                     result.json    the trace, written last
                                     annotations/   a CSV per annotator
@@ -25,7 +27,8 @@ from pathlib import Path
 from queue import SimpleQueue
 from secrets import token_hex
 from threading import Lock, Thread
-from typing import Literal
+from time import time
+from typing import Any, Literal
 
 from vatrace.errors import VatraceError, described, report_bug
 from vatrace.files import read_json as read_json_file
@@ -34,19 +37,28 @@ from vatrace.inference.model import Model, load_model
 from vatrace.inference.prediction import Prediction, for_everyone
 from vatrace.media.recording import open_recording
 from vatrace.media.writing import preview_type, write_preview
-from vatrace.names import People
+from vatrace.names import DIMENSIONS, MODALITIES, People
+from vatrace.output.look import masthead
 from vatrace.output.provenance import Provenance
 from vatrace.output.report import media_element, summary, write_page
 from vatrace.output.results import completed
-from vatrace.output.writers import read_json, write_json
+from vatrace.output.writers import read_json, summary_rows, write_json
 from vatrace.records import record
 from vatrace.web.options import Options
+from vatrace.web.pictures import write_clicked_face, write_thumb
 
 logger = logging.getLogger(__name__)
 
 State = Literal["uploading", "waiting", "running", "done", "failed"]
 Wanted = Literal["main", "all", "left", "right"]
 """Whose traces to make: the choices of `Model.predict` that need no number."""
+
+LINKS = {
+    "Recordings": ("recordings", "../../"),
+    "Live": ("live", "../../live"),
+    "Annotate": ("annotate", "annotate"),
+}
+"""Icons and addresses of the pages that a report leads to."""
 
 
 @dataclass
@@ -62,11 +74,21 @@ class Job:
         notes: what the user should know about the trace.
         kind: media type of the small copy; "" for a transcript, which has no copy.
         people: whose traces to make.
+        person: a click on the face to follow instead of `people`: seconds, and shares of the picture's width and height.
         options: how to predict it.
+        transcript: file name of the transcript that was uploaded with it; "" for none.
         path: the recording, if it is a file of the user's, which is never deleted; "" if it was uploaded.
         webhook: address that is told about the end; "" for none.
         order: place in the order of completion, from 1; 0 until then.
+        added: when it was added, in seconds since 1970; 0 if it isn't known.
+        started: when it was started, likewise.
         duration: seconds of the trace once done; 0 if it isn't known.
+        num_people: people whose traces were made.
+        facts: of the first: the means of valence and arousal, and the share of the time of each modality.
+        flags: of the first, see `vatrace.output.flags`.
+        sketch: of the first, see `vatrace.output.sketch`.
+        has_thumb: whether it has a small picture.
+        can_repeat: whether it can be predicted again, because the recording itself is still kept.
     """
 
     id: str
@@ -77,11 +99,30 @@ class Job:
     notes: list[str] = field(default_factory=list)
     kind: str = ""
     people: People = "main"
+    person: list[float] | None = None
     options: Options = field(default_factory=Options)
+    transcript: str = ""
     path: str = ""
     webhook: str = ""
     order: int = 0
+    added: float = 0.0
+    started: float = 0.0
     duration: float = 0.0
+    num_people: int = 0
+    facts: dict[str, float | None] = field(default_factory=dict)
+    flags: list[str] = field(default_factory=list)
+    sketch: dict[str, list[float | None]] = field(default_factory=dict)
+    has_thumb: bool = False
+    can_repeat: bool = False
+
+    def describe(self, prediction: Prediction) -> None:
+        """Take over what the list shows of a result."""
+        row = summary_rows(prediction)[0]
+        self.num_people, self.duration = len(prediction.people), prediction.duration
+        named = {f"{name}_mean": name for name in DIMENSIONS} | {name: name for name in MODALITIES}
+        self.facts = {name: row[column] for column, name in named.items()}  # type: ignore[misc]
+        self.flags = [flag for flag in str(row["flags"]).split("; ") if flag]
+        self.sketch = row["sketch"]  # type: ignore[assignment]
 
 
 def options_of(job: Job) -> dict[str, object]:
@@ -147,9 +188,12 @@ class Jobs:
         if job.state == "uploading" or (job.state in {"waiting", "running"} and not self._source(job).is_file()):
             shutil.rmtree(path.parent)
             return
+        if job.state == "done" and not {"notes", "sketch"} <= content.keys():  # of an older version
+            result = self.result(job)
+            job.notes = content.get("notes", result.notes)
+            job.describe(result)
+        job.can_repeat = self._source(job).is_file()
         self._jobs[job.id] = job
-        if job.state == "done" and "notes" not in content:  # written by a version that kept them in the result only
-            job.notes = self.result(job).notes
         if job.state in {"waiting", "running"}:
             self.start(job)
 
@@ -172,23 +216,19 @@ class Jobs:
         with self._lock:
             return sorted((job for job in self._jobs.values() if job.order > after), key=lambda job: job.order)
 
-    def add(
-        self, name: str, people: People = "main", options: Options | None = None, path: Path | None = None, webhook: str = ""
-    ) -> tuple[Job, Path]:
+    def add(self, name: str, people: People = "main", **fields: Any) -> tuple[Job, Path]:
         """Add a job.
 
         Args:
             name: the recording's file name.
             people: whose traces to make.
-            options: how to predict it; None for the defaults.
-            path: the recording, if it needn't be uploaded; it is never changed or deleted.
-            webhook: address that is told about the end.
+            **fields: other fields of `Job`: `person`, `options`, `transcript`, `path` and `webhook`.
 
         Returns:
             The job, and the path to write the recording to before the job is started.
         """
-        job = Job(f"{datetime.now():%Y%m%d-%H%M%S-%f}-{token_hex(4)}", Path(name).name or "recording", people=people)
-        job.options, job.path, job.webhook = options or Options(), str(path or ""), webhook
+        number = f"{datetime.now():%Y%m%d-%H%M%S-%f}-{token_hex(4)}"
+        job = Job(number, Path(name).name or "recording", people=people, added=time(), **fields)
         (self.folder / job.id).mkdir(parents=True, mode=0o700)  # recordings of people are private
         self._note(job)
         with self._lock:
@@ -197,9 +237,25 @@ class Jobs:
 
     def start(self, job: Job) -> None:
         """Put a job at the end of the queue; its recording has been written."""
-        job.state, job.stages = "waiting", {}
+        job.state, job.stages, job.can_repeat = "waiting", {}, True
         self._note(job)
         self._queue.put(job)
+
+    def again(self, job: Job, people: People = "main", **fields: Any) -> Job:
+        """Predict a recording once more, with other options, as another job.
+
+        Raises:
+            VatraceError: if the recording has been deleted.
+        """
+        if not self._source(job).is_file():
+            raise VatraceError(f"{job.name}: the recording itself has been deleted; add it again")
+        other, path = self.add(job.name, people, transcript=job.transcript, path=job.path, **fields)
+        if not job.path:
+            shutil.copyfile(self._upload(job), path)
+        if job.transcript:
+            shutil.copyfile(self.transcript(job), self.transcript(other))
+        self.start(other)
+        return other
 
     def remove(self, name: str) -> None:
         """Delete a job with all its files; if it is running, it stops.
@@ -213,7 +269,11 @@ class Jobs:
         if not running:  # otherwise its thread deletes the files
             shutil.rmtree(self.folder / job.id, ignore_errors=True)
 
-    def file(self, job: Job, name: Literal["copy", "page.html"]) -> Path:
+    def transcript(self, job: Job) -> Path:
+        """The file for the transcript that comes with a recording."""
+        return self.folder / job.id / f"transcript{Path(job.transcript).suffix.lower()}"
+
+    def file(self, job: Job, name: Literal["copy", "page.html", "thumb"]) -> Path:
         """A file of a finished job."""
         return self.folder / job.id / name
 
@@ -244,6 +304,8 @@ class Jobs:
         self._thread.join()
         for job in self.all():
             self._upload(job).unlink(missing_ok=True)
+            if job.transcript:
+                self.transcript(job).unlink(missing_ok=True)
 
     def _upload(self, job: Job) -> Path:
         return self.folder / job.id / f"upload{Path(job.name).suffix.lower()}"
@@ -261,7 +323,7 @@ class Jobs:
             with self._lock:
                 if job.id not in self._jobs:
                     continue
-                job.state = "running"
+                job.state, job.started = "running", time()
             logger.info("%s: %s started", job.id, job.name)
             try:
                 self._run(job)
@@ -288,7 +350,9 @@ class Jobs:
             job.stages = job.stages | {stage: share}  # a new dict, since another thread may be reading the old one
 
         options = job.options
-        recording = open_recording(self._source(job), options.transcript or None, options.language)
+        transcript = self.transcript(job) if job.transcript else options.transcript or None
+        recording = open_recording(self._source(job), transcript, options.language)
+        clicked = job.person and write_clicked_face(recording, job.person, folder / "clicked face.png")
         model = self._load(Path(options.model)) if options.model else self._model
         made = None if self._start is None else self._start(job, self._source(job), model)
         prediction = model.predict(
@@ -296,6 +360,7 @@ class Jobs:
             rate=options.rate,
             modalities=options.modalities,
             people=job.people,
+            person=clicked,
             language=options.language,
             also=options.also,
             explain=True,
@@ -311,12 +376,13 @@ class Jobs:
             write_preview(recording, folder / "copy", lambda share: progress("report", share))
             job.kind = preview_type(recording)
             element = media_element(job.kind, "copy")
-        write_page(named, folder / "page.html", element)
+        job.has_thumb = recording.has_frames and write_thumb(folder / "copy", job.kind, named, folder / "thumb")
+        write_page(named, folder / "page.html", element, masthead(LINKS, home="../../"))
         progress("report", 1.0)
         with written_whole(folder / "result.json") as path:
             write_json(named, path)
         job.notes = [note.replace(str(self._source(job)), job.name) for note in named.notes]
-        job.duration = named.duration
+        job.describe(named)
         job.state, job.message = "done", summary(named)
 
     def _finish(self, job: Job) -> None:

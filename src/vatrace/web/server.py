@@ -6,10 +6,14 @@ It answers only this machine, and only requests with the token in its address. E
 from __future__ import annotations
 
 import asyncio
+import json
 import tempfile
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import asdict, replace
+from functools import cache
+from hashlib import sha256
+from html import escape
 from mimetypes import guess_type
 from pathlib import Path
 from shutil import disk_usage
@@ -30,15 +34,19 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from vatrace import output
 from vatrace.errors import MissingExtraError, VatraceError, report_bug
 from vatrace.inference.streamer import Streamer
+from vatrace.languages import AUTO, LANGUAGES
 from vatrace.media.recording import open_recording
+from vatrace.names import DEFAULT_RATE, MAX_RATE, MODALITIES
 from vatrace.output.figure import write_picture
 from vatrace.output.formats import FORMATS, check_formats
 from vatrace.output.look import mark_image, masthead, style
 from vatrace.output.overlay import write_overlay
 from vatrace.output.report import embedded_copy, write_page
 from vatrace.web import annotations as traces  # the name `annotations` is taken by __future__
+from vatrace.web.archive import write_archive
 from vatrace.web.jobs import Job, Jobs, Wanted
 from vatrace.web.live import serve_live
+from vatrace.web.options import Options
 from vatrace.web.parameters import known_only
 
 POLICY = (
@@ -57,6 +65,40 @@ AFTER_END = 1.0
 """Seconds after the end of a recording up to which annotations are accepted: browsers round its length."""
 SPARE = 1 << 30
 """Bytes that an upload must leave free on the disk."""
+
+
+MAX_TRANSCRIPT = 10_000_000
+"""Bytes of the largest transcript that is accepted: subtitles of a day are smaller."""
+
+FileName = Annotated[str, Query(min_length=1, max_length=255)]
+Share = Annotated[FiniteFloat, Field(ge=0, le=1)]
+
+
+class How(BaseModel):
+    """How a recording is to be predicted; see `Job`."""
+
+    people: Wanted = "main"
+    modalities: str = ",".join(MODALITIES)
+    language: str = AUTO
+    rate: Annotated[FiniteFloat, Field(gt=0, le=MAX_RATE)] = DEFAULT_RATE
+    time: Annotated[FiniteFloat, Field(ge=0)] | None = None
+    x: Share = 0.5
+    y: Share = 0.5
+
+    def checked(self) -> dict[str, Any]:
+        """As arguments of `Jobs.add`.
+
+        Raises:
+            HTTPException: if a modality or the language doesn't exist.
+        """
+        modalities = self.modalities.split(",")
+        if not set(modalities) <= set(MODALITIES):
+            raise HTTPException(422, f"modalities: {self.modalities!r}; choose from {', '.join(MODALITIES)}")
+        if self.language not in {AUTO, *LANGUAGES}:
+            raise HTTPException(422, f"language: {self.language!r} is not the code of a language that vatrace knows")
+        person = None if self.time is None else [self.time, self.x, self.y]
+        options = Options(modalities=modalities, language=self.language, rate=self.rate)  # type: ignore[arg-type]
+        return {"people": self.people, "person": person, "options": options}
 
 
 class Samples(BaseModel):
@@ -88,7 +130,7 @@ def make_app(jobs: Jobs, make_streamer: Callable[[], Streamer], token: str, max_
     app.add_middleware(_OwnOrigin)
     app.middleware("http")(_guarded)
     app.add_exception_handler(RequestValidationError, _refused)
-    for routes in (_queue(jobs, max_upload), _annotations(jobs), _live(make_streamer)):
+    for routes in (_queue(jobs, max_upload), _results(jobs), _annotations(jobs), _live(make_streamer)):
         app.include_router(routes, prefix=f"/{token}")
     return app
 
@@ -167,29 +209,55 @@ def _queue(jobs: Jobs, max_upload: int) -> APIRouter:  # a short function for ea
         return _asset(name)
 
     @routes.get("/jobs")
-    def list_jobs() -> dict[str, Any]:
-        return {"jobs": [asdict(job) for job in jobs.all()], "downloads": downloads}
+    def list_jobs(request: Request) -> Response:
+        content = json.dumps({"jobs": [asdict(job) for job in jobs.all()], "downloads": downloads}, ensure_ascii=False).encode()
+        tag = f'"{sha256(content).hexdigest()}"'  # the page asks often, and mostly nothing has changed
+        if request.headers.get("if-none-match") == tag:
+            return Response(status_code=304, headers={"ETag": tag})
+        return Response(content, media_type="application/json", headers={"ETag": tag})
 
     @routes.post("/jobs", status_code=201)
-    async def upload(
-        request: Request, name: Annotated[str, Query(min_length=1, max_length=255)], people: Wanted = "main"
-    ) -> dict[str, Any]:
+    async def upload(request: Request, name: FileName, how: Annotated[How, Query()], transcript: str = "") -> dict[str, Any]:
         content = received(request, name, jobs.folder, max_upload)
-        job, path = jobs.add(name, people)
+        job, path = jobs.add(name, **how.checked())
         try:
-            with path.open("wb") as file:
-                async for chunk in content:
-                    await run_in_threadpool(file.write, chunk)
+            await _write_body(content, path)
+        except BaseException:
+            jobs.remove(job.id)
+            raise
+        if not transcript:
+            jobs.start(job)
+        return asdict(job)
+
+    @routes.post("/jobs/{name}/transcript")
+    async def add_transcript(request: Request, name: str, file: FileName) -> dict[str, Any]:
+        job = _find(jobs, name)
+        if job.state != "uploading":
+            raise HTTPException(409, f"{job.name}: has been started without a transcript")
+        job.transcript = Path(file).name
+        try:
+            await _write_body(_chunks(request, file, MAX_TRANSCRIPT), jobs.transcript(job))
         except BaseException:
             jobs.remove(job.id)
             raise
         jobs.start(job)
         return asdict(job)
 
+    @routes.post("/jobs/{name}/again", status_code=201)
+    def again(name: str, how: Annotated[How, Query()]) -> dict[str, Any]:
+        return asdict(jobs.again(_find(jobs, name), **how.checked()))
+
     @routes.delete("/jobs/{name}", status_code=204)
     def remove(name: str) -> None:
         _find(jobs, name)
         jobs.remove(name)
+
+    return routes
+
+
+def _results(jobs: Jobs) -> APIRouter:
+    routes = APIRouter()
+    downloads = possible_downloads()
 
     @routes.get("/jobs/{name}/page")
     def page(name: str) -> FileResponse:
@@ -202,6 +270,21 @@ def _queue(jobs: Jobs, max_upload: int) -> APIRouter:  # a short function for ea
         if not job.kind:
             raise HTTPException(404, f"{job.name}: a transcript has no picture and no sound")
         return FileResponse(jobs.file(job, "copy"), media_type=job.kind)
+
+    @routes.get("/jobs/{name}/thumb")
+    def thumb(name: str) -> FileResponse:
+        job = _find(jobs, name, finished=True)
+        if not job.has_thumb:
+            raise HTTPException(404, f"{job.name}: has no picture")
+        return FileResponse(jobs.file(job, "thumb"), media_type="image/jpeg")
+
+    @routes.get("/results.zip")
+    def archive(ids: Annotated[str, Query(min_length=1)]) -> Response:
+        chosen = [_find(jobs, name, finished=True) for name in ids.split(",")]
+        with tempfile.TemporaryDirectory(dir=jobs.folder, prefix=".zip-") as folder:
+            path = Path(folder) / "results.zip"
+            write_archive(((job.name, jobs.result(job)) for job in chosen), path)
+            return _attachment(path.read_bytes(), "vatrace-results.zip")
 
     @routes.get("/jobs/{name}/download/{kind}")
     def download(name: str, kind: str) -> Response:
@@ -317,6 +400,13 @@ def received(request: Request, name: str, folder: Path, max_upload: int) -> Asyn
     return _chunks(request, name, min(max_upload, free))
 
 
+async def _write_body(content: AsyncIterator[bytes], path: Path) -> None:
+    """Write the body of a request to a file."""
+    with path.open("wb") as file:
+        async for chunk in content:
+            await run_in_threadpool(file.write, chunk)
+
+
 async def _chunks(request: Request, name: str, limit: int) -> AsyncGenerator[bytes, None]:
     stream, received = request.stream(), 0
     while True:
@@ -350,8 +440,19 @@ def _page(name: str, root: str, here: str = "") -> Response:
     links = {"Recordings": ("recordings", root), "Live": ("live", f"{root}live")}
     styles = f'<link rel="icon" href="{root}assets/mark.svg"><link rel="stylesheet" href="{root}assets/look.css">'
     text = (ASSETS[0] / name).read_text(encoding="utf-8")
-    text = text.replace("<!-- styles -->", styles).replace("<!-- top -->", masthead(links, here, root))
+    text = (
+        text.replace("<!-- languages -->", _languages())
+        .replace("<!-- styles -->", styles)
+        .replace("<!-- top -->", masthead(links, here, root))
+    )
     return Response(text, media_type="text/html")
+
+
+@cache
+def _languages() -> str:
+    """The languages to choose from, by name."""
+    named = sorted(LANGUAGES.items(), key=lambda item: item[1])
+    return "".join(f'<option value="{code}">{escape(name)}</option>' for code, name in named)
 
 
 def _possible(name: str) -> bool:
