@@ -12,14 +12,13 @@ from __future__ import annotations
 import argparse
 import tempfile
 import time
-from contextlib import closing
 from pathlib import Path
 
 import numpy as np
 
 from vatrace.inference.capture import Capture
-from vatrace.inference.feed import Feed
-from vatrace.inference.streamer import RATE, Streamer
+from vatrace.inference.follower import RATE
+from vatrace.inference.streamer import Streamer
 from vatrace.media.demo import make_demo
 
 
@@ -27,7 +26,7 @@ def play(video: Path, seconds: float, streamer: Streamer) -> tuple[list[float], 
     """Delays of all values in seconds, and the notes."""
     delays: list[float] = []
     notes: dict[str, None] = {}
-    with closing(Feed(streamer)) as feed, Capture(feed, str(video), str(video)) as capture:
+    with Capture(streamer, str(video), str(video)) as capture:
         for now, values, pace in capture.values(seconds):
             delays += [now - value.time for value in values]
             if pace.note:

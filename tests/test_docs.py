@@ -12,6 +12,9 @@ from collections.abc import Callable, Iterator
 from contextlib import chdir, redirect_stderr
 from dataclasses import dataclass
 from pathlib import Path
+from time import monotonic, sleep
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,7 +25,7 @@ from command import run
 from conftest import write_movie
 from vatrace.cli import parse
 from vatrace.encoders.onnx import _read_toml
-from vatrace.media.reading import SAMPLING_RATE
+from vatrace.media.reading import SAMPLING_RATE, VideoReader
 from vatrace.models.fusions import FUSIONS
 from vatrace.training.config import read_config
 
@@ -100,15 +103,18 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
             del sys.modules[name]
 
 
-def run_samples(page: str, folder: Path, makers: Makers) -> None:
+def run_samples(page: str, folder: Path, makers: Makers) -> dict[str, Any]:
     """Run the Python samples of a page one after the other, as one program.
 
     A sample that the text calls a module (in "module `NAME.py`") is also written to that file.
 
+    Returns:
+        What they have defined.
+
     Raises:
         AssertionError: if a sample raises; the message names the page and the line.
     """
-    names: dict[str, object] = {"__name__": "sample"}
+    names: dict[str, Any] = {"__name__": "sample"}
     for sample in samples(page, "python"):
         for name in makers.keys() & set(re.findall(r"[\w-]+\.\w+", sample.text)):
             if not (folder / name).exists():
@@ -121,10 +127,40 @@ def run_samples(page: str, folder: Path, makers: Makers) -> None:
         except Exception as error:
             lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == page]
             raise AssertionError(f"{page}:{lines[-1] if lines else sample.line}: {error!r}") from error
+    return names
+
+
+@pytest.fixture
+def recorded_camera(talking: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In place of OpenCV, whose camera 0 is a recording played at its own pace."""
+
+    class VideoCapture:
+        def __init__(self, number: int) -> None:
+            self.frames, self.start = iter(VideoReader(talking, 10)), monotonic()
+
+        def read(self) -> tuple[bool, NDArray[np.uint8] | None]:
+            frame = next(self.frames, None)
+            if frame is None:
+                return False, None
+            sleep(max(self.start + frame.time - monotonic(), 0))
+            return True, np.asarray(frame.image)[..., ::-1]
+
+    monkeypatch.setitem(sys.modules, "cv2", SimpleNamespace(VideoCapture=VideoCapture))
+
+
+@pytest.mark.usefixtures("recorded_camera")
+def test_the_webcam_example_prints_values(
+    folder: Path, makers: Makers, talking: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = run_samples("docs/live.md", folder, makers)
+    lines = re.findall(r"^\d+\.\d s: valence [+-]0\.\d\d, arousal [+-]0\.\d\d$", capsys.readouterr().out, re.MULTILINE)
+    num_frames = len(list(VideoReader(talking, 10)))
+    assert len(lines) > 20 and abs(len(lines) + len(names["last_values"]) - num_frames) <= 1
+    assert len(samples("docs/live.md", "python")[0].text.splitlines()) <= 15
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of PyTorch's tracing exporter
-@pytest.mark.parametrize("page", pages_with("python"))
+@pytest.mark.parametrize("page", sorted(set(pages_with("python")) - {"docs/live.md"}))
 def test_python_samples_run(page: str, folder: Path, makers: Makers) -> None:
     run_samples(page, folder, makers)
 

@@ -28,13 +28,17 @@ if TYPE_CHECKING:
         UsageError,
         VatraceError,
     )
+    from vatrace.inference.follower import Value
     from vatrace.inference.model import Model, load_model, predict
     from vatrace.inference.prediction import Prediction
-    from vatrace.inference.streamer import Streamer, Value
+    from vatrace.inference.streamer import Streamer
+    from vatrace.media.memory import Arrays
     from vatrace.media.recording import Recording, open_recording
+    from vatrace.media.transcripts import Word
 
 __version__ = "0.2.0.dev0"
 __all__ = [
+    "Arrays",
     "CheckpointError",
     "ConfigError",
     "CorpusError",
@@ -57,6 +61,7 @@ __all__ = [
     "Value",
     "VatraceError",
     "VoiceEncoder",
+    "Word",
     "WordEncoder",
     "__version__",
     "load_model",
@@ -65,11 +70,13 @@ __all__ = [
     "predict",
 ]
 _MODULES = {
+    "Arrays": "vatrace.media.memory",
+    "Word": "vatrace.media.transcripts",
     "Model": "vatrace.inference.model",
     "Prediction": "vatrace.inference.prediction",
     "Recording": "vatrace.media.recording",
     "Streamer": "vatrace.inference.streamer",
-    "Value": "vatrace.inference.streamer",
+    "Value": "vatrace.inference.follower",
     "load_model": "vatrace.inference.model",
     "open_recording": "vatrace.media.recording",
     "parse_encoders": "vatrace.encoders",

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -13,13 +12,13 @@ from conftest import write_movie
 from vatrace.errors import MediaError
 from vatrace.inference import capture
 from vatrace.inference.capture import DEFAULT_MICROPHONE, NONE, Capture, usual_microphone
-from vatrace.inference.feed import Feed
-from vatrace.inference.streamer import Value
+from vatrace.inference.follower import Value
+from vatrace.inference.streamer import Streamer
 from vatrace.media.reading import SAMPLING_RATE
 
 
 class Recorder:
-    """In place of a streamer: keeps what it is given, and has a value for every step until now."""
+    """In place of a follower: keeps what it is given, and has a value for every step until now."""
 
     def __init__(self) -> None:
         self.frames: list[float] = []
@@ -50,9 +49,9 @@ def recorder() -> Recorder:
 
 
 @pytest.fixture
-def feed(recorder: Recorder) -> Iterator[Feed]:
-    with closing(Feed(recorder)) as feed:  # type: ignore[arg-type]
-        yield feed
+def streamer(recorder: Recorder, monkeypatch: pytest.MonkeyPatch) -> Streamer:
+    monkeypatch.setattr("vatrace.inference.streamer.Follower", lambda *_: recorder)
+    return Streamer()
 
 
 @pytest.fixture(scope="module")
@@ -61,10 +60,10 @@ def silent(tmp_path_factory: pytest.TempPathFactory, face_images: list[Image.Ima
     return write_movie(tmp_path_factory.mktemp("silent") / "silent.mp4", face_images[:30], frame_rate=30)
 
 
-def test_a_file_is_played_at_its_pace_to_its_end(feed: Feed, recorder: Recorder, talking: Path) -> None:
+def test_a_file_is_played_at_its_pace_to_its_end(streamer: Streamer, recorder: Recorder, talking: Path) -> None:
     start = time.monotonic()
     times = []
-    with Capture(feed, str(talking), str(talking)) as capturing:
+    with Capture(streamer, str(talking), str(talking)) as capturing:
         for now, values, _ in capturing.values():
             assert all(value.time <= now for value in values) and now == pytest.approx(time.monotonic() - start, abs=0.1)
             times += [value.time for value in values]
@@ -74,8 +73,8 @@ def test_a_file_is_played_at_its_pace_to_its_end(feed: Feed, recorder: Recorder,
     assert recorder.audio == pytest.approx(4, abs=0.1) and recorder.frames[-1] == pytest.approx(4, abs=0.3)
 
 
-def test_it_ends_when_the_time_is_up_and_stops_reading(feed: Feed, recorder: Recorder, talking: Path) -> None:
-    with Capture(feed, str(talking), NONE) as capturing:
+def test_it_ends_when_the_time_is_up_and_stops_reading(streamer: Streamer, recorder: Recorder, talking: Path) -> None:
+    with Capture(streamer, str(talking), NONE) as capturing:
         times = [value.time for _, values, _ in capturing.values(0.5) for value in values]
     assert times == pytest.approx(np.arange(5) / 10)  # all of the time until then, and none after it
     time.sleep(0.3)
@@ -84,14 +83,14 @@ def test_it_ends_when_the_time_is_up_and_stops_reading(feed: Feed, recorder: Rec
     assert len(recorder.frames) == read > 0 and recorder.audio == 0
 
 
-def test_what_can_not_be_read_ends_it(feed: Feed, tmp_path: Path) -> None:
+def test_what_can_not_be_read_ends_it(streamer: Streamer, tmp_path: Path) -> None:
     (tmp_path / "broken.mp4").write_text("no video")
-    with Capture(feed, str(tmp_path / "broken.mp4"), NONE) as capturing, pytest.raises(MediaError, match=r"broken\.mp4"):
+    with Capture(streamer, str(tmp_path / "broken.mp4"), NONE) as capturing, pytest.raises(MediaError, match=r"broken\.mp4"):
         list(capturing.values())
 
 
 def test_a_camera_goes_on_without_the_microphone_of_the_system(
-    feed: Feed, recorder: Recorder, silent: Path, monkeypatch: pytest.MonkeyPatch
+    streamer: Streamer, recorder: Recorder, silent: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def no_microphone(*_: object) -> Iterator[object]:
         raise MediaError("microphone default: can't be opened")
@@ -99,10 +98,10 @@ def test_a_camera_goes_on_without_the_microphone_of_the_system(
 
     monkeypatch.setattr(capture, "read_microphone", no_microphone)
     warnings: list[str] = []
-    with Capture(feed, str(silent), DEFAULT_MICROPHONE, warnings.append) as capturing:
+    with Capture(streamer, str(silent), DEFAULT_MICROPHONE, warnings.append) as capturing:
         assert sum(len(values) for _, values, _ in capturing.values()) == 10
     assert warnings == ["microphone default: can't be opened; continuing without audio"]
-    with Capture(feed, NONE, DEFAULT_MICROPHONE) as capturing, pytest.raises(MediaError, match="microphone default"):
+    with Capture(streamer, NONE, DEFAULT_MICROPHONE) as capturing, pytest.raises(MediaError, match="microphone default"):
         list(capturing.values())
 
 

@@ -1,325 +1,222 @@
-"""The live trace, fed from a real clip as a camera and a microphone would."""
-
 from __future__ import annotations
 
-from pathlib import Path
+import time
+from collections.abc import Callable, Iterator
+from threading import Thread
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 from PIL import Image
 
-from vatrace.errors import ModelError
-from vatrace.inference.ears import HOP_DUR
-from vatrace.inference.model import load_model
-from vatrace.inference.streamer import ABSENT_DUR, MAX_WAIT, RATE, START_DUR, Streamer, Value
-from vatrace.media.demo import make_demo
-from vatrace.media.reading import SAMPLING_RATE, AudioReader, VideoReader
-from vatrace.models.affect import AffectModel, ModelConfig
-from vatrace.training.export import export_onnx
-from vatrace.weights import package_file
-
-FACTS = {"rate": RATE, "win_len": 300}
+from vatrace.inference.eyes import as_image
+from vatrace.inference.follower import Value
+from vatrace.inference.streamer import MAX_BACKLOG, Streamer
+from vatrace.media.reading import SAMPLING_RATE
 
 
-@pytest.fixture(scope="module")
-def fusion(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An untrained streaming model."""
-    path = tmp_path_factory.mktemp("model") / "streaming.onnx"
-    export_onnx(AffectModel(ModelConfig(fusion_options={"reach": 50, "causal": True})), path, streaming=True, metadata=FACTS)
-    return path
+class SlowFollower:
+    """Takes a long time over everything."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds, self.seen, self.heard, self.skipped = seconds, [], 0, 0.0
+        self.ended: list[str] = []
+
+    def add_frame(self, picture: Image.Image, moment: float) -> None:
+        time.sleep(self.seconds)
+        self.seen.append(moment)
+
+    def add_audio(self, sound: np.ndarray, hurry: bool) -> None:
+        time.sleep(2 * self.seconds)
+        self.heard += len(sound)
+
+    def skip_audio(self, seconds: float) -> None:
+        self.skipped += seconds
+
+    def end(self, modality: str) -> None:
+        self.ended.append(modality)
+
+    def values(self, now: float) -> list[Value]:
+        return [Value(now, 0.0, 0.0, {}, late=("voice",))]
 
 
-@pytest.fixture(scope="module")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """30 s of a man who seems to read aloud."""
-    path = tmp_path_factory.mktemp("demo") / "demo.mp4"
-    make_demo(path)
-    return path
-
-
-def follow(streamer: Streamer, video: Path, seconds: float, hop: float = 0.5) -> list[Value]:
-    """Frames and audio in order of time, the audio in blocks."""
-    frames = [frame for frame in VideoReader(video, RATE) if frame.time < seconds]
-    audio = np.concatenate(list(AudioReader(video, 1.0)))[: round(seconds * SAMPLING_RATE)]
-    values: list[Value] = []
-    for start in np.arange(0, seconds, hop):
-        for frame in [frame for frame in frames if start <= frame.time < start + hop]:
-            streamer.add_frame(frame.image, frame.time)
-        streamer.add_audio(audio[round(start * SAMPLING_RATE) : round((start + hop) * SAMPLING_RATE)])
-        values += streamer.values(start + hop)
-    return values
+Make = Callable[[SlowFollower], Streamer]
 
 
 @pytest.fixture
-def started(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Values come from 0 s on, whatever is present."""
-    monkeypatch.setattr("vatrace.inference.streamer.START_DUR", 0.0)
+def make(monkeypatch: pytest.MonkeyPatch) -> Iterator[Make]:
+    """Makes streamers of other followers, and stops them."""
+    made = []
+
+    def make(follower: SlowFollower) -> Streamer:
+        monkeypatch.setattr("vatrace.inference.streamer.Follower", lambda *_: follower)
+        made.append(Streamer())
+        return made[-1]
+
+    yield make
+    for streamer in made:
+        streamer.stop()
 
 
-def test_a_clip_is_followed_as_it_comes(fusion: Path, demo: Path, started: None) -> None:
-    streamer = Streamer(fusion)
-    values = follow(streamer, demo, 12.0)
-    np.testing.assert_allclose([value.time for value in values], np.arange(120) / RATE)
-    assert all(-1 <= value.valence <= 1 and -1 <= value.arousal <= 1 for value in values)
-    whole = load_model().predict(demo)
-    seen = np.array([value.presence["face"] for value in values])
-    heard = np.array([value.presence["voice"] for value in values])
-    assert (seen == whole.presence["face"][:120]).mean() > 0.95
-    assert (heard == whole.presence["voice"][:120]).mean() > 0.85  # speech is known a little after it has begun
-    understood = " ".join(word.text for word in streamer.words).lower()
-    assert "best of times" in understood and "worst of times" in understood
-    assert any(value.presence["words"] for value in values)
-    assert {value.low for value in values} == {None}
-
-
-def test_without_audio_it_is_not_waited_for_long(fusion: Path, demo: Path, started: None) -> None:
-    streamer = Streamer(fusion)
-    for frame in VideoReader(demo, RATE):
-        if frame.time > ABSENT_DUR + 1:
-            break
-        streamer.add_frame(frame.image, frame.time)
-        values = streamer.values(frame.time)
-        if frame.time == pytest.approx(2.0):  # it may still come
-            assert values[-1].time == pytest.approx(2.0 - MAX_WAIT - 1 / RATE)
-    assert values[-1].time == pytest.approx(ABSENT_DUR + 1 - 1 / RATE)  # there is no microphone
-    assert values[-1].presence == {"face": True, "voice": False, "words": False}
-    assert values[-1].late == ()
-    assert streamer.values(ABSENT_DUR + 1) == []
-
-
-def test_what_comes_too_late_is_told_from_what_is_absent(fusion: Path, demo: Path, started: None) -> None:
-    streamer = Streamer(fusion)
-    audio = next(iter(AudioReader(demo, 3.0)))
-    streamer.add_audio(audio[: 2 * SAMPLING_RATE])
-    late = {round(value.time, 1): value.late for value in streamer.values(2.5 + MAX_WAIT)}
-    assert late == {step / 10: ("voice",) if step >= 20 else () for step in range(25)}
-    streamer.add_audio(audio[2 * SAMPLING_RATE :])  # too late for its first half
-    assert [value.late for value in streamer.values(3.0)] == []
-    assert {value.late for value in streamer.values(3.0 + MAX_WAIT)} == {()}
-
-
-def test_nothing_is_waited_for_or_late_once_it_has_ended(fusion: Path, demo: Path, started: None) -> None:
-    streamer = Streamer(fusion)
-    streamer.end("face")
-    streamer.add_audio(next(iter(AudioReader(demo, 2.0))))
-    assert len(streamer.values(2.0)) == 20
+def test_a_machine_that_can_not_keep_up_leaves_out_and_says_so(make: Make) -> None:
+    follower = SlowFollower(0.25)
+    streamer = make(follower)
+    notes = set()
+    for index in range(60):
+        streamer.add_frame(Image.new("RGB", (8, 8)), index / 20)
+        streamer.add_audio(np.ones(SAMPLING_RATE, np.float32), index + 1)  # twenty times faster than it is recorded
+        notes.add(streamer.poll(index / 20)[1].note)
+        time.sleep(0.05)
+    assert streamer._waiting() <= MAX_BACKLOG + 1
     streamer.end("voice")
-    assert [value.late for value in streamer.values(9.0)] == [()] * 70
-
-
-def test_one_that_does_not_listen_needs_no_whisper_and_waits_for_nothing(fusion: Path, demo: Path, tmp_path: Path) -> None:
-    streamer = Streamer(fusion, whisper=tmp_path, has_audio=False)
-    streamer.add_frame(next(iter(VideoReader(demo, RATE))).image, 0.0)
-    assert [value.presence["face"] for value in streamer.values(0.1)] == [True]
-    with pytest.raises(ValueError, match="has_audio=False"):
-        streamer.add_audio(np.zeros(SAMPLING_RATE, np.float32))
-
-
-def test_a_model_without_words_or_of_another_rate(demo: Path, tmp_path: Path) -> None:
-    both = {"face": 128, "voice": 128}
-    config = ModelConfig(fusion="concat", feature_dims=both, widths=dict.fromkeys(both, 16))
-    export_onnx(AffectModel(config), tmp_path / "both.onnx", streaming=True, metadata=FACTS)
-    values = follow(Streamer(tmp_path / "both.onnx"), demo, 4.0)
-    assert any(value.presence["voice"] for value in values) and not any(value.presence["words"] for value in values)
-    export_onnx(AffectModel(config), tmp_path / "fast.onnx", streaming=True, metadata=FACTS | {"rate": 25})
-    with pytest.raises(ModelError, match=r"live needs a model of 10 steps a second .* not one of 25"):
-        Streamer(tmp_path / "fast.onnx")
-
-
-def test_audio_that_is_skipped_is_late_not_silence(fusion: Path, demo: Path, started: None) -> None:
-    streamer = Streamer(fusion)
     streamer.end("face")
-    audio = next(iter(AudioReader(demo, 4.0)))
-    streamer.add_audio(audio[:SAMPLING_RATE])
-    streamer.skip_audio(1.0)
-    streamer.add_audio(audio[2 * SAMPLING_RATE :])
-    values = streamer.values(4.0)
-    assert [value.late for value in values] == [("voice",) if 10 <= step < 20 else () for step in range(40)]
-    assert not any(value.presence["voice"] for value in values[10:20]) and any(value.presence["voice"] for value in values[20:])
+    for thread in streamer._works:
+        thread.join(5)
+    assert sorted(follower.ended) == ["face", "voice"]
+    assert follower.skipped > MAX_BACKLOG and follower.heard / SAMPLING_RATE + follower.skipped == 60  # all is accounted for
+    assert len(follower.seen) < 20 and follower.seen == sorted(follower.seen)
+    assert any("processes only" in note for note in notes)
+    assert any("the voice is late for 100%" in note for note in notes)
 
 
-def test_a_frame_that_is_still_processed_is_waited_for(fusion: Path, demo: Path, started: None) -> None:
-    streamer = Streamer(fusion)
-    frames = [frame for frame in VideoReader(demo, RATE) if frame.time <= 1]
-    streamer.add_audio(np.zeros(2 * SAMPLING_RATE, np.float32))
-    for frame in frames:
-        streamer.add_frame(frame.image, frame.time)
-    assert [value.presence["face"] for value in streamer.values(2.0)] == [True] * 11
-    later = {round(value.time, 1): value.presence["face"] for value in streamer.values(1.5 + MAX_WAIT)}
-    assert later == {1.1: True, 1.2: True, 1.3: True, 1.4: False}  # none has come: the last one counts for a while
-
-
-def test_a_face_that_is_gone_does_not_stay(fusion: Path, demo: Path, started: None) -> None:
-    streamer = Streamer(fusion)
-    frames = [frame for frame in VideoReader(demo, RATE) if frame.time < 1]
-    for frame in frames:
-        streamer.add_frame(frame.image, frame.time)
-    blank = frames[0].image.point(lambda level: 0)
-    for index in range(10, 30):
-        streamer.add_frame(blank, index / RATE)
-    seen = [value.presence["face"] for value in streamer.values(7.0)]
-    assert all(seen[:10]) and not any(seen[11:])
-
-
-def test_what_is_kept_does_not_grow_where_nobody_asks_for_values(
-    fusion: Path, speech: NDArray[np.float32], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("vatrace.inference.ears.AUDIO_DUR", 3.0)
-    monkeypatch.setattr("vatrace.inference.ears.KEEP_DUR", 3.0)
-    streamer = Streamer(fusion, transcribe=False)
-    for second in range(6):
-        streamer.add_audio(speech[second * SAMPLING_RATE : (second + 1) * SAMPLING_RATE])
-    ears = streamer._ears
-    assert len(ears._audio) == 3 * SAMPLING_RATE
-    assert 3 * RATE <= min(ears.voice) < max(ears.voice) < 6 * RATE
-
-
-@pytest.fixture(scope="module")
-def clip(demo: Path) -> tuple[list[tuple[float, NDArray[np.uint8]]], NDArray[np.float32]]:
-    """10 s of frames, as arrays, and audio."""
-    frames = [(frame.time, np.asarray(frame.image)) for frame in VideoReader(demo, 4) if frame.time < 10]
-    return frames, np.concatenate(list(AudioReader(demo, 1.0)))[: 10 * SAMPLING_RATE]
-
-
-def fed_in_blocks(fusion: Path | None, clip: tuple, size: int) -> tuple[list[Value], list[str]]:
-    """The values and the words where audio comes in blocks of some samples, and frames and questions at their times."""
-    streamer, (frames, audio) = Streamer(fusion), clip
-    waiting, values = list(frames), []
-    for start in range(0, len(audio), size):
-        streamer.add_audio(audio[start : start + size])
-        now = min((start + size) / SAMPLING_RATE, len(audio) / SAMPLING_RATE)
-        while waiting and waiting[0][0] < now:
-            time, image = waiting.pop(0)
-            streamer.add_frame(image, time)
-        values += streamer.values(now)
-    for modality in ("face", "voice"):
-        streamer.end(modality)
-    return values + streamer.values(len(audio) / SAMPLING_RATE), [word.text for word in streamer.words]
-
-
-def test_the_values_do_not_depend_on_the_lengths_of_the_blocks(clip: tuple) -> None:
-    values, words = fed_in_blocks(None, clip, SAMPLING_RATE)
-    assert len(words) > 10 and any(value.presence["words"] for value in values)
-    assert values[-1].time == pytest.approx(9.9)  # the tail as well
-    for size in (160, 592, len(clip[1])):  # 10 ms, 37 ms, all at once
-        others, other_words = fed_in_blocks(None, clip, size)
-        assert other_words == words and [value.time for value in others] == [value.time for value in values]
-        assert [value.presence for value in others] == [value.presence for value in values]
-        for name in ("valence", "arousal"):
-            found, expected = ([getattr(value, name) for value in one] for one in (others, values))
-            np.testing.assert_allclose(found, expected, atol=1e-4)
-
-
-def test_a_face_that_comes_late_makes_no_jump(clip: tuple) -> None:
-    frames, audio = clip
-    late = [(time, image) for time, image in frames if time >= 1.2]
-    values, _ = fed_in_blocks(None, (late, audio[: 5 * SAMPLING_RATE]), SAMPLING_RATE // 2)
-    assert values[0].presence["face"] and values[0].time == pytest.approx(1.3)  # the first frame is at 1.25 s
-    np.testing.assert_allclose([value.time for value in values], values[0].time + np.arange(len(values)) / RATE)
-    assert values[-1].time == pytest.approx(4.9)
-
-
-def test_a_person_who_is_silent_at_first_is_followed_from_the_start(fusion: Path, clip: tuple) -> None:
-    values, _ = fed_in_blocks(fusion, (clip[0], np.zeros(2 * SAMPLING_RATE, np.float32)), SAMPLING_RATE // 10)
-    assert [value.time for value in values] == pytest.approx(np.arange(20) / RATE)
-    assert all(value.presence == {"face": True, "voice": False, "words": False} for value in values)
-
-
-@pytest.mark.parametrize("seconds", [1, 4])
-def test_where_no_face_comes_all_values_come_after_a_stated_time_or_at_the_end(fusion: Path, clip: tuple, seconds: int) -> None:
-    streamer, audio = Streamer(fusion), clip[1]
-    for second in range(seconds):
-        streamer.add_audio(audio[second * SAMPLING_RATE : (second + 1) * SAMPLING_RATE])
-        assert streamer.values(second + 1) == []  # a face may still come
-    values = streamer.values(seconds + MAX_WAIT)
-    assert bool(values) == (seconds > START_DUR)
-    streamer.end("face")
+@pytest.mark.parametrize(("stall", "lost"), [(1.0, False), (2.5, False), (2.5, True)])
+def test_sound_that_is_lost_on_the_way_is_told_from_sound_that_is_held_up(make: Make, stall: float, lost: bool) -> None:
+    follower = SlowFollower(0)
+    streamer = make(follower)
+    for step in range(1, 200):  # 20 s in blocks of 0.1 s
+        moment = step / 10
+        held_up = 6 < moment <= 6 + stall
+        if not (lost and held_up):
+            streamer.add_audio(np.ones(SAMPLING_RATE // 10, np.float32), 6 + stall if held_up else moment)
+        time.sleep(0.002)
     streamer.end("voice")
-    values += streamer.values(seconds)
-    assert [value.time for value in values] == pytest.approx(np.arange(10 * seconds) / RATE)
+    streamer._works[1].join(5)
+    assert follower.heard / SAMPLING_RATE + follower.skipped == pytest.approx(19.9, abs=0.1)
 
 
-def test_without_a_camera_none_is_expected(fusion: Path, clip: tuple) -> None:
-    streamer = Streamer(fusion)
-    streamer.end("face")
-    streamer.add_audio(clip[1][: 2 * SAMPLING_RATE])
-    assert [value.time for value in streamer.values(2.0)] == pytest.approx(np.arange(20) / RATE)
+def test_an_error_in_its_threads_is_raised_where_values_are_asked_for(make: Make) -> None:
+    class Broken(SlowFollower):
+        def add_frame(self, picture: Image.Image, moment: float) -> None:
+            raise ValueError("no eyes")
+
+    streamer = make(Broken(0))
+    streamer.add_frame(Image.new("RGB", (8, 8)), 0.0)
+    time.sleep(0.2)
+    with pytest.raises(ValueError, match="no eyes"):
+        streamer.poll(1.0)
 
 
-def test_a_block_shorter_than_a_hop_costs_nothing_until_the_hop_is_complete(fusion: Path, clip: tuple) -> None:
-    streamer = Streamer(fusion)
-    samples = clip[1][: round(HOP_DUR * SAMPLING_RATE)]
-    streamer.add_audio(samples[:-1])
-    assert streamer._ears.time == 0 and len(streamer._ears._pending) == len(samples) - 1
-    streamer.add_audio(samples[-1:])
-    assert streamer._ears.time == pytest.approx(HOP_DUR)
-    streamer.add_audio([])
-    streamer.add_audio(samples[:100])
+def test_what_is_waiting_at_the_end_is_still_processed(make: Make) -> None:
+    follower = SlowFollower(0.3)
+    streamer = make(follower)
+    streamer.add_frame(Image.new("RGB", (8, 8)), 1.9)
+    for step in range(20):
+        streamer.add_audio(np.ones(SAMPLING_RATE // 10, np.float32), step / 10)
+    streamer.close(2.05)
+    values = streamer.values()
+    assert follower.seen == [1.9] and follower.heard == 2 * SAMPLING_RATE and sorted(follower.ended) == ["face", "voice"]
+    assert values == []  # its only value is at 2.05 s, and that is the end
+
+
+class Steps(SlowFollower):
+    """Has a value for every step until now."""
+
+    step = 0
+
+    def values(self, now: float) -> list[Value]:
+        steps = range(self.step, int(now * 10 + 1e-6))
+        self.step = max(self.step, steps.stop)
+        return [Value(step / 10, 0.0, 0.0, {}) for step in steps]
+
+
+def test_a_block_of_any_length_is_used_although_it_is_longer_than_what_may_wait(make: Make) -> None:
+    follower = Steps(0)
+    with make(follower) as streamer:
+        streamer.add_audio(np.zeros(1600, np.int16))
+        streamer.add_audio(np.zeros(0))
+        streamer.add_audio(np.zeros(48_000 * 20), sampling_rate=48_000)
+    assert follower.skipped == 0 and follower.heard / SAMPLING_RATE == pytest.approx(20.1, abs=0.01)
+    times = [value.time for value in streamer.values()]
+    assert times == pytest.approx(np.arange(len(times)) / 10) and len(times) in {200, 201}
+    assert streamer.values() == []
+
+
+def test_it_is_iterated_over_while_another_thread_feeds_it(make: Make) -> None:
+    streamer = make(Steps(0))
+
+    def feed() -> None:
+        with streamer:
+            for _ in range(10):
+                streamer.add_frame(Image.new("RGB", (8, 8)))
+                time.sleep(0.1)
+
+    source = Thread(target=feed)
+    source.start()
+    values = [(value.time, streamer.time) for value in streamer]
+    source.join()
+    assert [moment for moment, _ in values] == pytest.approx(np.arange(len(values)) / 10) and len(values) in {10, 11, 12}
+    assert all(now - moment < 0.3 for moment, now in values[:-2])  # as soon as they are known
+
+
+def test_iteration_ends_with_frames_and_audio(make: Make) -> None:
+    streamer = make(Steps(0))
+    streamer.add_audio(np.zeros(SAMPLING_RATE // 2))
     streamer.end("voice")
-    assert len(streamer._ears._pending) == 0
+    streamer.end("face")
+    assert [value.time for value in streamer] == pytest.approx(np.arange(5) / 10)
 
 
-def test_in_a_hurry_hops_are_processed_together(fusion: Path, clip: tuple, monkeypatch: pytest.MonkeyPatch) -> None:
-    found = {}
-    for hurry in (False, True):
-        streamer = Streamer(fusion, transcribe=False)
-        listener, calls = streamer._ears._listener, []
-        monkeypatch.setattr(
-            listener, "encode", lambda audio, encode=listener.encode, calls=calls: calls.append(1) or encode(audio)
-        )
-        streamer.add_audio(clip[1][: 3 * SAMPLING_RATE], hurry)
-        found[hurry] = len(calls), set(streamer._ears.voice)
-    assert found[True][0] == 1 < found[False][0] <= 6
-    assert len(found[True][1] & found[False][1]) > 0.8 * len(found[True][1] | found[False][1])
+def test_a_callback_gets_every_value_and_what_it_raises_is_not_lost(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vatrace.inference.streamer.Follower", lambda *_: Steps(0))
+    found: list[float] = []
+    with Streamer(on_value=lambda value: found.append(value.time)) as streamer:
+        streamer.add_audio(np.zeros(SAMPLING_RATE))
+    assert found == pytest.approx(np.arange(10) / 10)
+    with pytest.raises(ZeroDivisionError), Streamer(on_value=lambda _: 1 / 0) as streamer:
+        streamer.add_audio(np.zeros(SAMPLING_RATE))
 
 
-def test_arrays_of_other_kinds_are_read_or_refused(fusion: Path, clip: tuple) -> None:
-    streamer, audio = Streamer(fusion), clip[1][: 2 * SAMPLING_RATE].copy()
-    whole = Streamer(fusion)
-    streamer.add_audio((audio * 32768).round().clip(-32768, 32767).astype(np.int16))
-    whole.add_audio(audio)
-    assert streamer._ears.voice.keys() == whole._ears.voice.keys() != set()
-    audio[100:110], audio[200] = np.nan, np.inf
-    broken = Streamer(fusion)
-    broken.add_audio(audio)
-    assert broken._ears.voice and all(np.isfinite(vector).all() for vector in broken._ears.voice.values())
+def test_after_an_error_nothing_is_waited_for(make: Make) -> None:
+    follower = SlowFollower(0.2)
+    with pytest.raises(KeyError), make(follower) as streamer:
+        for moment in range(3):
+            streamer.add_audio(np.zeros(SAMPLING_RATE), moment + 1)
+        raise KeyError
+    assert follower.heard < 3 * SAMPLING_RATE and not any(work.is_alive() for work in streamer._works)
+
+
+def test_arguments_of_another_kind_are_refused_at_once(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    streamer = make(Steps(0))
     with pytest.raises(ValueError, match=r"one dimension.*\(10, 2\)"):
-        streamer.add_audio(np.zeros((10, 2), np.float32))
-    with pytest.raises(ValueError, match=r"uint8, not \(4, 4\) of float64"):
-        streamer.add_frame(np.zeros((4, 4)), 0.0)
-    streamer.add_frame(Image.new("L", (64, 64)), 0.0)
+        streamer.add_audio(np.zeros((10, 2)))
+    with pytest.raises(ValueError, match="sampling rate must be above 0"):
+        streamer.add_audio(np.zeros(10), sampling_rate=0)
+    with pytest.raises(ValueError, match="uint8"):
+        streamer.add_frame(np.zeros((4, 4)))
+    with pytest.raises(ValueError, match="'words'"):
+        streamer.end("words")
+    silent = Streamer(has_audio=False)
+    with pytest.raises(ValueError, match="has_audio=False"):
+        silent.add_audio(np.zeros(10))
+    silent.stop()
 
 
-def test_a_model_for_whole_recordings_is_refused_and_the_other_way_round(fusion: Path) -> None:
-    with pytest.raises(ModelError, match=r"fusion\.onnx: is for whole recordings, but one for a live"):
-        Streamer(package_file("fusion.onnx"))
-    with pytest.raises(ModelError, match=r"streaming\.onnx: is for a live stream, but one for whole recordings"):
-        load_model(fusion)
+def test_an_array_of_opencv_is_the_same_picture() -> None:
+    picture = np.arange(48, dtype=np.uint8).reshape(4, 4, 3)
+    assert np.array_equal(np.asarray(as_image(picture[..., ::-1], bgr=True)), picture)
 
 
-@pytest.mark.parametrize("decibels", [-40, 20])
-def test_the_level_of_the_microphone_hardly_matters(demo: Path, decibels: int) -> None:
-    audio = np.concatenate(list(AudioReader(demo, 8.0)))[: 8 * SAMPLING_RATE]
-    traces = []
-    for gain in (1.0, 10 ** (decibels / 20)):
-        streamer = Streamer()
+def test_short_blocks_in_real_time_are_taken_at_once_and_give_the_words(speech: np.ndarray) -> None:
+    block, waits = round(0.08 * SAMPLING_RATE), []
+    with Streamer() as streamer:
         streamer.end("face")
-        for start in range(0, len(audio), SAMPLING_RATE // 2):
-            streamer.add_audio(audio[start : start + SAMPLING_RATE // 2] * np.float32(gain))
-        values = streamer.values(8.0)
-        assert any(value.presence["voice"] for value in values)
-        traces.append([(value.valence, value.arousal) for value in values])
-    np.testing.assert_allclose(*traces, atol=0.05)
-
-
-def test_samples_that_are_no_numbers_are_silence_live(fusion: Path, demo: Path) -> None:
-    audio = np.concatenate(list(AudioReader(demo, 4.0)))[: 4 * SAMPLING_RATE]
-    audio[[20000, 40000]] = np.nan, 3e38
-    streamer = Streamer(fusion)
-    streamer.end("face")
-    for start in range(0, len(audio), SAMPLING_RATE):
-        streamer.add_audio(audio[start : start + SAMPLING_RATE])
-    values = streamer.values(4.0)
-    assert any(value.presence["voice"] for value in values)
-    assert all(np.isfinite([value.valence, value.arousal]).all() for value in values)
+        start = time.monotonic()
+        for index in range(0, 5 * SAMPLING_RATE, block):
+            before = time.monotonic()
+            streamer.add_audio(speech[index : index + block])
+            waits.append(time.monotonic() - before)
+            time.sleep(max(start + (index + block) / SAMPLING_RATE - time.monotonic(), 0))
+        used = time.monotonic() - start
+    values = streamer.values()
+    assert used < 5.5 and np.median(waits) < 0.01
+    assert [value.time for value in values] == pytest.approx(np.arange(51) / 10)  # 63 blocks, 5.04 s
+    assert "best of times" in " ".join(word.text for word in streamer.words).lower()

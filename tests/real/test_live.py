@@ -15,8 +15,8 @@ from PIL import Image
 
 from command import run
 from conftest import write_movie
-from vatrace import Model, Streamer
-from vatrace.inference.streamer import START_DUR, Value
+from vatrace import Model
+from vatrace.inference.follower import START_DUR, Follower, Value
 from vatrace.media.reading import SAMPLING_RATE, AudioReader, VideoReader
 
 
@@ -37,7 +37,7 @@ def clip(shared: Path) -> Clip:
 
 def live(clip: Clip, camera_opens: float = 0.0, block: int = SAMPLING_RATE // 10) -> list[Value]:
     """The values of a session whose camera opens late."""
-    streamer, values, shown = Streamer(), list[Value](), 0
+    streamer, values, shown = Follower(), list[Value](), 0
     for start in range(0, len(clip.audio), block):
         now = min(start + block, len(clip.audio)) / SAMPLING_RATE
         streamer.add_audio(clip.audio[start : start + block])

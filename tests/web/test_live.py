@@ -20,15 +20,16 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
 from browser import Opened, open_page
-from vatrace.inference.streamer import MAX_WAIT
+from vatrace.inference.follower import MAX_WAIT
 from vatrace.media.reading import SAMPLING_RATE, AudioReader, VideoReader
-from vatrace.web.live import MAX_PROBLEMS, Resampler
+from vatrace.media.samples import BlockResampler
+from vatrace.web.live import MAX_PROBLEMS
 from web_server import Server
 
 
 @pytest.mark.parametrize("rate", [16_000, 44_100, 48_000])
 def test_blocks_of_the_browser_s_sound_become_one_sound_of_16_khz(rate: int) -> None:
-    resample = Resampler(rate)
+    resample = BlockResampler(rate)
     tone = np.sin(2 * np.pi * 440 * np.arange(2 * rate) / rate).astype(np.float32)
     found = np.concatenate([resample(tone[start : start + 4096]) for start in range(0, len(tone), 4096)])
     assert len(found) == pytest.approx(2 * SAMPLING_RATE, abs=100)

@@ -8,7 +8,7 @@ import math
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from statistics import median
 from typing import IO, TYPE_CHECKING, Any
@@ -26,8 +26,8 @@ from vatrace.errors import UsageError
 from vatrace.names import MODALITIES
 
 if TYPE_CHECKING:
-    from vatrace.inference.feed import Pace
-    from vatrace.inference.streamer import Value
+    from vatrace.inference.follower import Value
+    from vatrace.inference.streamer import Pace
 
 EPILOG = """examples:
   vatrace live                                  camera 0 and the default microphone, until ctrl-C
@@ -69,7 +69,6 @@ def add_parsers(commands: Any) -> None:
 def run_live(args: argparse.Namespace) -> int:
     """Run the live command."""
     from vatrace.inference.capture import NONE, Capture, usual_microphone
-    from vatrace.inference.feed import Feed
     from vatrace.inference.streamer import Streamer
 
     microphone = args.microphone or usual_microphone(args.camera)
@@ -85,8 +84,8 @@ def run_live(args: argparse.Namespace) -> int:
         if not sys.stdout.isatty():
             files.append(sys.stdout)
         rows, delays = _Rows(files), []
-        feed = stack.enter_context(closing(Feed(streamer)))
-        capture = stack.enter_context(Capture(feed, args.camera, microphone, warn))
+        stack.callback(streamer.stop)
+        capture = stack.enter_context(Capture(streamer, args.camera, microphone, warn))
         show = stack.enter_context(_screen())
         try:
             for now, values, pace in capture.values(args.seconds):
@@ -144,7 +143,7 @@ class _Rows:
 
 def _conclude(rows: _Rows, delays: Sequence[float]) -> None:
     """Print the delay of the values, for how many other people were in view, and which modalities were late too often."""
-    from vatrace.inference.feed import MOST_LATE
+    from vatrace.inference.streamer import MOST_LATE
 
     if delays:
         print(f"{rows.number} values, median delay {median(delays):.2f} s", file=sys.stderr)

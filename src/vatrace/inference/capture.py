@@ -1,4 +1,4 @@
-"""A camera and a microphone, or files in their place, as the source of a `Feed`."""
+"""A camera and a microphone, or files in their place, as the source of a `Streamer`."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from threading import Event, Thread
 from typing import Self
 
 from vatrace.errors import MediaError
-from vatrace.inference.feed import Feed, Pace
-from vatrace.inference.streamer import RATE, Value
+from vatrace.inference.follower import RATE, Value
+from vatrace.inference.streamer import POLL, Pace, Streamer
 from vatrace.media.devices import is_file, read_camera, read_microphone
 from vatrace.media.reading import SAMPLING_RATE
 from vatrace.media.recording import open_recording
@@ -20,8 +20,6 @@ from vatrace.timeline import TOLERANCE
 
 NONE, DEFAULT_MICROPHONE = "none", "default"
 """Names for no device, and for the system's own microphone."""
-POLL = 0.05
-"""Seconds between polls for new values."""
 MAX_STOP_DUR = 1.0
 """Seconds to wait for a device to stop."""
 
@@ -29,10 +27,10 @@ logger = logging.getLogger(__name__)
 
 
 class Capture:
-    """Feeds frames and audio from two threads while its `with` block runs. Files are played at their own pace.
+    """Passes on frames and audio from two threads while its `with` block runs. Files are played at their own pace.
 
     Args:
-        feed: where frames and audio go.
+        streamer: where frames and audio go.
         camera: a number or name of a device, a video file, or "none".
         microphone: a name of a device, a file with audio, or "none".
         warn: called with a sentence if the default microphone can't be used.
@@ -40,12 +38,12 @@ class Capture:
 
     def __init__(
         self,
-        feed: Feed,
+        streamer: Streamer,
         camera: str = "0",
         microphone: str = DEFAULT_MICROPHONE,
         warn: Callable[[str], object] = logger.warning,
     ) -> None:
-        self._feed, self._camera, self._microphone, self._warn = feed, camera, microphone, warn
+        self._streamer, self._camera, self._microphone, self._warn = streamer, camera, microphone, warn
         self._start, self._stop = time.monotonic(), Event()
         self._ends = {"face": 0.0, "voice": 0.0}  # seconds
         self._error: BaseException | None = None
@@ -61,7 +59,7 @@ class Capture:
         self._stop.set()
 
     def values(self, seconds: float = math.inf) -> Iterator[tuple[float, list[Value], Pace]]:
-        """Poll the feed for values.
+        """Poll the streamer for values.
 
         Args:
             seconds: time since the start after which the iteration ends. It also ends once all files have ended. All values
@@ -78,7 +76,7 @@ class Capture:
             self._raise_error()
             if not any(thread.is_alive() for thread in self._threads):
                 break
-            values, pace = self._feed.poll(now)
+            values, pace = self._streamer.poll(now)
             if not any(thread.is_alive() for thread in self._threads):
                 values = [value for value in values if value.time < self._end - TOLERANCE]
             yield now, values, pace
@@ -93,7 +91,8 @@ class Capture:
         for thread in self._threads:
             thread.join(MAX_STOP_DUR)
         self._raise_error()
-        return self._feed.drain(min(end, self._end))
+        self._streamer.close(min(end, self._end))
+        return self._streamer.values()
 
     @property
     def _end(self) -> float:
@@ -107,13 +106,13 @@ class Capture:
     def _read_frames(self) -> None:
         duration = open_recording(self._camera).duration if is_file(self._camera) else None
         for image, moment in read_camera(self._camera, self._start, self._stop):
-            self._feed.add_frame(image, moment)
+            self._streamer.add_frame(image, moment)
             self._ends["face"] = min(moment + 1 / RATE, duration or math.inf)
 
     def _read_audio(self) -> None:
         try:
             for block, moment in read_microphone(self._microphone, self._start, self._stop):
-                self._feed.add_audio(block, moment)
+                self._streamer.add_audio(block, moment)
                 self._ends["voice"] += len(block) / SAMPLING_RATE
         except MediaError as error:
             if self._microphone != DEFAULT_MICROPHONE or self._camera == NONE:
@@ -126,7 +125,7 @@ class Capture:
                 read()
         except BaseException as error:  # raised by `values`
             self._error = error
-        self._feed.end(modality)
+        self._streamer.end(modality)
 
 
 def usual_microphone(camera: str) -> str:

@@ -12,7 +12,7 @@ from vatrace.encoders import DEFAULT_ENCODERS
 from vatrace.features.level import RunningLevel
 from vatrace.features.speech import FRAME_RATE, Listener
 from vatrace.media.reading import SAMPLING_RATE
-from vatrace.media.samples import MAX_SAMPLE
+from vatrace.media.samples import as_mono
 from vatrace.media.transcripts import Word
 from vatrace.timeline import TOLERANCE, frames_on_grid
 
@@ -64,7 +64,7 @@ class Ears:
         """Process all whole hops of the audio so far; the rest waits for more.
 
         Args:
-            samples: (N,) 16 kHz mono, -1..1. Samples that aren't finite, or beyond MAX_SAMPLE, count as 0.
+            samples: (N,) 16 kHz mono, -1..1; what isn't sound counts as 0 (see `as_mono`).
             hurry: whether to process the hops together, which is faster but a little less accurate.
 
         Yields:
@@ -74,8 +74,8 @@ class Ears:
             ValueError: if the samples have more than one dimension, or there is no listener.
         """
         if self._listener is None:
-            raise ValueError("this Streamer was made with has_audio=False")
-        self._pending = np.concatenate([self._pending, _mono(samples)])
+            raise ValueError("made with has_audio=False, and given audio")
+        self._pending = np.concatenate([self._pending, as_mono(samples)])
         hop = round(HOP_DUR * SAMPLING_RATE)
         if hurry:
             hop *= max(min(len(self._pending) // hop, round((AUDIO_DUR - MAX_TALK_DUR) / HOP_DUR)), 1)
@@ -162,14 +162,3 @@ class Ears:
             self._words |= dict.fromkeys(range(step, stop), vector)
             step = max(stop, step)
         self._words_end = step
-
-
-def _mono(samples: ArrayLike) -> NDArray[np.float32]:
-    """Samples (N,) as float32, with 0 for those that aren't sound; those of integer formats are scaled to -1..1."""
-    given = np.asarray(samples)
-    if given.ndim != 1:
-        raise ValueError(f"audio must have one dimension, (N,) 16 kHz mono, not the shape {given.shape}")
-    if np.issubdtype(given.dtype, np.signedinteger) and len(given):
-        return (given / -float(np.iinfo(given.dtype).min)).astype(np.float32)
-    samples = given.astype(np.float32)
-    return np.where(np.abs(samples) <= MAX_SAMPLE, samples, np.float32(0))

@@ -193,8 +193,12 @@ def _alike(people: list[_Someone], view: View | None) -> _Someone | None:
     return nearest if nearest is not None and nearest.identity.distance(view) < SAME_PERSON else None
 
 
-def as_image(image: Image.Image | NDArray[np.uint8]) -> Image.Image:
+def as_image(image: Image.Image | NDArray[np.uint8], bgr: bool = False) -> Image.Image:
     """A frame as RGB.
+
+    Args:
+        image: of any mode, or an array (H, W, 3), 0..255.
+        bgr: whether the array has blue first, as OpenCV's have.
 
     Raises:
         ValueError: if an array isn't (H, W, 3) of uint8.
@@ -204,4 +208,4 @@ def as_image(image: Image.Image | NDArray[np.uint8]) -> Image.Image:
     array = np.asarray(image)
     if array.ndim != 3 or array.shape[2] != 3 or array.dtype != np.uint8:
         raise ValueError(f"a frame must be an image or an array (H, W, 3) of uint8, not {array.shape} of {array.dtype}")
-    return Image.fromarray(array)
+    return Image.fromarray(array[..., ::-1] if bgr else array)

@@ -27,7 +27,8 @@ from vatrace.inference.notes import people_notes, person_notes, speech_notes
 from vatrace.inference.prediction import Prediction
 from vatrace.inference.spoken import label, spoken_turns
 from vatrace.languages import AUTO, check_language
-from vatrace.media.recording import Recording, open_recording
+from vatrace.media.memory import Source, opened
+from vatrace.media.recording import Recording
 from vatrace.names import ALSO, DEFAULT_RATE, MAX_PEOPLE, MAX_RATE, MODALITIES, People
 from vatrace.timeline import num_steps, overlap_add, resample, resample_mask, steps_at
 
@@ -86,7 +87,7 @@ class Model:
 
     def predict(  # its options are those of one call, which callers expect to be flat
         self,
-        source: str | Path | Recording,
+        source: Source,
         *,
         rate: float = DEFAULT_RATE,
         modalities: Collection[str] = MODALITIES,
@@ -101,7 +102,8 @@ class Model:
         """Predict valence and arousal over one recording.
 
         Args:
-            source: a video, audio, image, or transcript (SRT, WebVTT, ASS), or one that is already open.
+            source: a video, audio, image, or transcript (SRT, WebVTT, ASS): its path, its content as bytes, a file that is open
+                for reading bytes, an open `Recording`; or frames, audio and words in `Arrays`.
             rate: rows a second, up to 100. The model runs at its own rate; other rates are interpolated.
             modalities: which of face, voice and words to use.
             transcript: SRT, WebVTT or ASS to use for the words instead of speech recognition.
@@ -130,7 +132,26 @@ class Model:
         self.check_also(also, modalities)
         named = shown(Path(person).name) if person else ""
         view, notes = (None, []) if person is None else self._view_of(Path(person))
-        recording = source if isinstance(source, Recording) else open_recording(source, transcript, language)
+        with opened(source, transcript, language) as recording:
+            prediction = self._predict(
+                recording, rate, modalities, people, view, notes, named, explain, language, also, progress
+            )
+        return prediction if isinstance(source, str | Path | Recording) else _named(prediction)
+
+    def _predict(  # one call of `predict`, with the recording opened and the person found in the picture
+        self,
+        recording: Recording,
+        rate: float,
+        modalities: Collection[str],
+        people: People,
+        view: View | None,
+        notes: list[str],
+        named: str,
+        explain: bool,
+        language: str,
+        also: Collection[str],
+        progress: Progress,
+    ) -> Prediction:
         usable = self._usable(recording, modalities)
         if view is not None and "face" not in usable:
             raise MediaError(f"{recording.path}: the person in {named} can't be found, because faces are not used")
@@ -200,10 +221,11 @@ class Model:
 
     def _usable(self, recording: Recording, modalities: Collection[str]) -> set[str]:
         """The modalities that are wanted, and that the recording and the model can have."""
-        if recording.transcript is not None and "words" not in self._fusion.encoders:
-            raise UsageError(f"{recording.transcript}: this model was trained without words")
-        if recording.transcript is not None and "words" not in modalities:
-            raise UsageError(f"{recording.transcript}: a transcript provides words, and words are not among the modalities")
+        given = f"{recording.transcript}: a transcript provides words" if recording.transcript else "words are given"
+        if recording.words is not None and "words" not in self._fusion.encoders:
+            raise UsageError(f"{given}, and this model was trained without words")
+        if recording.words is not None and "words" not in modalities:
+            raise UsageError(f"{given}, and words are not among the modalities")
         possible = {"face": recording.has_frames, "voice": recording.has_audio}
         possible["words"] = recording.has_audio or recording.words is not None
         usable = {name for name in modalities if possible[name] and name in self._fusion.encoders}
@@ -307,6 +329,14 @@ class Model:
         return made_by | {name: value for name, value in options.items() if value}
 
 
+def _named(prediction: Prediction) -> Prediction:
+    """A prediction from a temporary file, without its path."""
+    path = prediction.source
+    name = Path(path.name)
+    notes = [note.replace(str(path), name.name) for note in prediction.notes]
+    return replace(prediction, source=name, notes=notes, others=tuple(map(_named, prediction.others)))
+
+
 def _check_options(rate: float, modalities: Collection[str], people: People, language: str) -> None:
     check_language(language)
     if not 0 < rate <= MAX_RATE:
@@ -330,11 +360,11 @@ def load_model(
     return Model(fusion, whisper, threads, encoders, active_speaker, adapt)
 
 
-def predict(source: str | Path | Recording, *, model: Model | None = None, **options: Any) -> Prediction:
+def predict(source: Source, *, model: Model | None = None, **options: Any) -> Prediction:
     """Predict valence and arousal over one recording.
 
     Args:
-        source: a video, audio, image, or transcript (SRT, WebVTT).
+        source: a video, audio, image, or transcript; see `Model.predict`.
         model: from `load_model`, to be used for many recordings; None to load the package's own.
         **options: see `Model.predict`.
     """

@@ -1,84 +1,66 @@
-"""Valence and arousal from a live camera and microphone.
-
-A value is based on the face at its time, the voice up to a moment after it, and the words recognised so far. The wait for them
-is limited: late modalities are left out. The first value is that of the first step at which the face is present and the audio
-has been processed: a camera opens later than a microphone, and values from the voice alone would jump once the face counts. If
-one of them doesn't come within START_DUR, all values from 0 s on are returned then.
-"""
+"""Valence and arousal from a live camera and microphone, as fast as the machine can; what it can't is left out, with a note."""
 
 from __future__ import annotations
 
-import math
-import os
 from collections import deque
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from threading import Lock
-from typing import TYPE_CHECKING
+from threading import Condition, Event, Thread, current_thread
+from time import monotonic
+from typing import Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from PIL import Image
 
-from vatrace.encoders import DEFAULT_ENCODERS
-from vatrace.errors import ModelError
 from vatrace.features.speech import Listener
-from vatrace.inference.ears import Ears
-from vatrace.inference.eyes import Eyes, as_image
-from vatrace.inference.fusion import open_fusion
-from vatrace.inference.intervals import MEMORY, bounds, situations
+from vatrace.inference.ears import HOP_DUR
+from vatrace.inference.eyes import as_image
+from vatrace.inference.follower import MAX_WAIT, RATE, Follower, Value
+from vatrace.media.reading import SAMPLING_RATE
+from vatrace.media.samples import MAX_RATE, BlockResampler, as_mono
 from vatrace.media.transcripts import Word
-from vatrace.names import MODALITIES
-from vatrace.timeline import TOLERANCE
-from vatrace.weights import find_whisper
+from vatrace.timeline import TOLERANCE, num_steps
 
-if TYPE_CHECKING:
-    from PIL import Image
-
-RATE = 10.0
-"""Values a second."""
-MAX_WAIT = 1.5
-"""Seconds after which a step's value is returned without a face or voice that is still being processed."""
-ABSENT_DUR = 10.0
-"""Seconds without any frame, or audio, after which none is waited for, because there is no camera, or no microphone.
-
-More than twice `vatrace.inference.feed.MAX_BACKLOG`: on a slow machine, as much is being processed as is waiting."""
-START_DUR = 3.0
-"""Seconds after which values are returned although there has been no face, or no audio."""
+MAX_BACKLOG = 4.0
+"""Seconds of audio that may wait when more arrives; all that waits is left out then."""
+HOLE, HOLE_DUR = 0.5, 3.0
+"""Audio counts as lost on the way if it has been at least HOLE seconds behind its time for HOLE_DUR seconds."""
+SLOW = 0.75
+"""The machine is too slow for the frames if it processes less than this share of those that arrive, or of RATE."""
+MOST_LATE = 0.2
+"""Share of values with a late face or voice above which the user is warned."""
+LAST_DUR = 5.0
+"""Seconds for processing what is waiting once the source has ended."""
+LATEST = 50
+"""Number of latest frames and values over which these shares are computed."""
+POLL = 0.05
+"""Seconds between two looks for new values, by iteration and by a callback."""
 
 
 @dataclass(frozen=True)
-class Value:
-    """One step of a live trace.
+class Pace:
+    """How well the machine keeps up.
 
     Attributes:
-        time: seconds since the start.
-        valence: unpleasant -1 .. pleasant 1.
-        arousal: calm -1 .. excited 1.
-        presence: whether face, voice and words were present.
-        late: those of face and voice that were still being processed when the value had to be returned, or were skipped.
-            Whether they were present isn't known, and they count as absent. Nothing is marked late until the first frame, or
-            the first audio, has been processed.
-        low: lower ends of 90 % intervals for valence and arousal; None if the model wasn't calibrated.
-        high: their upper ends.
-        person: number of the person whose face is followed, 1 for the first; 0 before the first is seen.
-        others: number of other people in view. Their faces aren't used.
+        frame_rate: frames processed per second.
+        audio_lag: seconds that processing the latest audio took.
+        note: what the user should know; "" if all is well.
     """
 
-    time: float
-    valence: float
-    arousal: float
-    presence: dict[str, bool]
-    late: tuple[str, ...] = ()
-    low: tuple[float, float] | None = None
-    high: tuple[float, float] | None = None
-    person: int = 0
-    others: int = 0
+    frame_rate: float
+    audio_lag: float
+    note: str
 
 
 class Streamer:
-    """Follows one person live, by their looks, as long as they don't stay away for `vatrace.inference.eyes.NEW_PERSON_SECONDS`.
+    """Takes frames and audio at any pace, without ever making their source wait, and returns ten values a second.
 
-    Frames and audio may come from two threads; neither waits for the other's work.
+    It follows one person, and works in two threads of its own, until it is closed or its `with` block ends. Its values can be
+    asked for (`values`), iterated over, or passed to a callback; each is returned once.
+
+    Times are seconds since the start, which is the first frame or audio.
 
     Args:
         fusion: a streaming fusion model in ONNX (see `vatrace.training.export`); None for the package's own.
@@ -88,9 +70,8 @@ class Streamer:
         transcribe: whether to recognise words.
         has_audio: whether there will be audio; without it, Whisper isn't needed.
         listener: Whisper, if it is already loaded for another streamer; then `whisper` isn't used.
-
-    Attributes:
-        words: the latest 1000 words that were recognised.
+        on_value: called with each value, from a thread of the streamer. If it raises, no more values come, and the exception is
+            raised where the `with` block ends.
 
     Raises:
         MissingWeightsError: if Whisper's weights are missing.
@@ -99,143 +80,290 @@ class Streamer:
 
     def __init__(
         self,
-        fusion: Path | None = None,
+        fusion: str | Path | None = None,
         whisper: str | Path | None = None,
         threads: int | None = None,
         transcribe: bool = True,
         has_audio: bool = True,
         listener: Listener | None = None,
+        on_value: Callable[[Value], object] | None = None,
     ) -> None:
-        threads = threads or os.cpu_count() or 1
-        self.words: deque[Word] = deque(maxlen=1000)
-        self._fusion = _LiveFusion(fusion, threads)
-        self._eyes = Eyes(RATE)
-        if has_audio and listener is None:
-            listener = Listener(find_whisper(whisper), max(1, threads - 1))
-        self._ears = Ears(listener if has_audio else None, transcribe, RATE)
-        self._lock = Lock()
-        self._step = 0
-        self._expected = set(self._fusion.takes) & ({"face", "voice"} if has_audio else {"face"})
-        self._held: list[Value] | None = []  # until the first value is returned
+        fusion = None if fusion is None else Path(fusion)
+        self._follower = Follower(fusion, whisper, threads, transcribe, has_audio, listener)
+        self._has_audio = has_audio
+        self._ready = Condition()
+        self._start: float | None = None
+        self._frame: tuple[Image.Image, float] | None = None
+        self._frames_end = 0.0
+        self._resampler: BlockResampler | None = None
+        self._audio: deque[NDArray[np.float32]] = deque()
+        self._skipped = 0.0
+        self._begun = 0.0
+        self._audio_end = 0.0
+        self._behind: deque[tuple[float, float]] = deque()
+        self._ended: set[str] = set()
+        self._end: float | None = None
+        self._last = 0.0
+        self._arrived: deque[float] = deque(maxlen=LATEST)
+        self._processed: deque[float] = deque(maxlen=LATEST)
+        self._late: deque[tuple[str, ...]] = deque(maxlen=LATEST)
+        self._dropped, self._lag = 0.0, 0.0
+        self._stopped, self._finished = False, Event()
+        self._error: BaseException | None = None
+        self._works = [self._started(self._process_frames), self._started(self._process_audio)]
+        self._calling = None if on_value is None else self._started(lambda: self._call(on_value))
 
-    def add_frame(self, image: Image.Image | NDArray[np.uint8], time: float) -> None:
-        """Add the next frame.
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
+        """Process what is waiting, unless there was an error; the last values can be asked for afterwards."""
+        if error is not None:
+            self.stop()
+            return
+        self.close()
+        if self._error:
+            raise self._error
+
+    @property
+    def time(self) -> float:
+        """Seconds since the first frame or audio; 0 before it."""
+        return 0.0 if self._start is None else monotonic() - self._start
+
+    @property
+    def words(self) -> list[Word]:
+        """The latest words that were recognised, up to 1000."""
+        return list(self._follower.words)
+
+    def add_frame(self, image: Image.Image | NDArray[np.uint8], time: float | None = None, bgr: bool = False) -> None:
+        """Add a frame; it replaces one that is still waiting.
 
         Args:
-            image: RGB, or an array (H, W, 3) of it, 0..255.
-            time: when it was taken, in seconds since the start; later than the previous frame.
+            image: an image, or an array (H, W, 3) of RGB, 0..255.
+            time: when it was taken, later than the previous frame; None for now.
+            bgr: whether the array has blue first, as OpenCV's have.
 
         Raises:
             ValueError: if an array is of another kind.
         """
-        self._eyes.add_frame(as_image(image), time)
+        image = as_image(image, bgr)
+        with self._ready:
+            time = self._now(time)
+            self._frame = (image, time)
+            self._frames_end = max(self._frames_end, time + 1 / RATE)
+            self._arrived.append(monotonic())
+            self._ready.notify_all()
 
-    def add_audio(self, samples: ArrayLike, hurry: bool = False) -> None:
+    def add_audio(self, samples: ArrayLike, time: float | None = None, sampling_rate: int = SAMPLING_RATE) -> None:
         """Add the next audio, which follows the previous audio without a gap; the first starts at 0 s.
 
-        Each half second is processed as soon as it is complete, so that the values don't depend on the lengths of the blocks.
-        This takes 0.1 to 0.3 s on two CPU cores while somebody speaks; if nothing may wait for it, call this from a
-        thread, or use `vatrace.inference.feed.Feed`.
+        Values don't depend on the lengths of the blocks: each half second is processed as soon as it is complete. If more than
+        MAX_BACKLOG seconds are waiting already, they are left out.
 
         Args:
-            samples: (N,) 16 kHz mono, -1..1, or integers, which are scaled to it. Any number of them.
-            hurry: whether to process all half seconds in it together, for a source that is behind its time.
+            samples: (N,) mono, -1..1, or integers, which are scaled to it. Audio that was lost on the way is replaced with
+                silence, once that is certain. Samples that aren't finite count as 0.
+            time: when the last sample arrived; None for now.
+            sampling_rate: Hz.
 
         Raises:
-            ValueError: if the samples have another shape, or the streamer was made with has_audio=False.
+            ValueError: if the samples have another shape, the rate isn't possible, or it was made with has_audio=False.
         """
-        for word in self._ears.add_audio(samples, hurry):
-            self.words.append(word)
-
-    def skip_audio(self, seconds: float) -> None:
-        """Leave out the next audio: whether somebody speaks in it stays unknown."""
-        self.words.extend(self._ears.skip(seconds))
+        if not self._has_audio:
+            raise ValueError("this Streamer was made with has_audio=False")
+        if not 0 < sampling_rate <= MAX_RATE:
+            raise ValueError(f"the sampling rate must be above 0 and at most {MAX_RATE} Hz, not {sampling_rate}")
+        samples = as_mono(samples)
+        with self._ready:
+            time = self._now(time, len(samples) / sampling_rate)
+            samples = self._resampled(samples, sampling_rate)
+            if self._waiting() > MAX_BACKLOG:
+                self._skipped += self._waiting()
+                self._dropped = self._skipped
+                self._audio.clear()
+            self._audio_end += len(samples) / SAMPLING_RATE
+            lost = self._lost(time)
+            if lost:
+                self._audio.append(np.zeros(round(lost * SAMPLING_RATE), np.float32))
+            self._audio.append(samples)
+            self._ready.notify_all()
 
     def end(self, modality: str) -> None:
-        """Announce that no more frames ("face") or audio ("voice") will come: nothing is waited for any longer, or late."""
-        if not (self._eyes if modality == "face" else self._ears).time:  # none came: no camera, or no microphone
-            self._expected.discard(modality)
-        if modality == "face":
-            self._eyes.time = math.inf
-        else:
-            self.words.extend(self._ears.end())
+        """Announce that no more frames ("face") or audio ("voice") will come. What is waiting is still processed.
 
-    def values(self, now: float) -> list[Value]:
-        """The values of the steps that have become known, in order, each once.
+        Raises:
+            ValueError: if it is neither of them.
+        """
+        if modality not in {"face", "voice"}:
+            raise ValueError(f'only "face" and "voice" can end, not {modality!r}')
+        with self._ready:
+            self._ended.add(modality)
+            self._ready.notify_all()
 
-        Steps before the first value are left out (see above).
+    def values(self, now: float | None = None) -> list[Value]:
+        """The values that have become known since the last call, in order; after `close`, the last ones.
 
         Args:
-            now: seconds since the start.
+            now: seconds since the start; None for the real time.
+
+        Raises:
+            Exception: the error that ended one of the threads, if any did.
         """
-        with self._lock:
-            known_until = {"face": self._eyes.time, "voice": self._ears.time}
-            waited_for = {name: time for name, time in known_until.items() if now - time <= ABSENT_DUR}
-            known = min([now, *(max(time, now - MAX_WAIT) for time in waited_for.values())])
-            stop = int(np.floor((known + TOLERANCE) * RATE))
-            found = []
-            for step in range(self._step, stop):
-                self._ears.given = step + 1
-                moment = step / RATE
-                seen = self._eyes.at(moment)
-                vectors = {
-                    "face": seen.vector,
-                    "voice": self._ears.voice.pop(step, None),
-                    "words": self._ears.word(step),
-                }
-                unknown = {name for name, time in waited_for.items() if 0 < time <= moment}
-                skipped_from, skipped_until = self._ears.skipped
-                if skipped_from <= moment < skipped_until:
-                    unknown.add("voice")
-                late = tuple(name for name in MODALITIES if name in unknown and vectors[name] is None)
-                value = replace(self._fusion.step(moment, vectors), late=late, person=seen.person, others=seen.others)
-                known_now = {"face": vectors["face"] is not None, "voice": known_until["voice"] > moment}
-                found += self._released(value, all(known_now[name] for name in self._expected))
-            if self._held and min(known_until.values()) == math.inf:  # nothing more will come
-                found, self._held = [*self._held, *found], None
-            self._step = max(stop, self._step)
-            self._eyes.forget(self._step / RATE)
-            return found
+        return self.poll(now)[0]
 
-    def _released(self, value: Value, complete: bool) -> list[Value]:
-        """The values that can be returned with this one, which is complete if it is based on all expected modalities."""
-        if self._held is None:
-            return [value]
-        if complete:
-            self._held = None
-            return [value]
-        held = self._held = [*self._held, value]
-        if value.time < START_DUR - TOLERANCE:
-            return []
-        self._held = None
-        return held
+    def __iter__(self) -> Iterator[Value]:
+        """Yield each value as soon as it is known, until the streamer is closed, or frames and audio have ended."""
+        while not self._finished.wait(POLL):
+            yield from self.values()
+            if all(not work.is_alive() for work in self._works):
+                self.close()
+        yield from self.values()
+
+    def poll(self, now: float | None = None) -> tuple[list[Value], Pace]:
+        """Like `values`, with how well the machine keeps up."""
+        if self._error:
+            raise self._error
+        if self._end is None:
+            values = self._follower.values(self.time if now is None else now)
+        else:
+            values = [value for value in self._follower.values(self._last) if value.time < self._end - TOLERANCE]
+        self._late.extend(value.late for value in values)
+        with self._ready:
+            processed, arrived = _rate(self._processed), _rate(self._arrived)
+            lag, dropped, self._dropped = self._lag, self._dropped, 0.0
+        notes = []
+        if processed < SLOW * min(arrived, RATE) and len(self._processed) > 10:
+            notes.append(f"this machine processes only {processed:.0f} frames per second")
+        for name in ("face", "voice"):
+            share = sum(name in late for late in self._late) / LATEST
+            if share > MOST_LATE:
+                notes.append(f"the {name} is late for {share:.0%} of the values: this machine can't keep up")
+        if dropped:
+            notes.append(f"{dropped:.0f} s of audio were left out: this machine can't keep up")
+        return values, Pace(processed, lag, "; ".join(notes))
+
+    def close(self, end: float | None = None) -> None:
+        """End: no more frames or audio will come. What is waiting is processed first, for at most LAST_DUR.
+
+        Args:
+            end: seconds since the start before which the last values are wanted; None for the end of the last frame or audio.
+        """
+        if self._end is not None or self._stopped:
+            return
+        deadline = monotonic() + LAST_DUR
+        for modality in ("face", "voice"):
+            self.end(modality)
+        for work in self._works:
+            work.join(max(deadline - monotonic(), 0))
+        self._end = max(self._frames_end, self._audio_end) if end is None else end
+        known = num_steps(self._end, RATE) / RATE  # the last step may be shorter
+        self._last = known + MAX_WAIT if any(work.is_alive() for work in self._works) else known
+        self._finished.set()
+        if self._calling is not None and current_thread() is not self._calling:
+            self._calling.join()  # it takes the last values
+        self.stop()
+
+    def stop(self) -> None:
+        """End at once: what is waiting is not processed any more."""
+        with self._ready:
+            self._stopped = True
+            self._finished.set()
+            self._ready.notify_all()
+        for thread in (*self._works, self._calling):
+            if thread is not None and thread is not current_thread():
+                thread.join()
+
+    def _now(self, time: float | None, before: float = 0.0) -> float:
+        """A time, or the real time if it is None; the clock starts `before` seconds before the first call."""
+        if self._start is None:
+            self._start = monotonic() - before
+            return before if time is None else time
+        return self.time if time is None else time
+
+    def _resampled(self, samples: NDArray[np.float32], sampling_rate: int) -> NDArray[np.float32]:
+        if sampling_rate == SAMPLING_RATE or not len(samples):  # FFmpeg accepts no empty frame
+            return samples
+        if self._resampler is None or self._resampler.rate != sampling_rate:
+            self._resampler = BlockResampler(sampling_rate)
+        return self._resampler(samples)
+
+    def _call(self, on_value: Callable[[Value], object]) -> None:
+        for value in self:
+            on_value(value)
+
+    def _started(self, work: Callable[[], None]) -> Thread:
+        thread = Thread(target=self._guarded, args=(work,), daemon=True)
+        thread.start()
+        return thread
+
+    def _guarded(self, work: Callable[[], None]) -> None:
+        try:
+            work()
+        except BaseException as error:  # raised by `poll`
+            self._error = error
+
+    def _process_frames(self) -> None:
+        earliest = 0.0
+        while True:
+            with self._ready:
+                self._ready.wait_for(lambda: self._stopped or self._frame is not None or "face" in self._ended)
+                if self._stopped:
+                    return
+                waiting, self._frame = self._frame, None
+            if waiting is None:
+                self._follower.end("face")
+                return
+            image, time = waiting
+            if time < earliest:  # more frames than values are useless
+                continue
+            earliest = time + 0.8 / RATE
+            self._follower.add_frame(image, time)
+            self._processed.append(monotonic())
+
+    def _lost(self, time: float) -> float:
+        """Seconds of audio that are missing at this time. Blocks that are only delayed arrive in the end, and catch up."""
+        self._behind.append((time, time - self._audio_end))
+        if time - self._behind[0][0] < HOLE_DUR:
+            return 0.0
+        lost = min(behind for _, behind in self._behind)
+        self._behind.popleft()
+        if lost < HOLE:
+            return 0.0
+        self._behind.clear()
+        self._audio_end += lost
+        return lost
+
+    def _process_audio(self) -> None:
+        while True:
+            with self._ready:
+                self._ready.wait_for(self._has_work)
+                if self._stopped:
+                    return
+                skipped, self._skipped = self._skipped, 0.0
+                blocks = list(self._audio)
+                self._audio.clear()
+            if skipped:
+                self._follower.skip_audio(skipped)
+                self._begun = 0.0
+            if not blocks:
+                self._follower.end("voice")
+                return
+            started = monotonic()
+            samples = np.concatenate(blocks)
+            self._follower.add_audio(samples, hurry=True)  # several hops are waiting only if this machine is too slow
+            self._begun = (self._begun + len(samples) / SAMPLING_RATE) % HOP_DUR
+            self._lag = monotonic() - started
+
+    def _has_work(self) -> bool:
+        """Whether there is enough audio to complete a hop, or no more will come."""
+        return self._stopped or self._begun + self._waiting() >= HOP_DUR - TOLERANCE or "voice" in self._ended
+
+    def _waiting(self) -> float:
+        """Seconds of audio."""
+        return sum(map(len, self._audio)) / SAMPLING_RATE
 
 
-class _LiveFusion:
-    """A streaming fusion model, and the presence of the past few seconds, which its intervals depend on."""
-
-    def __init__(self, file: Path | None, threads: int) -> None:
-        self._model = open_fusion(file, streams=True, threads=threads)
-        if self._model.rate != RATE or any(spec != DEFAULT_ENCODERS[name] for name, spec in self._model.encoders.items()):
-            raise ModelError(
-                f"{self._model.name}: live needs a model of {RATE:g} steps a second for the package's own encoders, "
-                f"not one of {self._model.rate:g} for {', '.join(spec.name for spec in self._model.encoders.values())}"
-            )
-        self._past: deque[dict[str, bool]] = deque(maxlen=round(MEMORY * RATE) + 1)
-
-    @property
-    def takes(self) -> frozenset[str]:
-        """The modalities that it was trained with."""
-        return frozenset(self._model.encoders)
-
-    def step(self, time: float, vectors: dict[str, NDArray[np.float32] | None]) -> Value:
-        given = {name: vector[None] for name, vector in vectors.items() if vector is not None and name in self._model.encoders}
-        present = {name: name in given for name in MODALITIES}
-        values = self._model.step(given, {name: np.array([name in given]) for name in self._model.dims})
-        self._past.append(present)
-        low = high = None
-        if self._model.half_widths:
-            past = {name: np.array([known[name] for known in self._past]) for name in MODALITIES}
-            ends = bounds(values, situations(past, RATE, ahead=False)[-1:], self._model.half_widths)
-            low, high = ((float(end[0, 0]), float(end[0, 1])) for end in ends)
-        return Value(time, float(values[0, 0]), float(values[0, 1]), present, low=low, high=high)
+def _rate(times: deque[float]) -> float:
+    """Events per second."""
+    kept = tuple(times)
+    return (len(kept) - 1) / max(kept[-1] - kept[0], 1e-6) if len(kept) > 1 else 0.0

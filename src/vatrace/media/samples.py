@@ -6,11 +6,14 @@ from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from vatrace.media.voice_activity import RATE
 
 MAX_SAMPLE = 8.0
 """Largest sample (+18 dBFS) that always counts as sound: decoders of lossy codecs overshoot 1 a little."""
+MAX_RATE = 1_000_000
+"""Hz of the fastest audio that arrives in blocks."""
 MAX_OCTAVES = 32
 """Octaves above 1 of the loudest audio that is accepted: floats on the scale of 32-bit integers."""
 GAP = 3
@@ -34,6 +37,55 @@ class Resampler:
             parts += self._resampler.resample(None) if self._resampler else []
             self._kind, self._resampler = kind, av.AudioResampler(format="fltp", rate=RATE) if frame else None
         return parts + (self._resampler.resample(frame) if frame else [])
+
+
+class BlockResampler:
+    """Resamples successive blocks of mono audio (N,) to 16 kHz, without gaps between them.
+
+    Args:
+        rate: the sampling rate of the blocks, above 0 and up to MAX_RATE, Hz.
+    """
+
+    def __init__(self, rate: int) -> None:
+        import av
+
+        self.rate = rate
+        self._inner = av.AudioResampler(format="fltp", layout="mono", rate=RATE)
+
+    def __call__(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The next block, resampled."""
+        import av
+
+        frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(samples[None], np.float32), format="fltp", layout="mono")
+        frame.sample_rate = self.rate
+        parts = [part.to_ndarray()[0] for part in self._inner.resample(frame)]
+        return np.concatenate(parts) if parts else np.zeros(0, np.float32)
+
+
+def scaled(samples: ArrayLike) -> NDArray[np.float32]:
+    """Samples (N,) as float32; those of signed integers are scaled to -1..1.
+
+    Raises:
+        ValueError: if they have another shape or type.
+    """
+    given = np.asarray(samples)
+    if given.ndim != 1:
+        raise ValueError(f"audio must have one dimension, (N,) mono, not the shape {given.shape}")
+    if np.issubdtype(given.dtype, np.signedinteger):
+        return (given / -float(np.iinfo(given.dtype).min)).astype(np.float32)
+    if not np.issubdtype(given.dtype, np.floating):
+        raise ValueError(f"audio must consist of floats or signed integers, not of {given.dtype}")
+    return given.astype(np.float32)
+
+
+def as_mono(samples: ArrayLike) -> NDArray[np.float32]:
+    """Samples (N,) as `scaled` gives them, with 0 for those that aren't sound.
+
+    Raises:
+        ValueError: if they have another shape or type.
+    """
+    found = scaled(samples)
+    return np.where(np.abs(found) <= MAX_SAMPLE, found, np.float32(0))
 
 
 def cleaned(frame: Any, limit: float) -> tuple[Any, int]:

@@ -27,18 +27,15 @@ from PIL import Image
 from starlette.concurrency import run_in_threadpool
 
 from vatrace.errors import UsageError, VatraceError, report_bug
-from vatrace.inference.feed import Feed, Pace
-from vatrace.inference.streamer import Streamer, Value
-from vatrace.media.reading import SAMPLING_RATE
-from vatrace.media.samples import MAX_SAMPLE
+from vatrace.inference.follower import Value
+from vatrace.inference.streamer import Pace, Streamer
+from vatrace.media.samples import MAX_RATE
 
 FRAME, AUDIO = b"\x01", b"\x02"
 POLL = 0.05
 """Seconds between polls for new values."""
 MAX_FRAME, MAX_FRAME_PIXELS = 2_000_000, 8_300_000
 """Bytes and pixels of the largest frame that is accepted: 4K."""
-MAX_RATE = 1_000_000
-"""Hz of the fastest audio."""
 MAX_AHEAD = 10.0
 """Seconds by which frames and audio may be ahead of the server's clock."""
 MAX_PROBLEMS = 20
@@ -50,12 +47,11 @@ async def serve_live(socket: WebSocket, make_streamer: Callable[[], Streamer]) -
     await socket.accept()
     try:
         streamer = await run_in_threadpool(make_streamer)
-        await _send(socket, {"ready": True})
-        feed = Feed(streamer)
         try:
-            await _follow(socket, streamer, feed)
+            await _send(socket, {"ready": True})
+            await _follow(socket, streamer)
         finally:
-            await run_in_threadpool(feed.close)
+            await run_in_threadpool(streamer.stop)
         return
     except WebSocketDisconnect:
         return
@@ -68,39 +64,37 @@ async def serve_live(socket: WebSocket, make_streamer: Callable[[], Streamer]) -
         await socket.close()
 
 
-async def _follow(socket: WebSocket, streamer: Streamer, feed: Feed) -> None:
-    """Pass frames and audio to the feed, and its values to the browser.
+async def _follow(socket: WebSocket, streamer: Streamer) -> None:
+    """Pass frames and audio to the streamer, and its values to the browser.
 
     Raises:
         WebSocketDisconnect: when the browser has left.
         UsageError: if its first message isn't as described above.
     """
     sampling_rate, absent = _hello(await _received(socket))
-    resampler = Resampler(sampling_rate)
     for modality in absent:
-        feed.end(modality)
+        streamer.end(modality)
     start, pace = time.monotonic(), Pace(0.0, 0.0, "")
-    receiving = asyncio.create_task(_receive(socket, feed, resampler, start))
+    receiving = asyncio.create_task(_receive(socket, streamer, sampling_rate, start))
     try:
         while not receiving.done():
-            values, pace = feed.poll(time.monotonic() - start)
+            values, pace = streamer.poll(time.monotonic() - start)
             if values:
                 await _send(socket, _message(streamer, values, pace))
             await asyncio.sleep(POLL)
     finally:
         receiving.cancel()
-    end = receiving.result()
-    last = await run_in_threadpool(feed.drain, end)
-    await _send(socket, _message(streamer, last, pace) | {"done": True})
+    await run_in_threadpool(streamer.close, receiving.result())
+    await _send(socket, _message(streamer, streamer.values(), pace) | {"done": True})
     await socket.close()
 
 
 def _message(streamer: Streamer, values: list[Value], pace: Pace) -> dict[str, Any]:
-    words = [word.text for word in list(streamer.words)[-20:]]
+    words = [word.text for word in streamer.words[-20:]]
     return {"values": [asdict(value) for value in values], "pace": asdict(pace), "words": words}
 
 
-async def _receive(socket: WebSocket, feed: Feed, resampler: Resampler, start: float) -> float:
+async def _receive(socket: WebSocket, streamer: Streamer, sampling_rate: int, start: float) -> float:
     """Pass on frames and audio until the browser ends the stream; the seconds from the start until then.
 
     Raises:
@@ -116,14 +110,13 @@ async def _receive(socket: WebSocket, feed: Feed, resampler: Resampler, start: f
             message = received.get("bytes") or b""
             kind, content = message[:1], message[1:]
             if kind == FRAME:
-                feed.add_frame(*await run_in_threadpool(_frame, content, elapsed))
+                streamer.add_frame(*await run_in_threadpool(_frame, content, elapsed))
             elif kind == AUDIO:
                 samples = _samples(content)
-                heard += len(samples) / resampler.rate
+                heard += len(samples) / sampling_rate
                 if heard > elapsed + MAX_AHEAD:
                     raise UsageError(f"live: more than {MAX_AHEAD:g} s of audio ahead of time")
-                if len(samples):  # FFmpeg accepts no empty frame
-                    feed.add_audio(resampler(samples), elapsed)
+                streamer.add_audio(samples, elapsed, sampling_rate)
             else:
                 raise UsageError("live: a binary message must start with 1 (a frame) or 2 (audio)")
         except UsageError as error:
@@ -188,15 +181,14 @@ def _frame(content: bytes, elapsed: float) -> tuple[Image.Image, float]:
 
 
 def _samples(content: bytes) -> NDArray[np.float32]:
-    """The audio in a message (N,), with silence in place of samples that aren't finite or are far too large.
+    """The audio in a message (N,).
 
     Raises:
         UsageError: if it isn't a whole number of samples.
     """
     if len(content) % 4:
         raise UsageError("live: audio must be samples of four bytes")
-    samples = np.frombuffer(content, "<f4")
-    return np.where(np.abs(samples) <= MAX_SAMPLE, samples, np.float32(0)).astype(np.float32)
+    return np.frombuffer(content, "<f4")
 
 
 def _end(text: str) -> float:
@@ -219,31 +211,3 @@ async def _send(socket: WebSocket, message: dict[str, Any]) -> None:
         await socket.send_json(message)
     except RuntimeError as error:  # Starlette's, if the socket is closed
         raise WebSocketDisconnect from error
-
-
-class Resampler:
-    """Resamples successive blocks of mono audio (N,) to 16 kHz, without gaps between them.
-
-    Args:
-        rate: the sampling rate of the blocks, Hz.
-
-    Raises:
-        ValueError: if it isn't above 0 and at most `MAX_RATE`.
-    """
-
-    def __init__(self, rate: int) -> None:
-        import av
-
-        if not 0 < rate <= MAX_RATE:
-            raise ValueError(f"the sampling rate must be above 0 and at most {MAX_RATE} Hz, not {rate}")
-        self.rate = rate
-        self._inner = av.AudioResampler(format="fltp", layout="mono", rate=SAMPLING_RATE)
-
-    def __call__(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
-        """The next block, resampled."""
-        import av
-
-        frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(samples[None], np.float32), format="fltp", layout="mono")
-        frame.sample_rate = self.rate
-        parts = [part.to_ndarray()[0] for part in self._inner.resample(frame)]
-        return np.concatenate(parts) if parts else np.zeros(0, np.float32)
