@@ -219,9 +219,8 @@ def test_the_model_s_trace_is_corrected_on_request_and_marked(opened: Opened, se
         name = next(name for name in file.namelist() if name.endswith(".ida.csv"))
         found = pd.read_csv(file.open(name)).set_index("time")
     model = trace(server, job, "model")["valence"]
-    assert (found.loc[0.2:0.8, "valence_source"] == "model").all() and (
-        found.loc[1.4:1.8, "valence_source"] == "corrected"
-    ).all()
+    source = found["valence_source"]
+    assert (source.loc[0.2:0.8] == "model").all() and (source.loc[1.4:1.8] == "corrected").all()
     assert found.loc[0.2:0.8, "valence"].to_numpy() == pytest.approx(model.loc[0.2:0.8].to_numpy(), abs=0.1)
     assert found.loc[1.4:1.8, "valence"].min() > 0.9
     rows = json.loads(server.get(f"jobs/{job}/annotations")[2])["agreement"]

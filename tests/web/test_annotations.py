@@ -109,7 +109,7 @@ def test_what_comes_from_the_model_is_marked_and_counts_for_no_agreement(tmp_pat
     (row,) = agreement([(read_all(tmp_path), prediction(5))])
     assert row["valence_seconds"] == 2.0
     add(path, "valence", samples(0, 4.01))  # traced without the model after all
-    assert read(path)["valence_source"].isna().all()
+    assert "valence_source" not in read(path)
 
 
 def test_other_dimensions_and_unbounded_traces_have_columns_of_their_own_which_corpora_ignore(tmp_path: Path) -> None:
@@ -138,6 +138,11 @@ def test_a_late_start_gaps_and_an_early_end_are_found_and_filled_on_request(tmp_
         fill(path, "valence", gap)
     table = read(path).set_index("time")
     assert table.loc[0.6, "valence"] == 0.2 and table.loc[2.3, "valence"] == pytest.approx(0.4, abs=1e-3)
+    (tmp_path / "corpus" / "annotations").mkdir(parents=True)
+    (tmp_path / "corpus" / "ada.mp4").touch()
+    path.replace(path := tmp_path / "corpus" / "annotations" / "ada.csv")
+    findings = [finding.what for finding in open_corpus(tmp_path / "corpus").findings]
+    assert any("valence_source" in what for what in findings)
     assert (table["valence_source"] == "filled").sum() == 25 and gaps(read(path), "valence", 5.0) == []
 
 

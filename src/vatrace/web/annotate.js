@@ -19,6 +19,7 @@ const TOUCH = matchMedia("(hover: none)").matches;
 const FIRST_INPUT = {
   mouse: TOUCH ? "Touch the bar to begin" : "Move the pointer onto the bar to begin", keys: "Press ↑ or ↓ to begin", gamepad: "Move the stick to begin" };
 const KEYS = ["ArrowUp", "ArrowDown", "ArrowLeft", "ArrowRight"]; // the last two only for both dimensions at once
+const PEOPLE = 8; // colours of people
 const DASHES = [[], [6, 3], [2, 3], [8, 3, 2, 3]];
 let media = null, state = null, revealed = false, charts = [];
 let value = 0, across = 0, samples = []; // across: valence, while both are traced; samples: time, value, across
@@ -392,8 +393,8 @@ function draw() {
     });
     const section = element("charts").appendChild(make("section", { className: "chart" }));
     section.append(make("h3", { textContent: title(dimension) }));
-    const series = names.map((name, i) => name === "model" ? { label: name, stroke: colour("soft"), width: 1 }
-      : { label: name, stroke: colour(["valence", "arousal", "face", "voice", "words"][i % 5]), width: 2, dash: DASHES[(i / 5 | 0) % 4] });
+    const series = names.map((name, i) => ({ label: name, points: { show: false }, ...(name === "model" ? { stroke: colour("soft"), width: 1 }
+      : { stroke: colour(`person-${i % PEOPLE + 1}`), width: 2, dash: DASHES[(i / PEOPLE | 0) % 4] }) }));
     const options = {
       width: Math.max(element("charts").clientWidth, 200), height: 180,
       scales: { x: { time: false, range: [0, state.duration] }, y: dimension.endsWith("_unbounded") ? {} : { range: [-1, 1] } },

@@ -4,9 +4,9 @@
     0.0,0.1234,,,
     0.1,0.1301,-0.0400,0.5,model
 
-A cell is empty where nothing was drawn. A trace that is drawn again replaces the earlier one. Further dimensions have columns of
-their own, and unbounded traces are in columns such as `valence_unbounded`, which corpora don't read. `valence_source` says where a
-value comes from: it is empty where the annotator traced it, and otherwise one of SOURCES.
+A cell is empty where nothing was drawn. A trace that is drawn again replaces the earlier one. Further dimensions have columns
+of their own, and unbounded traces are in columns such as `valence_unbounded`, which corpora don't read. `valence_source` says
+where a value comes from: it is empty where the annotator traced it, and otherwise one of SOURCES.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import re
 import zipfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -122,6 +123,8 @@ def _put(path: Path, column: str, steps: NDArray[np.int_], values: NDArray[np.fl
             table[column + SOURCE] = pd.Series(np.nan, table.index, dtype=object)
         table[column + SOURCE] = table[column + SOURCE].astype(object)
         table.loc[steps, column + SOURCE] = source or np.nan
+        if not table[column + SOURCE].notna().any():
+            del table[column + SOURCE]
     path.parent.mkdir(exist_ok=True)
     table.index = pd.Index(table.index / RATE, name="time")
     with written_whole(path) as temporary:
@@ -142,9 +145,9 @@ def gaps(table: pd.DataFrame, column: str, duration: float) -> list[Gap]:
     found = []
     if steps[0] / RATE > MAX_GAP:
         found.append(Gap(0.0, float(steps[0] / RATE), "late start"))
-    for before, after in zip(steps[:-1], steps[1:], strict=True):
+    for before, after in pairwise(steps.tolist()):
         if (after - before - 1) / RATE > MAX_GAP:
-            found.append(Gap(float((before + 1) / RATE), float(after / RATE), "gap"))
+            found.append(Gap((before + 1) / RATE, after / RATE, "gap"))
     if duration - (steps[-1] + 1) / RATE > END_SLACK:
         found.append(Gap(float((steps[-1] + 1) / RATE), round(duration, 1), "early end"))
     return found
@@ -217,8 +220,8 @@ Recording = tuple[Mapping[str, pd.DataFrame], Prediction]
 def agreement(recordings: Sequence[Recording]) -> list[dict[str, object]]:
     """Agreement of each pair of annotators, and of each with the model, over all rows in which both have values; None for NaN.
 
-    It is the CCC, and for unbounded traces Pearson's r, since everybody's scale is their own. Values that come from the model, or
-    were filled, don't count.
+    It is the CCC, and for unbounded traces Pearson's r, since everybody's scale is their own. Values that come from the model,
+    or were filled, don't count.
 
     Args:
         recordings: one, or all of a project, whose rows are put end to end.
