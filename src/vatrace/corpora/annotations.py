@@ -202,6 +202,10 @@ def read_tables(root: Path, keys: Keys) -> Tables:
     files: dict[str, dict[str, Path]] = defaultdict(dict)
     for folder in (path for path in in_folder(root) if is_annotations(path) and path.is_dir()):
         _find_files(folder, keys, files, problems, found)
+    for name, path in ((name, path) for name, parts in files.items() for path in parts.values()):
+        if marked := _marked(path):
+            what = f"{path.name}: some values come from a model, or were filled (see {', '.join(marked)}); they count as well"
+            found.append(Finding(name, "warning", what))
     rows: dict[str, dict[str, Rows]] = {}
     for path in _named(root, "annotations", found):
         try:
@@ -279,11 +283,6 @@ def _find_files(
             if suffix == ".eaf":
                 check_readable(path)  # now, not after hours of extraction
             files[name][annotator] = path
-            if marked := _marked(path):
-                what = (
-                    f"{path.name}: some values come from a model, or were filled (see {', '.join(marked)}); they count as well"
-                )
-                found.append(Finding(name, "warning", what))
     for below, (name, path) in other.items():
         if name and name not in files:
             problems[name].append(

@@ -48,6 +48,7 @@ function drawTraces() {
 }
 
 function drawPlane() { // valence from left to right, arousal from bottom to top
+  if (!element("plane").clientWidth) return; // the style isn't loaded yet
   const canvas = element("plane"), scale = devicePixelRatio, side = canvas.width = canvas.height = canvas.clientWidth * scale;
   const pen = canvas.getContext("2d"), margin = 22 * scale, x = value => side / 2 + value * (side / 2 - margin), y = value => side - x(value);
   pen.strokeStyle = colour("line");
@@ -401,7 +402,7 @@ for (const id of ["camera", "microphone"]) {
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", build);
 let width = 0;
 new ResizeObserver(() => {
-  if (width && width !== element("charts").clientWidth) build();
+  if (width !== element("charts").clientWidth) build();
   width = element("charts").clientWidth;
 }).observe(element("charts"));
 listDevices().catch(() => {});
