@@ -42,7 +42,7 @@ function drawTraces() {
   const now = values.at(-1)?.time ?? 0, recent = values.slice(-SPAN * 10);
   charts.forEach((chart, k) => {
     const name = ["valence", "arousal"][k], rows = recent.map(value => value.supported ? value[name] : null);
-    chart.setData([recent.map(value => value.time), rows, recent.map(v => v.low?.[k] ?? null), recent.map(v => v.high?.[k] ?? null)], false);
+    chart.setData([recent.map(value => value.time), rows, ...["low", "high"].map(end => recent.map(v => v.supported && v[end] ? v[end][k] : null))], false);
     chart.setScale("x", { min: Math.max(now - SPAN, 0), max: Math.max(now, SPAN) });
   });
 }
@@ -121,7 +121,7 @@ function show(delay, pace) {
   drawPlane();
   for (const item of element("presence").children) item.classList.toggle("on", latest.presence[item.dataset.name]);
   element("numbers").hidden = element("delay").hidden = false;
-  ["valence", "arousal"].forEach((name, k) => { element("numbers").children[k].textContent = `${name} ${signed(latest[name])}`; });
+  ["valence", "arousal"].forEach((name, k) => { element("numbers").children[k].textContent = `${name} ${latest.supported ? signed(latest[name]) : "–"}`; });
   element("delay").textContent = `delay ${delay.toFixed(1)} s`;
   if (pace.note) warnings.add(pace.note);
   element("notes").textContent = [
@@ -341,7 +341,7 @@ function stop() {
   shut();
   face = null;
   drawFace();
-  element("delay").hidden = true;
+  element("delay").hidden = element("numbers").hidden = true;
   for (const item of element("presence").children) item.classList.remove("on");
 }
 
