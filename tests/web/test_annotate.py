@@ -163,6 +163,119 @@ def test_what_is_changed_while_it_plays_stops_it_and_keeps_the_trace_where_it_be
     assert found["valence"].notna().any() and found["arousal"].isna().all()
 
 
+def test_both_dimensions_are_traced_at_once_on_a_square(opened: Opened, server: Server, job: str) -> None:
+    page = opened.page
+    page.fill("#annotator", "gil")
+    page.select_option("#dimension", "both")
+    start(opened)
+    box = page.locator("#bar").bounding_box()
+    assert box["width"] == pytest.approx(box["height"], abs=2)
+    page.mouse.move(box["x"] + 0.75 * box["width"], box["y"] + 0.25 * box["height"])
+    opened.wait("document.querySelector('video').currentTime > 1")
+    page.keyboard.press("Space")
+    opened.wait("document.querySelector('#charts').innerText.includes('gil')")
+    found = trace(server, job, "gil")
+    assert found[["valence", "arousal"]].to_numpy() == pytest.approx(0.5, abs=0.02)
+
+
+def test_an_unbounded_trace_of_another_dimension_goes_beyond_the_bar(opened: Opened, server: Server, job: str) -> None:
+    page = opened.page
+    page.fill("#annotator", "hal")
+    page.select_option("#dimension", "named")
+    page.fill("#other", "tension")
+    page.select_option("#scale", "unbounded")
+    start(opened)
+    box = page.locator("#bar").bounding_box()
+    for _ in range(2):  # the way back doesn't count, as when a mouse is lifted
+        page.mouse.move(box["x"] + 20, box["y"] + box["height"] - 5)
+        page.mouse.move(box["x"] + 20, box["y"] + 5)
+        page.mouse.move(box["x"] - 50, box["y"] + 5)
+        page.mouse.move(box["x"] - 50, box["y"] + box["height"] - 5)
+    page.mouse.move(box["x"] + 20, box["y"] + box["height"] - 5)
+    page.mouse.wheel(0, -100)
+    opened.wait("value > 3.5")
+    opened.wait("document.querySelector('video').currentTime > 1")
+    page.keyboard.press("Space")
+    opened.wait("document.querySelector('#charts').innerText.includes('hal')")
+    found = trace(server, job, "hal")
+    assert found["tension_unbounded"].iloc[-1] > 3.5 and found["valence"].isna().all()
+
+
+def test_the_model_s_trace_is_corrected_on_request_and_marked(opened: Opened, server: Server, job: str) -> None:
+    page = opened.page
+    page.fill("#annotator", "ida")
+    page.check("#assisted")
+    start(opened)
+    box = page.locator("#bar").bounding_box()
+    page.mouse.move(box["x"] + 20, box["y"] + 5)
+    opened.wait("document.querySelector('video').currentTime > 1")
+    page.mouse.down()
+    opened.wait("document.querySelector('video').currentTime > 2")
+    page.mouse.up()
+    opened.wait("document.querySelector('video').currentTime > 2.5")
+    page.keyboard.press("Space")
+    opened.wait("document.querySelector('#gaps').innerText.includes('some values come from the model')")
+    with zipfile.ZipFile(io.BytesIO(server.get(f"jobs/{job}/annotations.zip")[2])) as file:
+        name = next(name for name in file.namelist() if name.endswith(".ida.csv"))
+        found = pd.read_csv(file.open(name)).set_index("time")
+    model = trace(server, job, "model")["valence"]
+    source = found["valence_source"]
+    assert (source.loc[0.2:0.8] == "model").all() and (source.loc[1.4:1.8] == "corrected").all()
+    assert found.loc[0.2:0.8, "valence"].to_numpy() == pytest.approx(model.loc[0.2:0.8].to_numpy(), abs=0.1)
+    assert found.loc[1.4:1.8, "valence"].min() > 0.9
+    rows = json.loads(server.get(f"jobs/{job}/annotations")[2])["agreement"]
+    assert all(row["valence_seconds"] == 0 for row in rows if "ida" in (row["one"], row["other"]))
+
+
+def test_practice_saves_nothing_and_says_how_far_and_how_late_the_value_was(opened: Opened, server: Server, job: str) -> None:
+    page = opened.page
+    page.fill("#annotator", "jo")
+    page.click("#practise")
+    opened.wait("phase === 'waiting'")
+    page.mouse.move(*(page.locator("#bar").bounding_box()[side] + 20 for side in ("x", "y")))
+    opened.wait("phase === 'tracing' && samples.length > 3")
+    page.evaluate("samples = Array.from({ length: 400 }, (_, k) => [k / 20, target(k / 20 - 0.5)[0], 0]); stop()")
+    assert "behind it. Nothing was saved." in page.inner_text("#saved") and "0.5 s" in page.inner_text("#saved")
+    assert time(opened) == 0 and "jo" not in json.loads(server.get(f"jobs/{job}/annotations")[2])["traces"]
+
+
+def test_a_late_start_and_missing_input_are_found_and_repaired(opened: Opened, server: Server, job: str) -> None:
+    page = opened.page
+    page.fill("#annotator", "kim")
+    page.evaluate("document.querySelector('video').currentTime = 1")
+    start(opened)
+    box = page.locator("#bar").bounding_box()
+    page.mouse.move(box["x"] + 20, box["y"] + 0.25 * box["height"])
+    opened.wait("phase === 'tracing'")
+    page.evaluate("input -= 5000")
+    opened.wait("document.querySelector('#prompt').textContent.startsWith('No input for 5 s')")
+    opened.wait("document.querySelector('video').currentTime > 1.8")
+    page.keyboard.press("Space")
+    opened.wait("document.querySelector('#gaps').innerText.includes('late start')")
+    assert "no input" in page.inner_text("#gaps")
+    page.click("#gaps button:has-text('Fill it')")
+    opened.wait("!document.querySelector('#gaps').innerText.includes('late start')")
+    found = trace(server, job, "kim")
+    assert found.index[0] == 0 and found["valence"].iloc[:9].to_numpy() == pytest.approx(0.5, abs=0.02)
+    page.click("#gaps button:has-text('Trace it')")  # the rest, to its end
+    opened.wait("phase === 'waiting'")
+    assert time(opened) > 1.5
+    page.hover("#bar")
+    opened.wait("phase === 'idle'", 20)
+    opened.wait("!document.querySelector('#gaps').innerText.includes('early end')")
+
+
+def test_the_part_that_is_suggested_is_rated_up_to_its_end(opened: Opened, server: Server, job: str) -> None:
+    page = opened.page
+    page.fill("#annotator", "lou")
+    page.press("#annotator", "Tab")
+    opened.wait("document.querySelector('#parts button') !== null")
+    (part, *_) = [part for part in json.loads(server.get("next?annotator=lou&dimension=valence")[2]) if part["id"] == job]
+    page.click("#parts button")
+    assert page.evaluate("until") == part["end"] and "Ready at" in page.inner_text("#saved")
+    assert "All recordings" in page.inner_text("#project")
+
+
 def test_a_gamepad_moves_the_value(opened: Opened) -> None:
     page = opened.page
     page.fill("#annotator", "cy")
@@ -186,7 +299,8 @@ def test_without_a_name_nothing_is_traced(opened: Opened) -> None:
     [
         ("..%2Fevil", {"dimension": "valence", "samples": [[0, 0], [1, 0]]}),
         ("model", {"dimension": "valence", "samples": [[0, 0], [1, 0]]}),
-        ("ada", {"dimension": "joy", "samples": [[0, 0], [1, 0]]}),
+        ("ada", {"dimension": "joy_source", "samples": [[0, 0], [1, 0]]}),
+        ("ada", {"dimension": "valence", "samples": [[0, 0], [1, 0]], "source": "filled"}),
         ("ada", {"dimension": "valence", "samples": [[1, 0], [0, 0]]}),
         ("ada", {"dimension": "valence", "samples": [[-1, 0]]}),
     ],

@@ -23,6 +23,7 @@ from browser import Opened, open_page
 from vatrace.inference.follower import MAX_WAIT
 from vatrace.media.reading import SAMPLING_RATE, AudioReader, VideoReader
 from vatrace.media.samples import BlockResampler
+from vatrace.output.writers import read_json
 from vatrace.web.live import MAX_PROBLEMS
 from web_server import Server
 
@@ -119,6 +120,18 @@ def huge(picture: bytes) -> bytes:
     return picture[:place] + struct.pack(">HH", 4000, 4000) + picture[place + 4 :]
 
 
+def test_the_place_of_the_face_comes_before_the_first_value(server: Server, face_images: list[Image.Image]) -> None:
+    with connected(server) as socket:
+        socket.send(json.dumps({"rate": 48_000}))
+        content = io.BytesIO()
+        face_images[0].save(content, "JPEG")
+        socket.send(b"\1" + struct.pack("<d", 0.0) + content.getvalue())
+        found = json.loads(socket.recv(30))["face"]
+    (left, upper), (right, lower) = np.min(found["corners"], axis=0), np.max(found["corners"], axis=0)
+    (first, second) = found["eyes"]
+    assert left < first[0] < second[0] < right and upper < first[1] < (upper + lower) / 2  # the eyes are in the upper half
+
+
 def test_too_many_wrong_messages_end_the_session(server: Server) -> None:
     with connected(server) as socket:
         socket.send(json.dumps({"rate": 48_000}))
@@ -176,11 +189,21 @@ def test_the_browser_s_camera_and_microphone_are_followed(opened: Opened, tmp_pa
     page.click("#start")
     opened.wait("values.length > 60 && values.some(value => value.presence.face)", 60)
     opened.wait("values.some(value => value.presence.voice || value.late.includes('voice'))", 60)  # a busy machine is late
-    assert "delay" in page.inner_text("#values")
+    assert "delay" in page.inner_text("#delay")
+    opened.wait("face !== null", 20)
+    corners, eyes = (np.array(page.evaluate(f"face.{name}")) for name in ("corners", "eyes"))
+    assert (corners.min(axis=0) < eyes.min(axis=0)).all() and (eyes.max(axis=0) < corners.max(axis=0)).all()
+    assert page.evaluate("document.querySelector('#level').value") > 0
+    assert page.evaluate("document.querySelectorAll('#camera option').length") >= 3
     assert page.evaluate("charts.every(chart => chart.data[0].length > 30)")
     with page.expect_download() as download:
         page.click("#save")
     download.value.save_as(tmp_path / "live.csv")
+    with page.expect_download() as download:
+        page.click("#save-json")
+    download.value.save_as(tmp_path / "live.json")
+    prediction = read_json(tmp_path / "live.json")
+    assert prediction.bounds is not None and prediction.presence["face"].mean() > 0.3
     table = pd.read_csv(tmp_path / "live.csv")
     assert table["face"].mean() > 0.3 and table["valence"].between(-1, 1).all()
     assert table["voice"].any() or table["late"].str.contains("voice", na=False).any()
@@ -190,6 +213,21 @@ def test_the_browser_s_camera_and_microphone_are_followed(opened: Opened, tmp_pa
     opened.wait("!document.querySelector('#start').disabled", 20)
     assert page.evaluate("values.at(-1).time - window.stopped") == pytest.approx(0, abs=0.3)  # the last ones as well
     assert page.evaluate("session === null && document.querySelector('video').srcObject === null")
+
+
+def test_a_film_of_the_session_becomes_a_recording_on_request(opened: Opened, server: Server) -> None:
+    page = opened.page
+    page.click("#test")
+    opened.wait("document.querySelector('#level').value > 0 && mirror.videoWidth > 0", 20)  # before the start
+    page.check("#filming")
+    page.click("#start")
+    opened.wait("values.length > 20", 60)
+    page.click("#stop")
+    opened.wait("film !== null && session === null", 20)
+    page.click("#add-film")
+    opened.wait("document.querySelector('#said').textContent.includes('is in Recordings now')", 20)
+    (job,) = [job for job in server.jobs() if job["name"].startswith("live-")]
+    assert server.wait(job["id"])["state"] == "done"
 
 
 def test_without_leave_to_use_the_camera_it_says_so(server: Server) -> None:

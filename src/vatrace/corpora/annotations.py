@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vatrace.corpora.corpus import Annotation, Finding, in_several_splits
-from vatrace.corpora.csv_table import number, read_table
+from vatrace.corpora.csv_table import column_names, number, read_table
 from vatrace.corpora.elan import check_readable, linked_media, read_elan
 from vatrace.corpora.scales import Scale, scale_of
 from vatrace.errors import CorpusError, reason
@@ -202,6 +202,10 @@ def read_tables(root: Path, keys: Keys) -> Tables:
     files: dict[str, dict[str, Path]] = defaultdict(dict)
     for folder in (path for path in in_folder(root) if is_annotations(path) and path.is_dir()):
         _find_files(folder, keys, files, problems, found)
+    for name, path in ((name, path) for name, parts in files.items() for path in parts.values()):
+        if marked := _marked(path):
+            what = f"{path.name}: some values come from a model, or were filled (see {', '.join(marked)}); they count as well"
+            found.append(Finding(name, "warning", what))
     rows: dict[str, dict[str, Rows]] = {}
     for path in _named(root, "annotations", found):
         try:
@@ -289,6 +293,14 @@ def _find_files(
     if unread:
         what = "annotations are CSV or ELAN documents that are named after a recording"
         found.append(Finding("", "warning", f"{folder}: not read: {passed_over(unread)}; {what}"))
+
+
+def _marked(path: Path) -> list[str]:
+    """The columns of a CSV file that say which values nobody has traced, as the annotation page writes them."""
+    try:
+        return [name for name in column_names(path) if name.endswith("_source")] if path.suffix.lower() == ".csv" else []
+    except CorpusError:
+        return []  # reported where the annotations are read
 
 
 @dataclass(frozen=True)

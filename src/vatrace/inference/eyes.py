@@ -12,7 +12,7 @@ from PIL import Image
 from vatrace.encoders import DEFAULT_ENCODERS
 from vatrace.features.faces import Detection, FaceTracker, face_crop
 from vatrace.features.identity import SAME_PERSON, Identity, View
-from vatrace.features.landmarker import Landmarker
+from vatrace.features.landmarker import LEFT_EYE, RIGHT_EYE, Landmarker
 from vatrace.features.stillness import Motion
 from vatrace.inference.ears import KEEP_DUR
 from vatrace.timeline import TOLERANCE
@@ -51,6 +51,22 @@ class Seen:
     vector: NDArray[np.float32] | None = None
     person: int = 0
     others: int = 0
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where the face of the person who is followed is in the picture.
+
+    Attributes:
+        time: of the frame, in seconds.
+        corners: (4, 2) of the square around the face, clockwise from its upper left, as shares of the picture's width and
+            height.
+        eyes: (2, 2) the centres of both eyes, likewise, the left one in the picture first.
+    """
+
+    time: float
+    corners: tuple[tuple[float, float], ...]
+    eyes: tuple[tuple[float, float], ...]
 
 
 @dataclass(eq=False)
@@ -108,11 +124,13 @@ class Eyes:
 
     Attributes:
         time: seconds until which the face is known.
+        place: where the face is in the latest frame; None if it isn't in view.
     """
 
     def __init__(self, rate: float) -> None:
         self._rate = rate
         self.time = 0.0
+        self.place: Place | None = None
         self._encoder = DEFAULT_ENCODERS["face"].build(1)
         self._tracker = FaceTracker(Landmarker(), max_faces=MAX_FACES)
         self._people: list[_Someone] = []
@@ -124,12 +142,14 @@ class Eyes:
         """Process the next frame, shown at `time` seconds."""
         in_view = self._who(self._tracker.update(image, time), time)
         followed = self._followed = self._choose([someone for someone, _ in in_view], time)
-        vector, others = None, 0
+        vector, others, place = None, 0, None
         for someone, found in in_view:
             if someone is followed:
                 vector = self._encoder(face_crop(image, found.square, self._encoder.crop_size)[None])[0]
+                place = _place(found, image.size)
             elif someone.num_frames >= MIN_FRAMES and not someone.is_picture:
                 others += 1
+        self.place = place
         self._seen.append((time, Seen(vector, followed.number if followed else 0, others)))
         self.time = time + 1 / self._rate  # steps before this are known
 
@@ -183,6 +203,16 @@ class Eyes:
         """Drop the frames that no step from this moment on needs."""
         while len(self._seen) > 1 and self._seen[1][0] <= moment + TOLERANCE:
             self._seen.popleft()
+
+
+def _place(found: Detection, size: tuple[int, int]) -> Place:
+    """Where a face is in a picture of this width and height."""
+    square, across = found.square, np.array([np.cos(found.square.angle), np.sin(found.square.angle)])
+    axes = np.stack([across, [-across[1], across[0]]]) * square.side / 2
+    corners = np.array([square.x, square.y]) + np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]]) @ axes
+    eyes = np.stack([found.points[list(corner)].mean(axis=0) for corner in (RIGHT_EYE, LEFT_EYE)])
+    pairs = [tuple((float(x), float(y)) for x, y in points / np.array(size)) for points in (corners, eyes)]
+    return Place(found.time, *pairs)
 
 
 def _alike(people: list[_Someone], view: View | None) -> _Someone | None:

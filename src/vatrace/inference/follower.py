@@ -23,7 +23,7 @@ from vatrace.encoders import DEFAULT_ENCODERS
 from vatrace.errors import ModelError
 from vatrace.features.speech import Listener, open_listener
 from vatrace.inference.ears import Ears
-from vatrace.inference.eyes import Eyes, as_image
+from vatrace.inference.eyes import Eyes, Place, as_image
 from vatrace.inference.fusion import open_fusion
 from vatrace.inference.intervals import MEMORY, bounds, situations
 from vatrace.media.transcripts import Word
@@ -118,6 +118,11 @@ class Follower:
         self._step = 0
         self._expected = set(self._fusion.takes) & ({"face", "voice"} if has_audio else {"face"})
         self._held: list[Value] | None = []  # until the first value is returned
+
+    @property
+    def place(self) -> Place | None:
+        """Where the face is in the latest frame; None if it isn't in view."""
+        return self._eyes.place
 
     def add_frame(self, image: Image.Image | NDArray[np.uint8], time: float) -> None:
         """Add the next frame.

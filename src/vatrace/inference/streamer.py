@@ -16,7 +16,7 @@ from PIL import Image
 
 from vatrace.features.speech import Listener
 from vatrace.inference.ears import HOP_DUR
-from vatrace.inference.eyes import as_image
+from vatrace.inference.eyes import Place, as_image
 from vatrace.inference.follower import MAX_WAIT, RATE, Follower, Value
 from vatrace.media.reading import SAMPLING_RATE
 from vatrace.media.samples import MAX_RATE, BlockResampler, as_mono
@@ -134,6 +134,11 @@ class Streamer:
     def words(self) -> list[Word]:
         """The latest words that were recognised, up to 1000."""
         return list(self._follower.words)
+
+    @property
+    def place(self) -> Place | None:
+        """Where the face of the person who is followed is in the latest frame; None if it isn't in view."""
+        return self._follower.place
 
     def add_frame(self, image: Image.Image | NDArray[np.uint8], time: float | None = None, bgr: bool = False) -> None:
         """Add a frame; it replaces one that is still waiting.

@@ -2,9 +2,10 @@
 
 The browser sends `{"rate": 48000, "absent": []}` first: the sampling rate of its audio, and "face" or "voice" where it has no
 camera or microphone. Then it sends bytes. The first byte is 1 for a frame (its time in seconds since the start as a
-little-endian float64, then JPEG) and 2 for audio (little-endian float32 mono). It receives JSON with values, pace and words, or
-with an error, which ends the session. A wrong message is answered with `{"problem": "one line"}`. At the end the browser sends
-`{"end": 12.3}`, the seconds since the start, and receives the last values with `"done": true`.
+little-endian float64, then JPEG) and 2 for audio (little-endian float32 mono). It receives JSON with values, pace, the latest
+words, and the place of the face in the latest frame (or null), or with an error, which ends the session. A wrong message is
+answered with `{"problem": "one line"}`. At the end the browser sends `{"end": 12.3}`, the seconds since the start, and receives
+the last values with `"done": true`.
 """
 
 from __future__ import annotations
@@ -74,12 +75,13 @@ async def _follow(socket: WebSocket, streamer: Streamer) -> None:
     sampling_rate, absent = _hello(await _received(socket))
     for modality in absent:
         streamer.end(modality)
-    start, pace = time.monotonic(), Pace(0.0, 0.0, "")
+    start, pace, place = time.monotonic(), Pace(0.0, 0.0, ""), None
     receiving = asyncio.create_task(_receive(socket, streamer, sampling_rate, start))
     try:
         while not receiving.done():
             values, pace = streamer.poll(time.monotonic() - start)
-            if values:
+            if values or streamer.place is not place:
+                place = streamer.place
                 await _send(socket, _message(streamer, values, pace))
             await asyncio.sleep(POLL)
     finally:
@@ -90,8 +92,9 @@ async def _follow(socket: WebSocket, streamer: Streamer) -> None:
 
 
 def _message(streamer: Streamer, values: list[Value], pace: Pace) -> dict[str, Any]:
-    words = [word.text for word in streamer.words[-20:]]
-    return {"values": [asdict(value) for value in values], "pace": asdict(pace), "words": words}
+    words = [{"text": word.text, "start": word.start, "end": word.end} for word in streamer.words[-20:]]
+    face = None if streamer.place is None else asdict(streamer.place)
+    return {"values": [asdict(value) for value in values], "pace": asdict(pace), "words": words, "face": face}
 
 
 async def _receive(socket: WebSocket, streamer: Streamer, sampling_rate: int, start: float) -> float:

@@ -24,7 +24,7 @@ from urllib.parse import quote
 from fastapi import APIRouter, Depends, FastAPI, HTTPException, Query, Request, Response, WebSocket
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse
-from pydantic import BaseModel, Field, FiniteFloat
+from pydantic import AfterValidator, BaseModel, Field, FiniteFloat
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers
 from starlette.middleware.trustedhost import TrustedHostMiddleware
@@ -101,11 +101,32 @@ class How(BaseModel):
         return {"people": self.people, "person": person, "options": options}
 
 
-class Samples(BaseModel):
-    """Part of an annotator's trace: times in seconds, ascending, and values."""
+def _known_name(dimension: str) -> str:
+    if not traces.DIMENSION.fullmatch(dimension):
+        raise ValueError("a dimension's name has at most 30 small letters, digits and -, and isn't time")
+    return dimension
 
-    dimension: Literal["valence", "arousal"]
-    samples: Annotated[list[tuple[Annotated[FiniteFloat, Field(ge=0)], FiniteFloat]], Field(min_length=1, max_length=10_000)]
+
+SECONDS = Annotated[FiniteFloat, Field(ge=0)]
+VALUE = Annotated[FiniteFloat, Field(ge=-1e6, le=1e6)]
+NUM_PARTS = 5
+"""Parts that are suggested as the next ones to rate."""
+
+
+class Samples(BaseModel):
+    """Part of an annotator's trace: times in seconds, ascending, and values; and where they come from."""
+
+    dimension: Annotated[str, AfterValidator(_known_name)]
+    samples: Annotated[list[tuple[SECONDS, VALUE]], Field(min_length=1, max_length=10_000)]
+    source: Literal["", "model", "corrected"] = ""
+    bounded: bool = True
+
+
+class Gap(BaseModel):
+    """A gap in an annotator's trace that is to be filled."""
+
+    column: Annotated[str, Field(max_length=60)]
+    start: SECONDS
 
 
 def make_app(jobs: Jobs, make_streamer: Callable[[], Streamer], token: str, max_upload: int) -> FastAPI:
@@ -130,7 +151,7 @@ def make_app(jobs: Jobs, make_streamer: Callable[[], Streamer], token: str, max_
     app.add_middleware(_OwnOrigin)
     app.middleware("http")(_guarded)
     app.add_exception_handler(RequestValidationError, _refused)
-    for routes in (_queue(jobs, max_upload), _results(jobs), _annotations(jobs), _live(make_streamer)):
+    for routes in (_queue(jobs, max_upload), _results(jobs), _annotations(jobs), _project(jobs), _live(make_streamer)):
         app.include_router(routes, prefix=f"/{token}")
     return app
 
@@ -321,6 +342,11 @@ def result_in(jobs: Jobs, job: Job, kind: str) -> Response:
 def _annotations(jobs: Jobs) -> APIRouter:
     routes, writing = APIRouter(prefix="/jobs/{name}"), Lock()
 
+    def file(job: Job, annotator: str) -> Path:
+        if not traces.NAME.fullmatch(annotator) or annotator == traces.MODEL:
+            raise HTTPException(400, f"{annotator!r} can't be an annotator's name: use letters, digits, - and _")
+        return jobs.annotations(job) / f"{annotator}.csv"
+
     @routes.get("/annotate")
     def page(name: str) -> Response:
         _find(jobs, name, finished=True)
@@ -336,14 +362,24 @@ def _annotations(jobs: Jobs) -> APIRouter:
         job = _find(jobs, name, finished=True)
         prediction, found = jobs.result(job), traces.read_all(jobs.annotations(job))
         model = replace(prediction, others=()).to_pandas()  # annotators trace one person, the first
-        drawn = {name: traces.as_lists(table) for name, table in {**found, traces.MODEL: model}.items()}
-        return {"duration": prediction.duration, "traces": drawn, "agreement": traces.agreement(found, prediction)}
+        columns = traces.dimensions(found.values())
+        return {
+            "duration": prediction.duration,
+            "dimensions": columns,
+            "traces": {name: traces.as_lists(table) for name, table in {**found, traces.MODEL: model}.items()},
+            "gaps": {
+                name: {column: traces.gaps(table, column, prediction.duration) for column in columns}
+                for name, table in found.items()
+            },
+            "sources": {name: traces.sources(table) for name, table in found.items()},
+            "agreement": traces.agreement([(found, prediction)]),
+            "overall": traces.overall([(found, prediction)]),
+        }
 
     @routes.post("/annotations/{annotator}", status_code=204)
     def add(name: str, annotator: str, part: Samples) -> None:
         job = _find(jobs, name, finished=True)
-        if not traces.NAME.fullmatch(annotator) or annotator == traces.MODEL:
-            raise HTTPException(400, f"{annotator!r} can't be an annotator's name: use letters, digits, - and _")
+        path = file(job, annotator)
         times = [time for time, _ in part.samples]
         if times != sorted(times):
             raise HTTPException(400, "times must ascend")
@@ -351,13 +387,60 @@ def _annotations(jobs: Jobs) -> APIRouter:
         if times[-1] > end + AFTER_END:
             raise HTTPException(400, f"{job.name} ends at {end:.1f} s, before {times[-1]:.1f} s")
         with writing:
-            traces.add(jobs.annotations(job) / f"{annotator}.csv", part.dimension, part.samples)
+            traces.add(path, part.dimension, part.samples, part.source, part.bounded)
+
+    @routes.post("/annotations/{annotator}/fill", status_code=204)
+    def fill(name: str, annotator: str, wanted: Gap) -> None:
+        job = _find(jobs, name, finished=True)
+        path = file(job, annotator)
+        with writing:
+            found = traces.gaps(traces.read(path), wanted.column, jobs.duration(job))
+            gap = next((gap for gap in found if abs(gap.start - wanted.start) < 0.5 / traces.RATE), None)
+            if gap is None:
+                raise HTTPException(404, f"{annotator} has no gap in {wanted.column} at {wanted.start:.1f} s")
+            if gap.end - gap.start > traces.MAX_FILL:
+                raise HTTPException(400, f"only gaps up to {traces.MAX_FILL:g} s can be filled; trace longer ones")
+            traces.fill(path, wanted.column, gap)
 
     @routes.get("/annotations.zip")
     def download(name: str) -> Response:
         job = _find(jobs, name, finished=True)
         stem = Path(job.name).stem
         return _attachment(traces.archive([(stem, jobs.annotations(job))]), f"{stem}-annotations.zip")
+
+    return routes
+
+
+def _project(jobs: Jobs) -> APIRouter:
+    """What concerns all recordings together."""
+    routes = APIRouter()
+
+    def playable() -> list[Job]:
+        return [job for job in reversed(jobs.all()) if job.state == "done" and job.kind.startswith(("audio", "video"))]
+
+    @routes.get("/agreement")
+    def agreement() -> dict[str, Any]:
+        found = [(job, traces.read_all(jobs.annotations(job))) for job in playable()]
+        recordings = [(tables, jobs.result(job)) for job, tables in found if tables]
+        return {
+            "num_recordings": len(recordings),
+            "dimensions": traces.dimensions(table for tables, _ in recordings for table in tables.values()),
+            "agreement": traces.agreement(recordings) if recordings else [],
+            "overall": traces.overall(recordings) if recordings else None,
+        }
+
+    @routes.get("/next")
+    def following(annotator: str, dimension: str) -> list[dict[str, Any]]:
+        if not traces.NAME.fullmatch(annotator):
+            raise HTTPException(400, f"{annotator!r} can't be an annotator's name: use letters, digits, - and _")
+        found = [
+            {"id": job.id, "name": job.name, **asdict(part)}
+            for job in playable()
+            for part in traces.widest(jobs.result(job), traces.read(jobs.annotations(job) / f"{annotator}.csv"), dimension)[
+                :NUM_PARTS
+            ]
+        ]
+        return sorted(found, key=lambda part: -part["half_width"])[:NUM_PARTS]
 
     return routes
 
