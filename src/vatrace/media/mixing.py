@@ -184,8 +184,8 @@ def _survey(path: Path, track: int) -> tuple[Mix, float]:
     if not len(speech) or not speech.any():
         return mix, 0.0
     level = 10 * np.log10(np.mean(np.square(speech, dtype=np.float64)))
-    notes = (*mix.notes, *((CLIPPED,) if is_clipped(speech) else ()))
-    return replace(mix, level=float(level), notes=notes), len(speech) / RATE
+    clipped = (CLIPPED,) if is_clipped(speech) else ()
+    return replace(mix, level=float(level), notes=mix.notes + clipped), len(speech) / RATE
 
 
 def is_clipped(speech: Audio) -> bool:

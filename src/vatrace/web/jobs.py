@@ -78,7 +78,7 @@ class Job:
 def options_of(job: Job) -> dict[str, object]:
     """The options of a job as `vatrace predict` would note them."""
     traces = {"rate": DEFAULT_RATE, "modalities": sorted(MODALITIES), "people": job.people, "explain": True}
-    words = {"language": AUTO, "encoding": None, "transcript": "none", "other transcripts": []}
+    words: dict[str, object] = {"language": AUTO, "encoding": None, "transcript": "none", "other transcripts": []}
     return {**traces, **words, "kept": None, "per_person": False, "names": {}, "about": {}, "span": None}
 
 
