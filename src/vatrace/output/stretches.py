@@ -230,10 +230,10 @@ def stretch_rows(trace: Trace, by: By) -> list[dict[str, object]]:
         row["supported"] = round(float(supported[inside].mean()), 4)
         for name in DIMENSIONS:
             row |= _statistics(trace.table, name, inside & supported, known[name])
-        for name in measured(trace):
-            values = trace.table[name].to_numpy(np.float64)[inside]
+        for column in measured(trace):
+            values = trace.table[column].to_numpy(np.float64)[inside]
             if not np.isnan(values).all():
-                row[f"{name}_mean"] = round(float(np.nanmean(values)), 6)
+                row[f"{column}_mean"] = round(float(np.nanmean(values)), 6)
         rows.append(row)
     return rows
 
