@@ -1,6 +1,6 @@
 """A study's traces as a derivative dataset in BIDS, with a continuous recording for each recording.
 
-The names and the metadata follow the schema of BIDS 1.11.2 (https://bids-specification.readthedocs.io), with which
+The names and the metadata follow the schema of BIDS (https://bids-specification.readthedocs.io), with which
 tests/output/test_bids.py checks them.
 """
 
@@ -25,7 +25,7 @@ from vatrace.output.recordings_list import Listed
 from vatrace.output.traces import edited_tables, read_traces
 from vatrace.output.writers import meaning, write_entries
 
-VERSION = "1.11.2"
+VERSION = "1.11.1"
 """Of BIDS."""
 FOLDER = "bids"
 """The dataset below the folder of the results, apart from files that BIDS doesn't know."""
@@ -212,7 +212,7 @@ def _write_entry(entry: Entry, name: str, source: Path, made: Provenance, rows: 
     text = table.to_csv(None, sep="\t", header=False, index=False, na_rep=MISSING, float_format="%.10g", lineterminator="\n")
     packed = gzip.compress(text.encode(), mtime=0)
     facts = {"kind": KIND, "person": trace.person, "size": len(packed), "sha256": hashlib.sha256(packed).hexdigest()}
-    results = {entry.trace.name: facts, entry.side.name: {"kind": "side"}}
+    results: dict[str, dict[str, Any]] = {entry.trace.name: facts, entry.side.name: {"kind": "side"}}
     content: dict[str, object] = {
         "provenance": replace(moved(made, source, entry.side.parent), results=results).as_dict(),
         "summary": [{key: value for key, value in row.items() if key != "sketch"} for row in rows],
