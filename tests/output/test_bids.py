@@ -113,12 +113,14 @@ def test_traces_are_those_of_the_tables(made: Path) -> None:
 def test_participants_have_the_columns_that_never_differ_and_what_is_added(study: Path) -> None:
     path = study / "out" / "bids" / "participants.tsv"
     assert path.read_text() == "participant_id\tage\nsub-P01\t30\nsub-P02\tn/a\n"
-    path.write_text("participant_id\tage\tsex\nsub-P01\t30\tF\nsub-P09\t40\tM\n")
+    path.write_text('participant_id\tage\tsex\nsub-P01\t30\tF\nsub-P09\t40\t"M\n')
     description = study / "out" / "bids" / "dataset_description.json"
     description.write_text(json.dumps(json.loads(description.read_text()) | {"License": "CC0"}))
     assert predict(study).status == 0
-    assert path.read_text() == "participant_id\tage\tsex\nsub-P01\t30\tF\nsub-P09\t40\tM\nsub-P02\tn/a\tn/a\n"
+    assert path.read_text() == 'participant_id\tage\tsex\nsub-P01\t30\tF\nsub-P09\t40\t"M\nsub-P02\tn/a\tn/a\n'
     assert json.loads(description.read_text())["License"] == "CC0"
+    path.write_text("participant_id\tage\nsub-P01\t30\tF\n")
+    assert "isn't a table of participants in BIDS" in predict(study).err
 
 
 def test_only_what_has_changed_is_written_again(study: Path) -> None:

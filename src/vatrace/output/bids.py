@@ -156,8 +156,10 @@ def _participants(path: Path) -> dict[str, dict[str, str]]:
         return {}
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            rows = list(csv.DictReader(file, delimiter="\t", restval=MISSING))
-            return {row["participant_id"]: row for row in rows}
+            rows = list(csv.DictReader(file, delimiter="\t", restval=MISSING, quoting=csv.QUOTE_NONE))
+        if any(None in row for row in rows):
+            raise ValueError("a line is longer than the header")
+        return {row["participant_id"]: row for row in rows}
     except (ValueError, KeyError, csv.Error) as error:
         raise FileExistsError(f"{path}: isn't a table of participants in BIDS: move it") from error
 
@@ -246,6 +248,14 @@ def _write_participants(path: Path, about: Sequence[Mapping[str, str]]) -> None:
         rows[identifier] = {"participant_id": identifier} | rows.get(identifier, {}) | ours
     header = dict.fromkeys(["participant_id", *(name for row in rows.values() for name in row)])
     with written_whole(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
-        table = csv.DictWriter(file, list(header), restval=MISSING, delimiter="\t", lineterminator="\n")
+        table = csv.DictWriter(
+            file,
+            list(header),
+            restval=MISSING,
+            delimiter="\t",
+            lineterminator="\n",
+            quoting=csv.QUOTE_NONE,
+            quotechar=None,
+        )
         table.writeheader()
         table.writerows(rows.values())
