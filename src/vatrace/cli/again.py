@@ -115,8 +115,11 @@ def _as_before(args: argparse.Namespace, found: Provenance, out: Path) -> tuple[
 
 def _difference(old: Path, new: Path) -> str:
     """How the traces of two results differ, in words."""
+    from vatrace.output.bids import ENDING
     from vatrace.output.traces import read_traces
 
+    if old.stem.endswith(ENDING):
+        return "the result differs"
     before, after = list(read_traces("", old)), list(read_traces("", new))
     if [trace.person for trace in before] != [trace.person for trace in after]:
         return "the result differs: it has traces of other people"

@@ -29,6 +29,7 @@ from vatrace.output.traces import TABLE_KINDS, edited_tables
 
 if TYPE_CHECKING:
     from vatrace.output.baseline import Baseline
+    from vatrace.output.bids import Entry
     from vatrace.output.stretches import By
 
 
@@ -39,10 +40,12 @@ class Tables:
     Attributes:
         by: what a row of `--table` is; None for a row of a trace.
         baseline: what is subtracted; None for nothing.
+        bids: the place of each recording in the dataset of `--bids`; empty without this option.
     """
 
     by: By | None = None
     baseline: Baseline | None = None
+    bids: Sequence[Entry] = ()
 
 
 def check_tables(items: Sequence[Item], args: argparse.Namespace) -> Tables:
@@ -59,17 +62,41 @@ def check_tables(items: Sequence[Item], args: argparse.Namespace) -> Tables:
         raise UsageError(f"--{'by' if args.by else 'baseline'} changes the rows of --table: add --table study.csv")
     if args.table is not None and not set(args.format) & set(TABLE_KINDS):
         raise UsageError("--table is made from the tables of the recordings: add csv or parquet to --format")
+    bids = _check_bids(items, args) if args.bids else ()
     for path in (args.summary, args.table):
         if path is not None:
             _check_place(path, items, args)
             check_kind(path)
-    tables = Tables(parse_by(args.by) if args.by else None, parse_baseline(args.baseline) if args.baseline else None)
+    tables = Tables(parse_by(args.by) if args.by else None, parse_baseline(args.baseline) if args.baseline else None, bids)
     for path in (args.summary, args.table):
         if path is not None:
             if not args.overwrite:
                 check_replaceable(path, args.out, [item.name for item in items])
             make_folder(path.parent)
     return tables
+
+
+def _check_bids(items: Sequence[Item], args: argparse.Namespace) -> Sequence[Entry]:
+    """Check that the dataset of `--bids` can be written; the place of each recording in it."""
+    from vatrace.output.bids import FOLDER, check_dataset, entries
+
+    if args.list is None:
+        raise UsageError("--bids needs a list of recordings with the column participant: add --list study.csv")
+    if not set(args.format) & set(TABLE_KINDS):
+        raise UsageError("--bids is made from the tables of the recordings: add csv or parquet to --format")
+    dataset = args.out / FOLDER
+    for item in items:
+        people, picture, kept = item.who(args)
+        if picture is None and kept is None and people not in {"main", "left", "right", 1}:
+            raise UsageError(
+                f"{args.list}: line {item.listed.line}: --bids has one trace for each recording, the participant's: choose the "
+                "person with --people left or --person, or in the column person"
+            )
+        if item.name.startswith(f"{FOLDER}/"):
+            raise UsageError(f"{item.path}: its results would be inside of the dataset {dataset}: rename the folder {FOLDER}")
+    found = entries(args.list, [item.listed for item in items], dataset)
+    check_dataset(dataset, found, args.overwrite)
+    return found
 
 
 def _check_place(path: Path, items: Sequence[Item], args: argparse.Namespace) -> None:
@@ -98,6 +125,8 @@ def write_tables(outcomes: Sequence[Outcome], items: Sequence[Item], args: argpa
     if args.table is not None and done:
         failed = [outcome.item.name for outcome in outcomes if outcome.error]
         _write_table(done, args, tables, {"recordings": [item.name for item in items], "missing": failed})
+    if tables.bids and done:
+        _write_bids(outcomes, items, args, tables.bids)
     if args.methods and done:
         _write_methods(done, len(outcomes) - len(done), args)
     if len(items) > 1:
@@ -127,6 +156,21 @@ def _write_table(done: Sequence[Item], args: argparse.Namespace, tables: Tables,
     facts |= {"table": "trace" if tables.by is None else "stretches", "by": args.by, "baseline": args.baseline}
     write_study_table(table, args.table, columns, args.out, facts)
     say(f"{plural(len(table), 'row')} of {plural(len(done), 'recording')} -> {args.table}, {codebook_of(args.table)}")
+
+
+def _write_bids(outcomes: Sequence[Outcome], items: Sequence[Item], args: argparse.Namespace, places: Sequence[Entry]) -> None:
+    from vatrace.output.bids import FOLDER, others_in, write_dataset
+
+    dataset = args.out / FOLDER
+    of_item = {item.name: place for item, place in zip(items, places, strict=True)}
+    done = [outcome.item for outcome in outcomes if not outcome.error]
+    edited = write_dataset(dataset, [(of_item[item.name], item.name, item.side(args)) for item in done])
+    if edited:
+        tables = passed_over([str(path) for path in edited])
+        warn(f"{dataset}: these tables were edited, so their recordings weren't updated in it (--overwrite): {tables}")
+    if others := others_in(dataset, places):
+        warn(f"{dataset}: also contains traces of recordings that aren't in {args.list}: {passed_over(others)}")
+    say(f"{plural(len(done), 'recording')} -> {dataset}")
 
 
 def _write_codebook(args: argparse.Namespace, own: Sequence[str]) -> None:

@@ -50,6 +50,7 @@ PREDICT_EPILOG = """examples:
   vatrace predict videos/ --out traces --summary all.csv --jobs 4
   vatrace predict --list study.csv --out traces        recordings and your own columns from a table
   vatrace predict --list study.csv --out traces --table study.sav --by sentence --baseline first:30
+  vatrace predict --list study.csv --out traces --bids    also traces/bids/sub-P01/..., named by the list's columns
   vatrace predict videos/ --out traces --modalities face,voice
   vatrace predict talk.mp4 --transcript talk.srt       your own transcript instead of speech recognition
   vatrace predict videos/ --transcript transcripts/    talk.srt for talk.mp4, and so on
@@ -181,6 +182,12 @@ def _add_batch_options(parser: argparse.ArgumentParser) -> None:
         metavar="WHAT",
         help="subtract each person's own mean in --table: over first:30 seconds, over everything (person), or over the "
         "stretches in a CSV with recording, start and end",
+    )
+    add(
+        "--bids",
+        action="store_true",
+        help="also write a derivative dataset of BIDS to the folder bids of --out, named by the columns participant, session, "
+        "task and run of --list",
     )
     add("--methods", action="store_true", help="also write methods.md, a paragraph for your paper")
     add("--overwrite", action="store_true", help="do everything again, and replace results that already exist")

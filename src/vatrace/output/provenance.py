@@ -7,7 +7,7 @@ import os
 import shlex
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cache, lru_cache
 from importlib.metadata import PackageNotFoundError, version
@@ -237,6 +237,15 @@ def from_dict(content: Mapping[str, Any]) -> Provenance:
 def located(facts: FileFacts, side: Path) -> Path:
     """Where a file of the provenance in a side file is."""
     return Path(os.path.normpath(side.parent / facts.path))
+
+
+def moved(made: Provenance, side: Path, folder: Path) -> Provenance:
+    """The provenance in a side file, for one in another folder: its paths start from there."""
+
+    def there(facts: FileFacts) -> FileFacts:
+        return replace(facts, path=_relative(located(facts, side), folder))
+
+    return replace(made, recording=there(made.recording), inputs={role: there(facts) for role, facts in made.inputs.items()})
 
 
 def starting(

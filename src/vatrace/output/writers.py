@@ -104,7 +104,12 @@ def _write_content(prediction: Prediction, path: Path, person: Callable[[Predict
     content |= {"languages": [_stretch(found) for found in prediction.languages], "made_by": prediction.made_by}
     if prediction.provenance:
         names = prediction.to_pandas().columns
-        content["columns"] = {column.name: _meaning(column) for column in described(names, TRACE)}
+        content["columns"] = {column.name: meaning(column) for column in described(names, TRACE)}
+    write_entries(content, path)
+
+
+def write_entries(content: Mapping[str, object], path: Path) -> None:
+    """Write a side file, an entry a line. `provenance` and `summary` come first, so that they can be read without the rest."""
     text = ",\n".join(f"{json.dumps(name)}: {_json(value, indented=name == 'provenance')}" for name, value in content.items())
     path.write_text(shown(f"{{\n{text}\n}}\n"), encoding="utf-8")
 
@@ -113,7 +118,7 @@ def _json(value: object, indented: bool) -> str:
     return json.dumps(value, ensure_ascii=False, indent=1 if indented else None)
 
 
-def _meaning(column: Column) -> dict[str, str]:
+def meaning(column: Column) -> dict[str, str]:
     """What a column means, with the keys of BIDS where it has one."""
     facts = {"Description": column.meaning, "Units": column.unit, "Range": column.range, "Missing": column.missing}
     return {name: text for name, text in facts.items() if text}
