@@ -27,12 +27,12 @@ def test_a_bug_report_names_a_file_with_all_that_is_needed(monkeypatch: pytest.M
     assert str(Path.home()) not in text
 
 
-def test_without_room_for_a_file_the_traceback_is_printed(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_without_room_for_a_file_the_traceback_is_logged(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "none"))
     assert report_bug(failed(KeyError()), "live").endswith("(KeyError); please report it with the traceback above")
-    assert "Traceback" in capsys.readouterr().err
+    assert "Traceback" in caplog.text
 
 
 def test_too_little_memory_is_no_bug(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -137,7 +137,7 @@ def report_bug(error: BaseException, what: object) -> str:
         what: the work that failed, such as a recording's path.
 
     Returns:
-        One line for the user, which names the file with the traceback. If no file can be written, the traceback goes to stderr.
+        One line for the user, which names the file with the traceback. If no file can be written, the traceback is logged.
     """
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":  # the latter is PyTorch's
         return f"{what}: out of memory ({_summary(error)})"
