@@ -9,7 +9,7 @@ import socket
 import webbrowser
 from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from threading import Timer
 from typing import TYPE_CHECKING, Any
@@ -75,7 +75,8 @@ def run_serve(args: argparse.Namespace) -> int:
             warn(f"{error}. Until then, recordings with audio fail")
         token = secrets.token_urlsafe(16)
         address = f"http://{HOST}:{listener.getsockname()[1]}/{token}/"
-        jobs = Jobs(args.folder, load(args))
+        load(args)  # to report now what is wrong
+        jobs = Jobs(args.folder, partial(load, args))
         app = make_app(jobs, _streamers(args.whisper), token, round(args.max_upload * 1e9))
         print(f"{address}\nctrl-C ends it", flush=True)
         if not args.no_browser:

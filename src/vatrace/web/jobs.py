@@ -1,4 +1,6 @@
-"""A queue of recordings, which are predicted one after the other. Each has a folder of its own, with its results.
+"""A queue of recordings, which are predicted one after the other, in a process of its own: a crash there costs one recording.
+
+Each has a folder with its results:
 
     FOLDER/20260131-142501-3f9a0c12/job.json       its name and state
                                     upload.mp4     the recording, until the server ends
@@ -16,6 +18,7 @@ from __future__ import annotations
 import json
 import logging
 import shutil
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from math import isfinite
@@ -26,6 +29,7 @@ from threading import Lock, Thread
 from typing import Literal
 
 from vatrace.errors import VatraceError, described, report_bug
+from vatrace.features.task import Progress
 from vatrace.files import read_json as read_json_file
 from vatrace.files import written_whole
 from vatrace.inference.model import Model
@@ -35,6 +39,7 @@ from vatrace.media.writing import preview_type, write_preview
 from vatrace.output.report import media_element, summary, write_page
 from vatrace.output.writers import read_json, write_json
 from vatrace.records import record
+from vatrace.workers import Worker, WorkerLostError
 
 logger = logging.getLogger(__name__)
 
@@ -70,6 +75,73 @@ class Job:
     duration: float = 0.0
 
 
+@dataclass(frozen=True)
+class Task:
+    """What the process gets to know of a job.
+
+    Attributes:
+        folder: of the job.
+        upload: the recording.
+        name: the recording's file name.
+        people: whose traces to make.
+    """
+
+    folder: Path
+    upload: Path
+    name: str
+    people: Wanted
+
+
+@dataclass(frozen=True)
+class End:
+    """How a job ended: its fields of the same names."""
+
+    state: State
+    message: str
+    notes: list[str] = field(default_factory=list)
+    kind: str = ""
+    duration: float = 0.0
+
+
+class Predicting:
+    """Predicts one job after the other, in a process of its own, with one model.
+
+    Args:
+        make_model: makes the model; the process must be able to import it.
+    """
+
+    def __init__(self, make_model: Callable[[], Model]) -> None:
+        self._make_model = make_model
+        self._model: Model | None = None
+
+    def __call__(self, task: Task, progress: Progress) -> End:
+        """Predict a job, and write everything, the result last."""
+        try:
+            self._model = self._model or self._make_model()
+            return self._predict(task, self._model, progress)
+        except (VatraceError, OSError) as error:
+            return End("failed", described(error, task.upload).replace(str(task.upload), task.name))
+        except Exception as error:  # it must not stop the other recordings
+            return End("failed", report_bug(error, task.name))
+
+    def _predict(self, task: Task, model: Model, progress: Progress) -> End:
+        recording = open_recording(task.upload)
+        prediction = model.predict(recording, people=task.people, explain=True, progress=progress)
+        others = tuple(replace(other, source=Path(task.name)) for other in prediction.others)
+        named = replace(prediction, source=Path(task.name), others=others)
+        kind = element = ""
+        if recording.kind != "transcript":
+            write_preview(recording, task.folder / "copy", lambda share: progress("report", share))
+            kind = preview_type(recording)
+            element = media_element(kind, "copy")
+        write_page(named, task.folder / "page.html", element)
+        progress("report", 1.0)
+        with written_whole(task.folder / "result.json") as path:
+            write_json(named, path)
+        notes = [note.replace(str(task.upload), task.name) for note in named.notes]
+        return End("done", summary(named), notes, kind, named.duration)
+
+
 class _RemovedError(Exception):
     """The job was removed while it was running."""
 
@@ -79,12 +151,12 @@ class Jobs:
 
     Args:
         folder: where recordings and results are kept; those of an earlier server are taken over.
-        model: predicts them.
+        make_model: makes the model that predicts them; other processes must be able to import it.
     """
 
-    def __init__(self, folder: Path, model: Model) -> None:
+    def __init__(self, folder: Path, make_model: Callable[[], Model]) -> None:
         self.folder = folder
-        self._model = model
+        self._worker = Worker(Predicting(make_model))
         self._lock = Lock()
         self._queue: SimpleQueue[Job | None] = SimpleQueue()
         self._jobs: dict[str, Job] = {}
@@ -195,6 +267,12 @@ class Jobs:
             path.write_text(json.dumps(asdict(job), ensure_ascii=False), encoding="utf-8")
 
     def _work(self) -> None:
+        try:
+            self._work_off()
+        finally:
+            self._worker.end()
+
+    def _work_off(self) -> None:
         while (job := self._queue.get()) is not None:
             with self._lock:
                 if job.id not in self._jobs:
@@ -205,9 +283,8 @@ class Jobs:
             except _RemovedError:
                 shutil.rmtree(self.folder / job.id, ignore_errors=True)
                 continue
-            except (VatraceError, OSError) as error:
-                upload = self._upload(job)
-                job.state, job.message = "failed", described(error, upload).replace(str(upload), job.name)
+            except WorkerLostError as error:
+                job.state, job.message = "failed", f"{job.name}: {error}"
             except Exception as error:  # it must not stop the other recordings
                 job.state, job.message = "failed", report_bug(error, job.name)
             try:
@@ -216,30 +293,22 @@ class Jobs:
                 logger.warning("%s: %s", job.name, error)
 
     def _run(self, job: Job) -> None:
-        """Predict, and write everything, the result last."""
-        folder = self.folder / job.id
+        """Have it predicted."""
 
         def progress(stage: str, share: float) -> None:
             if job.id not in self._jobs:
                 raise _RemovedError
             job.stages = job.stages | {stage: share}  # a new dict, since another thread may be reading the old one
 
-        recording = open_recording(self._upload(job))
-        prediction = self._model.predict(recording, people=job.people, explain=True, progress=progress)
-        others = tuple(replace(other, source=Path(job.name)) for other in prediction.others)
-        named = replace(prediction, source=Path(job.name), others=others)
-        element = ""
-        if recording.kind != "transcript":
-            write_preview(recording, folder / "copy", lambda share: progress("report", share))
-            job.kind = preview_type(recording)
-            element = media_element(job.kind, "copy")
-        write_page(named, folder / "page.html", element)
-        progress("report", 1.0)
-        with written_whole(folder / "result.json") as path:
-            write_json(named, path)
-        job.notes = [note.replace(str(self._upload(job)), job.name) for note in named.notes]
-        job.duration = named.duration
-        job.state, job.message = "done", summary(named)
+        try:
+            self._worker.begin(Task(self.folder / job.id, self._upload(job), job.name, job.people))
+            while (end := self._worker.answer(progress)) is None:
+                pass
+        except BaseException:
+            self._worker.end(now=True)
+            raise
+        job.notes, job.kind, job.duration = end.notes, end.kind, end.duration
+        job.state, job.message = end.state, end.message
 
     def _finish(self, job: Job) -> None:
         with self._lock:
