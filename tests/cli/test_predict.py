@@ -242,6 +242,7 @@ def test_a_crash_of_a_codec_costs_one_recording(
     errors = pd.read_csv(tmp_path / "all.csv").set_index("recording")["error"].dropna()
     assert errors.to_dict() == {name: f"{name}.mp4: {why}" for name in (DEADLY, HALF)}
     assert {path.stem for path in (tmp_path / "out").glob("*.html")} == {"a", "f", "z", "quality"}
+    assert not [*(tmp_path / "out").glob(".*"), *(tmp_path / "tmp").iterdir()]
     for name in (DEADLY, HALF):
         assert not (tmp_path / "out" / f"{name}.json").exists()
 
