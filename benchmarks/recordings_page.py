@@ -38,7 +38,7 @@ WATCH = """new MutationObserver(() => {
 
 def fill(folder: Path, num_results: int) -> None:
     """Write a folder of results: one is predicted, the others are its copies."""
-    jobs = Jobs(folder, load_model())
+    jobs = Jobs(folder, load_model)
     job, path = jobs.add("talk 000.srt")
     path.write_text(TEXT)
     jobs.start(job)

@@ -8,7 +8,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from secrets import token_hex
@@ -53,7 +53,7 @@ def written_whole(path: Path) -> Iterator[Path]:
         OSError: if it can't be written, for instance because the disk is full; the message names `path`.
     """
     temporary = path.with_name(f".vatrace-{token_hex(8)}{path.suffix}")
-    _unfinished.add(temporary)  # first, so that a signal can come at any time
+    _begin(temporary)  # first, so that a signal can come at any time
     try:
         os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o666))
         yield temporary
@@ -67,7 +67,7 @@ def written_whole(path: Path) -> Iterator[Path]:
         raise unwritable(path, error) from error
     finally:
         temporary.unlink(missing_ok=True)
-        _unfinished.discard(temporary)
+        _finish(temporary)
 
 
 def unwritable(path: Path, error: OSError) -> OSError:
@@ -81,28 +81,55 @@ def unwritable(path: Path, error: OSError) -> OSError:
 def temporary_folder() -> Iterator[Path]:
     """Yield a new folder that only the user can read, outside that of the results. It is deleted at the end of the block."""
     folder = Path(tempfile.gettempdir()) / f"vatrace-{token_hex(8)}"
-    _unfinished.add(folder)
+    _begin(folder)
     try:
         folder.mkdir(mode=0o700)
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-        _unfinished.discard(folder)
+        _finish(folder)
 
 
 _unfinished: set[Path] = set()
 """Temporary files and folders that exist, or are about to."""
 
 
+Announce = Callable[[Path, bool], None]
+"""Called with each temporary file or folder, and whether it is about to exist or has just gone."""
+_announcers: list[Announce] = []
+
+
+def announce_unfinished(announce: Announce) -> None:
+    """Tell somebody about all temporary files of this process, who can delete them if it crashes."""
+    _announcers.append(announce)
+
+
+def _begin(path: Path) -> None:
+    _unfinished.add(path)
+    for announce in _announcers:
+        announce(path, True)
+
+
+def _finish(path: Path) -> None:
+    _unfinished.discard(path)
+    for announce in _announcers:
+        announce(path, False)
+
+
 def remove_unfinished() -> None:
     """Delete the temporary files that an interrupted block may have left. Nothing in this process may be writing any more."""
     for path in list(_unfinished):
-        if path.is_dir():
-            shutil.rmtree(path, ignore_errors=True)
-        else:
-            with suppress(OSError):
-                path.unlink(missing_ok=True)
+        remove(path)
         _unfinished.discard(path)
+
+
+def remove(path: Path) -> None:
+    """Delete a file or a folder, if it is there and can be deleted."""
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with suppress(OSError):
+            path.unlink(missing_ok=True)
 
 
 @contextmanager

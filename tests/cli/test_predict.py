@@ -18,6 +18,7 @@ from PIL import Image
 import vatrace
 from command import run
 from conftest import side_by_side, write_movie
+from made_faults import DEADLY, HALF, with_a_bug, with_crashes
 from made_plugins import add_module, forget_module
 from vatrace.errors import UsageError
 from vatrace.inference.prediction import Prediction, Turn
@@ -201,15 +202,9 @@ def test_a_batch_goes_on_past_bad_files_and_says_so(tmp_path: Path, face_images:
 def test_a_bug_is_said_to_be_one_and_the_batch_goes_on(
     tmp_path: Path, face_images: list[Image.Image], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from vatrace.inference import model
-
-    def wrong_for_long(values: NDArray[np.float64], *rest: object) -> object:
-        return values + np.zeros((3, 4)) if len(values) > 1 else bounds(values, *rest)
-
-    bounds = model.bounds
-    monkeypatch.setattr(model, "bounds", wrong_for_long)
+    monkeypatch.setattr("vatrace.cli.batch.work", with_a_bug)
     (tmp_path / "tmp").mkdir()
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "tmp"))
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
     (tmp_path / "a.srt").write_text("1\n00:00:00,000 --> 00:00:04,000\nhello there\n")
     face_images[0].save(tmp_path / "b.jpg")
     result = run("predict", "a.srt", "b.jpg", "--out", "out", "--summary", "all.csv", cwd=tmp_path)
@@ -228,6 +223,28 @@ def test_a_bug_is_said_to_be_one_and_the_batch_goes_on(
         "quality.html",
         "vatrace.log",
     ]
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_crash_of_a_codec_costs_one_recording(
+    tmp_path: Path, face_images: list[Image.Image], monkeypatch: pytest.MonkeyPatch, jobs: int
+) -> None:
+    monkeypatch.setattr("vatrace.cli.batch.work", with_crashes)
+    (tmp_path / "tmp").mkdir()
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
+    for name in ("a", DEADLY, "f", HALF, "z"):
+        write_movie(tmp_path / f"{name}.mp4", face_images[:30], frame_rate=30)
+    arguments = ["predict", ".", "--out", "out", "--modalities", "face", "--report", "--jobs", jobs, "--summary", "all.csv"]
+    result = run(*arguments, cwd=tmp_path)
+    assert result.status == 1 and "3 of 5 recordings done" in result.out
+    why = f"its process crashed (SIGSEGV){', even when it ran alone' if jobs > 1 else ''}"
+    assert sorted(result.err.splitlines()) == [f"error: {name}.mp4: {why}" for name in (DEADLY, HALF)]
+    errors = pd.read_csv(tmp_path / "all.csv").set_index("recording")["error"].dropna()
+    assert errors.to_dict() == {name: f"{name}.mp4: {why}" for name in (DEADLY, HALF)}
+    assert {path.stem for path in (tmp_path / "out").glob("*.html")} == {"a", "f", "z", "quality"}
+    assert not [*(tmp_path / "out").glob(".*"), *(tmp_path / "tmp").iterdir()]
+    for name in (DEADLY, HALF):
+        assert not (tmp_path / "out" / f"{name}.json").exists()
 
 
 def test_a_bug_of_a_whole_command_has_a_status_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

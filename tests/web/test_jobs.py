@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from damage import BYTES, damaged
-from vatrace import Model
-from vatrace.inference.prediction import Prediction
+from made_faults import DEADLY, Crashing, Noting, WithABug
+from vatrace import load_model
 from vatrace.web.jobs import Job, Jobs
 
 SRT = "1\n00:00:00,000 --> 00:00:01,000\nhello there\n"
@@ -21,15 +21,15 @@ def run_all(jobs: Jobs, *names: str) -> dict[str, Job]:
         job, path = jobs.add(name)
         path.write_text(SRT)
         jobs.start(job)
-    end = time.monotonic() + 30
+    end = time.monotonic() + 120
     while any(job.state not in {"done", "failed"} for job in jobs.all()):
         assert time.monotonic() < end
         time.sleep(0.05)
     return {job.name: job for job in jobs.all()}
 
 
-def test_a_full_disk_ends_one_recording_not_the_queue(tmp_path: Path, model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
-    jobs = Jobs(tmp_path, model)
+def test_a_full_disk_ends_one_recording_not_the_queue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    jobs = Jobs(tmp_path, load_model)
     note = jobs._note
 
     def no_room(job: Job) -> None:
@@ -43,19 +43,11 @@ def test_a_full_disk_ends_one_recording_not_the_queue(tmp_path: Path, model: Mod
     jobs.close()
 
 
-def test_a_bug_is_said_to_be_one_and_the_queue_goes_on(tmp_path: Path, model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
-    from vatrace.web import jobs as module
-
-    def broken(prediction: object, path: Path, media: str) -> None:
-        if "first" in prediction.source.name:
-            raise KeyError("valence")
-        write_page(prediction, path, media)
-
-    write_page = module.write_page
-    monkeypatch.setattr(module, "write_page", broken)
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+def test_a_bug_is_said_to_be_one_and_the_queue_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vatrace.web.jobs.Predicting", WithABug)
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
     (tmp_path / "results").mkdir()
-    jobs = Jobs(tmp_path / "results", model)
+    jobs = Jobs(tmp_path / "results", load_model)
     found = run_all(jobs, "first.srt", "second.srt")
     (file,) = tmp_path.glob("vatrace-bug-*")
     assert found["first.srt"].state == "failed" and found["second.srt"].state == "done"
@@ -63,8 +55,19 @@ def test_a_bug_is_said_to_be_one_and_the_queue_goes_on(tmp_path: Path, model: Mo
     jobs.close()
 
 
-def test_notes_of_results_of_an_older_version_are_read_from_them(tmp_path: Path, model: Model) -> None:
-    jobs = Jobs(tmp_path, model)
+def test_a_crash_costs_one_recording_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vatrace.web.jobs.Predicting", Crashing)
+    jobs = Jobs(tmp_path, load_model)
+    found = run_all(jobs, f"{DEADLY}.srt", "second.srt")
+    assert found["second.srt"].state == "done" and found[f"{DEADLY}.srt"].state == "failed"
+    assert found[f"{DEADLY}.srt"].message == f"{DEADLY}.srt: its process crashed (SIGSEGV)"
+    left = {path.name for path in (tmp_path / found[f"{DEADLY}.srt"].id).iterdir()}
+    assert left == {"job.json", "page.html", "upload.srt"}
+    jobs.close()
+
+
+def test_notes_of_results_of_an_older_version_are_read_from_them(tmp_path: Path) -> None:
+    jobs = Jobs(tmp_path, load_model)
     (job,) = run_all(jobs, "talk.srt").values()
     jobs.close()
     path = tmp_path / job.id / "job.json"
@@ -73,22 +76,15 @@ def test_notes_of_results_of_an_older_version_are_read_from_them(tmp_path: Path,
     (path.parent / "result.json").write_text(json.dumps(result | {"notes": ["no face found"]}))
     del content["notes"]
     path.write_text(json.dumps(content))
-    again = Jobs(tmp_path, model)
+    again = Jobs(tmp_path, load_model)
     assert again.get(job.id).notes == ["no face found"]
     again.close()
 
 
-def test_the_people_who_were_asked_for_are_predicted_after_a_crash_too(
-    tmp_path: Path, model: Model, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    asked, predict = [], model.predict
-
-    def noting(*source: object, **options: object) -> Prediction:
-        asked.append(options["people"])
-        return predict(*source, **options)
-
-    monkeypatch.setattr(model, "predict", noting)
-    jobs = Jobs(tmp_path, model)
+def test_the_people_who_were_asked_for_are_predicted_after_a_crash_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vatrace.web.jobs.Predicting", Noting)
+    monkeypatch.setenv("ASKED", str(tmp_path / "asked"))
+    jobs = Jobs(tmp_path, load_model)
     job, path = jobs.add("talk.srt", "all")
     path.write_text(SRT)
     jobs.start(job)
@@ -97,14 +93,14 @@ def test_the_people_who_were_asked_for_are_predicted_after_a_crash_too(
     job.state = "waiting"
     jobs._note(job)
     path.write_text(SRT)
-    again = Jobs(tmp_path, model)
+    again = Jobs(tmp_path, load_model)
     run_all(again)
     again.close()
-    assert asked == ["all", "main", "all"]
+    assert (tmp_path / "asked").read_text().split() == ["all", "main", "all"]
 
 
-def test_a_damaged_job_does_not_stop_the_server(tmp_path: Path, model: Model, caplog: pytest.LogCaptureFixture) -> None:
-    jobs = Jobs(tmp_path, model)
+def test_a_damaged_job_does_not_stop_the_server(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    jobs = Jobs(tmp_path, load_model)
     (job,) = run_all(jobs, "good.srt").values()
     jobs.close()
     good = json.loads((tmp_path / job.id / "job.json").read_text())
@@ -113,7 +109,7 @@ def test_a_damaged_job_does_not_stop_the_server(tmp_path: Path, model: Model, ca
         folder = tmp_path / f"damaged-{index:04}"
         folder.mkdir()
         (folder / "job.json").write_bytes(content)
-    again = Jobs(tmp_path, model)
+    again = Jobs(tmp_path, load_model)
     assert [one.id for one in again.all()] == [job.id]
     assert again.result(again.get(job.id)).duration == again.duration(job) > 0
     again.close()

@@ -25,7 +25,7 @@ from PIL import Image
 
 from browser import Opened, open_page
 from conftest import write_movie
-from vatrace import Model
+from vatrace import load_model
 from vatrace.errors import MediaError
 from vatrace.files import sha256
 from vatrace.media.reading import SAMPLING_RATE
@@ -360,8 +360,8 @@ def answer(app: FastAPI, path: str) -> tuple[int, dict[str, Any]]:
     return sent[0]["status"], json.loads(body)
 
 
-def test_errors_are_one_line_of_json(tmp_path: Path, model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
-    jobs = Jobs(tmp_path, model)
+def test_errors_are_one_line_of_json(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    jobs = Jobs(tmp_path, load_model)
     app = make_app(jobs, None, "token", 1)  # type: ignore[arg-type]
     assert answer(app, "/token/jobs/nobody/page") == (404, {"detail": "this recording has been deleted"})
 

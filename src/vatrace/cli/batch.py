@@ -230,12 +230,11 @@ def _process(task: Task, model: Model, progress: Progress) -> tuple[Prediction, 
     return prediction, results
 
 
-def work(task: Task) -> Outcome:
+def work(task: Task, progress: Progress) -> Outcome:
     """Process a task in a process of its own, which keeps its model."""
     args = task.args
-    return process(
-        task, _model(args.model, args.whisper, args.encoders, args.active_speaker, args.adapt, args.device, task.threads)
-    )
+    model = _model(args.model, args.whisper, args.encoders, args.active_speaker, args.adapt, args.device, task.threads)
+    return process(task, model, progress)
 
 
 @cache
@@ -276,6 +275,6 @@ def description(prediction: Prediction, results: Sequence[Result]) -> str:
     return "\n".join(lines)
 
 
-def with_threads(tasks: Sequence[Task], threads: int) -> list[Task]:
-    """The same tasks for workers with this many CPU threads each."""
+def with_threads(tasks: Sequence[Task], threads: int | None) -> list[Task]:
+    """The same tasks for workers with this many CPU threads each; None for one a core."""
     return [replace(task, threads=threads) for task in tasks]

@@ -15,9 +15,7 @@ from vatrace.files import shown
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bars
-
-    from vatrace.features.task import Progress
-
+    from rich.progress import TaskID
 
 SPEED_PERIOD = 3600.0
 """Seconds over which the time left is estimated: one recording may take many minutes."""
@@ -35,36 +33,30 @@ class BatchProgress:
     def __init__(self, total: int, bars: Bars | None, log: Path | None) -> None:
         self._total, self._done, self._bars, self._log = total, 0, bars, log
         self._start = time.monotonic()
+        self._stages: dict[str, dict[str, TaskID]] = {}
         self._overall = bars.add_task(plural(total, "recording"), total=total) if bars and total > 1 else None
         if log is not None:
             self._write(f"{plural(total, 'recording')} to process")
 
-    @contextmanager
-    def recording(self, name: str) -> Iterator[Progress]:
-        """Yield a function that shows a bar for each stage of one recording, while it is processed here."""
+    def show(self, name: str, stage: str, share: float) -> None:
+        """Show how much of a stage of one recording is done, 0..1."""
         if self._bars is None:
-            yield lambda stage, share: None
             return
         from rich.markup import escape
 
-        bars, stages = self._bars, {}
+        stages = self._stages.setdefault(name, {})
+        if stage not in stages:
+            stages[stage] = self._bars.add_task(f"{escape(shown(Path(name).name))}: {stage}", total=1.0)
+        self._bars.update(stages[stage], completed=share)
 
-        def show(stage: str, share: float) -> None:
-            if stage not in stages:
-                stages[stage] = bars.add_task(f"{escape(shown(name))}: {stage}", total=1.0)
-            bars.update(stages[stage], completed=share)
-
-        try:
-            yield show
-        finally:
-            for task in stages.values():
-                bars.remove_task(task)
-
-    def finished(self, text: str) -> None:
+    def finished(self, name: str, text: str) -> None:
         """Count a recording; `text` is its line in the log."""
         self._done += 1
-        if self._bars is not None and self._overall is not None:
-            self._bars.advance(self._overall)
+        if self._bars is not None:
+            for bar in self._stages.pop(name, {}).values():
+                self._bars.remove_task(bar)
+            if self._overall is not None:
+                self._bars.advance(self._overall)
         if self._log is not None:
             left = (time.monotonic() - self._start) / self._done * (self._total - self._done)
             self._write(f"{self._done} of {self._total}, {_duration(left)} left: {text}")

@@ -237,8 +237,8 @@ def _work(tasks: Sequence[Task], args: argparse.Namespace, progress: Progress) -
         return iter(())
     if args.ray is not None:
         return on_ray(tasks, None if args.ray == LOCAL_CLUSTER else args.ray, extract, lost, tasks[0].setting.threads)
-    if args.workers > 1:
-        return in_processes(tasks, args.workers, extract, lost)
+    if len(tasks) > 1:  # not in this process: a crash in a codec must not end the others
+        return in_processes(tasks, args.workers, extract, lost, lambda _, stage, share: progress(stage, share))
     return (extract(task, progress) for task in tasks)
 
 

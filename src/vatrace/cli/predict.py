@@ -263,7 +263,6 @@ def run_predict(args: argparse.Namespace) -> int:
 
     check_formats(args.format)
     _check_people(args)
-    Thread(target=import_module, args=("matplotlib.figure",), daemon=True).start()  # it takes 0.3 s, and is needed last
     items, all_found, model = _items(args)
     if not items:
         return 1
@@ -278,6 +277,8 @@ def run_predict(args: argparse.Namespace) -> int:
         else:
             tasks[place] = planned
     _report_planned(list(outcomes.values()), tasks.values(), len(items))
+    if len(tasks) == 1:
+        Thread(target=import_module, args=("matplotlib.figure",), daemon=True).start()  # it takes 0.3 s, and is needed last
     try:
         for place, outcome in _processed(tasks, args, model):
             outcomes[place] = outcome
@@ -355,24 +356,23 @@ def _processed(tasks: Mapping[int, Task], args: argparse.Namespace, model: Model
     if not tasks:
         return
     places = {task.item.name: place for place, task in tasks.items()}
-    threads = max(1, (args.threads or os.cpu_count() or 1) // args.jobs)
     with batch_progress(len(tasks), args.out / LOG) as progress:
 
-        def here(task: Task) -> Outcome:
-            with progress.recording(task.item.path.name) as stages:
-                return process(task, model, stages)
+        def show(task: Task, stage: str, share: float) -> None:
+            progress.show(task.item.name, stage, share)
 
         outcomes: Iterator[Outcome]
         if args.ray is not None:
             address = None if args.ray == LOCAL_CLUSTER else args.ray
             outcomes = on_ray(with_threads([*tasks.values()], 1), address, work, lost)
-        elif args.jobs > 1 and len(tasks) > 1:
-            outcomes = in_processes(with_threads([*tasks.values()], threads), args.jobs, work, lost)
+        elif len(tasks) > 1:  # not in this process: a crash in a codec must not end the batch
+            threads = max(1, (args.threads or os.cpu_count() or 1) // args.jobs) if args.jobs > 1 else args.threads
+            outcomes = in_processes(with_threads([*tasks.values()], threads), args.jobs, work, lost, show)
         else:
-            outcomes = map(here, tasks.values())
+            outcomes = (process(task, model, partial(show, task)) for task in tasks.values())
         for outcome in outcomes:
             _print_outcome(outcome)
-            progress.finished(outcome.error or outcome.text.partition("\n")[0])
+            progress.finished(outcome.item.name, outcome.error or outcome.text.partition("\n")[0])
             yield places[outcome.item.name], outcome
 
 

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from vatrace.inference.model import Model
     from vatrace.inference.streamer import Streamer
     from vatrace.output.provenance import Provenance
-    from vatrace.web.jobs import Job, Jobs
+    from vatrace.web.job import Job
+    from vatrace.web.jobs import Jobs
 
 HOST = "127.0.0.1"
 TOKEN_VARIABLE = "VATRACE_API_TOKEN"
@@ -93,8 +94,9 @@ def run_serve(args: argparse.Namespace) -> int:
             warn(f"{error}. Until then, recordings with audio fail")
         token = secrets.token_urlsafe(16)
         address = f"http://{HOST}:{listener.getsockname()[1]}/{token}/"
-        model = load(args)
-        jobs, max_upload = Jobs(args.folder, model, start=partial(_provenance, args)), round(args.max_upload * 1e9)
+        model = load(args)  # to report now what is wrong
+        jobs = Jobs(args.folder, partial(_load, args), partial(_provenance, args))
+        max_upload = round(args.max_upload * 1e9)
         app = make_app(jobs, _streamers(args.whisper), token, max_upload)
         also = [_add_api(app, jobs, model, args, listener.getsockname()[1])] if args.api else []
         print(address, *also, "ctrl-C ends it", sep="\n", flush=True)
@@ -146,10 +148,15 @@ def _token(file: Path) -> str:
     return token
 
 
+def _load(args: argparse.Namespace, fusion: Path | None) -> Model:
+    """Load the model of the server, or one with another fusion model."""
+    return load(argparse.Namespace(**vars(args) | {"model": fusion or args.model}))
+
+
 def _provenance(args: argparse.Namespace, job: Job, recording: Path, model: Model) -> Provenance:
     """How the results of a recording are made."""
     from vatrace.output.provenance import model_versions, starting
-    from vatrace.web.jobs import options_of
+    from vatrace.web.job import options_of
 
     fusion = Path(job.options.model) if job.options.model else args.model
     files = {"adapt": args.adapt, "model": fusion, "active_speaker": args.active_speaker}

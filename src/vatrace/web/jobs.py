@@ -1,4 +1,6 @@
-"""A queue of recordings, which are predicted one after the other. Each has a folder of its own, with its results.
+"""A queue of recordings, which are predicted one after the other, in a process of its own.
+
+Each has a folder with its results:
 
     FOLDER/20260131-142501-3f9a0c12/job.json       its name and state
                                     upload.mp4     the recording, until the server ends
@@ -19,9 +21,8 @@ import json
 import logging
 import shutil
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict
 from datetime import datetime
-from functools import lru_cache
 from math import isfinite
 from pathlib import Path
 from queue import SimpleQueue
@@ -30,113 +31,24 @@ from threading import Lock, Thread
 from time import time
 from typing import Any, Literal
 
-from vatrace.errors import VatraceError, described, report_bug
+from vatrace.errors import VatraceError, report_bug
 from vatrace.files import read_json as read_json_file
-from vatrace.files import shown, written_whole
-from vatrace.inference.model import Model, load_model
-from vatrace.inference.prediction import Prediction, for_everyone
-from vatrace.media.recording import open_recording
-from vatrace.media.writing import preview_type, write_preview
-from vatrace.names import DIMENSIONS, MODALITIES, People
-from vatrace.output.look import masthead
-from vatrace.output.provenance import Provenance
-from vatrace.output.report import media_element, summary, write_page
-from vatrace.output.results import completed
-from vatrace.output.writers import read_json, summary_rows, write_json
+from vatrace.files import written_whole
+from vatrace.inference.model import load_model
+from vatrace.inference.prediction import Prediction
+from vatrace.names import People
+from vatrace.output.writers import read_json
 from vatrace.records import record
-from vatrace.web.options import Options
-from vatrace.web.pictures import write_clicked_face, write_thumb
+from vatrace.web.job import Job, Wanted
+from vatrace.web.predicting import MakeModel, Predicting, Start, Task
+from vatrace.workers import Worker, WorkerLostError
+
+__all__ = ["Job", "Jobs", "Wanted"]
 
 logger = logging.getLogger(__name__)
 
-State = Literal["uploading", "waiting", "running", "done", "failed"]
-Wanted = Literal["main", "all", "left", "right"]
-"""Whose traces to make: the choices of `Model.predict` that need no number."""
-
-LINKS = {
-    "Recordings": ("recordings", "../../"),
-    "Live": ("live", "../../live"),
-    "Annotate": ("annotate", "annotate"),
-}
-"""Icons and addresses of the pages that a report leads to."""
-
-
-@dataclass
-class Job:
-    """One recording.
-
-    Attributes:
-        id: name of its folder; later ones sort after earlier ones.
-        name: the recording's file name.
-        state: its progress.
-        message: the trace in one line once done, the cause once failed.
-        stages: the share of each stage that is done, 0..1.
-        notes: what the user should know about the trace.
-        kind: media type of the small copy; "" for a transcript, which has no copy.
-        people: whose traces to make.
-        person: a click on the face to follow instead of `people`: seconds, and shares of the picture's width and height.
-        options: how to predict it.
-        transcript: file name of the transcript that was uploaded with it; "" for none.
-        path: the recording, if it is a file of the user's, which is never deleted; "" if it was uploaded.
-        webhook: address that is told about the end; "" for none.
-        order: place in the order of completion, from 1; 0 until then.
-        added: when it was added, in seconds since 1970; 0 if it isn't known.
-        started: when it was started, likewise.
-        duration: seconds of the trace once done; 0 if it isn't known.
-        num_people: people whose traces were made.
-        facts: of the first: the means of valence and arousal, and the share of the time of each modality.
-        flags: of the first, see `vatrace.output.flags`.
-        sketch: of the first, see `vatrace.output.sketch`.
-        has_thumb: whether it has a small picture.
-        can_repeat: whether it can be predicted again, because the recording itself is still kept.
-    """
-
-    id: str
-    name: str
-    state: State = "uploading"
-    message: str = ""
-    stages: dict[str, float] = field(default_factory=dict)
-    notes: list[str] = field(default_factory=list)
-    kind: str = ""
-    people: People = "main"
-    person: list[float] | None = None
-    options: Options = field(default_factory=Options)
-    transcript: str = ""
-    path: str = ""
-    webhook: str = ""
-    order: int = 0
-    added: float = 0.0
-    started: float = 0.0
-    duration: float = 0.0
-    num_people: int = 0
-    facts: dict[str, float | None] = field(default_factory=dict)
-    flags: list[str] = field(default_factory=list)
-    sketch: dict[str, list[float | None]] = field(default_factory=dict)
-    has_thumb: bool = False
-    can_repeat: bool = False
-
-    def describe(self, prediction: Prediction) -> None:
-        """Take over what the list shows of a result."""
-        row = summary_rows(prediction)[0]
-        self.num_people, self.duration = len(prediction.people), prediction.duration
-        named = {f"{name}_mean": name for name in DIMENSIONS} | {name: name for name in MODALITIES}
-        self.facts = {name: row[column] for column, name in named.items()}  # type: ignore[misc]
-        self.flags = [flag for flag in str(row["flags"]).split("; ") if flag]
-        self.sketch = row["sketch"]  # type: ignore[assignment]
-
-
-def options_of(job: Job) -> dict[str, object]:
-    """The options of a job as `vatrace predict` would note them."""
-    options = job.options
-    traces = {"rate": options.rate, "modalities": sorted(options.modalities), "people": job.people, "explain": True}
-    words = {
-        "language": options.language,
-        "encoding": None,
-        "transcript": options.transcript or "none",
-        "other transcripts": [],
-    }
-    also = {"also": list(options.also)} if options.also else {}
-    return {**traces, **words, **also, "kept": None, "per_person": False, "names": {}, "about": {}, "span": None}
+RESULT = ("state", "message", "notes", "kind", "duration", "num_people", "facts", "flags", "sketch", "has_thumb")
+"""Fields of a job that its prediction sets."""
 
 
 class _RemovedError(Exception):
@@ -148,26 +60,17 @@ class Jobs:
 
     Args:
         folder: where recordings and results are kept; those of an earlier server are taken over.
-        model: predicts them.
-        load: loads another model that a job asks for, by its path.
+        make_model: makes the models that predict them.
+        start: begins the provenance of results; None to leave it out of downloads.
+
+    Attributes:
         on_finish: called with each job that has ended, in the thread of the queue.
-        start: the provenance of a recording's results before they are made, from the job, its path and
-            the model; None to leave it out of downloads.
     """
 
-    def __init__(
-        self,
-        folder: Path,
-        model: Model,
-        load: Callable[[Path], Model] = load_model,
-        on_finish: Callable[[Job], object] = lambda job: None,
-        start: Callable[[Job, Path, Model], Provenance] | None = None,
-    ) -> None:
+    def __init__(self, folder: Path, make_model: MakeModel = load_model, start: Start | None = None) -> None:
         self.folder = folder
-        self._model = model
-        self._load = lru_cache(maxsize=1)(load)
-        self.on_finish = on_finish
-        self._start = start
+        self.on_finish: Callable[[Job], object] = lambda job: None
+        self._worker = Worker(Predicting(make_model, start))
         self._lock = Lock()
         self._queue: SimpleQueue[Job | None] = SimpleQueue()
         self._jobs: dict[str, Job] = {}
@@ -319,6 +222,12 @@ class Jobs:
             path.write_text(json.dumps(asdict(job), ensure_ascii=False), encoding="utf-8")
 
     def _work(self) -> None:
+        try:
+            self._work_off()
+        finally:
+            self._worker.end()
+
+    def _work_off(self) -> None:
         while (job := self._queue.get()) is not None:
             with self._lock:
                 if job.id not in self._jobs:
@@ -330,9 +239,8 @@ class Jobs:
             except _RemovedError:
                 shutil.rmtree(self.folder / job.id, ignore_errors=True)
                 continue
-            except (VatraceError, OSError) as error:
-                source = self._source(job)
-                job.state, job.message = "failed", described(error, source).replace(str(source), job.name)
+            except WorkerLostError as error:
+                job.state, job.message = "failed", f"{job.name}: {error}"
             except Exception as error:  # it must not stop the other recordings
                 job.state, job.message = "failed", report_bug(error, job.name)
             try:
@@ -341,49 +249,23 @@ class Jobs:
                 logger.warning("%s: %s", job.name, error)
 
     def _run(self, job: Job) -> None:
-        """Predict, and write everything, the result last."""
-        folder = self.folder / job.id
+        """Have it predicted."""
 
         def progress(stage: str, share: float) -> None:
             if job.id not in self._jobs:
                 raise _RemovedError
             job.stages = job.stages | {stage: share}  # a new dict, since another thread may be reading the old one
 
-        options = job.options
-        transcript = self.transcript(job) if job.transcript else options.transcript or None
-        recording = open_recording(self._source(job), transcript, options.language)
-        clicked = job.person and write_clicked_face(recording, job.person, folder / "clicked face.png")
-        model = self._load(Path(options.model)) if options.model else self._model
-        made = None if self._start is None else self._start(job, self._source(job), model)
-        prediction = model.predict(
-            recording,
-            rate=options.rate,
-            modalities=options.modalities,
-            people=job.people,
-            person=clicked,
-            language=options.language,
-            also=options.also,
-            explain=True,
-            progress=progress,
-        )
-        others = tuple(replace(other, source=Path(job.name)) for other in prediction.others)
-        named = replace(prediction, source=Path(job.name), others=others)
-        if made is not None:
-            made = replace(made, recording=replace(made.recording, path=shown(job.name)))
-            named = for_everyone(named, provenance=completed(made, named).as_dict())
-        element = ""
-        if recording.kind != "transcript":
-            write_preview(recording, folder / "copy", lambda share: progress("report", share))
-            job.kind = preview_type(recording)
-            element = media_element(job.kind, "copy")
-        job.has_thumb = recording.has_frames and write_thumb(folder / "copy", job.kind, named, folder / "thumb")
-        write_page(named, folder / "page.html", element, masthead(LINKS, home="../../"))
-        progress("report", 1.0)
-        with written_whole(folder / "result.json") as path:
-            write_json(named, path)
-        job.notes = [note.replace(str(self._source(job)), job.name) for note in named.notes]
-        job.describe(named)
-        job.state, job.message = "done", summary(named)
+        try:
+            transcript = self.transcript(job) if job.transcript else None
+            self._worker.begin(Task(job, self.folder / job.id, self._source(job), transcript))
+            while (end := self._worker.answer(progress)) is None:
+                pass
+        except BaseException:
+            self._worker.end(now=True)
+            raise
+        for name in RESULT:
+            setattr(job, name, getattr(end, name))
 
     def _finish(self, job: Job) -> None:
         with self._lock:

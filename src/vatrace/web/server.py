@@ -32,7 +32,9 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from vatrace import output
-from vatrace.errors import MissingExtraError, VatraceError, report_bug
+from vatrace.errors import MediaError, MissingExtraError, VatraceError, described, report_bug
+from vatrace.features.task import Progress
+from vatrace.inference.prediction import Prediction
 from vatrace.inference.streamer import Streamer
 from vatrace.languages import AUTO, LANGUAGES
 from vatrace.media.recording import open_recording
@@ -48,6 +50,7 @@ from vatrace.web.jobs import Job, Jobs, Wanted
 from vatrace.web.live import serve_live
 from vatrace.web.options import Options
 from vatrace.web.parameters import known_only
+from vatrace.workers import in_processes
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; frame-src 'self'; img-src 'self' data:; "
@@ -554,6 +557,18 @@ def _write(jobs: Jobs, job: Job, kind: str, path: Path) -> None:
     elif kind == "html":
         write_page(prediction, path, embedded_copy(job.kind, jobs.file(job, "copy")) if job.kind else "")
     elif kind == "overlay":
-        write_overlay(prediction, open_recording(jobs.recording(job)), path)
+        (problem,) = in_processes([(prediction, jobs.recording(job), path)], 1, _overlay, lambda _, why: f"{job.name}: {why}")
+        if problem:
+            raise MediaError(problem)
     else:
         FORMATS[kind].write(prediction, path)
+
+
+def _overlay(task: tuple[Prediction, Path, Path], progress: Progress) -> str:
+    """Write a video with the trace in it, in a process of its own, since it decodes the recording; what is wrong, or ""."""
+    prediction, recording, path = task
+    try:
+        write_overlay(prediction, open_recording(recording), path)
+    except (VatraceError, OSError) as error:
+        return described(error, recording)
+    return ""
