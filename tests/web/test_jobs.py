@@ -10,7 +10,8 @@ import pytest
 from damage import BYTES, damaged
 from made_faults import DEADLY, Crashing, Noting, WithABug
 from vatrace import load_model
-from vatrace.web.jobs import Job, Jobs
+from vatrace.web.job import Job
+from vatrace.web.jobs import Jobs
 
 SRT = "1\n00:00:00,000 --> 00:00:01,000\nhello there\n"
 

@@ -36,7 +36,8 @@ from vatrace.inference.model import Model
 from vatrace.languages import AUTO, LANGUAGES
 from vatrace.names import DEFAULT_RATE, MAX_PEOPLE, MAX_RATE
 from vatrace.web.api_page import api_page
-from vatrace.web.jobs import Job, Jobs, State
+from vatrace.web.job import Job, State
+from vatrace.web.jobs import Jobs
 from vatrace.web.options import Options
 from vatrace.web.parameters import known_only
 from vatrace.web.server import possible_downloads, received, result_in

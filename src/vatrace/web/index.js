@@ -334,7 +334,7 @@ function openAgain(job) {
   form.querySelector(":scope > .hint").remove();
   for (const part of form.querySelectorAll("[id]")) part.id = `again-${part.id}`;
   element("again-how").replaceChildren(...form.children);
-  for (const name of ["people", "language", "rate"]) element(`again-${name}`).value = job[name];
+  for (const name of ["people", "language", "rate"]) element(`again-${name}`).value = { people: job.people, ...job.options }[name];
   for (const box of element("again-how").querySelectorAll("input[type=checkbox]")) box.checked = job.options.modalities.includes(box.name);
   const kind = job.kind.split("/")[0], seen = job.state === "done" && (kind === "video" || kind === "image");
   element("click-hint").hidden = !seen;

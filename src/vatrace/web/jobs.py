@@ -39,11 +39,9 @@ from vatrace.inference.prediction import Prediction
 from vatrace.names import People
 from vatrace.output.writers import read_json
 from vatrace.records import record
-from vatrace.web.job import Job, Wanted
+from vatrace.web.job import Job
 from vatrace.web.predicting import MakeModel, Predicting, Start, Task
 from vatrace.workers import Worker, WorkerLostError
-
-__all__ = ["Job", "Jobs", "Wanted"]
 
 logger = logging.getLogger(__name__)
 

@@ -46,7 +46,8 @@ from vatrace.output.overlay import write_overlay
 from vatrace.output.report import embedded_copy, write_page
 from vatrace.web import annotations as traces  # the name `annotations` is taken by __future__
 from vatrace.web.archive import write_archive
-from vatrace.web.jobs import Job, Jobs, Wanted
+from vatrace.web.job import Job, Wanted
+from vatrace.web.jobs import Jobs
 from vatrace.web.live import serve_live
 from vatrace.web.options import Options
 from vatrace.web.parameters import known_only
