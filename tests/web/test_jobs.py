@@ -46,10 +46,10 @@ def test_a_full_disk_ends_one_recording_not_the_queue(tmp_path: Path, model: Mod
 def test_a_bug_is_said_to_be_one_and_the_queue_goes_on(tmp_path: Path, model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     from vatrace.web import jobs as module
 
-    def broken(prediction: object, path: Path, media: str) -> None:
+    def broken(prediction: object, path: Path, *parts: str) -> None:
         if "first" in prediction.source.name:
             raise KeyError("valence")
-        write_page(prediction, path, media)
+        write_page(prediction, path, *parts)
 
     write_page = module.write_page
     monkeypatch.setattr(module, "write_page", broken)
