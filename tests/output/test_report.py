@@ -214,7 +214,9 @@ def shown(opened: Opened) -> dict[str, object]:
         "pressed": page.locator(".pick[aria-pressed=true]").all_inner_texts(),
         "trace": set(page.evaluate("charts[0].data[1]")),
         "titles": [title.split(" of ")[-1] for title in page.locator(".chart h2").all_inner_texts()[:2]],
-        "path": page.evaluate("[...document.querySelectorAll('.circumplex g')].map(path => getComputedStyle(path).display !== 'none')"),
+        "path": page.evaluate(
+            "[...document.querySelectorAll('.circumplex g')].map(path => getComputedStyle(path).display !== 'none')"
+        ),
         "numbers": next(title for title in page.locator("h3").all() if title.is_visible()).inner_text(),
         "tinted": page.evaluate(tinted),
         "chosen face": page.locator("button.face.chosen b").all_inner_texts(),
