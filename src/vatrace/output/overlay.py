@@ -236,9 +236,7 @@ def draw_strip(prediction: Prediction, time: float, width: int, share: float = S
     scale = ImageFont.load_default(0.6 * letter)
     for level, anchor in ((1, "la"), (0, "lm"), (-1, "ld")):
         if not (name and level == 1):  # where the name of the person is
-            canvas.text(
-                (4.0 * SMOOTH, _y(level, high)), f"{level:+d}".replace("-", "−").replace("+0", "0"), DARK["soft"], scale, anchor
-            )
+            canvas.text((4.0 * SMOOTH, _y(level, high)), f"{level:+d}".replace("+0", "0"), DARK["soft"], scale, anchor)
     _draw_presence(canvas, prediction, int(np.argmin(abs(prediction.times - time))), wide, letter)
     for place, text, colour in labels:  # over both traces
         canvas.rectangle(canvas.textbbox(place, text, font), (*ImageColor.getrgb(DARK["paper"]), 200))
