@@ -28,6 +28,7 @@ from vatrace.encoders.onnx import _read_toml
 from vatrace.media.reading import SAMPLING_RATE, VideoReader
 from vatrace.models.fusions import FUSIONS
 from vatrace.training.config import read_config
+from web_server import serve
 
 ROOT = Path(__file__).parents[1]
 PAGES = {path.relative_to(ROOT).as_posix(): path for path in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]}
@@ -131,36 +132,54 @@ def run_samples(page: str, folder: Path, makers: Makers) -> dict[str, Any]:
 
 
 @pytest.fixture
-def recorded_camera(talking: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In place of OpenCV, whose camera 0 is a recording played at its own pace."""
+def printed(talking: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What is printed, with a recording in place of OpenCV's camera 0, until 10 lines have been printed."""
+    frames, lines = [np.asarray(frame.image)[..., ::-1] for frame in VideoReader(talking, 10)], list[str]()
 
     class VideoCapture:
         def __init__(self, number: int) -> None:
-            self.frames, self.start = iter(VideoReader(talking, 10)), monotonic()
+            self.next, self.end = 0, monotonic() + 60
 
         def read(self) -> tuple[bool, NDArray[np.uint8] | None]:
-            frame = next(self.frames, None)
-            if frame is None:
+            if len(lines) >= 10 or monotonic() > self.end:
                 return False, None
-            sleep(max(self.start + frame.time - monotonic(), 0))
-            return True, np.asarray(frame.image)[..., ::-1]
+            sleep(0.1)
+            self.next += 1
+            return True, frames[self.next % len(frames)]
 
     monkeypatch.setitem(sys.modules, "cv2", SimpleNamespace(VideoCapture=VideoCapture))
+    monkeypatch.setattr("builtins.print", lambda *parts: lines.append(" ".join(map(str, parts))))
+    return lines
 
 
-@pytest.mark.usefixtures("recorded_camera")
-def test_the_webcam_example_prints_values(
-    folder: Path, makers: Makers, talking: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    names = run_samples("docs/live.md", folder, makers)
-    lines = re.findall(r"^\d+\.\d s: valence [+-]0\.\d\d, arousal [+-]0\.\d\d$", capsys.readouterr().out, re.MULTILINE)
-    num_frames = len(list(VideoReader(talking, 10)))
-    assert len(lines) > 20 and abs(len(lines) + len(names["last_values"]) - num_frames) <= 1
+def test_the_webcam_example_prints_values(folder: Path, makers: Makers, printed: list[str]) -> None:
+    run_samples("docs/live.md", folder, makers)
+    found = [re.fullmatch(r"(\d+\.\d) s: valence [+-]\d\.\d\d, arousal [+-]\d\.\d\d", line) for line in printed]
+    times = [float(match[1]) for match in found if match]
+    assert len(times) >= 10 and times == pytest.approx(times[0] + np.arange(len(times)) / 10)  # none is left out
     assert len(samples("docs/live.md", "python")[0].text.splitlines()) <= 15
 
 
+def test_the_client_fetches_results_in_the_order_of_completion(
+    folder: Path, makers: Makers, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("VATRACE_API_TOKEN", "a token for the tests")
+    server = serve(folder / "results", "--api")
+    try:
+        monkeypatch.setenv("VATRACE_ADDRESS", server.address.rsplit("/", 2)[0])
+        run_samples("docs/api.md", folder, makers)
+        assert server.jobs() == []
+    finally:
+        assert server.end() == 0
+    assert re.findall(r"^(\w\.mp4) done 1\.\d s, valence", capsys.readouterr().out, re.MULTILINE) == ["a.mp4", "b.mp4"]
+    for name in ("a.csv", "b.csv"):
+        rows = (folder / name).read_text().splitlines()
+        assert rows[0].startswith("time,valence,arousal,") and len(rows) in {6, 7}  # five a second
+    assert len(samples("docs/api.md", "python")[0].text.splitlines()) <= 50
+
+
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of PyTorch's tracing exporter
-@pytest.mark.parametrize("page", sorted(set(pages_with("python")) - {"docs/live.md"}))
+@pytest.mark.parametrize("page", sorted(set(pages_with("python")) - {"docs/live.md", "docs/api.md"}))
 def test_python_samples_run(page: str, folder: Path, makers: Makers) -> None:
     run_samples(page, folder, makers)
 

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from vatrace.inference.model import Model, load_model, predict
     from vatrace.inference.prediction import Prediction
     from vatrace.inference.streamer import Streamer
-    from vatrace.media.memory import Arrays
+    from vatrace.media.arrays import Arrays
     from vatrace.media.recording import Recording, open_recording
     from vatrace.media.transcripts import Word
 
@@ -70,7 +70,7 @@ __all__ = [
     "predict",
 ]
 _MODULES = {
-    "Arrays": "vatrace.media.memory",
+    "Arrays": "vatrace.media.arrays",
     "Word": "vatrace.media.transcripts",
     "Model": "vatrace.inference.model",
     "Prediction": "vatrace.inference.prediction",

@@ -5,12 +5,15 @@
 
 from __future__ import annotations
 
+import logging
 import platform
 import sys
 import tempfile
 from collections.abc import Iterable
 from importlib import import_module
 from pathlib import Path
+
+logger = logging.getLogger("vatrace")
 
 CPU_TORCH = "pip install torch==2.13.0 --index-url https://download.pytorch.org/whl/cpu"
 
@@ -146,7 +149,7 @@ def report_bug(error: BaseException, what: object) -> str:
             file.write(text)
         place = file.name
     except OSError:
-        print(text, file=sys.stderr)
+        logger.error("%s", text)
         place = "the traceback above"
     return f"{what}: a bug in vatrace ({_summary(error)}); please report it with {place}"
 

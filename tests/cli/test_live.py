@@ -27,10 +27,13 @@ def test_a_file_is_followed_at_its_pace_into_a_pipe_and_a_file(talking: Path, tm
     assert result.status == 0, result.err
     piped, kept = pd.read_csv(io.StringIO(result.out)), pd.read_csv(tmp_path / "live.csv")
     pd.testing.assert_frame_equal(piped, kept)
-    np.testing.assert_allclose(kept["time"], np.arange(len(kept)) / 10)
-    assert len(kept) >= 40 and kept["face"][5:38].mean() > 0.9 and kept["voice"].any()
+    first = round(kept["time"][0] * 10)
+    assert first <= 5  # a busy machine may leave out the first frames
+    np.testing.assert_allclose(kept["time"], np.arange(first, first + len(kept)) / 10)
+    assert first + len(kept) >= 40 and kept["face"][5:38].mean() > 0.9 and kept["voice"].any()
     assert (kept["valence_low"] <= kept["valence"]).all() and (kept["arousal"] <= kept["arousal_high"]).all()
-    assert len(kept) == len(model.predict(talking).times) and kept["late"].isin(["face", "voice", "face+voice", np.nan]).all()
+    assert first + len(kept) == len(model.predict(talking).times)
+    assert kept["late"].isin(["face", "voice", "face+voice", np.nan]).all()
     assert "median delay" in result.err and b"\r" not in (tmp_path / "live.csv").read_bytes()
     again = run("live", "--camera", talking, "--out", tmp_path / "live.csv")
     assert again.status == 1 and "already exists" in again.err

@@ -40,6 +40,7 @@ COMMANDS = {
 }
 """For each command, the module that defines it, imported when the command is used, and its line in `vatrace --help`."""
 
+LOG_LEVELS = ("debug", "info", "warning", "error")
 FAILED, BUG, INTERRUPTED, TERMINATED = 1, 70, 130, 143
 """Exit statuses; argparse's for a wrong command is 2."""
 
@@ -73,6 +74,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     command = ""
     try:
         args = parse(sys.argv[1:] if argv is None else argv)
+        logging.getLogger("vatrace").setLevel(args.log_level.upper())
         command = f" {args.command}"
         status = args.run(args)
         sys.stdout.flush()  # now, while a closed pipe can still be noticed
@@ -136,6 +138,9 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     if argv and argv[0] in COMMANDS:
         import_module(COMMANDS[argv[0]][0]).add_parsers(commands)
+        commands.choices[argv[0]].add_argument(
+            "--log-level", choices=LOG_LEVELS, default="warning", help="messages to print on standard error (default: warning)"
+        )
     else:
         for name, (_, text) in COMMANDS.items():
             commands.add_parser(name, help=text)

@@ -14,6 +14,7 @@ from vatrace.cli.terminal import (
     add_active_speaker_option,
     add_device_option,
     add_ray_option,
+    add_threads_option,
     add_whisper_option,
     apply_device,
     complain,
@@ -107,6 +108,7 @@ def add_parsers(commands: Any) -> None:
     add_whisper_option(extract)
     add_active_speaker_option(extract)
     add_device_option(extract)
+    add_threads_option(extract)
     add_label_options(extract)
     add_reader_option(extract)
     extract.set_defaults(run=run_extract)
@@ -198,7 +200,7 @@ def run_extract(args: argparse.Namespace) -> int:
         ActiveSpeaker(args.active_speaker)  # as well
     if args.crops and "face" not in encoders:
         raise UsageError("--crops stores faces, but --encoders face=none leaves them out: choose one")
-    device, threads = apply_device(args), max(1, (os.cpu_count() or 1) // args.workers)
+    device, threads = apply_device(args), max(1, (args.threads or os.cpu_count() or 1) // args.workers)
     setting = Setting(tuple(encoders.values()), args.whisper, threads, args.crops, args.active_speaker, device)
     store = Store.create(args.store, setting.schema(args.rate))
     with store.writing():

@@ -15,6 +15,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from vatrace.cli.terminal import (
     add_device_option,
+    add_threads_option,
     add_whisper_option,
     apply_device,
     make_folder,
@@ -34,6 +35,7 @@ EPILOG = """examples:
   vatrace live --camera 1 --microphone none     the face only
   vatrace live --out session.csv                also saves the values
   vatrace live --camera talk.mp4                plays a file at its own pace
+  vatrace live --lsl                            also sends the values to LabRecorder and others (extra `lsl`)
 
 In a terminal it shows the values; in a pipe it writes CSV. Frames and audio are not kept. Voice and words are processed later
 than the face: a value waits for the voice for up to 1.5 s, and words count from the moment they are recognised. The first
@@ -63,13 +65,23 @@ def add_parsers(commands: Any) -> None:
     add("--model", type=Path, metavar="PATH", help="a streaming fusion model in ONNX (default: the package's)")
     add_whisper_option(parser)
     add_device_option(parser)
+    add_threads_option(parser)
+    add(
+        "--lsl",
+        nargs="?",
+        const="vatrace",
+        metavar="NAME",
+        help="also offer the values to the local network as a stream of the Lab Streaming Layer (default name: %(const)s)",
+    )
     parser.set_defaults(run=run_live)
 
 
 def run_live(args: argparse.Namespace) -> int:
     """Run the live command."""
     from vatrace.inference.capture import NONE, Capture, usual_microphone
+    from vatrace.inference.follower import RATE
     from vatrace.inference.streamer import Streamer
+    from vatrace.output.lsl import lsl_clock, open_outlet
 
     microphone = args.microphone or usual_microphone(args.camera)
     if args.camera == microphone == NONE:
@@ -78,23 +90,32 @@ def run_live(args: argparse.Namespace) -> int:
         refuse_existing([args.out], args.overwrite)
         make_folder(args.out.parent)
     apply_device(args)
-    streamer = Streamer(fusion=args.model, whisper=args.whisper, has_audio=microphone != NONE)
+    streamer = Streamer(fusion=args.model, whisper=args.whisper, threads=args.threads, has_audio=microphone != NONE)
     with ExitStack() as stack:
+        send = stack.enter_context(open_outlet(args.lsl, RATE)) if args.lsl else None
         files = [stack.enter_context(args.out.open("w", newline="", encoding="utf-8"))] if args.out else []
         if not sys.stdout.isatty():
             files.append(sys.stdout)
         rows, delays = _Rows(files), []
+        start = lsl_clock() if args.lsl else 0.0
+
+        def deliver(values: Sequence[Value]) -> None:
+            rows.write(values)
+            if send is not None:
+                for value in values:
+                    send(value, start)
+
         stack.callback(streamer.stop)
         capture = stack.enter_context(Capture(streamer, args.camera, microphone, warn))
         show = stack.enter_context(_screen())
         try:
             for now, values, pace in capture.values(args.seconds):
-                rows.write(values)
+                deliver(values)
                 delays += [now - value.time for value in values]
                 show(values, pace, delays[-100:])
         except KeyboardInterrupt:
             with suppress(KeyboardInterrupt):  # the second one doesn't wait for the last values
-                rows.write(capture.finish())
+                deliver(capture.finish())
     _conclude(rows, delays)
     return 0
 

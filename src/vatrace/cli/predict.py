@@ -362,7 +362,7 @@ def _processed(tasks: Mapping[int, Task], args: argparse.Namespace, model: Model
     if not tasks:
         return
     places = {task.item.name: place for place, task in tasks.items()}
-    threads = max(1, (os.cpu_count() or 1) // args.jobs)
+    threads = max(1, (args.threads or os.cpu_count() or 1) // args.jobs)
     with batch_progress(len(tasks), args.out / LOG) as progress:
 
         def here(task: Task) -> Outcome:

@@ -15,16 +15,24 @@ from threading import Timer
 from typing import TYPE_CHECKING, Any
 
 from vatrace.cli.terminal import add_adapt_option, add_model_options, load, make_folder, positive, warn
-from vatrace.errors import MissingWeightsError, require
+from vatrace.errors import MissingWeightsError, UsageError, require
+from vatrace.files import written_whole
 
 if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+    from vatrace.inference.model import Model
     from vatrace.inference.streamer import Streamer
+    from vatrace.web.jobs import Jobs
 
 HOST = "127.0.0.1"
+TOKEN_VARIABLE = "VATRACE_API_TOKEN"
+"""Environment variable with the token of the interface for programs."""
 EPILOG = """examples:
   vatrace serve                               opens the page in your browser
   vatrace serve --port 9000 --no-browser      only prints its address
   vatrace serve --folder results              keeps the results in this folder
+  vatrace serve --api --allow recordings      also the interface for programs
   vatrace serve --adapt mine.json             fits the recordings' values to your ratings (not those of Live)
 
 The page is available on this machine only, at an address with a token that is new each time. Recordings are deleted when the
@@ -44,6 +52,15 @@ def add_parsers(commands: Any) -> None:
     add("--port", type=int, default=8765, help="(default: %(default)d; 0 for any free port)")
     add("--folder", type=Path, default=_default_folder(), metavar="DIR", help="where results are kept (default: %(default)s)")
     add("--max-upload", type=positive, default=4.0, metavar="GB", help="size of the largest recording (default: %(default)g)")
+    add("--api", action="store_true", help="also serve the interface for programs, at /v1 (docs/api.md)")
+    add(
+        "--token-file",
+        type=Path,
+        metavar="FILE",
+        help="the token of the interface, made if it doesn't exist (default: api-token in the folder of the results; the "
+        "environment variable VATRACE_API_TOKEN replaces it)",
+    )
+    add("--allow", type=Path, action="append", default=[], metavar="DIR", help="let programs name files in this folder")
     add("--no-browser", action="store_true", help="don't open the page")
     add_model_options(parser)
     add_adapt_option(parser)
@@ -57,7 +74,7 @@ def _default_folder() -> Path:
 
 def run_serve(args: argparse.Namespace) -> int:
     """Run the serve command."""
-    require("the page", ["fastapi", "filelock", "pydantic", "uvicorn", "websockets"], "web")
+    require("the page", ["fastapi", "filelock", "pydantic", "python_multipart", "uvicorn", "websockets"], "web")
     import uvicorn
 
     from vatrace.web.connections import MAX_CONNECTIONS, MAX_MESSAGE, patient_protocol
@@ -75,9 +92,11 @@ def run_serve(args: argparse.Namespace) -> int:
             warn(f"{error}. Until then, recordings with audio fail")
         token = secrets.token_urlsafe(16)
         address = f"http://{HOST}:{listener.getsockname()[1]}/{token}/"
-        jobs = Jobs(args.folder, load(args))
-        app = make_app(jobs, _streamers(args.whisper), token, round(args.max_upload * 1e9))
-        print(f"{address}\nctrl-C ends it", flush=True)
+        model = load(args)
+        jobs, max_upload = Jobs(args.folder, model), round(args.max_upload * 1e9)
+        app = make_app(jobs, _streamers(args.whisper), token, max_upload)
+        also = [_add_api(app, jobs, model, args, listener.getsockname()[1])] if args.api else []
+        print(address, *also, "ctrl-C ends it", sep="\n", flush=True)
         if not args.no_browser:
             Timer(0.5, webbrowser.open, [address]).start()
         config = uvicorn.Config(
@@ -92,6 +111,38 @@ def run_serve(args: argparse.Namespace) -> int:
         with suppress(KeyboardInterrupt):  # uvicorn raises it again after it has shut down
             uvicorn.Server(config).run(sockets=[listener])
     return 0
+
+
+def _add_api(app: FastAPI, jobs: Jobs, model: Model, args: argparse.Namespace, port: int) -> str:
+    """Add the interface for programs, and return its address and where its token is."""
+    from vatrace.web.api import PREFIX, make_api, mount
+
+    for folder in args.allow:
+        if not folder.is_dir():
+            raise UsageError(f"--allow {folder}: not a folder")
+    file = args.token_file or args.folder / "api-token"
+    token = os.environ.get(TOKEN_VARIABLE, "").strip()
+    source = TOKEN_VARIABLE if token else str(file)
+    if not token:
+        token = _token(file)
+    mount(app, make_api(jobs, model, token, round(args.max_upload * 1e9), args.allow))
+    return f"http://{HOST}:{port}{PREFIX}/docs (its token is in {source})"
+
+
+def _token(file: Path) -> str:
+    """The token in a file, which is made if it doesn't exist; only its owner can read it.
+
+    Raises:
+        UsageError: if the file contains no token.
+    """
+    if not file.exists():
+        make_folder(file.parent)
+        with written_whole(file) as path:
+            path.write_text(secrets.token_urlsafe(32) + "\n", encoding="ascii")
+    token = file.read_text(encoding="utf-8", errors="replace").strip()
+    if not 16 <= len(token) <= 1000 or not token.isascii() or any(map(str.isspace, token)):
+        raise UsageError(f"{file}: must contain a token of at least 16 characters without spaces")
+    return token
 
 
 def _streamers(whisper: str | None) -> Callable[[], Streamer]:

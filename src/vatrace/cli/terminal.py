@@ -78,6 +78,11 @@ def add_device_option(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_threads_option(parser: argparse.ArgumentParser) -> None:
+    """Add the option that limits the CPU threads."""
+    parser.add_argument("--threads", type=count, metavar="N", help="CPU threads (default: one for each core)")
+
+
 def apply_device(args: argparse.Namespace) -> str:
     """Use the device that --device names, before anything is loaded; return its name, with `auto` replaced."""
     from vatrace.accelerator import use_device
@@ -126,6 +131,7 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     add_whisper_option(parser)
     add_active_speaker_option(parser)
     add_device_option(parser)
+    add_threads_option(parser)
 
 
 def add_adapt_option(parser: argparse.ArgumentParser) -> None:
@@ -134,7 +140,7 @@ def add_adapt_option(parser: argparse.ArgumentParser) -> None:
 
 
 def load(args: argparse.Namespace, threads: int | None = None) -> Model:
-    """Load the model that the options of `add_model_options` and `add_adapt_option` name, by default with a thread per core."""
+    """Load the model that the options of `add_model_options` and `add_adapt_option` name, by default with its threads."""
     from vatrace.encoders import parse_encoders
     from vatrace.inference.model import load_model
 
@@ -142,7 +148,7 @@ def load(args: argparse.Namespace, threads: int | None = None) -> Model:
     return load_model(
         fusion=args.model,
         whisper=args.whisper,
-        threads=threads,
+        threads=threads or getattr(args, "threads", None),
         encoders=parse_encoders(args.encoders),
         active_speaker=args.active_speaker,
         adapt=getattr(args, "adapt", None),

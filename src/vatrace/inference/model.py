@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import numpy as np
@@ -27,10 +29,12 @@ from vatrace.inference.notes import people_notes, person_notes, speech_notes
 from vatrace.inference.prediction import Prediction
 from vatrace.inference.spoken import label, spoken_turns
 from vatrace.languages import AUTO, check_language
-from vatrace.media.memory import Source, opened
+from vatrace.media.arrays import Source, opened
 from vatrace.media.recording import Recording
 from vatrace.names import ALSO, DEFAULT_RATE, MAX_PEOPLE, MAX_RATE, MODALITIES, People
 from vatrace.timeline import num_steps, overlap_add, resample, resample_mask, steps_at
+
+logger = logging.getLogger("vatrace")
 
 
 class Model:
@@ -153,9 +157,11 @@ class Model:
         progress: Progress,
     ) -> Prediction:
         usable = self._usable(recording, modalities)
+        started = monotonic()
         if view is not None and "face" not in usable:
             raise MediaError(f"{recording.path}: the person in {named} can't be found, because faces are not used")
         perceived = self._perceiver.perceive(recording, self.rate, usable, progress, language=language, also=also)
+        logger.info("%s: perceived in %.1f s", recording.path, monotonic() - started)
         chosen = choose(perceived, people)
         if view is not None:
             found, doubts = find_person(perceived.people, view, named)
@@ -180,6 +186,7 @@ class Model:
             trace = self._fuse(recording.path, percept, rate, explain)
             traces.append(replace(trace, person=label(index or 0), notes=notes + own))
         progress("fusion", 1.0)
+        logger.info("%s: %d traces after %.1f s", recording.path, len(traces), monotonic() - started)
         sound = perceived.sound
         shared: dict[str, Any] = {"made_by": made_by, "turns": spoken_turns(perceived), "languages": sound.languages}
         shared |= {"words_left_out": sound.num_doubtful, "words_unused": sound.num_unused}

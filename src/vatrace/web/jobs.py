@@ -16,8 +16,10 @@ from __future__ import annotations
 import json
 import logging
 import shutil
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
+from functools import lru_cache
 from math import isfinite
 from pathlib import Path
 from queue import SimpleQueue
@@ -28,13 +30,15 @@ from typing import Literal
 from vatrace.errors import VatraceError, described, report_bug
 from vatrace.files import read_json as read_json_file
 from vatrace.files import written_whole
-from vatrace.inference.model import Model
+from vatrace.inference.model import Model, load_model
 from vatrace.inference.prediction import Prediction
 from vatrace.media.recording import open_recording
 from vatrace.media.writing import preview_type, write_preview
+from vatrace.names import People
 from vatrace.output.report import media_element, summary, write_page
 from vatrace.output.writers import read_json, write_json
 from vatrace.records import record
+from vatrace.web.options import Options
 
 logger = logging.getLogger(__name__)
 
@@ -56,6 +60,10 @@ class Job:
         notes: what the user should know about the trace.
         kind: media type of the small copy; "" for a transcript, which has no copy.
         people: whose traces to make.
+        options: how to predict it.
+        path: the recording, if it is a file of the user's, which is never deleted; "" if it was uploaded.
+        webhook: address that is told about the end; "" for none.
+        order: place in the order of completion, from 1; 0 until then.
         duration: seconds of the trace once done; 0 if it isn't known.
     """
 
@@ -66,7 +74,11 @@ class Job:
     stages: dict[str, float] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     kind: str = ""
-    people: Wanted = "main"
+    people: People = "main"
+    options: Options = field(default_factory=Options)
+    path: str = ""
+    webhook: str = ""
+    order: int = 0
     duration: float = 0.0
 
 
@@ -80,11 +92,21 @@ class Jobs:
     Args:
         folder: where recordings and results are kept; those of an earlier server are taken over.
         model: predicts them.
+        load: loads another model that a job asks for, by its path.
+        on_finish: called with each job that has ended, in the thread of the queue.
     """
 
-    def __init__(self, folder: Path, model: Model) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        model: Model,
+        load: Callable[[Path], Model] = load_model,
+        on_finish: Callable[[Job], object] = lambda job: None,
+    ) -> None:
         self.folder = folder
         self._model = model
+        self._load = lru_cache(maxsize=1)(load)
+        self.on_finish = on_finish
         self._lock = Lock()
         self._queue: SimpleQueue[Job | None] = SimpleQueue()
         self._jobs: dict[str, Job] = {}
@@ -93,6 +115,7 @@ class Jobs:
                 self._take_over(path)
             except Exception as error:  # one damaged folder must not stop the server
                 logger.warning("%s: damaged, so it isn't shown (%s); delete its folder", path, error)
+        self._num_finished = max((job.order for job in self._jobs.values()), default=0)
         self._thread = Thread(target=self._work, name="jobs", daemon=True)
         self._thread.start()
 
@@ -101,7 +124,7 @@ class Jobs:
         job = record(Job, content)
         if job.id != path.parent.name or not all(map(isfinite, job.stages.values())):
             raise VatraceError(f"{path}: the job of another folder")
-        if job.state == "uploading" or (job.state in {"waiting", "running"} and not self._upload(job).is_file()):
+        if job.state == "uploading" or (job.state in {"waiting", "running"} and not self._source(job).is_file()):
             shutil.rmtree(path.parent)
             return
         self._jobs[job.id] = job
@@ -124,13 +147,28 @@ class Jobs:
         with self._lock:
             return self._jobs[name]
 
-    def add(self, name: str, people: Wanted = "main") -> tuple[Job, Path]:
-        """Add a job for a recording with this file name, and the people whose traces to make.
+    def finished(self, after: int = 0) -> list[Job]:
+        """The jobs that have ended, in the order of completion, from the one after this place."""
+        with self._lock:
+            return sorted((job for job in self._jobs.values() if job.order > after), key=lambda job: job.order)
+
+    def add(
+        self, name: str, people: People = "main", options: Options | None = None, path: Path | None = None, webhook: str = ""
+    ) -> tuple[Job, Path]:
+        """Add a job.
+
+        Args:
+            name: the recording's file name.
+            people: whose traces to make.
+            options: how to predict it; None for the defaults.
+            path: the recording, if it needn't be uploaded; it is never changed or deleted.
+            webhook: address that is told about the end.
 
         Returns:
             The job, and the path to write the recording to before the job is started.
         """
         job = Job(f"{datetime.now():%Y%m%d-%H%M%S-%f}-{token_hex(4)}", Path(name).name or "recording", people=people)
+        job.options, job.path, job.webhook = options or Options(), str(path or ""), webhook
         (self.folder / job.id).mkdir(parents=True, mode=0o700)  # recordings of people are private
         self._note(job)
         with self._lock:
@@ -173,8 +211,8 @@ class Jobs:
 
     def recording(self, job: Job) -> Path:
         """The recording itself, or its small copy if it has been deleted."""
-        upload = self._upload(job)
-        return upload if upload.is_file() else self.file(job, "copy")
+        source = self._source(job)
+        return source if source.is_file() else self.file(job, "copy")
 
     def close(self) -> None:
         """End the thread, and delete all recordings and unfinished jobs."""
@@ -190,6 +228,10 @@ class Jobs:
     def _upload(self, job: Job) -> Path:
         return self.folder / job.id / f"upload{Path(job.name).suffix.lower()}"
 
+    def _source(self, job: Job) -> Path:
+        """The recording: a file of the user's, or the upload."""
+        return Path(job.path) if job.path else self._upload(job)
+
     def _note(self, job: Job) -> None:
         with written_whole(self.folder / job.id / "job.json") as path:
             path.write_text(json.dumps(asdict(job), ensure_ascii=False), encoding="utf-8")
@@ -200,14 +242,15 @@ class Jobs:
                 if job.id not in self._jobs:
                     continue
                 job.state = "running"
+            logger.info("%s: %s started", job.id, job.name)
             try:
                 self._run(job)
             except _RemovedError:
                 shutil.rmtree(self.folder / job.id, ignore_errors=True)
                 continue
             except (VatraceError, OSError) as error:
-                upload = self._upload(job)
-                job.state, job.message = "failed", described(error, upload).replace(str(upload), job.name)
+                source = self._source(job)
+                job.state, job.message = "failed", described(error, source).replace(str(source), job.name)
             except Exception as error:  # it must not stop the other recordings
                 job.state, job.message = "failed", report_bug(error, job.name)
             try:
@@ -224,8 +267,19 @@ class Jobs:
                 raise _RemovedError
             job.stages = job.stages | {stage: share}  # a new dict, since another thread may be reading the old one
 
-        recording = open_recording(self._upload(job))
-        prediction = self._model.predict(recording, people=job.people, explain=True, progress=progress)
+        options = job.options
+        recording = open_recording(self._source(job), options.transcript or None, options.language)
+        model = self._load(Path(options.model)) if options.model else self._model
+        prediction = model.predict(
+            recording,
+            rate=options.rate,
+            modalities=options.modalities,
+            people=job.people,
+            language=options.language,
+            also=options.also,
+            explain=True,
+            progress=progress,
+        )
         others = tuple(replace(other, source=Path(job.name)) for other in prediction.others)
         named = replace(prediction, source=Path(job.name), others=others)
         element = ""
@@ -237,14 +291,19 @@ class Jobs:
         progress("report", 1.0)
         with written_whole(folder / "result.json") as path:
             write_json(named, path)
-        job.notes = [note.replace(str(self._upload(job)), job.name) for note in named.notes]
+        job.notes = [note.replace(str(self._source(job)), job.name) for note in named.notes]
         job.duration = named.duration
         job.state, job.message = "done", summary(named)
 
     def _finish(self, job: Job) -> None:
         with self._lock:
             removed = job.id not in self._jobs
+            if not removed:
+                self._num_finished += 1
+                logger.info("%s: %s %s", job.id, job.name, job.state)
+                job.order = self._num_finished
         if removed:
             shutil.rmtree(self.folder / job.id, ignore_errors=True)
-        else:
-            self._note(job)
+            return
+        self._note(job)
+        self.on_finish(job)

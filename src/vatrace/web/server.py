@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import asdict, replace
 from mimetypes import guess_type
@@ -17,7 +17,7 @@ from threading import Lock
 from typing import Annotated, Any, Literal
 from urllib.parse import quote
 
-from fastapi import APIRouter, FastAPI, HTTPException, Query, Request, Response, WebSocket
+from fastapi import APIRouter, Depends, FastAPI, HTTPException, Query, Request, Response, WebSocket
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse
 from pydantic import AfterValidator, BaseModel, Field, FiniteFloat
@@ -39,6 +39,7 @@ from vatrace.output.report import embedded_copy, write_page
 from vatrace.web import annotations as traces  # the name `annotations` is taken by __future__
 from vatrace.web.jobs import Job, Jobs, Wanted
 from vatrace.web.live import serve_live
+from vatrace.web.parameters import known_only
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; frame-src 'self'; img-src 'self' data:; "
@@ -101,7 +102,8 @@ def make_app(jobs: Jobs, make_streamer: Callable[[], Streamer], token: str, max_
         yield
         await run_in_threadpool(jobs.close)
 
-    app = FastAPI(title="vatrace", docs_url=None, redoc_url=None, openapi_url=None, lifespan=lifespan)
+    known = [Depends(known_only)]
+    app = FastAPI(title="vatrace", docs_url=None, redoc_url=None, openapi_url=None, lifespan=lifespan, dependencies=known)
     # a page of another site could reach this server under its own host name, but not under these
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost"])
     app.add_middleware(_OwnOrigin)
@@ -171,7 +173,7 @@ def _find(jobs: Jobs, name: str, finished: bool = False) -> Job:
 
 def _queue(jobs: Jobs, max_upload: int) -> APIRouter:  # a short function for each address
     routes = APIRouter()
-    downloads = [*(name for name in FORMATS if _possible(name)), "png", "html", "overlay"]
+    downloads = possible_downloads()
 
     @routes.get("/")
     def index() -> Response:
@@ -193,21 +195,11 @@ def _queue(jobs: Jobs, max_upload: int) -> APIRouter:  # a short function for ea
     async def upload(
         request: Request, name: Annotated[str, Query(min_length=1, max_length=255)], people: Wanted = "main"
     ) -> dict[str, Any]:
-        length = request.headers.get("content-length", "0")
-        size = int(length) if length.isdecimal() else 0
-        free = disk_usage(jobs.folder).free - SPARE
-        if size > max_upload:
-            raise HTTPException(413, f"{name}: larger than {max_upload / 1e9:.3g} GB (see --max-upload)")
-        if size > free:
-            raise HTTPException(507, f"{name}: too large for the free space on the disk ({max(free, 0) / 1e9:.3g} GB)")
+        content = received(request, name, jobs.folder, max_upload)
         job, path = jobs.add(name, people)
         try:
-            received = 0
             with path.open("wb") as file:
-                async for chunk in _chunks(request, name):
-                    received += len(chunk)
-                    if received > min(max_upload, free):
-                        raise HTTPException(413, f"{name}: larger than announced")
+                async for chunk in content:
                     await run_in_threadpool(file.write, chunk)
         except BaseException:
             jobs.remove(job.id)
@@ -237,17 +229,31 @@ def _queue(jobs: Jobs, max_upload: int) -> APIRouter:  # a short function for ea
         job = _find(jobs, name, finished=True)
         if kind not in downloads:
             raise HTTPException(400, f"{kind}: no such format; choose from {', '.join(downloads)}")
-        suffix = FORMATS[kind].suffix if kind in FORMATS else {"overlay": "overlay.mp4"}.get(kind, kind)
-        with tempfile.TemporaryDirectory(dir=jobs.folder / job.id) as folder:
-            path = Path(folder) / f"download.{suffix}"
-            try:
-                _write(jobs, job, kind, path)
-                content = path.read_bytes()
-            except (VatraceError, OSError) as error:
-                raise HTTPException(400, str(error).replace(str(jobs.recording(job)), job.name)) from error
-        return _attachment(content, f"{Path(job.name).stem}.{suffix}")
+        return result_in(jobs, job, kind)
 
     return routes
+
+
+def possible_downloads() -> list[str]:
+    """The formats in which results can be downloaded here."""
+    return [*(name for name in FORMATS if _possible(name)), "png", "html", "overlay"]
+
+
+def result_in(jobs: Jobs, job: Job, kind: str) -> Response:
+    """The result of a finished job in a format, as a file.
+
+    Raises:
+        HTTPException: if it can't be written.
+    """
+    suffix = FORMATS[kind].suffix if kind in FORMATS else {"overlay": "overlay.mp4"}.get(kind, kind)
+    with tempfile.TemporaryDirectory(dir=jobs.folder / job.id) as folder:
+        path = Path(folder) / f"download.{suffix}"
+        try:
+            _write(jobs, job, kind, path)
+            content = path.read_bytes()
+        except (VatraceError, OSError) as error:
+            raise HTTPException(400, str(error).replace(str(jobs.recording(job)), job.name)) from error
+    return _attachment(content, f"{Path(job.name).stem}.{suffix}")
 
 
 def _annotations(jobs: Jobs) -> APIRouter:
@@ -378,16 +384,35 @@ def _live(make_streamer: Callable[[], Streamer]) -> APIRouter:
     return routes
 
 
-async def _chunks(request: Request, name: str) -> AsyncIterator[bytes]:
-    """The body of a request; it ends with an error if nothing arrives for too long."""
-    stream = request.stream()
+def received(request: Request, name: str, folder: Path, max_upload: int) -> AsyncGenerator[bytes, None]:
+    """The body of a request that is written to a folder, part by part.
+
+    Raises:
+        HTTPException: if it is too large, or, in the iteration, larger than announced, or nothing arrives for too long.
+    """
+    length = request.headers.get("content-length", "0")
+    size = int(length) if length.isdecimal() else 0
+    free = disk_usage(folder).free - SPARE
+    if size > max_upload:
+        raise HTTPException(413, f"{name}: larger than {max_upload / 1e9:.3g} GB (see --max-upload)")
+    if size > free:
+        raise HTTPException(507, f"{name}: too large for the free space on the disk ({max(free, 0) / 1e9:.3g} GB)")
+    return _chunks(request, name, min(max_upload, free))
+
+
+async def _chunks(request: Request, name: str, limit: int) -> AsyncGenerator[bytes, None]:
+    stream, received = request.stream(), 0
     while True:
         try:
-            yield await asyncio.wait_for(anext(stream), CHUNK_TIMEOUT)
+            chunk = await asyncio.wait_for(anext(stream), CHUNK_TIMEOUT)
         except StopAsyncIteration:
             return
         except TimeoutError as error:
             raise HTTPException(408, f"{name}: nothing more arrived for {CHUNK_TIMEOUT:g} s") from error
+        received += len(chunk)
+        if received > limit:
+            raise HTTPException(413, f"{name}: larger than announced")
+        yield chunk
 
 
 def _attachment(content: bytes, name: str) -> Response:

@@ -13,7 +13,7 @@ import pytest
 import vatrace
 from vatrace import Arrays, MediaError, Model, UsageError, Word
 from vatrace.inference.prediction import Prediction
-from vatrace.media.memory import opened
+from vatrace.media.arrays import opened
 from vatrace.media.reading import SAMPLING_RATE, AudioReader, VideoReader
 
 FRAMES = np.random.default_rng(0).integers(0, 256, (6, 48, 65, 3), dtype=np.uint8)
@@ -83,8 +83,8 @@ def test_arrays_give_what_their_file_gives(model: Model, talking: Path, speech: 
 def test_one_modality_is_enough(model: Model, speech: np.ndarray) -> None:
     seen = model.predict(Arrays(FRAMES, fps=2.0))
     assert len(seen.times) == 30 and "contains no audio" in seen.notes
-    heard = model.predict(Arrays(audio=speech[:SAMPLING_RATE], sampling_rate=SAMPLING_RATE))
-    assert len(heard.times) == 10 and heard.presence["voice"].any()
+    heard = model.predict(Arrays(audio=speech[: 3 * SAMPLING_RATE], sampling_rate=SAMPLING_RATE))
+    assert len(heard.times) == 30 and heard.presence["voice"].any()
 
 
 def test_words_replace_recognition(model: Model, speech: np.ndarray) -> None:
