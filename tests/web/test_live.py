@@ -190,10 +190,10 @@ def test_the_browser_s_camera_and_microphone_are_followed(opened: Opened, tmp_pa
     opened.wait("values.length > 60 && values.some(value => value.presence.face)", 60)
     opened.wait("values.some(value => value.presence.voice || value.late.includes('voice'))", 60)  # a busy machine is late
     assert "delay" in page.inner_text("#delay")
-    opened.wait("face !== null", 20)
-    corners, eyes = (np.array(page.evaluate(f"face.{name}")) for name in ("corners", "eyes"))
+    opened.wait("(window.seen = face) !== null", 20)
+    corners, eyes = map(np.array, page.evaluate("[window.seen.corners, window.seen.eyes]"))
     assert (corners.min(axis=0) < eyes.min(axis=0)).all() and (eyes.max(axis=0) < corners.max(axis=0)).all()
-    assert page.evaluate("document.querySelector('#level').value") > 0
+    opened.wait("document.querySelector('#level').value > 0", 20)  # there are silent moments
     assert page.evaluate("document.querySelectorAll('#camera option').length") >= 3
     assert page.evaluate("charts.every(chart => chart.data[0].length > 30)")
     with page.expect_download() as download:

@@ -343,7 +343,7 @@ def result_in(jobs: Jobs, job: Job, kind: str) -> Response:
     return _attachment(content, f"{Path(job.name).stem}.{suffix}")
 
 
-def _annotations(jobs: Jobs) -> APIRouter:
+def _annotations(jobs: Jobs) -> APIRouter:  # a short function for each address
     routes, writing = APIRouter(prefix="/jobs/{name}"), Lock()
 
     def file(job: Job, annotator: str) -> Path:
