@@ -399,8 +399,8 @@ def test_methods_name_what_was_used(two_participants: Path) -> None:
     assert "Whisper" not in text.partition("## References")[0] and "has not been validated" in text
 
 
-def test_stretches_and_methods_have_the_columns_of_also(two_participants: Path) -> None:
-    table, out = two_participants / "s.csv", two_participants / "out"
+def test_stretches_and_methods_have_the_columns_of_also(two_participants: Path, tmp_path: Path) -> None:
+    table, out = tmp_path / "s.csv", tmp_path / "out"
     options = ("--also", "face,emotions", "--table", table, "--by", "seconds:0.5", "--methods")
     result = run("predict", "--list", two_participants / "list.csv", "--out", out, *FACE, *options)
     assert (result.status, result.err) == (0, "")
