@@ -155,7 +155,14 @@ def make_app(jobs: Jobs, make_streamer: Callable[[], Streamer], token: str, max_
     app.add_middleware(_OwnOrigin)
     app.middleware("http")(_guarded)
     app.add_exception_handler(RequestValidationError, _refused)
-    for routes in (_queue(jobs, max_upload), _results(jobs), _annotations(jobs), _project(jobs), _live(make_streamer)):
+    for routes in (
+        _queue(jobs, max_upload),
+        _results(jobs),
+        _annotations(jobs),
+        _tracing(jobs),
+        _project(jobs),
+        _live(make_streamer),
+    ):
         app.include_router(routes, prefix=f"/{token}")
     return app
 
@@ -343,13 +350,9 @@ def result_in(jobs: Jobs, job: Job, kind: str) -> Response:
     return _attachment(content, f"{Path(job.name).stem}.{suffix}")
 
 
-def _annotations(jobs: Jobs) -> APIRouter:  # a short function for each address
-    routes, writing = APIRouter(prefix="/jobs/{name}"), Lock()
-
-    def file(job: Job, annotator: str) -> Path:
-        if not traces.NAME.fullmatch(annotator) or annotator == traces.MODEL:
-            raise HTTPException(400, f"{annotator!r} can't be an annotator's name: use letters, digits, - and _")
-        return jobs.annotations(job) / f"{annotator}.csv"
+def _annotations(jobs: Jobs) -> APIRouter:
+    """The page of annotation, and what it shows of one recording."""
+    routes = APIRouter(prefix="/jobs/{name}")
 
     @routes.get("/annotate")
     def page(name: str) -> Response:
@@ -380,6 +383,24 @@ def _annotations(jobs: Jobs) -> APIRouter:  # a short function for each address
             "overall": traces.overall([(found, prediction)]),
         }
 
+    @routes.get("/annotations.zip")
+    def download(name: str) -> Response:
+        job = _find(jobs, name, finished=True)
+        stem = Path(job.name).stem
+        return _attachment(traces.archive([(stem, jobs.annotations(job))]), f"{stem}-annotations.zip")
+
+    return routes
+
+
+def _tracing(jobs: Jobs) -> APIRouter:
+    """What annotators add to their traces."""
+    routes, writing = APIRouter(prefix="/jobs/{name}"), Lock()
+
+    def file(job: Job, annotator: str) -> Path:
+        if not traces.NAME.fullmatch(annotator) or annotator == traces.MODEL:
+            raise HTTPException(400, f"{annotator!r} can't be an annotator's name: use letters, digits, - and _")
+        return jobs.annotations(job) / f"{annotator}.csv"
+
     @routes.post("/annotations/{annotator}", status_code=204)
     def add(name: str, annotator: str, part: Samples) -> None:
         job = _find(jobs, name, finished=True)
@@ -405,12 +426,6 @@ def _annotations(jobs: Jobs) -> APIRouter:  # a short function for each address
             if gap.end - gap.start > traces.MAX_FILL:
                 raise HTTPException(400, f"only gaps up to {traces.MAX_FILL:g} s can be filled; trace longer ones")
             traces.fill(path, wanted.column, gap)
-
-    @routes.get("/annotations.zip")
-    def download(name: str) -> Response:
-        job = _find(jobs, name, finished=True)
-        stem = Path(job.name).stem
-        return _attachment(traces.archive([(stem, jobs.annotations(job))]), f"{stem}-annotations.zip")
 
     return routes
 
