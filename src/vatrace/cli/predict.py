@@ -55,7 +55,7 @@ PREDICT_EPILOG = """examples:
   vatrace predict talk.mp4 --transcript talk.srt       your own transcript instead of speech recognition
   vatrace predict videos/ --transcript transcripts/    talk.srt for talk.mp4, and so on
   vatrace predict talk.mp4 --transcript talk.srt --language de     a transcript in German
-  vatrace predict interview.mp4 --language zh          speech in Chinese; otherwise the language is found out
+  vatrace predict interview.mp4 --language zh          speech in Chinese; otherwise it is detected
   vatrace predict talk.mp4 --transcript none           speech recognition, even if talk.srt is in the folder
   vatrace predict interview.mp4 --people left          the person on the left, of the two most prominent
   vatrace predict panel.mp4 --people all --per-person  everyone: panel.1.csv, panel.2.csv, ...
