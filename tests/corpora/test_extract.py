@@ -353,6 +353,7 @@ class KillerSource(Source):
 
 KILLED_WRITING = """
 import os, signal, sys
+from pathlib import Path
 from vatrace.corpora import open_corpus
 from vatrace.corpora.extract import Setting, extract, open_tasks
 from vatrace.encoders import parse_encoders
@@ -370,7 +371,7 @@ def hook(event, arguments):
 sys.addaudithook(hook)
 store = Store.create(sys.argv[4], setting.schema(10.0))
 with store.writing():
-    for task in open_tasks(open_corpus(sys.argv[3]).sources, store, setting)[0]:
+    for task in open_tasks(open_corpus(Path(sys.argv[3])).sources, store, setting)[0]:
         extract(task)
 """
 """Extracts as the command does, and kills itself just before the so-many-th change below a folder."""

@@ -56,7 +56,7 @@ def test_a_dark_face_is_noted(tmp_path: Path, model: Model, shared: Path, name: 
     assert ("dark" in flags(found)) == bool(expected)
 
 
-@pytest.mark.parametrize("suffix", ["mp4", "mkv", "avi"])
+@pytest.mark.parametrize("suffix", ["mp4", "mkv"])
 @pytest.mark.parametrize("name", ["bbaf2n", "lrwp9a", "swiz3n"])
 @pytest.mark.parametrize(
     ("share", "level", "noted"), [(0.0, 1.0, False), (0.001, 1.0, False), (0.1, 0.9, True), (0.1, 0.2, True)]

@@ -64,7 +64,7 @@ def test_a_recording_is_dropped_predicted_looked_at_and_downloaded(
     page.set_input_files("#files", talking)
     opened.wait("document.querySelector('#jobs .done')", 120)
     assert "0:04" in page.inner_text("#jobs .facts") and "valence mean" in page.inner_text("#jobs .means")
-    assert page.evaluate("document.querySelector('#jobs img.thumb').naturalWidth") == 192
+    opened.wait("document.querySelector('#jobs img.thumb').naturalWidth === 192")
     assert page.get_attribute("#jobs .sketch .valence", "d").count("L") == pytest.approx(40, abs=1)  # a point for each row
     page.click("#jobs >> text=Open report")
     page.locator("canvas").nth(3).wait_for()
@@ -105,6 +105,7 @@ def test_everybody_in_a_recording_is_followed_if_asked_for(
     page.locator(".pick").nth(1).click()
     assert page.locator(".chart h2").first.inner_text() == "Valence of Person 2"
     page.click("header >> text=Recordings")
+    opened.wait("document.querySelectorAll('#jobs .done').length === 1")  # the page has loaded
     page.select_option("#people", "right")
     page.set_input_files("#files", path)
     opened.wait("document.querySelectorAll('#jobs .done').length === 2", 120)
@@ -211,7 +212,7 @@ def test_options_and_a_transcript_come_with_a_recording_and_change_when_it_is_pr
     page.click("#again-go")
     opened.wait("document.querySelectorAll('#jobs .done').length === 2", 120)
     second = next(job for job in server.jobs() if job["id"] != first["id"])
-    assert second["person"][1:] == pytest.approx([0.5, 0.45], abs=0.01) and second["rate"] == 10
+    assert second["person"][1:] == pytest.approx([0.5, 0.45], abs=0.01) and second["options"]["rate"] == 10
     assert second["facts"]["face"] > 0.9 and second["num_people"] == 1
 
 
