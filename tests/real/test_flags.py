@@ -80,7 +80,7 @@ def test_clipped_speech_is_flagged(tmp_path: Path, model: Model, speech: NDArray
         assert flags(model.predict(path, modalities=["voice"])) == expected
 
 
-@pytest.mark.parametrize("suffix", CODECS)
+@pytest.mark.parametrize("suffix", sorted({*CODECS} - {"avi"}))  # AVI has no field for it
 def test_sound_that_starts_late(
     tmp_path: Path, model: Model, face_images: list[Image.Image], speech: NDArray[np.float32], suffix: str
 ) -> None:
