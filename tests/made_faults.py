@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vatrace.cli.batch import Outcome, Task, work
-from vatrace.features.task import Progress
+from vatrace.names import Progress
 from vatrace.web import predicting
 from vatrace.web.job import Job
 

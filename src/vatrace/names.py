@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Literal
 
 Dimension = Literal["valence", "arousal"]
@@ -12,6 +12,8 @@ Side = Literal["left", "right"]
 """Which of two people in the frame."""
 People = Literal["main", "all", "left", "right"] | int
 """Whose traces are wanted: see `vatrace.Model.predict`."""
+Progress = Callable[[str, float], None]
+"""Called with a stage ("face", "voice and words", "fusion") and the share of it that is done, 0..1, from several threads."""
 
 MODALITIES = ("face", "voice", "words")
 """The modalities of a recording. Stores and models may have others, such as `physiology`."""

@@ -20,13 +20,10 @@ from typing import Generic, NoReturn, TypeVar
 
 from vatrace.errors import missing
 from vatrace.files import announce_unfinished, remove, remove_unfinished
+from vatrace.names import Progress
 
 Task = TypeVar("Task")
 Outcome = TypeVar("Outcome")
-Progress = Callable[[str, float], None]
-"""Called with the stage of the work and the share of it that is done, 0..1, perhaps from several threads."""
-
-
 Work = Callable[[Task, Progress], Outcome]
 """A function at the top level of a module, or another object that can be pickled. Its outcome is not None."""
 PATIENCE = 10.0

@@ -19,9 +19,9 @@ from vatrace.output.provenance import Provenance, all_there, check_ours, read_pr
 from vatrace.output.recordings_list import WHO, Listed
 
 if TYPE_CHECKING:
-    from vatrace.features.task import Progress
     from vatrace.inference.model import Model
     from vatrace.inference.prediction import Prediction
+    from vatrace.names import Progress
 
 
 @dataclass(frozen=True)

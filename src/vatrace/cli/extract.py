@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from vatrace.corpora.corpus import Corpus
     from vatrace.corpora.extract import Outcome, Task
     from vatrace.corpora.labels import Labelling
-    from vatrace.features.task import Progress
+    from vatrace.names import Progress
     from vatrace.store import Store
 
 DEFAULT_RATE = 10.0

@@ -15,8 +15,8 @@ from vatrace.languages import AUTO, LANGUAGES, language_of
 from vatrace.media.folders import passed_over
 
 if TYPE_CHECKING:
-    from vatrace.features.task import Progress
     from vatrace.inference.model import Model
+    from vatrace.names import Progress
 
 
 def positive(text: str) -> float:

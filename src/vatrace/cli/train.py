@@ -12,7 +12,7 @@ from vatrace.errors import StoreError, TrainingError, UsageError
 
 if TYPE_CHECKING:
     from vatrace.evaluation.evaluate import Evaluation
-    from vatrace.features.task import Progress
+    from vatrace.names import Progress
     from vatrace.training.loop import Epoch
     from vatrace.training.run import Predictor
     from vatrace.training.train import Report

@@ -29,7 +29,7 @@ from vatrace.store import EncoderInfo, Meta, Schema, Store
 
 if TYPE_CHECKING:
     from vatrace.features.perceiver import Perceiver
-    from vatrace.features.task import Progress
+    from vatrace.names import Progress
 
 
 MAX_RATE_ERROR = 0.1

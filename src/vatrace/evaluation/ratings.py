@@ -13,13 +13,12 @@ from vatrace.corpora.annotators import MAX_LAG, merged, on_grid, relative_lags, 
 from vatrace.corpora.corpus import Annotation, Corpus, Source, excess
 from vatrace.errors import CorpusError, MediaError, VatraceError
 from vatrace.evaluation.adapt import Rated
-from vatrace.features.task import Progress
 from vatrace.inference.adaptation import UNCALIBRATED
 from vatrace.inference.intervals import half_widths_at, situations
 from vatrace.inference.model import Model
 from vatrace.inference.prediction import Prediction
 from vatrace.media.recording import frame_times, open_recording
-from vatrace.names import MAX_PEOPLE, People
+from vatrace.names import MAX_PEOPLE, People, Progress
 
 MODEL = " model"
 """The model's name among the annotators. Theirs never begin with a space."""

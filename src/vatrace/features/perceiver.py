@@ -22,13 +22,13 @@ from vatrace.features.named_speakers import by_labels, turns_of
 from vatrace.features.perceived import Perceived, Percept, Sight, Sound
 from vatrace.features.spoken_languages import Stretch
 from vatrace.features.spool import Spool
-from vatrace.features.task import Progress, Task
+from vatrace.features.task import Task
 from vatrace.features.turns import by_speaker, labelled_turns, same_voices
 from vatrace.languages import AUTO, ENGLISH, name_of
 from vatrace.media.reading import AudioReader, VideoReader
 from vatrace.media.recording import Recording, packets_end
 from vatrace.media.transcripts import Word
-from vatrace.names import MODALITIES
+from vatrace.names import MODALITIES, Progress
 from vatrace.timeline import num_steps, spans_to_mask
 from vatrace.weights import E5_DISTRIBUTION, INSTALL_LANGUAGES
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from threading import Event
@@ -13,9 +13,7 @@ from numpy.typing import NDArray
 from vatrace.media.mixing import Mix, choose_mix
 from vatrace.media.reading import AudioReader
 from vatrace.media.recording import Recording
-
-Progress = Callable[[str, float], None]
-"""Called with a stage ("face", "voice and words", "fusion") and the share of it that is done, 0..1, from several threads."""
+from vatrace.names import Progress
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,6 @@ from vatrace.features.choice import choose, find_person, several_faces
 from vatrace.features.identity import View
 from vatrace.features.perceived import Perceived, Percept
 from vatrace.features.perceiver import Perceiver
-from vatrace.features.task import Progress
 from vatrace.files import shown
 from vatrace.inference.adaptation import Adaptation, read_adaptation
 from vatrace.inference.explain import Explanation, modality_shares, recursion_changes
@@ -31,7 +30,7 @@ from vatrace.inference.spoken import label, spoken_turns
 from vatrace.languages import AUTO, check_language
 from vatrace.media.arrays import Source, opened
 from vatrace.media.recording import Recording
-from vatrace.names import ALSO, DEFAULT_RATE, MAX_PEOPLE, MAX_RATE, MODALITIES, People
+from vatrace.names import ALSO, DEFAULT_RATE, MAX_PEOPLE, MAX_RATE, MODALITIES, People, Progress
 from vatrace.timeline import num_steps, overlap_add, resample, resample_mask, steps_at
 
 logger = logging.getLogger("vatrace")

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from vatrace.errors import UsageError, reason
-from vatrace.features.task import Progress
 from vatrace.files import sha256, shown, written_whole
 from vatrace.inference.prediction import Prediction, for_everyone, renamed
 from vatrace.media.recording import Recording
+from vatrace.names import Progress
 from vatrace.output.batch import SIDE, Result
 from vatrace.output.formats import FORMATS
 from vatrace.output.provenance import Provenance, now

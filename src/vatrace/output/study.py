@@ -22,11 +22,11 @@ from vatrace.features.people import Person, rows_on_grid
 from vatrace.features.perceived import Perceived
 from vatrace.features.perceiver import Perceiver
 from vatrace.features.same_people import Match, match_people
-from vatrace.features.task import Progress
 from vatrace.files import harmless, shown
 from vatrace.inference.spoken import label
 from vatrace.media.reading import VideoReader
 from vatrace.media.recording import open_recording
+from vatrace.names import Progress
 from vatrace.output.colours import LIGHT
 from vatrace.timeline import num_steps
 

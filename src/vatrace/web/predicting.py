@@ -8,12 +8,12 @@ from functools import lru_cache
 from pathlib import Path
 
 from vatrace.errors import VatraceError, described, report_bug
-from vatrace.features.task import Progress
 from vatrace.files import shown, written_whole
 from vatrace.inference.model import Model
 from vatrace.inference.prediction import for_everyone
 from vatrace.media.recording import open_recording
 from vatrace.media.writing import preview_type, write_preview
+from vatrace.names import Progress
 from vatrace.output.look import masthead
 from vatrace.output.provenance import Provenance
 from vatrace.output.report import media_element, summary, write_page

@@ -33,12 +33,11 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from vatrace import output
 from vatrace.errors import MediaError, MissingExtraError, VatraceError, described, report_bug
-from vatrace.features.task import Progress
 from vatrace.inference.prediction import Prediction
 from vatrace.inference.streamer import Streamer
 from vatrace.languages import AUTO, LANGUAGES
 from vatrace.media.recording import open_recording
-from vatrace.names import DEFAULT_RATE, MAX_RATE, MODALITIES
+from vatrace.names import DEFAULT_RATE, MAX_RATE, MODALITIES, Progress
 from vatrace.output.figure import write_picture
 from vatrace.output.formats import FORMATS, check_formats
 from vatrace.output.look import mark_image, masthead, style
