@@ -40,7 +40,7 @@ from vatrace.web.job import Job, State
 from vatrace.web.jobs import Jobs
 from vatrace.web.options import Options
 from vatrace.web.parameters import known_only
-from vatrace.web.server import possible_downloads, received, result_in
+from vatrace.web.server import possible_downloads, received, result_in, write_body
 
 PREFIX = "/v1"
 PROBLEM = "application/problem+json"
@@ -362,13 +362,9 @@ async def _upload(request: Request, wanted: Upload, jobs: Jobs, options: Options
         name = name or Path((file.filename or "").replace("\\", "/")).name
         content = _pieces(file)
     job, path = jobs.add(name or "recording", wanted.people, options=options, webhook=wanted.webhook or "")
-    size = 0
     try:
-        with path.open("wb") as target:
-            async for piece in content:
-                size += len(piece)
-                await run_in_threadpool(target.write, piece)
-        if not size:
+        await write_body(content, path)
+        if not path.stat().st_size:
             raise HTTPException(400, "no recording: give it as the body, or as the part `file` of a form")
     except BaseException:
         jobs.remove(job.id)

@@ -252,7 +252,7 @@ def _queue(jobs: Jobs, max_upload: int) -> APIRouter:  # a short function for ea
         content = received(request, name, jobs.folder, max_upload)
         job, path = jobs.add(name, **how.checked())
         try:
-            await _write_body(content, path)
+            await write_body(content, path)
         except BaseException:
             jobs.remove(job.id)
             raise
@@ -267,7 +267,7 @@ def _queue(jobs: Jobs, max_upload: int) -> APIRouter:  # a short function for ea
             raise HTTPException(409, f"{job.name}: has been started without a transcript")
         job.transcript = Path(file).name
         try:
-            await _write_body(_chunks(request, file, MAX_TRANSCRIPT), jobs.transcript(job))
+            await write_body(_chunks(request, file, MAX_TRANSCRIPT), jobs.transcript(job))
         except BaseException:
             jobs.remove(job.id)
             raise
@@ -501,7 +501,7 @@ def received(request: Request, name: str, folder: Path, max_upload: int) -> Asyn
     return _chunks(request, name, min(max_upload, free))
 
 
-async def _write_body(content: AsyncIterator[bytes], path: Path) -> None:
+async def write_body(content: AsyncIterator[bytes], path: Path) -> None:
     """Write the body of a request to a file."""
     with path.open("wb") as file:
         async for chunk in content:
