@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from vatrace.analysis.curves import MIN_CLUSTERS, MeanCurve, mean_curve
 from vatrace.analysis.design import Study, Trace
-from vatrace.analysis.findings import NAN, Finding, adjusted
+from vatrace.analysis.findings import NAN, Finding, adjusted, of_curve
 from vatrace.corpora.csv_table import column_names, number, read_table
 from vatrace.errors import UsageError
 from vatrace.files import as_meant
@@ -176,21 +176,11 @@ def _mean(cuts: Values) -> Values:
 
 def event_findings(found: Sequence[Response]) -> list[Finding]:
     """A row for each kind of event and dimension, at the peak of the mean response."""
-    rows = []
-    for response in found:
-        mean = response.found
-        if mean is None:
-            continue
-        at, value = float(response.offsets[mean.peak]), float(mean.mean[mean.peak])
-        half = float(mean.half_all[mean.peak])
-        row = Finding("events", response.dimension, response.event, value, low=value - half, high=value + half, at=at)
-        rows.append(_tested(row, mean))
+    rows = [
+        of_curve(response.found, "events", response.dimension, response.event, response.offsets)
+        for response in found
+        if response.found is not None
+    ]
     for dimension in DIMENSIONS:
         rows = adjusted(rows, lambda row, dimension=dimension: row.dimension == dimension)  # type: ignore[misc]
     return rows
-
-
-def _tested(row: Finding, mean: MeanCurve) -> Finding:
-    from dataclasses import replace
-
-    return replace(row, statistic=mean.largest, p=mean.p, p_holm=mean.p, clusters=mean.clusters)

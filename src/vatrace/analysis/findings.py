@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+from vatrace.analysis.curves import MeanCurve, Values
 from vatrace.analysis.robust import Estimate, holm
 from vatrace.output.columns import UNIT_RANGE, Column
 
@@ -59,6 +60,24 @@ class Finding:
     def significant(self) -> bool:
         """Whether it was tested, and the adjusted p value is below 0.05."""
         return self.p_holm < 0.05
+
+
+def of_curve(found: MeanCurve, analysis: str, dimension: str, term: str, places: Values) -> Finding:
+    """A row for the peak of a mean curve, whose points are at `places` (T,), in seconds."""
+    value, half = float(found.mean[found.peak]), float(found.half_all[found.peak])
+    return Finding(
+        analysis,
+        dimension,
+        term,
+        value,
+        low=value - half,
+        high=value + half,
+        statistic=found.largest,
+        p=found.p,
+        p_holm=found.p,
+        clusters=found.clusters,
+        at=float(places[found.peak]),
+    )
 
 
 def of_estimate(found: Estimate, analysis: str, dimension: str, term: str, clusters: int, tested: bool) -> Finding:

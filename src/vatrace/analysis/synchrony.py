@@ -9,14 +9,14 @@ Clinical Psychology 79, 284-295). The mean over all ways to shuffle them is subt
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vatrace.analysis.curves import MIN_CLUSTERS, MeanCurve, mean_curve
 from vatrace.analysis.design import Trace
-from vatrace.analysis.findings import NAN, Finding
+from vatrace.analysis.findings import NAN, Finding, of_curve
 from vatrace.names import DIMENSIONS
 
 Values = NDArray[np.float64]
@@ -211,13 +211,4 @@ def _together(pairs: Sequence[Pair], dimension: str, lags: Values) -> Together:
 
 def synchrony_findings(means: Sequence[Together]) -> list[Finding]:
     """A row for each dimension, at the lag with the largest t."""
-    rows = []
-    for mean in means:
-        found = mean.found
-        if found is None:
-            continue
-        value, half = float(found.mean[found.peak]), float(found.half_all[found.peak])
-        row = Finding("synchrony", mean.dimension, NAME, value, low=value - half, high=value + half)
-        tested = replace(row, statistic=found.largest, p=found.p, p_holm=found.p)
-        rows.append(replace(tested, clusters=found.clusters, at=float(mean.lags[found.peak])))
-    return rows
+    return [of_curve(mean.found, "synchrony", mean.dimension, NAME, mean.lags) for mean in means if mean.found is not None]
