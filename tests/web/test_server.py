@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import io
 import json
 import stat
@@ -201,6 +202,9 @@ def test_options_and_a_transcript_come_with_a_recording_and_change_when_it_is_pr
     table = pd.read_csv(io.BytesIO(server.get(f"jobs/{first['id']}/download/csv")[2]))
     assert table["time"].iloc[1] == pytest.approx(0.2) and not table["voice"].any() and table["words"].any()
     assert b"Wonderful" in server.get(f"jobs/{first['id']}/download/vtt")[2]
+    made = json.loads(server.get(f"jobs/{first['id']}/download/json")[2])["provenance"]
+    assert made["options"]["transcript"] == "given"
+    assert made["inputs"]["transcript"]["sha256"] == hashlib.sha256(srt.read_bytes()).hexdigest()
     facts = page.inner_text("#jobs .facts")
     assert all(text in facts for text in ("only face and words", "5 rows per second", f"words from {srt.name}"))
     page.click("#jobs >> text=Predict again")

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from vatrace.inference.model import Model
     from vatrace.inference.streamer import Streamer
     from vatrace.output.provenance import Provenance
-    from vatrace.web.job import Job
     from vatrace.web.jobs import Jobs
+    from vatrace.web.predicting import Task
 
 HOST = "127.0.0.1"
 TOKEN_VARIABLE = "VATRACE_API_TOKEN"
@@ -153,15 +153,15 @@ def _load(args: argparse.Namespace, fusion: Path | None) -> Model:
     return load(argparse.Namespace(**vars(args) | {"model": fusion or args.model}))
 
 
-def _provenance(args: argparse.Namespace, job: Job, recording: Path, model: Model) -> Provenance:
+def _provenance(args: argparse.Namespace, task: Task, model: Model) -> Provenance:
     """How the results of a recording are made."""
     from vatrace.output.provenance import model_versions, starting
     from vatrace.web.job import options_of
 
-    fusion = Path(job.options.model) if job.options.model else args.model
-    files = {"adapt": args.adapt, "model": fusion, "active_speaker": args.active_speaker}
+    fusion = Path(task.job.options.model) if task.job.options.model else args.model
+    files = {"transcript": task.transcript, "adapt": args.adapt, "model": fusion, "active_speaker": args.active_speaker}
     models = model_versions(model.encoders, args.whisper)
-    return starting(recording, recording.parent, files, {**options_of(job), "encoders": args.encoders}, models)
+    return starting(task.source, task.source.parent, files, {**options_of(task.job), "encoders": args.encoders}, models)
 
 
 def _streamers(whisper: str | None) -> Callable[[], Streamer]:

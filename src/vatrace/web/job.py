@@ -83,10 +83,11 @@ def options_of(job: Job) -> dict[str, object]:
     """The options of a job as `vatrace predict` would note them."""
     options = job.options
     traces = {"rate": options.rate, "modalities": sorted(options.modalities), "people": job.people, "explain": True}
+    transcript = "given" if job.transcript or options.transcript else "none"
     words: dict[str, object] = {
         "language": options.language,
         "encoding": None,
-        "transcript": options.transcript or "none",
+        "transcript": transcript,
         "other transcripts": [],
     }
     also = {"also": list(options.also)} if options.also else {}

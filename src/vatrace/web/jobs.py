@@ -255,7 +255,8 @@ class Jobs:
             job.stages = job.stages | {stage: share}  # a new dict, since another thread may be reading the old one
 
         try:
-            transcript = self.transcript(job) if job.transcript else None
+            named = Path(job.options.transcript) if job.options.transcript else None
+            transcript = self.transcript(job) if job.transcript else named
             self._worker.begin(Task(job, self.folder / job.id, self._source(job), transcript))
             while (end := self._worker.answer(progress)) is None:
                 pass

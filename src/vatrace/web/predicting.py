@@ -31,8 +31,6 @@ LINKS = {
 
 MakeModel = Callable[[Path | None], Model]
 """Makes a model from the path of another fusion model; None for the server's own. Other processes must be able to import it."""
-Start = Callable[[Job, Path, Model], Provenance]
-"""Makes the provenance of results before they are made, from the job, the recording and the model; likewise."""
 
 
 @dataclass(frozen=True)
@@ -43,13 +41,17 @@ class Task:
         job: what is to be done.
         folder: of the job.
         source: the recording.
-        transcript: that was uploaded with it; None for none.
+        transcript: that was uploaded with it, or that its options name; None for none.
     """
 
     job: Job
     folder: Path
     source: Path
     transcript: Path | None
+
+
+Start = Callable[[Task, Model], Provenance]
+"""Makes the provenance of results before they are made; other processes must be able to import it."""
 
 
 class Predicting:
@@ -77,10 +79,10 @@ class Predicting:
 
     def _predict(self, task: Task, progress: Progress) -> None:
         job, folder, options = task.job, task.folder, task.job.options
-        recording = open_recording(task.source, task.transcript or options.transcript or None, options.language)
+        recording = open_recording(task.source, task.transcript, options.language)
         clicked = None if job.person is None else write_clicked_face(recording, job.person, folder / "clicked face.png")
         model = _model(self._make_model, Path(options.model) if options.model else None)
-        made = None if self._start is None else self._start(job, task.source, model)
+        made = None if self._start is None else self._start(task, model)
         prediction = model.predict(
             recording,
             rate=options.rate,
