@@ -47,7 +47,7 @@ def conditions(rng: np.random.Generator, effect: float, participants: int, withi
 
 
 def events(rng: np.random.Generator, effect: float, participants: int) -> list[float]:
-    """As `conditions`; the band after the event against the mean response, without what is left of earlier events."""
+    """Like `conditions`; the last value is whether the band after the event contains the whole planted response."""
     study, lines = events_study(rng, effect, participants)
     moments = [Moment(0, line.recording, "", line.time, line.event) for line in lines.itertuples()]
     found, _ = responses(study.study, moments, Path("events.csv"))
@@ -60,7 +60,7 @@ def events(rng: np.random.Generator, effect: float, participants: int) -> list[f
 
 
 def together(rng: np.random.Generator, effect: float, pairs: int) -> list[float]:
-    """As `conditions`, without an interval."""
+    """Like `conditions`, but without an interval."""
     couples, _ = pairs_of(pairs_study(rng, effect, pairs).study)
     return [*(row.p for row in synchrony_findings(synchrony(couples)[1])), float("nan")]
 

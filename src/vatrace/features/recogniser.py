@@ -34,7 +34,7 @@ class Recogniser:
         compute_type: of CTranslate2: the precision of the matrices.
 
     Attributes:
-        is_multilingual: whether it knows other languages than English.
+        is_multilingual: whether it knows languages other than English.
 
     Raises:
         MissingWeightsError: if the weights can't be read.

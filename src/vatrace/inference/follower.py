@@ -78,7 +78,6 @@ class Follower:
     """Follows one person live, by their looks, as long as they don't stay away for `vatrace.inference.eyes.NEW_PERSON_SECONDS`.
 
     It works in the threads that call it; `vatrace.inference.streamer.Streamer` gives it threads of its own.
-
     Frames and audio may come from two threads; neither waits for the other's work.
 
     Args:

@@ -15,7 +15,7 @@ from vatrace.media.mixing import CLIPPED
 LOW_SUPPORT = 0.5
 """Share of supported rows below which the means describe the smaller part of the recording."""
 OTHER_SPEECH = 0.1
-"""Share of the speech in other languages than English from which the words of the trace are incomplete. A single short word in
+"""Share of the speech in languages other than English from which the words of the trace are incomplete. A single short word in
 another language is no reason to look."""
 MIN_DOUBTFUL = 3
 """Words left out as doubtful that, if they outnumber the others, suggest another language: one or two may be a cough."""

@@ -168,7 +168,7 @@ def multilingual_e5() -> Path:
     """
     package = find_spec(E5_PACKAGE)
     if package is None:
-        raise MissingWeightsError(f"words in other languages than English need another network: {INSTALL_LANGUAGES}")
+        raise MissingWeightsError(f"words in languages other than English need another network: {INSTALL_LANGUAGES}")
     path = Path(next(iter(package.submodule_search_locations or []))) / E5_FILE
     if not path.is_file() or sha256(path) != E5_SHA256:
         raise MissingWeightsError(
