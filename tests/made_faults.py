@@ -8,6 +8,7 @@ from __future__ import annotations
 import ctypes
 import os
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,11 +43,8 @@ def with_crashes(task: Task, progress: Progress) -> Outcome:
         if task.item.path.stem == HALF:
             crash()
 
-    reading.to_image, figure.write_picture = decoded, written
-    try:
+    with patch.object(reading, "to_image", decoded), patch.object(figure, "write_picture", written):
         return work(task, progress)
-    finally:
-        reading.to_image, figure.write_picture = to_image, write_picture
 
 
 def wrong_for_long(values: NDArray[np.float64], *rest: object) -> object:
@@ -69,11 +67,9 @@ class WithABug(predicting.Predicting):
                 raise KeyError("valence")
             write_page(prediction, path, media, top)
 
-        write_page, predicting.write_page = predicting.write_page, broken
-        try:
+        write_page = predicting.write_page
+        with patch.object(predicting, "write_page", broken):
             return super().__call__(task, progress)
-        finally:
-            predicting.write_page = write_page
 
 
 class Crashing(predicting.Predicting):
@@ -85,11 +81,9 @@ class Crashing(predicting.Predicting):
             if DEADLY in task.job.name:
                 crash()
 
-        write_json, predicting.write_json = predicting.write_json, written
-        try:
+        write_json = predicting.write_json
+        with patch.object(predicting, "write_json", written):
             return super().__call__(task, progress)
-        finally:
-            predicting.write_json = write_json
 
 
 class Noting(predicting.Predicting):
