@@ -71,15 +71,11 @@ class Hearing:
         """
         task.progress("voice and words", 0.0)
         reader = AudioReader(task.recording.path, BLOCK_DUR, task.mix)
-        try:
-            sound = Sound(self.new_spool(), voices=voices or self._tell_apart(task, reader))
-            if self.listener is not None:
-                reader = self._listen(task, self.listener, sound)
-            if self.encoder is not None and not self.on_whisper:
-                reader = self._embed(task, self.encoder, sound)
-        except BaseException:
-            task.stop.set()  # the frames aren't needed any more
-            raise
+        sound = Sound(self.new_spool(), voices=voices or self._tell_apart(task, reader))
+        if self.listener is not None:
+            reader = self._listen(task, self.listener, sound)
+        if self.encoder is not None and not self.on_whisper:
+            reader = self._embed(task, self.encoder, sound)
         sound.end = reader.end
         sound.notes = [*task.mix.notes, *_notes(reader, sound, self.language)]
         if task.recording.has_frames and reader.start is not None and reader.start > MAX_LATE:

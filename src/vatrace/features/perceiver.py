@@ -191,10 +191,9 @@ class Perceiver:
             if "voice" in also:
                 sound.prosody = np.full((num_steps(sound.end, rate), 2), np.nan)
             return Perceived(rate, wanted, self._new_sight(also), sound, voices_only(turns), Attribution(turns))
-        self._load(recording, wanted, transcribe)
-        hearing = self._hearing(recording, wanted, transcribe, language)
         task = Task(recording, rate, progress, frozenset(also))
-        sight, sound = self._see_and_hear(task, wanted, hearing)
+        sight, sound = self._see_and_hear(task, wanted, transcribe, language)
+        hearing = self._hearing(recording, wanted, transcribe, language)
         return self._understood(task, wanted, hearing, sight, sound)
 
     def see_as_well(
@@ -238,24 +237,6 @@ class Perceiver:
             sound.prosody = _prosody(task, max(sight.end, sound.end))
         return Perceived(task.rate, wanted, sight, sound, people, attribution)
 
-    def _load(self, recording: Recording, wanted: Collection[str], transcribe: bool) -> None:
-        """Load the parts that a recording needs, in several threads. They are loaded early, to report missing weights."""
-        names = []
-        if recording.has_audio and {"voice", "words"} & set(wanted):
-            on_whisper = "voice" in wanted and self.encoders["voice"].on_whisper
-            if self._transcribes(recording, wanted, transcribe):
-                names.append("_listener")  # first, because it takes longest
-            elif on_whisper:
-                names.append("_voice_listener")
-            names += ["_diarizer", *(["_voice_encoder"] if "voice" in wanted else [])]
-        if "face" in wanted:
-            names += ["_landmarker", "_identities", "_face_encoder"]
-        if "words" in wanted:
-            names.append("_word_encoder")
-        missing = [name for name in names if name not in self.__dict__]
-        with ThreadPoolExecutor(self._threads) as pool:
-            list(pool.map(partial(getattr, self), missing))
-
     @staticmethod
     def _transcribes(recording: Recording, wanted: Collection[str], transcribe: bool) -> bool:
         """Whether words are to be recognised."""
@@ -290,16 +271,29 @@ class Perceiver:
             raise MissingExtraError(f"speech in {name_of(language)} needs the extra `languages`: {INSTALL_LANGUAGES}")
         return Hearing(self._diarizer, listener, encoder, on_whisper, transcribe, partial(self._spool, "voice"), language)
 
-    def _see_and_hear(self, task: Task, wanted: Collection[str], hearing: Hearing | None) -> tuple[Sight, Sound]:
+    def _see_and_hear(
+        self, task: Task, wanted: Collection[str], transcribe: bool, language: str
+    ) -> tuple[Sight, Sound]:
+        """Process video and audio at the same time; each thread loads its own models."""
         with ThreadPoolExecutor(1) as pool:
-            heard = pool.submit(hearing.hear, task) if hearing else None
+            heard = pool.submit(self._hear, task, wanted, transcribe, language)
             try:
                 sight = self._see(task) if "face" in wanted else self._new_sight(task.also)
-                sound = heard.result() if heard else Sound(self._spool("voice"))
+                if "words" in wanted and not task.stop.is_set():
+                    self._word_encoder  # noqa: B018  # is loaded while the audio is still processed
+                sound = heard.result()
             except BaseException:  # an error or ctrl-C in this thread must stop the other
                 task.stop.set()
                 raise
         return sight, sound
+
+    def _hear(self, task: Task, wanted: Collection[str], transcribe: bool, language: str) -> Sound:
+        try:
+            hearing = self._hearing(task.recording, wanted, transcribe, language)
+            return hearing.hear(task) if hearing else Sound(self._spool("voice"))
+        except BaseException:  # the frames aren't needed any more
+            task.stop.set()
+            raise
 
     def _who_speaks(self, task: Task, sight: Sight, voices: Voices | None) -> tuple[list[Person], Attribution]:
         """The people who can be followed, and the turns assigned to them."""

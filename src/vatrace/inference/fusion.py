@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from vatrace.encoders import DEFAULT_ENCODERS, EncoderSpec, own_encoder
 from vatrace.errors import ModelError
-from vatrace.files import sha256, shown
+from vatrace.files import sha256_once, shown
 from vatrace.inference.intervals import HalfWidths
 from vatrace.names import DIMENSIONS, MAX_RATE, in_order
 from vatrace.weights import onnx_session, package_file
@@ -88,7 +88,7 @@ class FusionModel:
             for name in names
             if name in DEFAULT_ENCODERS
         }
-        self.sha256 = sha256(path)
+        self.sha256 = sha256_once(path)
         self.name = f"{path.name} {self.sha256[:12]}"
         self._try(path)
 

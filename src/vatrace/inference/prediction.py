@@ -145,12 +145,20 @@ class Prediction:
         left, top, right, bottom = self.boxes[min(int(steps_at(np.array(time), self.rate)), len(self.boxes) - 1)].tolist()
         return None if math.isnan(left) else (left, top, right, bottom)
 
-    def statistics(self) -> pd.DataFrame:
-        """Mean, SD, minimum and maximum (columns) of valence and arousal (rows) where supported; NaN if never."""
-        import pandas as pd
+    def statistics(self) -> dict[str, dict[str, float]]:
+        """Mean, SD, minimum and maximum (inner keys) of valence and arousal (outer keys) where supported.
 
-        traces = pd.DataFrame({name: getattr(self, name)[self.supported] for name in DIMENSIONS})
-        return traces.agg(["mean", "std", "min", "max"]).T.rename(columns={"std": "SD"})
+        They are NaN where there are too few rows: none, or one for the SD (of the sample, with N - 1).
+        """
+        found = {}
+        for name in DIMENSIONS:
+            values = getattr(self, name)[self.supported]
+            found[name] = dict.fromkeys(("mean", "SD", "min", "max"), np.nan)
+            if len(values):
+                found[name] |= {"mean": float(values.mean()), "min": float(values.min()), "max": float(values.max())}
+            if len(values) > 1:
+                found[name]["SD"] = float(values.std(ddof=1))
+        return found
 
     def to_pandas(self) -> pd.DataFrame:
         """A table with the columns time, valence, arousal, and face, voice, words (1 where the modality was present, else 0).

@@ -9,14 +9,14 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
-from functools import cache, lru_cache
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from vatrace import __version__
 from vatrace.encoders import EncoderSpec
-from vatrace.files import sha256, shown
+from vatrace.files import sha256, sha256_once, shown
 from vatrace.weights import BASE_SHA256, found_whisper, has_languages, package_file
 
 SCHEMA = 1
@@ -129,14 +129,8 @@ def file_facts(path: Path, folder: Path, known: FileFacts | None = None) -> File
     if known is not None and (known.size, known.modified_ns) == (state.st_size, state.st_mtime_ns):
         digest = known.sha256
     else:
-        digest = _sha256(path, state.st_size, state.st_mtime_ns)
+        digest = sha256_once(path)
     return FileFacts(_relative(path, folder), digest, state.st_size, state.st_mtime_ns)
-
-
-@lru_cache(maxsize=64)
-def _sha256(path: Path, size: int, modified_ns: int) -> str:
-    """The SHA-256 of a file, computed once for each state of it: weights and transcripts are used by many recordings."""
-    return sha256(path)
 
 
 def _relative(path: Path, folder: Path) -> str:
@@ -167,17 +161,12 @@ def model_versions(encoders: Mapping[str, EncoderSpec], whisper: str | Path | No
         whisper: a folder or the name of a model, if the user named one.
     """
     weights = sorted(package_file("fusion.onnx").parent.glob("*.onnx"))
-    found = {path.name: _hash_of(path) for path in weights if path.name != "streaming.onnx"}
+    found = {path.name: sha256_once(path) for path in weights if path.name != "streaming.onnx"}
     found |= {f"{modality} encoder": spec.version for modality, spec in encoders.items()}
     found |= {f"foreign {modality} encoder": spec.foreign.version for modality, spec in encoders.items() if spec.foreign}
     folder = found_whisper(whisper)
-    found |= {"whisper": _hash_of(folder / "model.bin")} if folder is not None else {}
+    found |= {"whisper": sha256_once(folder / "model.bin")} if folder is not None else {}
     return found | ({"whisper base": BASE_SHA256} if has_languages() else {})  # other files would not be loaded
-
-
-def _hash_of(path: Path) -> str:
-    state = path.stat()
-    return _sha256(path, state.st_size, state.st_mtime_ns)
 
 
 def command_line() -> str:

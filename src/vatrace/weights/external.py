@@ -20,7 +20,10 @@ def external_files(path: Path) -> list[str]:
     with path.open("rb") as file:
         if not path.stat().st_size:
             return []
-        content = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))  # closed when nothing refers to it
+        mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)  # closed when nothing refers to it
+    if mapped.find(LOCATION) < 0:  # the most frequent case, and quicker than to read all its messages
+        return []
+    content = memoryview(mapped)
     try:
         return list(dict.fromkeys(_of_model(content)))
     except (IndexError, RecursionError):  # not ONNX, or damaged
