@@ -5,7 +5,7 @@
 
 What can't be avoided is a process that imports ONNX Runtime and CTranslate2 and loads the models that such a clip needs. Both
 are run alternately, the disk cache is warm, and the last line is the ratio of the medians. The default clip is 3 s of
-that of end_to_end.py.
+that of end_to_end.py. The language is given, because with the extra `languages` another Whisper model would be loaded to find it.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ MODELS = (
     "face_landmarks.onnx",
     "identity.onnx",
     "face.onnx",
+    "voice_frames.onnx",
     "speaker_turns.onnx",
     "speaker_embedding.onnx",
     "voice.onnx",
@@ -62,7 +63,7 @@ def main() -> None:
         video = args.video or Path(folder) / "demo.mp4"
         if args.video is None:
             make_clip(video, SECONDS)
-        out = ["--out", folder, "--overwrite", "--transcript", "none"]
+        out = ["--out", folder, "--overwrite", "--transcript", "none", "--language", "en"]
         commands = {
             "import and load": [sys.executable, "-c", LEAST.format(models=MODELS, whisper=str(find_whisper()), kind=KIND)],
             "vatrace predict": [sys.executable, "-m", "vatrace.cli", "predict", str(video), *out],

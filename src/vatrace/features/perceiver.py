@@ -271,9 +271,7 @@ class Perceiver:
             raise MissingExtraError(f"speech in {name_of(language)} needs the extra `languages`: {INSTALL_LANGUAGES}")
         return Hearing(self._diarizer, listener, encoder, on_whisper, transcribe, partial(self._spool, "voice"), language)
 
-    def _see_and_hear(
-        self, task: Task, wanted: Collection[str], transcribe: bool, language: str
-    ) -> tuple[Sight, Sound]:
+    def _see_and_hear(self, task: Task, wanted: Collection[str], transcribe: bool, language: str) -> tuple[Sight, Sound]:
         """Process video and audio at the same time; each thread loads its own models."""
         with ThreadPoolExecutor(1) as pool:
             heard = pool.submit(self._hear, task, wanted, transcribe, language)
