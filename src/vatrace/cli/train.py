@@ -122,7 +122,7 @@ def _add_store(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_split(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--split", choices=["dev", "test"], default="dev", help="(default: %(default)s)")
+    parser.add_argument("--split", choices=["dev", "test"], default="dev", help="which recordings (default: %(default)s)")
     parser.add_argument("--unlock-test", action="store_true", help="needed for --split test; each use is logged")
 
 
