@@ -6,7 +6,7 @@ WORKDIR /opt/vatrace
 COPY pyproject.toml README.md LICENSE ./
 COPY src src
 RUN python -m venv /opt/venv
-RUN /opt/venv/bin/pip install --no-cache-dir '.[formats,languages,lsl,offline,web]'
+RUN /opt/venv/bin/pip install --no-cache-dir '.[analysis,formats,languages,lsl,offline,web]'
 RUN useradd --create-home --uid 10001 vatrace && mkdir -p /data && chown vatrace /data
 ENV PATH=/opt/venv/bin:$PATH HF_HUB_OFFLINE=1 MPLCONFIGDIR=/tmp/matplotlib XDG_DATA_HOME=/tmp
 USER vatrace

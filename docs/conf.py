@@ -25,6 +25,8 @@ html_title = f"vatrace {release}"
 html_theme_options = {"footer_icons": []}
 
 myst_heading_anchors = 4
+linkcheck_ignore = [r"http://(127\.0\.0\.1|localhost)"]
+linkcheck_anchors = False  # pages of others often add them by a script
 myst_enable_extensions = ["colon_fence"]
 nb_execution_mode = "off"  # tests/test_notebooks.py runs the notebooks; they are stored with their output
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import re
+import runpy
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import unquote
 
 import numpy as np
 import pytest
@@ -81,7 +83,24 @@ def test_notebooks_run(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert "Traceback" not in printed
 
 
-def test_the_site_is_built_without_a_warning(tmp_path: Path) -> None:
+def broken_links(site: Path) -> list[str]:
+    """Links in a site's pages to files or places that don't exist in it."""
+    pages = {path: path.read_text(encoding="utf-8") for path in site.rglob("*.html")}
+    places = {path: set(re.findall(r'\bid="([^"]+)"', text)) for path, text in pages.items()}
+    broken = []
+    for path, text in pages.items():
+        for target in re.findall(r'\b(?:href|src)="([^"]+)"', text):
+            if re.match(r"[a-z]+:", target):
+                continue
+            name, _, place = unquote(target).partition("#")
+            name = name.partition("?")[0]
+            file = (path.parent / name).resolve() if name else path
+            if not file.is_file() or (place and place not in places[file]):
+                broken.append(f"{path.relative_to(site)}: {target}")
+    return broken
+
+
+def test_the_site_is_built_without_a_warning_and_its_links_lead_somewhere(tmp_path: Path) -> None:
     from sphinx.application import Sphinx
 
     docs = ROOT / "docs"
@@ -92,3 +111,12 @@ def test_the_site_is_built_without_a_warning(tmp_path: Path) -> None:
     assert "vatrace predict talk.mp4 --out traces" in commands_page
     loaded = re.findall(r'(?:src|href)="(https?://[^"]+\.(?:js|css|woff2?))"', commands_page)
     assert loaded == []  # the site needs no network
+    assert 'src="_images/architecture.svg"' in (tmp_path / "site/architecture.html").read_text(encoding="utf-8")
+    assert broken_links(tmp_path / "site") == []
+    (tmp_path / "site/other.html").write_text('<a href="index.html#nowhere"><img src="none.png"></a>')
+    assert broken_links(tmp_path / "site") == ["other.html: index.html#nowhere", "other.html: none.png"]
+
+
+def test_the_diagram_of_the_architecture_is_what_its_script_draws() -> None:
+    drawn = runpy.run_path(str(ROOT / "docs/diagram.py"))["drawn"]()
+    assert (ROOT / "docs/pictures/architecture.svg").read_text(encoding="utf-8") == drawn

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import inspect
+import re
 import subprocess
 import sys
+import tomllib
+from pathlib import Path
 
 import pytest
 
 import vatrace
 from vatrace import errors
+
+ROOT = Path(__file__).parents[1]
 
 
 def python(code: str) -> subprocess.CompletedProcess[str]:
@@ -39,3 +44,21 @@ def test_every_error_is_public() -> None:
 def test_no_module_has_the_name_of_a_function() -> None:
     result = python("import vatrace; vatrace.predict; import vatrace.predict")
     assert result.returncode == 1 and "No module named 'vatrace.predict'" in result.stderr
+
+
+def test_the_dockerfile_copies_files_that_exist_and_installs_extras_that_exist() -> None:
+    steps = [line.split() for line in (ROOT / "Dockerfile").read_text().splitlines() if line and not line.startswith("#")]
+    copied = [name for step in steps if step[0] == "COPY" for name in step[1:-1]]
+    assert copied == ["pyproject.toml", "README.md", "LICENSE", "src"] and all((ROOT / name).exists() for name in copied)
+    assert {f"!{name}" for name in copied} <= set((ROOT / ".dockerignore").read_text().split())
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    (installed,) = re.findall(r"'\.\[([\w,]+)\]'", (ROOT / "Dockerfile").read_text())
+    assert set(installed.split(",")) == extras.keys() - {"dev", "docs", "prosody", "ray", "train"}
+
+
+def test_what_ci_names_exists() -> None:
+    workflow = (ROOT / ".github/workflows/tests.yml").read_text()
+    named = re.findall(r"(?:tests|\.ci)/[\w/]+(?:\.py)?", workflow + (ROOT / ".ci/matrix").read_text())
+    for folder, names, end in re.findall(r"(tests/[\w/]*)\{([\w,]+)\}(\.py)", (ROOT / ".ci/matrix").read_text()):
+        named += [f"{folder}{name}{end}" for name in names.split(",")]
+    assert len(named) > 15 and [name for name in named if not list(ROOT.glob(f"{name}*"))] == []

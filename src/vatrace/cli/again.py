@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vatrace.cli.terminal import add_whisper_option, load, progress_bars, say, warn
+from vatrace.cli.terminal import add_device_option, add_threads_option, add_whisper_option, load, progress_bars, say, warn
 from vatrace.errors import UsageError
 from vatrace.files import shown
 from vatrace.names import DIMENSIONS
@@ -43,6 +43,8 @@ def add_parsers(commands: Any) -> None:
         "--recording", type=Path, metavar="FILE", help="where the recording is now (default: as in the side file)"
     )
     add_whisper_option(parser)
+    add_device_option(parser)
+    add_threads_option(parser)
     parser.set_defaults(run=run_again)
 
 
@@ -95,7 +97,7 @@ def _as_before(args: argparse.Namespace, found: Provenance, out: Path) -> tuple[
         setattr(parsed, name, options.get(name, getattr(parsed, name)))
     parsed.modalities = options.get("modalities", parsed.modalities)
     parsed.people = options.get("people", parsed.people)
-    parsed.whisper = args.whisper
+    parsed.whisper, parsed.device, parsed.threads = args.whisper, args.device, args.threads
     for name in ("adapt", "model", "active_speaker"):
         setattr(parsed, name, files.get(name))
     parsed.per_person = options.get("per_person", False)

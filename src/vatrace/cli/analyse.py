@@ -45,7 +45,9 @@ def add_parsers(commands: Any) -> None:
     parser.add_argument("--before", type=positive, default=2.0, metavar="SECONDS", help="before an event (default: 2)")
     parser.add_argument("--after", type=positive, default=5.0, metavar="SECONDS", help="after an event (default: 5)")
     parser.add_argument("--ratings", type=Path, metavar="FILE", help="CSV table of human ratings, for agreement")
-    parser.add_argument("--out", type=Path, default=Path("analysis"), metavar="FOLDER", help="default: analysis")
+    parser.add_argument(
+        "--out", type=Path, default=Path("analysis"), metavar="FOLDER", help="where to write (default: analysis)"
+    )
     parser.add_argument("--overwrite", action="store_true", help="replace the results of an earlier analysis")
     parser.set_defaults(run=run_analyse)
 

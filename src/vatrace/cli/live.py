@@ -15,6 +15,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from vatrace.cli.terminal import (
     add_device_option,
+    add_language_option,
     add_threads_option,
     add_whisper_option,
     apply_device,
@@ -35,6 +36,7 @@ EPILOG = """examples:
   vatrace live --camera 1 --microphone none     the face only
   vatrace live --out session.csv                also saves the values
   vatrace live --camera talk.mp4                plays a file at its own pace
+  vatrace live --language de                    speech in German; otherwise the language of each utterance is detected
   vatrace live --lsl                            also sends the values to LabRecorder and others (extra `lsl`)
 
 In a terminal it shows the values; in a pipe it writes CSV. Frames and audio are not kept. Voice and words are processed later
@@ -64,6 +66,7 @@ def add_parsers(commands: Any) -> None:
     add("--overwrite", action="store_true", help="replace the file if it already exists")
     add("--model", type=Path, metavar="PATH", help="a streaming fusion model in ONNX (default: the package's)")
     add_whisper_option(parser)
+    add_language_option(parser)
     add_device_option(parser)
     add_threads_option(parser)
     add(
@@ -90,7 +93,13 @@ def run_live(args: argparse.Namespace) -> int:
         refuse_existing([args.out], args.overwrite)
         make_folder(args.out.parent)
     apply_device(args)
-    streamer = Streamer(fusion=args.model, whisper=args.whisper, threads=args.threads, has_audio=microphone != NONE)
+    streamer = Streamer(
+        fusion=args.model,
+        whisper=args.whisper,
+        threads=args.threads,
+        has_audio=microphone != NONE,
+        language=args.language,
+    )
     with ExitStack() as stack:
         send = stack.enter_context(open_outlet(args.lsl, RATE)) if args.lsl else None
         files = [stack.enter_context(args.out.open("w", newline="", encoding="utf-8"))] if args.out else []

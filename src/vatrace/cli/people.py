@@ -8,6 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vatrace.cli.terminal import (
+    add_device_option,
+    add_threads_option,
+    apply_device,
     complain,
     find_all,
     make_folder,
@@ -61,6 +64,8 @@ def add_parsers(commands: Any) -> None:
     add("sources", nargs="+", type=Path, metavar="FOLDER|FILE", help="folder of videos and audio, or a video")
     add("--out", type=Path, default=Path(), metavar="DIR", help="where to write (default: this folder)")
     add("--overwrite", action="store_true", help="replace people.csv and people.png")
+    add_device_option(parser)
+    add_threads_option(parser)
     parser.set_defaults(run=run_people)
 
 
@@ -76,7 +81,8 @@ def run_people(args: argparse.Namespace) -> int:
     if not recordings:
         return 1
     make_folder(args.out)
-    perceiver = Perceiver()
+    apply_device(args)
+    perceiver = Perceiver(threads=args.threads)
     attendances = [seen for path in recordings if (seen := _attended(path, perceiver)) is not None]
     if not attendances:
         return 1

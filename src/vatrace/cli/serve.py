@@ -51,8 +51,10 @@ def add_parsers(commands: Any) -> None:
         description="Serve a page on this machine: drop recordings on it, view and annotate their traces, download them.",
     )
     add = parser.add_argument
-    add("--port", type=int, default=8765, help="(default: %(default)d; 0 for any free port)")
-    add("--folder", type=Path, default=_default_folder(), metavar="DIR", help="where results are kept (default: %(default)s)")
+    add("--port", type=int, default=8765, help="of the address (default: %(default)d; 0 for any free port)")
+    folder = _default_folder()
+    shown = f"~/{folder.relative_to(Path.home())}" if folder.is_relative_to(Path.home()) else folder
+    add("--folder", type=Path, default=folder, metavar="DIR", help=f"where results are kept (default: {shown})")
     add("--max-upload", type=positive, default=4.0, metavar="GB", help="size of the largest recording (default: %(default)g)")
     add("--api", action="store_true", help="also serve the interface for programs, at /v1 (docs/api.md)")
     add(
@@ -97,7 +99,7 @@ def run_serve(args: argparse.Namespace) -> int:
         model = load(args)  # to report now what is wrong
         jobs = Jobs(args.folder, partial(_load, args), partial(_provenance, args))
         max_upload = round(args.max_upload * 1e9)
-        app = make_app(jobs, _streamers(args.whisper), token, max_upload)
+        app = make_app(jobs, _streamers(args.whisper, args.threads), token, max_upload)
         also = [_add_api(app, jobs, model, args, listener.getsockname()[1])] if args.api else []
         print(address, *also, "ctrl-C ends it", sep="\n", flush=True)
         if not args.no_browser:
@@ -159,21 +161,22 @@ def _provenance(args: argparse.Namespace, task: Task, model: Model) -> Provenanc
     from vatrace.web.job import options_of
 
     fusion = Path(task.job.options.model) if task.job.options.model else args.model
-    files = {"transcript": task.transcript, "adapt": args.adapt, "model": fusion, "active_speaker": args.active_speaker}
+    files = {"transcript": task.transcript, "person": task.picture, "adapt": args.adapt, "model": fusion}
+    files["active_speaker"] = args.active_speaker
     models = model_versions(model.encoders, args.whisper)
     return starting(task.source, task.source.parent, files, {**options_of(task.job), "encoders": args.encoders}, models)
 
 
-def _streamers(whisper: str | None) -> Callable[[], Streamer]:
+def _streamers(whisper: str | None, threads: int | None) -> Callable[[], Streamer]:
     """A function that makes streamers. Whisper is loaded for the first one, and shared by all."""
     from vatrace.features.speech import Listener, open_listener
     from vatrace.inference.streamer import Streamer
 
     @cache
     def listener() -> Listener:
-        return open_listener(whisper, max(1, (os.cpu_count() or 1) - 1))
+        return open_listener(whisper, max(1, (threads or os.cpu_count() or 1) - 1))
 
-    return lambda: Streamer(listener=listener())
+    return lambda: Streamer(listener=listener(), threads=threads)
 
 
 def _listen(port: int) -> socket.socket:

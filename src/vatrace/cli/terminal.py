@@ -156,7 +156,9 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
 
 def add_adapt_option(parser: argparse.ArgumentParser) -> None:
     """Add the option that names an adaptation, which `load` reads as well."""
-    parser.add_argument("--adapt", type=Path, metavar="FILE", help="fit values and intervals to your ratings: by vatrace adapt")
+    parser.add_argument(
+        "--adapt", type=Path, metavar="FILE", help="values and intervals fitted to your ratings: a file of vatrace adapt"
+    )
 
 
 def load(args: argparse.Namespace, threads: int | None = None) -> Model:

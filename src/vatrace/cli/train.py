@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vatrace.cli.terminal import make_folder, plural, progress_bars, refuse_existing, say
+from vatrace.cli.terminal import add_threads_option, make_folder, plural, progress_bars, refuse_existing, say
 from vatrace.errors import StoreError, TrainingError, UsageError
 
 if TYPE_CHECKING:
@@ -122,12 +122,13 @@ def _add_store(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_split(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--split", choices=["dev", "test"], default="dev", help="(default: %(default)s)")
+    parser.add_argument("--split", choices=["dev", "test"], default="dev", help="which recordings (default: %(default)s)")
     parser.add_argument("--unlock-test", action="store_true", help="needed for --split test; each use is logged")
 
 
 def _add_device(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", default="cpu", metavar="NAME", help="cpu, cuda, cuda:1, ... (default: %(default)s)")
+    add_threads_option(parser)
 
 
 def _add_plugins(parser: argparse.ArgumentParser) -> None:
@@ -156,7 +157,7 @@ def run_train(args: argparse.Namespace) -> int:
     """Run the train command."""
     from vatrace.training.device import check_device
 
-    check_device(args.device)
+    check_device(args.device, args.threads)
     import torch
 
     from vatrace.store import Store
@@ -200,7 +201,7 @@ def run_evaluate(args: argparse.Namespace) -> int:
     """Run the evaluate command."""
     from vatrace.training.device import check_device
 
-    check_device(args.device)
+    check_device(args.device, args.threads)
     from vatrace.evaluation.evaluate import text_table
     from vatrace.evaluation.held_out import evaluate_run
     from vatrace.evaluation.page import write_json, write_page
@@ -246,7 +247,7 @@ def run_compare(args: argparse.Namespace) -> int:
     """Run the compare command."""
     from vatrace.training.device import check_device
 
-    check_device(args.device)
+    check_device(args.device, args.threads)
     from vatrace.evaluation.bootstrap import caution
     from vatrace.evaluation.compare import text_table
     from vatrace.evaluation.held_out import compare_runs
@@ -269,7 +270,7 @@ def run_submit(args: argparse.Namespace) -> int:
     """Run the submit command."""
     from vatrace.training.device import check_device
 
-    check_device(args.device)
+    check_device(args.device, args.threads)
     from vatrace.corpora.affwild2_files import read_listing
     from vatrace.corpora.submission import write_submission
     from vatrace.evaluation.held_out import predict_test

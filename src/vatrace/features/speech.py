@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from vatrace.errors import MissingExtraError
 from vatrace.features.doubt import (
     MAYBE_LOOPING,
     Decoded,
@@ -27,11 +28,11 @@ from vatrace.features.doubt import (
 from vatrace.features.pauses import PAUSE, Cut, cut_pauses, halves, pieces_of
 from vatrace.features.recogniser import Mels, Recogniser
 from vatrace.features.spoken_languages import SpokenLanguages
-from vatrace.languages import AUTO, ENGLISH
+from vatrace.languages import AUTO, ENGLISH, name_of
 from vatrace.media.reading import SAMPLING_RATE
 from vatrace.media.transcripts import Word
 from vatrace.media.voice_activity import Span, Spans, speech_spans
-from vatrace.weights import find_whisper, has_languages, multilingual_whisper, onnx_session
+from vatrace.weights import INSTALL_LANGUAGES, find_whisper, has_languages, multilingual_whisper, onnx_session
 
 FRAME_RATE = 50
 """Encoder frames a second."""
@@ -143,6 +144,15 @@ class Listener:
         if self._english is not None and self._english.is_multilingual:
             return self._english
         return None if self._others is None else Recogniser(self._others(), self._threads, MULTILINGUAL_TYPE)
+
+    def check_knows(self, language: str) -> None:
+        """Check that speech in a language can be recognised; AUTO is always possible.
+
+        Raises:
+            MissingExtraError: if it isn't English, and there is no multilingual model.
+        """
+        if language not in {AUTO, ENGLISH} and self.multilingual is None:
+            raise MissingExtraError(f"speech in {name_of(language)} needs the extra `languages`: {INSTALL_LANGUAGES}")
 
     def _recogniser(self, language: str) -> Recogniser:
         found = self._english if language == ENGLISH else self.multilingual
@@ -262,16 +272,18 @@ class Listener:
     def _mels(self, audio: Audio) -> Mels:
         return np.asarray(self._mel_frames(audio)[:, :-1], np.float32)
 
-    def text(self, audio: Audio, encoding: Encoding, piece: Span) -> Text:
+    def text(self, audio: Audio, encoding: Encoding, piece: Span, language: str = AUTO) -> Text:
         """The words of one piece of audio (N,) at 16 kHz, without doubtful ones.
 
         Args:
             audio: the piece.
             encoding: of the piece.
             piece: its start and end in seconds; the words' times stay within it.
+            language: the code of the language that is spoken, or AUTO to find out, if there is a multilingual model.
         """
-        language = ENGLISH
-        if self.multilingual is not None:
+        if language == AUTO and self.multilingual is None:
+            language = ENGLISH
+        elif language == AUTO:
             found = SpokenLanguages(AUTO, self.multilingual)
             (language,) = found.add([piece], 0.0, lambda piece: encoding.mels, lambda piece: self._sounds_english(audio))
         return without_doubtful(self._decode_piece(audio, piece, language, encoding.mels))

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from vatrace.encoders import DEFAULT_ENCODERS
 from vatrace.features.level import RunningLevel
 from vatrace.features.speech import FRAME_RATE, Listener
+from vatrace.languages import AUTO
 from vatrace.media.reading import SAMPLING_RATE
 from vatrace.media.samples import as_mono
 from vatrace.media.transcripts import Word
@@ -37,6 +38,7 @@ class Ears:
         listener: finds and transcribes speech; None without audio.
         transcribe: whether to recognise words.
         rate: steps a second.
+        language: the code of the language that is spoken, or AUTO to find out.
 
     Attributes:
         voice: the vector (D,) of the voice by step, where somebody speaks.
@@ -45,12 +47,12 @@ class Ears:
         given: the first step whose value hasn't been returned; words can't count before it.
     """
 
-    def __init__(self, listener: Listener | None, transcribe: bool, rate: float) -> None:
+    def __init__(self, listener: Listener | None, transcribe: bool, rate: float, language: str = AUTO) -> None:
         self.voice: dict[int, NDArray[np.float32]] = {}
         self.time = 0.0 if listener else math.inf
         self.skipped = (0.0, 0.0)
         self.given = 0
-        self._listener, self._transcribe, self._rate = listener, transcribe, rate
+        self._listener, self._transcribe, self._rate, self._language = listener, transcribe, rate, language
         self._voice_encoder = DEFAULT_ENCODERS["voice"].build(1)
         self._word_encoders = {DEFAULT_ENCODERS["words"]: DEFAULT_ENCODERS["words"].build(1)}
         self._pending = np.zeros(0, np.float32)
@@ -147,7 +149,7 @@ class Ears:
             return []
         self._talk_start = None if ended else end
         piece = (start, start + len(heard) / SAMPLING_RATE)
-        words = listener.text(heard, encoding, piece).words if self._transcribe else []
+        words = listener.text(heard, encoding, piece, self._language).words if self._transcribe else []
         spec = DEFAULT_ENCODERS["words"].for_language(words[0].language) if words else None  # an utterance has one language
         if spec is not None:
             if spec not in self._word_encoders:

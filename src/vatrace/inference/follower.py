@@ -26,6 +26,7 @@ from vatrace.inference.ears import Ears
 from vatrace.inference.eyes import Eyes, Place, as_image
 from vatrace.inference.fusion import open_fusion
 from vatrace.inference.intervals import MEMORY, bounds, situations
+from vatrace.languages import AUTO, check_language
 from vatrace.media.transcripts import Word
 from vatrace.names import MODALITIES
 from vatrace.timeline import TOLERANCE
@@ -80,21 +81,10 @@ class Follower:
     It works in the threads that call it; `vatrace.inference.streamer.Streamer` gives it threads of its own.
     Frames and audio may come from two threads; neither waits for the other's work.
 
-    Args:
-        fusion: a streaming fusion model in ONNX (see `vatrace.training.export`); None for the package's own.
-        whisper: a folder with a Whisper model in CTranslate2 form, or the name of one that faster-whisper downloads; None for
-            tiny.en, and base for languages other than English if it is installed.
-        threads: CPU threads; None for one a core.
-        transcribe: whether to recognise words.
-        has_audio: whether there will be audio; without it, Whisper isn't needed.
-        listener: Whisper, if it is already loaded for another one; then `whisper` isn't used.
+    Its arguments and errors are those of `Streamer`, which describes them.
 
     Attributes:
         words: the latest 1000 words that were recognised.
-
-    Raises:
-        MissingWeightsError: if Whisper's weights are missing.
-        ModelError: if `fusion` is not a streaming model for the package's own encoders at RATE.
     """
 
     def __init__(
@@ -105,14 +95,19 @@ class Follower:
         transcribe: bool = True,
         has_audio: bool = True,
         listener: Listener | None = None,
+        language: str = AUTO,
     ) -> None:
+        check_language(language)
         threads = threads or os.cpu_count() or 1
         self.words: deque[Word] = deque(maxlen=1000)
         self._fusion = _LiveFusion(fusion, threads)
         self._eyes = Eyes(RATE)
         if has_audio and listener is None:
             listener = open_listener(whisper, max(1, threads - 1))
-        self._ears = Ears(listener if has_audio else None, transcribe, RATE)
+        listener = listener if has_audio else None
+        if listener is not None and transcribe:
+            listener.check_knows(language)
+        self._ears = Ears(listener, transcribe, RATE, language)
         self._lock = Lock()
         self._step = 0
         self._expected = set(self._fusion.takes) & ({"face", "voice"} if has_audio else {"face"})

@@ -18,6 +18,7 @@ from vatrace.features.speech import Listener
 from vatrace.inference.ears import HOP_DUR
 from vatrace.inference.eyes import Place, as_image
 from vatrace.inference.follower import MAX_WAIT, RATE, Follower, Value
+from vatrace.languages import AUTO
 from vatrace.media.reading import SAMPLING_RATE
 from vatrace.media.samples import MAX_RATE, BlockResampler, as_mono
 from vatrace.media.transcripts import Word
@@ -70,12 +71,15 @@ class Streamer:
         transcribe: whether to recognise words.
         has_audio: whether there will be audio; without it, Whisper isn't needed.
         listener: Whisper, if it is already loaded for another streamer; then `whisper` isn't used.
+        language: the code of the language that is spoken (see `vatrace.languages`); "auto" to find out for each utterance.
         on_value: called with each value, from a thread of the streamer. If it raises, no more values come, and the exception is
             raised where the `with` block ends.
 
     Raises:
         MissingWeightsError: if Whisper's weights are missing.
+        MissingExtraError: if words are to be recognised in another language than English, and no model knows it.
         ModelError: if `fusion` is not a streaming model for the package's own encoders at RATE.
+        ValueError: if `language` isn't one of the codes.
     """
 
     def __init__(
@@ -86,10 +90,11 @@ class Streamer:
         transcribe: bool = True,
         has_audio: bool = True,
         listener: Listener | None = None,
+        language: str = AUTO,
         on_value: Callable[[Value], object] | None = None,
     ) -> None:
         fusion = None if fusion is None else Path(fusion)
-        self._follower = Follower(fusion, whisper, threads, transcribe, has_audio, listener)
+        self._follower = Follower(fusion, whisper, threads, transcribe, has_audio, listener, language)
         self._has_audio = has_audio
         self._ready = Condition()
         self._start: float | None = None

@@ -10,7 +10,7 @@ import hmac
 import logging
 import re
 import urllib.request
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict
 from http import HTTPStatus
 from pathlib import Path
@@ -25,6 +25,7 @@ from fastapi.responses import HTMLResponse, JSONResponse
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException as AnyHTTPException
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect
@@ -32,6 +33,7 @@ from starlette.routing import Match, Mount
 
 from vatrace import __version__
 from vatrace.errors import VatraceError, report_bug
+from vatrace.files import shown
 from vatrace.inference.model import Model
 from vatrace.languages import AUTO, LANGUAGES
 from vatrace.names import DEFAULT_RATE, MAX_PEOPLE, MAX_RATE
@@ -44,8 +46,8 @@ from vatrace.web.server import possible_downloads, received, result_in, write_bo
 
 PREFIX = "/v1"
 PROBLEM = "application/problem+json"
-NAME = r"^[^/\\\x00-\x1f]+$"
-"""File names without a folder."""
+NAME, MAX_NAME = r"^[^/\\\x00-\x1f]+$", 255
+"""File names without a folder, and their longest."""
 LOCAL = r"^http://(127\.0\.0\.1|localhost|\[::1\])(:[1-9][0-9]{0,4})?(/[!-~]*)?$"
 """Addresses that may be told about the end of a job: on this machine."""
 WEBHOOK_TIMEOUT = 5.0
@@ -126,6 +128,9 @@ class Submission(BaseModel):
     rate: float = Field(DEFAULT_RATE, gt=0, le=MAX_RATE, description="Rows a second.")
     also: list[Literal["emotions", "face", "voice"]] = Field([], max_length=3, description="What else to measure.")
     transcript: str | None = Field(None, min_length=1, max_length=4096, description="A transcript below an allowed folder.")
+    person: str | None = Field(
+        None, min_length=1, max_length=4096, description="Instead of people: a picture of the person, below an allowed folder."
+    )
     model: str | None = Field(
         None, min_length=1, max_length=4096, description="A fusion model in ONNX below an allowed folder."
     )
@@ -137,7 +142,7 @@ class Submission(BaseModel):
 class Upload(Submission):
     """The parameters of an upload."""
 
-    name: str | None = Field(None, min_length=1, max_length=255, pattern=NAME, description="File name of the recording.")
+    name: str | None = Field(None, min_length=1, max_length=MAX_NAME, pattern=NAME, description="File name of the recording.")
 
 
 class Named(Submission):
@@ -231,7 +236,10 @@ def _jobs(jobs: Jobs, model: Model, max_upload: int, allowed: Sequence[Path]) ->
         openapi_extra={"requestBody": BODY},
     )
     async def submit(request: Request, wanted: Annotated[Upload, Query()]) -> JobState:
-        """Submit a recording, as the body, or as the part `file` of a form."""
+        """Submit a recording, as the body, or as the part `file` of a form.
+
+        A form may also have the parts `transcript` (SRT, WebVTT and others) and `person` (a picture of the person to follow).
+        """
         options = await run_in_threadpool(_options, wanted, model, allowed)
         job = await _upload(request, wanted, jobs, options, max_upload)
         jobs.start(job)
@@ -287,8 +295,12 @@ def _jobs(jobs: Jobs, model: Model, max_upload: int, allowed: Sequence[Path]) ->
 
 
 CONTENT = {"type": "string", "format": "binary", "minLength": 1}
+PARTS = ("file", "transcript", "person")
+"""The parts of a form: the recording, and files that may come with it."""
+MAX_SIDE_FILE = 50_000_000
+"""Bytes of the largest transcript or picture that is accepted: those of cameras are smaller."""
 BODY = {
-    "description": "The recording.",
+    "description": "The recording, or a form with the part `file` and, if you like, `transcript` and `person`.",
     "required": True,
     "content": {
         "application/octet-stream": {"schema": CONTENT},
@@ -297,7 +309,7 @@ BODY = {
                 "type": "object",
                 "required": ["file"],
                 "additionalProperties": False,
-                "properties": {"file": CONTENT},
+                "properties": dict.fromkeys(PARTS, CONTENT),
             }
         },
     },
@@ -306,6 +318,7 @@ BODY = {
 
 def _options(wanted: Submission, model: Model, allowed: Sequence[Path]) -> Options:
     """The options of a job, checked before anything is uploaded."""
+    _check_person(wanted, wanted.person is not None)
     if wanted.model is None:
         try:
             model.check_also(wanted.also, wanted.modalities)
@@ -317,8 +330,16 @@ def _options(wanted: Submission, model: Model, allowed: Sequence[Path]) -> Optio
         wanted.rate,
         list(dict.fromkeys(wanted.also)),
         str(_below(wanted.transcript, allowed)) if wanted.transcript else "",
+        str(_below(wanted.person, allowed)) if wanted.person else "",
         str(_below(wanted.model, allowed)) if wanted.model else "",
     )
+
+
+def _check_person(wanted: Submission, has_picture: bool) -> None:
+    if has_picture and wanted.people != "main":
+        raise HTTPException(409, "people and person: a picture already says whose trace to make")
+    if has_picture and "face" not in wanted.modalities:
+        raise HTTPException(409, "person: a picture needs the face, which is not among the modalities")
 
 
 def _below(name: str, allowed: Sequence[Path]) -> Path:
@@ -350,20 +371,23 @@ async def _upload(request: Request, wanted: Upload, jobs: Jobs, options: Options
     """
     content = received(request, wanted.name or "upload", jobs.folder, max_upload)
     form = request.headers.get("content-type", "").partition(";")[0].strip().lower() == "multipart/form-data"
-    name = wanted.name
-    if form:
-        try:
-            parts = await MultiPartParser(request.headers, content, max_files=1, max_fields=0).parse()
-        except (MultiPartException, KeyError, ValueError) as error:
-            raise HTTPException(400, f"the form can't be read: {getattr(error, 'message', error)}") from error
-        file = parts.get("file")
-        if file is None or isinstance(file, str):
-            raise HTTPException(422, "file: the form has no such part with a file")
-        name = name or Path((file.filename or "").replace("\\", "/")).name
-        content = _pieces(file)
-    job, path = jobs.add(name or "recording", wanted.people, options=options, webhook=wanted.webhook or "")
+    parts = await _parts(request, content) if form else {}
+    _check_parts(parts, wanted)
+    names = {part: _file_name(file) or part for part, file in parts.items()}
+    job, path = jobs.add(
+        wanted.name or names.get("file", "recording"),
+        wanted.people,
+        options=options,
+        transcript=names.get("transcript", ""),
+        picture=names.get("person", ""),
+        webhook=wanted.webhook or "",
+    )
+    places = {"file": path, "transcript": jobs.transcript(job), "person": jobs.picture(job)}
     try:
-        await write_body(content, path)
+        for part, file in parts.items():
+            await write_body(_pieces(file), places[part])
+        if not form:
+            await write_body(content, path)
         if not path.stat().st_size:
             raise HTTPException(400, "no recording: give it as the body, or as the part `file` of a form")
     except BaseException:
@@ -372,16 +396,63 @@ async def _upload(request: Request, wanted: Upload, jobs: Jobs, options: Options
     return job
 
 
-async def _pieces(file: Any) -> AsyncGenerator[bytes, None]:
+async def _parts(request: Request, content: AsyncGenerator[bytes, None]) -> dict[str, UploadFile]:
+    """The files in a form, by the names of their parts.
+
+    Raises:
+        HTTPException: if it can't be read, has other parts, or several of one name, or no recording.
+    """
+    try:
+        form = await MultiPartParser(request.headers, content, max_files=len(PARTS), max_fields=len(PARTS)).parse()
+    except (MultiPartException, KeyError, ValueError) as error:
+        raise HTTPException(400, f"the form can't be read: {getattr(error, 'message', error)}") from error
+    found: dict[str, UploadFile] = {}
+    for name, file in form.multi_items():
+        if name not in PARTS:
+            raise HTTPException(422, f"{shown(name)}: no such part of the form; known: {', '.join(PARTS)}")
+        if isinstance(file, str):
+            raise HTTPException(422, f"{name}: this part of the form must be a file, with a file name")
+        if name in found:
+            raise HTTPException(422, f"{name}: several parts of the form have this name")
+        found[name] = file
+    if "file" not in found:
+        raise HTTPException(422, "file: the form has no such part with a file")
+    return found
+
+
+def _check_parts(parts: Mapping[str, UploadFile], wanted: Submission) -> None:
+    """Check the files that come with a recording.
+
+    Raises:
+        HTTPException: if one is given twice, doesn't fit the options, is empty or too large.
+    """
+    _check_person(wanted, "person" in parts)
+    for name in parts.keys() - {"file"}:
+        if getattr(wanted, name) is not None:
+            raise HTTPException(409, f"{name}: given as a part of the form and as a path; choose one")
+        size = parts[name].size or 0
+        if not size:
+            raise HTTPException(400, f"{name}: this part of the form is empty")
+        if size > MAX_SIDE_FILE:
+            raise HTTPException(413, f"{name}: larger than {MAX_SIDE_FILE / 1e6:g} MB")
+
+
+def _file_name(file: UploadFile) -> str:
+    """The file's name without a folder; "" if it can't be used."""
+    name = Path((file.filename or "").replace("\\", "/")).name
+    return name if re.search(NAME, name) and len(name) <= MAX_NAME else ""
+
+
+async def _pieces(file: UploadFile) -> AsyncGenerator[bytes, None]:
     while piece := await file.read(1 << 20):
         yield piece
 
 
 def _state(job: Job) -> JobState:
-    options = {name: value for name, value in asdict(job.options).items() if name not in {"model", "transcript"}}
-    named = {name: Path(value).name for name, value in (("model", job.options.model), ("transcript", job.options.transcript))}
+    own = {"transcript": job.transcript, "person": job.picture, "model": ""}
+    named = {name: uploaded or Path(getattr(job.options, name)).name for name, uploaded in own.items()}
     content = {name: value for name, value in asdict(job).items() if name in JobState.model_fields}
-    return JobState(**content | {"options": options | named})
+    return JobState(**content | {"options": asdict(job.options) | named})
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):

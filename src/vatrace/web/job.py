@@ -31,6 +31,7 @@ class Job:
         person: a click on the face to follow instead of `people`: seconds, and shares of the picture's width and height.
         options: how to predict it.
         transcript: file name of the transcript that was uploaded with it; "" for none.
+        picture: file name of the picture of the person to follow that was uploaded with it; "" for none.
         path: the recording, if it is a file of the user's, which is never deleted; "" if it was uploaded.
         webhook: address that is told about the end; "" for none.
         order: place in the order of completion, from 1; 0 until then.
@@ -56,6 +57,7 @@ class Job:
     person: list[float] | None = None
     options: Options = field(default_factory=Options)
     transcript: str = ""
+    picture: str = ""
     path: str = ""
     webhook: str = ""
     order: int = 0

@@ -5,6 +5,7 @@ Each has a folder with its results:
     FOLDER/20260131-142501-3f9a0c12/job.json       its name and state
                                     upload.mp4     the recording, until the server ends
                                     transcript.srt its transcript, if it came with one
+                                    person.jpg     a picture of the person to follow, if it came with one
                                     copy           a small copy of it
                                     thumb          a small picture of it, if it has any
                                     page.html      the report, which shows the copy
@@ -123,7 +124,7 @@ class Jobs:
         Args:
             name: the recording's file name.
             people: whose traces to make.
-            **fields: other fields of `Job`: `person`, `options`, `transcript`, `path` and `webhook`.
+            **fields: other fields of `Job`: `person`, `options`, `transcript`, `picture`, `path` and `webhook`.
 
         Returns:
             The job, and the path to write the recording to before the job is started.
@@ -174,6 +175,10 @@ class Jobs:
         """The file for the transcript that comes with a recording."""
         return self.folder / job.id / f"transcript{Path(job.transcript).suffix.lower()}"
 
+    def picture(self, job: Job) -> Path:
+        """The file for the picture of the person that comes with a recording."""
+        return self.folder / job.id / f"person{Path(job.picture).suffix.lower()}"
+
     def file(self, job: Job, name: Literal["copy", "page.html", "thumb"]) -> Path:
         """A file of a finished job."""
         return self.folder / job.id / name
@@ -207,6 +212,8 @@ class Jobs:
             self._upload(job).unlink(missing_ok=True)
             if job.transcript:
                 self.transcript(job).unlink(missing_ok=True)
+            if job.picture:
+                self.picture(job).unlink(missing_ok=True)
 
     def _upload(self, job: Job) -> Path:
         return self.folder / job.id / f"upload{Path(job.name).suffix.lower()}"
@@ -255,9 +262,7 @@ class Jobs:
             job.stages = job.stages | {stage: share}  # a new dict, since another thread may be reading the old one
 
         try:
-            named = Path(job.options.transcript) if job.options.transcript else None
-            transcript = self.transcript(job) if job.transcript else named
-            self._worker.begin(Task(job, self.folder / job.id, self._source(job), transcript))
+            self._worker.begin(self._task(job))
             while (end := self._worker.answer(progress)) is None:
                 pass
         except BaseException:
@@ -265,6 +270,13 @@ class Jobs:
             raise
         for name in RESULT:
             setattr(job, name, getattr(end, name))
+
+    def _task(self, job: Job) -> Task:
+        transcript = Path(job.options.transcript) if job.options.transcript else None
+        picture = Path(job.options.person) if job.options.person else None
+        transcript = self.transcript(job) if job.transcript else transcript
+        picture = self.picture(job) if job.picture else picture
+        return Task(job, self.folder / job.id, self._source(job), transcript, picture)
 
     def _finish(self, job: Job) -> None:
         with self._lock:

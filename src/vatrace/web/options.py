@@ -19,6 +19,7 @@ class Options:
         rate: rows a second.
         also: what else to measure.
         transcript: path of a transcript; "" for none.
+        person: path of a picture of the person to follow; "" for none.
         model: path of another fusion model; "" for the server's.
     """
 
@@ -27,4 +28,5 @@ class Options:
     rate: float = DEFAULT_RATE
     also: list[Literal["emotions", "face", "voice"]] = field(default_factory=list)
     transcript: str = ""
+    person: str = ""
     model: str = ""

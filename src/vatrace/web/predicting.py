@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -42,12 +43,14 @@ class Task:
         folder: of the job.
         source: the recording.
         transcript: that was uploaded with it, or that its options name; None for none.
+        picture: of the person to follow, likewise.
     """
 
     job: Job
     folder: Path
     source: Path
     transcript: Path | None
+    picture: Path | None = None
 
 
 Start = Callable[[Task, Model], Provenance]
@@ -72,7 +75,8 @@ class Predicting:
         try:
             self._predict(task, progress)
         except (VatraceError, OSError) as error:
-            job.state, job.message = "failed", described(error, task.source).replace(str(task.source), job.name)
+            message = described(error, task.source).replace(str(task.source), job.name)
+            job.state, job.message = "failed", message.replace(f"{task.folder}{os.sep}", "")
         except Exception as error:  # it must not stop the other recordings
             job.state, job.message = "failed", report_bug(error, job.name)
         return job
@@ -80,7 +84,9 @@ class Predicting:
     def _predict(self, task: Task, progress: Progress) -> None:
         job, folder, options = task.job, task.folder, task.job.options
         recording = open_recording(task.source, task.transcript, options.language)
-        clicked = None if job.person is None else write_clicked_face(recording, job.person, folder / "clicked face.png")
+        picture = task.picture
+        if job.person is not None:
+            picture = write_clicked_face(recording, job.person, folder / "clicked face.png")
         model = _model(self._make_model, Path(options.model) if options.model else None)
         made = None if self._start is None else self._start(task, model)
         prediction = model.predict(
@@ -88,7 +94,7 @@ class Predicting:
             rate=options.rate,
             modalities=options.modalities,
             people=job.people,
-            person=clicked,
+            person=picture,
             language=options.language,
             also=options.also,
             explain=True,
