@@ -17,7 +17,10 @@ MODULES = {path.relative_to(PACKAGE).with_suffix("").as_posix(): path for path i
 """Files by their path in the package, such as "media/reading"."""
 
 GROUND = frozenset(
-    {"accelerator", "names", "languages", "files", "records", "errors", "plugins", "timeline", "metrics", "weights", "workers"}
+    {
+        *("accelerator", "names", "languages", "files", "records", "errors", "plugins", "timeline", "metrics", "weights"),
+        *("workers", "watcher"),
+    }
 )
 LAYERS = (
     GROUND,

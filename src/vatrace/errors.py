@@ -141,29 +141,32 @@ def report_bug(error: BaseException, what: object) -> str:
     """
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":  # the latter is PyTorch's
         return f"{what}: out of memory ({_summary(error)})"
-    text = _bug_report(error)
+    import traceback
+
+    place = save_report("".join(traceback.format_exception(error)))
+    return f"{what}: a bug in vatrace ({_summary(error)}); please report it with {place}"
+
+
+def save_report(problem: str) -> str:
+    """Save a traceback for a bug report, with the versions and the command, without the path of the home folder.
+
+    Returns:
+        The file with it. If no file can be written, it is logged instead.
+    """
+    from vatrace import __version__
+
+    facts = f"vatrace {__version__}, Python {platform.python_version()}, {platform.platform()}\n{' '.join(sys.argv)}\n\n"
+    text, home = facts + problem, str(Path.home())
+    text = text.replace(home, "~") if len(home) > 1 else text
     try:
         with tempfile.NamedTemporaryFile(
             "w", prefix="vatrace-bug-", suffix=".txt", delete=False, encoding="utf-8", errors="backslashreplace"
         ) as file:
             file.write(text)
-        place = file.name
+        return file.name
     except OSError:
         logger.error("%s", text)
-        place = "the traceback above"
-    return f"{what}: a bug in vatrace ({_summary(error)}); please report it with {place}"
-
-
-def _bug_report(error: BaseException) -> str:
-    """The versions, the command and the traceback, without the path of the home folder."""
-    import traceback
-
-    from vatrace import __version__
-
-    facts = f"vatrace {__version__}, Python {platform.python_version()}, {platform.platform()}\n{' '.join(sys.argv)}\n\n"
-    text = facts + "".join(traceback.format_exception(error))
-    home = str(Path.home())
-    return text.replace(home, "~") if len(home) > 1 else text
+        return "the traceback above"
 
 
 def _summary(error: BaseException) -> str:

@@ -54,21 +54,18 @@ def written_whole(path: Path) -> Iterator[Path]:
         OSError: if it can't be written, for instance because the disk is full; the message names `path`.
     """
     temporary = path.with_name(f".vatrace-{token_hex(8)}{path.suffix}")
-    _begin(temporary)  # first, so that a signal can come at any time
     try:
-        os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o666))
-        yield temporary
-        try:
-            temporary.replace(path)
-        except PermissionError as error:  # on Windows, a file that is open elsewhere can't be replaced
-            raise PermissionError(f"{path}: can't be replaced; is it open in another program?") from error
+        with unfinished(temporary):
+            os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o666))
+            yield temporary
+            try:
+                temporary.replace(path)
+            except PermissionError as error:  # on Windows, a file that is open elsewhere can't be replaced
+                raise PermissionError(f"{path}: can't be replaced; is it open in another program?") from error
     except OSError as error:
         if error.strerror is None or (error.filename and str(error.filename).removeprefix("file:") != str(temporary)):
             raise  # it names its file, which is another one
         raise unwritable(path, error) from error
-    finally:
-        temporary.unlink(missing_ok=True)
-        _finish(temporary)
 
 
 def unwritable(path: Path, error: OSError) -> OSError:
@@ -82,13 +79,9 @@ def unwritable(path: Path, error: OSError) -> OSError:
 def temporary_folder() -> Iterator[Path]:
     """Yield a new folder that only the user can read, outside that of the results. It is deleted at the end of the block."""
     folder = Path(tempfile.gettempdir()) / f"vatrace-{token_hex(8)}"
-    _begin(folder)
-    try:
+    with unfinished(folder):
         folder.mkdir(mode=0o700)
         yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-        _finish(folder)
 
 
 _unfinished: set[Path] = set()
@@ -105,16 +98,19 @@ def announce_unfinished(announce: Announce) -> None:
     _announcers.append(announce)
 
 
-def _begin(path: Path) -> None:
-    _unfinished.add(path)
+@contextmanager
+def unfinished(path: Path) -> Iterator[None]:
+    """A block that makes and uses a temporary file or folder, which is deleted at its end, even if the process is killed."""
+    _unfinished.add(path)  # first, so that a signal can come at any time
     for announce in _announcers:
         announce(path, True)
-
-
-def _finish(path: Path) -> None:
-    _unfinished.discard(path)
-    for announce in _announcers:
-        announce(path, False)
+    try:
+        yield
+    finally:
+        remove(path)
+        _unfinished.discard(path)
+        for announce in _announcers:
+            announce(path, False)
 
 
 def remove_unfinished() -> None:
@@ -133,35 +129,37 @@ def remove(path: Path) -> None:
             path.unlink(missing_ok=True)
 
 
+NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
+"""The system's errors for folders that can't be locked."""
+
+
 @contextmanager
 def locked(folder: Path, what: str) -> Iterator[None]:
     """Lock a folder for the block. The system releases the lock when the process ends, however it ends.
 
-    Where there are no such locks (Windows, some network folders), nothing is locked.
+    Some network folders have no locks: then nothing is locked.
 
     Args:
         folder: an existing folder; the file `.lock` in it is used.
         what: who else may have locked it, for the message.
 
     Raises:
-        OSError: if another process has locked it.
+        OSError: if another process has locked it, or the file can't be written.
     """
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(folder / ".lock", timeout=0, mode=0o666)
     try:
-        import fcntl
-    except ImportError:
-        yield
-        return
-    handle = os.open(folder / ".lock", os.O_CREAT | os.O_RDWR, 0o666)
+        lock.acquire()
+    except Timeout as error:
+        raise OSError(f"{folder}: {what} is writing into it; wait until it has ended") from error
+    except OSError as error:
+        if error.errno not in NO_LOCKS:
+            raise
     try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise OSError(f"{folder}: {what} is writing into it; wait until it has ended") from error
-        except OSError:
-            pass  # not possible in this folder
         yield
     finally:
-        os.close(handle)
+        lock.release()
 
 
 def sha256(*paths: Path) -> str:

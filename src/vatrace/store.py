@@ -27,7 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vatrace.errors import StoreError, reason
-from vatrace.files import locked, read_json, unwritable, write_json, written_whole
+from vatrace.files import locked, read_json, unfinished, unwritable, write_json, written_whole
 from vatrace.media.transcripts import Word
 from vatrace.names import SPLITS, Split, check_modality, in_order
 from vatrace.records import record, typed
@@ -317,38 +317,50 @@ class Store:
         folder = self.path / "recordings" / meta.name
         temporary = folder.with_name(f".{meta.name}-{os.getpid()}")
         shutil.rmtree(temporary, ignore_errors=True)
-        temporary.mkdir(parents=True)
         try:
-            steps = meta.num_steps
-            _write_array(temporary / "valid.npy", np.stack([valid[name] for name in self.schema.dims], axis=-1))
-            _write_array(temporary / "frame_times.npy", frame_times)
-            with ExitStack() as opened:
-                files = {
-                    name: opened.enter_context(_new_array(temporary / f"{name}.npy", np.float16, (steps, n)))
-                    for name, n in self.schema.dims.items()
-                }
-                for start in range(0, steps, CHUNK):
-                    stop = min(start + CHUNK, steps)
-                    values = features(start, stop)
-                    for name, file in files.items():
-                        kept = np.where(valid[name][start:stop, None], values[name], 0)
-                        file.write(kept.astype(np.float16).tobytes())
-            if self.schema.crops:
-                assert crops is not None
-                with _new_array(temporary / "crops.npy", np.uint8, (steps, 48, 48, 3)) as file:
-                    for start in range(0, steps, CHUNK):
-                        file.write(crops(start, min(start + CHUNK, steps)).tobytes())
-            content = asdict(meta) | {"words": [[getattr(word, name) for name in WORD] for word in meta.words]}
-            write_json(temporary / "meta.json", content)
-            self.remove_labels(meta.name)  # they belong to the old features
-            shutil.rmtree(folder, ignore_errors=True)
-            temporary.rename(folder)
+            with unfinished(temporary):
+                temporary.mkdir(parents=True)
+                self._write_files(temporary, meta, valid, features, frame_times, crops)
+                self.remove_labels(meta.name)  # they belong to the old features
+                (folder / "meta.json").unlink(missing_ok=True)  # first: a half-deleted recording isn't in the store
+                shutil.rmtree(folder, ignore_errors=True)
+                temporary.rename(folder)
         except OSError as error:
             if error.strerror is None or (error.filename is not None and Path(error.filename).parent != temporary):
                 raise  # it names its file, which is another one
             raise unwritable(folder, error) from error
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
+
+    def _write_files(
+        self,
+        folder: Path,
+        meta: Meta,
+        valid: Mapping[str, NDArray[np.bool_]],
+        features: Callable[[int, int], Mapping[str, NDArray[np.floating]]],
+        frame_times: NDArray[np.float64],
+        crops: Callable[[int, int], NDArray[np.uint8]] | None,
+    ) -> None:
+        """Write the files of a recording into a folder, as in `write`."""
+        steps = meta.num_steps
+        _write_array(folder / "valid.npy", np.stack([valid[name] for name in self.schema.dims], axis=-1))
+        _write_array(folder / "frame_times.npy", frame_times)
+        with ExitStack() as opened:
+            files = {
+                name: opened.enter_context(_new_array(folder / f"{name}.npy", np.float16, (steps, n)))
+                for name, n in self.schema.dims.items()
+            }
+            for start in range(0, steps, CHUNK):
+                stop = min(start + CHUNK, steps)
+                values = features(start, stop)
+                for name, file in files.items():
+                    kept = np.where(valid[name][start:stop, None], values[name], 0)
+                    file.write(kept.astype(np.float16).tobytes())
+        if self.schema.crops:
+            assert crops is not None
+            with _new_array(folder / "crops.npy", np.uint8, (steps, 48, 48, 3)) as file:
+                for start in range(0, steps, CHUNK):
+                    file.write(crops(start, min(start + CHUNK, steps)).tobytes())
+        content = asdict(meta) | {"words": [[getattr(word, name) for name in WORD] for word in meta.words]}
+        write_json(folder / "meta.json", content)
 
     @contextmanager
     def writing(self) -> Iterator[None]:

@@ -21,6 +21,7 @@ from vatrace import __version__
 from vatrace.cli.terminal import complain
 from vatrace.errors import VatraceError, report_bug
 from vatrace.files import remove_unfinished
+from vatrace.watcher import unwatch, watch
 
 COMMANDS = {
     "predict": ("vatrace.cli.predict", "recordings in, traces of valence and arousal out"),
@@ -77,6 +78,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         args = parse(sys.argv[1:] if argv is None else argv)
         logging.getLogger("vatrace").setLevel(args.log_level.upper())
         command = f" {args.command}"
+        if argv is None:  # not another program's process
+            watch(f"vatrace{command}", complain)
         status = args.run(args)
         sys.stdout.flush()  # now, while a closed pipe can still be noticed
     except BrokenPipeError:  # the reader of the output has ended, like `head`
@@ -96,6 +99,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         for number in handlers:  # what remains takes a moment
             signal.signal(number, signal.SIG_IGN)
         remove_unfinished()
+        unwatch()
         if argv is not None:  # called by another program
             for number, handler in handlers.items():
                 signal.signal(number, handler)

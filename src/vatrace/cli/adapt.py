@@ -21,6 +21,7 @@ from vatrace.cli.terminal import (
     warn,
 )
 from vatrace.errors import MissingWeightsError, UsageError, VatraceError, report_bug
+from vatrace.watcher import working_on
 
 if TYPE_CHECKING:
     from vatrace.corpora.corpus import Annotation, Corpus
@@ -104,7 +105,7 @@ def _predictions(corpus: Corpus, given: Mapping[str, list[Annotation]], model: M
     found = {}
     for source in (source for source in corpus.sources if source.name in given):
         try:
-            with progress_bars(source.name) as progress:
+            with progress_bars(source.name) as progress, working_on(source.media):
                 found[source.name] = predicted(source, model, given[source.name], progress)
         except (MissingWeightsError, BrokenPipeError):
             raise  # the other recordings would fail too

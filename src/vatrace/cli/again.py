@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import argparse
 import math
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vatrace.cli.terminal import add_device_option, add_threads_option, add_whisper_option, load, progress_bars, say, warn
 from vatrace.errors import UsageError
-from vatrace.files import shown
+from vatrace.files import shown, temporary_folder
 from vatrace.names import DIMENSIONS
 
 if TYPE_CHECKING:
@@ -59,8 +58,8 @@ def run_again(args: argparse.Namespace) -> int:
     if earlier is None:
         raise UsageError(f"{args.side}: not a side file of vatrace predict, or one of an earlier version")
     found = earlier[0]
-    with tempfile.TemporaryDirectory(prefix="vatrace-again-") as folder:
-        item, options = _as_before(args, found, Path(folder))
+    with temporary_folder() as folder:
+        item, options = _as_before(args, found, folder)
         model = load(options)
         models = model_versions(model.encoders, args.whisper)
         made = wanted(item, options, models, None)

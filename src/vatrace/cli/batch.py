@@ -17,6 +17,7 @@ from vatrace.names import MAX_PEOPLE
 from vatrace.output.batch import SIDE, Choice, Result, result_files
 from vatrace.output.provenance import Provenance, all_there, check_ours, read_provenance, starting
 from vatrace.output.recordings_list import WHO, Listed
+from vatrace.watcher import working_on
 
 if TYPE_CHECKING:
     from vatrace.inference.model import Model
@@ -179,7 +180,8 @@ def process(task: Task, model: Model, progress: Progress = lambda stage, share: 
     """
     item, args = task.item, task.args
     try:
-        prediction, results = _process(task, model, progress)
+        with working_on(item.path):
+            prediction, results = _process(task, model, progress)
     except MissingWeightsError:
         raise
     except (VatraceError, OSError) as error:

@@ -26,6 +26,7 @@ from vatrace.cli.terminal import (
 )
 from vatrace.errors import UsageError
 from vatrace.names import MODALITIES
+from vatrace.watcher import working_on
 
 if TYPE_CHECKING:
     from vatrace.inference.follower import Value
@@ -115,6 +116,7 @@ def run_live(args: argparse.Namespace) -> int:
                     send(value, start)
 
         stack.callback(streamer.stop)
+        stack.enter_context(working_on(f"camera {args.camera}, microphone {microphone}"))
         capture = stack.enter_context(Capture(streamer, args.camera, microphone, warn))
         show = stack.enter_context(_screen())
         try:

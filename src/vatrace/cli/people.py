@@ -22,6 +22,7 @@ from vatrace.cli.terminal import (
 )
 from vatrace.errors import VatraceError, report_bug
 from vatrace.files import shown, written_whole
+from vatrace.watcher import working_on
 
 if TYPE_CHECKING:
     from vatrace.features.perceiver import Perceiver
@@ -103,7 +104,7 @@ def _attended(path: Path, perceiver: Perceiver) -> Attendance | None:
     from vatrace.output.study import attend
 
     try:
-        with progress_bars(path.name) as progress:
+        with progress_bars(path.name) as progress, working_on(path):
             found = attend(path, perceiver, progress)
     except BrokenPipeError:
         raise

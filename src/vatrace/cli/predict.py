@@ -34,6 +34,7 @@ from vatrace.files import shown, written_whole
 from vatrace.media.folders import passed_over
 from vatrace.names import ALSO, DEFAULT_RATE, MAX_PEOPLE, MAX_RATE, MODALITIES
 from vatrace.output.formats import FORMATS, check_formats
+from vatrace.watcher import working_on
 
 if TYPE_CHECKING:
     from vatrace.cli.batch import Item, Outcome, Task
@@ -453,7 +454,7 @@ def run_demo(args: argparse.Namespace) -> int:
         make_demo(temporary)
     files = {"model": args.model, "active_speaker": args.active_speaker}
     made = starting(video, args.out, files, {"encoders": args.encoders}, model_versions(model.encoders, args.whisper))
-    with progress_bars(video.name) as progress:
+    with progress_bars(video.name) as progress, working_on(video):
         recording = open_recording(video)
         prediction = model.predict(recording, explain=True, progress=progress)
         write_results(prediction, recording, results, made, explain=False, progress=progress)

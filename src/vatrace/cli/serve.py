@@ -78,7 +78,7 @@ def _default_folder() -> Path:
 
 def run_serve(args: argparse.Namespace) -> int:
     """Run the serve command."""
-    require("the page", ["fastapi", "filelock", "pydantic", "python_multipart", "uvicorn", "websockets"], "web")
+    require("the page", ["fastapi", "pydantic", "python_multipart", "uvicorn", "websockets"], "web")
     import uvicorn
 
     from vatrace.web.connections import MAX_CONNECTIONS, MAX_MESSAGE, patient_protocol

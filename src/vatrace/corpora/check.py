@@ -17,6 +17,7 @@ from vatrace.errors import CorpusError, MediaError, report_bug
 from vatrace.media.reading import VideoReader
 from vatrace.media.recording import audio_span, frame_times, open_recording
 from vatrace.media.transcripts import read_transcript
+from vatrace.watcher import working_on
 
 SEVERITIES: tuple[Severity, ...] = ("error", "warning", "info")
 
@@ -55,8 +56,9 @@ def check(corpus: Corpus, progress: Callable[[float], None] = lambda done: None)
 def _times(path: Path) -> MediaTimes | str:
     """The file's times, or why it can't be used."""
     try:
-        recording = open_recording(path)
-        return MediaTimes(frame_times(path) if recording.has_frames else np.empty(0), audio_span(path))
+        with working_on(path):
+            recording = open_recording(path)
+            return MediaTimes(frame_times(path) if recording.has_frames else np.empty(0), audio_span(path))
     except (MediaError, OSError) as error:
         return str(error)
 
@@ -121,7 +123,8 @@ def _picture(path: Path) -> Notes:
         elif open_recording(path).kind != "image":
             yield "error", f"person {path}: not an image"
         else:
-            next(iter(VideoReader(path, 1.0)))  # one picture is decoded, since a file with another content looks like one
+            with working_on(path):
+                next(iter(VideoReader(path, 1.0)))  # one picture is decoded, since a file with another content looks like one
     except (MediaError, OSError) as error:
         yield "error", f"person {error}"
 

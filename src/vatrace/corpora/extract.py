@@ -26,6 +26,7 @@ from vatrace.languages import AUTO
 from vatrace.media.recording import Recording, frame_times, open_recording, with_transcript
 from vatrace.names import MODALITIES
 from vatrace.store import EncoderInfo, Meta, Schema, Store
+from vatrace.watcher import working_on
 
 if TYPE_CHECKING:
     from vatrace.features.perceiver import Perceiver
@@ -196,7 +197,8 @@ def extract(task: Task, report: Progress = lambda stage, share: None) -> list[Ou
     """
     outcomes: list[Outcome] = []
     try:
-        outcomes.extend(_extract(task, _perceiver(task.setting), report))
+        with working_on(task.sources[0].media):
+            outcomes.extend(_extract(task, _perceiver(task.setting), report))
         return outcomes
     except MissingWeightsError:
         raise

@@ -15,6 +15,7 @@ from stat import S_ISDIR, S_ISREG
 from typing import Any
 
 from vatrace.errors import MediaError, TooLongError, reason
+from vatrace.watcher import working_on
 
 TIME_JUMP, LONGEST_GAP = 1.0, 600.0
 """Seconds by which timestamps may jump back, or ahead, from one frame to the next. Beyond that they have restarted, as in
@@ -79,7 +80,8 @@ def open_container(path: Path) -> Any:
     try:
         # "file:", because a name with a colon looks like a URL. PyAV before 19 raises on metadata that isn't UTF-8 by default
         more: dict[str, Any] = {} if int(av.__version__.split(".")[0]) >= 19 else {"metadata_errors": "replace"}
-        container = av.open(f"file:{path}", options=options, timeout=STALL, **more)
+        with working_on(path):
+            container = av.open(f"file:{path}", options=options, timeout=STALL, **more)
     except av.ExitError as error:
         raise MediaError(f"{path}: given up, because FFmpeg couldn't open it within {STALL:g} s") from error
     except (av.FFmpegError, OSError, ValueError) as error:
