@@ -45,7 +45,9 @@ QUEUED = 4
 """Jobs that wait or run at once, so that the server never waits for this program."""
 POLL = 0.3
 """Seconds between requests for what has become of a recording: as often as its page asks, and a little more."""
-MAX_WAIT = 120.0
+CLIENT_POLL = 5.0
+"""The same, of each of the clients."""
+MAX_WAIT = 300.0
 """Seconds after which a client gives up, and after which a connection that has stopped must have been closed."""
 SRT = "1\n00:00:00,000 --> 00:00:03,000\nhello there my friend\n"
 
@@ -186,7 +188,7 @@ def run_clients(server: Served, count: int) -> str:
         while (state := next(one for one in json.loads(ask("GET", "jobs"))["jobs"] if one["id"] == name))["state"] != "done":
             if state["state"] == "failed":
                 raise SystemExit(state["message"])
-            time.sleep(1)
+            time.sleep(CLIENT_POLL)
         assert ask("GET", f"jobs/{name}/download/csv").startswith(b"time,")
         assert b"<html" in ask("GET", f"jobs/{name}/page")
         ask("DELETE", f"jobs/{name}")

@@ -74,6 +74,11 @@ class MissingExtraError(VatraceError, ImportError):
     """A library that comes with one of the package's extras is not installed."""
 
 
+def one_line(text: object) -> str:
+    """A message of another library, or one with names from a file, without line breaks."""
+    return " ".join(str(text).split())
+
+
 def missing(what: str, extra: str) -> MissingExtraError:
     """Make the error for a missing extra.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, fields, is_dataclass
 from math import isfinite
 from types import NoneType, UnionType
@@ -54,14 +54,14 @@ def typed(kind: Any, value: Any) -> Any:  # noqa: PLR0911, PLR0912 - a branch fo
     elif origin is Literal:
         if value in inner and type(value) in {type(choice) for choice in inner}:
             return value
-    elif origin is list and isinstance(value, list):
+    elif origin in {list, Sequence} and isinstance(value, list):
         return [typed(inner[0], item) for item in value]
     elif origin is tuple and isinstance(value, list):
         if inner[1:] == (...,):
             return tuple(typed(inner[0], item) for item in value)
         if len(value) == len(inner):
             return tuple(typed(one, item) for one, item in zip(inner, value, strict=True))
-    elif origin is dict and isinstance(value, dict):
+    elif origin in {dict, Mapping} and isinstance(value, dict):
         return {typed(inner[0], key): typed(inner[1], item) for key, item in value.items()}
     elif is_dataclass(kind) and isinstance(kind, type):
         return record(kind, value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -192,9 +193,14 @@ def _read_design(path: Path) -> list[_Line]:
     return lines
 
 
+def possible_names(recording: str) -> tuple[str, str]:
+    """What a study may call a recording that a table names: the same, or without its suffix."""
+    return recording, os.path.splitext(recording)[0]  # noqa: PTH122 - pathlib refuses names such as "."
+
+
 def _match(line: _Line, groups: Mapping[tuple[str, str], pd.DataFrame]) -> tuple[str, str]:
     """The trace that a line means: by the name of the recording as in the study, or by that of its file."""
-    names = (line.recording, str(Path(line.recording).with_suffix("")))
+    names = possible_names(line.recording)
     name = next((name for name in names if any(name == recording for recording, _ in groups)), None)
     if name is None:
         known = _some(list(dict.fromkeys(recording for recording, _ in groups)))

@@ -113,13 +113,33 @@ def _spans(path: Path, document: Any, tier: str) -> list[tuple[int, int, str]]:
     """Start and end (ms) and text of a tier's annotations, ascending."""
     own, references = document.tiers[tier][:2]
     _interpolate(document.timeslots, [document.tiers[name][0] for name in document.tiers])
-    if not references:
+    try:
         found = [(document.timeslots[first], document.timeslots[last], text) for first, last, text, *_ in own.values()]
-    else:
-        found = [(start, end, text) for start, end, text, *_ in document.get_ref_annotation_data_for_tier(tier)]
+        if references:
+            chains = [(_aligned(document, name), text) for name, (_, text, *_) in references.items()]
+            found = [(document.timeslots[first], document.timeslots[last], text) for (first, last), text in chains]
+    except KeyError as error:
+        raise CorpusError(f"{path}: tier {tier!r} refers to {error}, which the document lacks, or to itself") from error
     if any(start is None or end is None for start, end, _ in found):
         raise CorpusError(f"{path}: tier {tier!r} has annotations without times; open and save the document in ELAN")
     return sorted(found)
+
+
+def _aligned(document: Any, name: str) -> tuple[str, str]:
+    """The slots of the annotation with times that an annotation refers to, by way of others or not.
+
+    Raises:
+        KeyError: if there is none.
+    """
+    passed: set[str] = set()
+    while name not in passed:
+        passed.add(name)
+        own, references = document.tiers[document.annotations[name]][:2]
+        if name in own:
+            first, last = own[name][:2]
+            return first, last
+        name = references[name][0]
+    raise KeyError(name)
 
 
 def _interpolate(slots: dict[str, int | None], tiers: Sequence[dict[str, tuple[Any, ...]]]) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vatrace.errors import ModelError
+from vatrace.errors import ModelError, one_line
 from vatrace.files import read_json, shown, write_json
 from vatrace.files import sha256 as file_sha256
 from vatrace.inference.intervals import NOTHING, HalfWidths
@@ -107,7 +107,7 @@ def read_adaptation(path: Path) -> Adaptation:
             str(name): Correction(**{part: float(x) for part, x in content.pop(name).items()}) for name in DIMENSIONS
         }
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise ModelError(f"{path}: damaged ({error}); fit it again with vatrace adapt") from error
+        raise ModelError(f"{path}: damaged ({one_line(error)}); fit it again with vatrace adapt") from error
     numbers = np.array([[found.scale, found.shift, found.interval] for found in corrections.values()])
     if not (np.isfinite(numbers).all() and (numbers[:, [0, 2]] >= 0).all()):
         raise ModelError(f"{path}: scales and intervals must be numbers of at least 0")

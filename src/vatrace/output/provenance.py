@@ -17,6 +17,7 @@ from typing import Any
 from vatrace import __version__
 from vatrace.encoders import EncoderSpec
 from vatrace.files import sha256, sha256_once, shown
+from vatrace.records import record, typed
 from vatrace.weights import BASE_SHA256, found_whisper, has_languages, package_file
 
 SCHEMA = 1
@@ -204,23 +205,22 @@ def _head(text: str) -> tuple[Provenance, list[dict[str, Any]]] | None:
             return None
         values.append(value)
     try:
-        return from_dict(values[0]), values[1]
-    except (KeyError, TypeError):
+        return from_dict(values[0]), typed(list[dict[str, Any]], values[1])
+    except TypeError:
         return None
 
 
-def from_dict(content: Mapping[str, Any]) -> Provenance:
+def from_dict(content: object) -> Provenance:
     """The provenance of `Provenance.as_dict`. Entries that aren't known are ignored.
 
     Raises:
-        KeyError: if something is missing.
-        TypeError: if something isn't what it should be.
+        TypeError: if something is missing, or isn't what it should be.
     """
-    names = Provenance.__dataclass_fields__
-    parts = {name: value for name, value in content.items() if name in names}
-    parts["recording"] = FileFacts(**content["recording"])
-    parts["inputs"] = {role: FileFacts(**facts) for role, facts in content["inputs"].items()}
-    return Provenance(**parts)
+    known = typed(dict[str, Any], content)
+    found = record(Provenance, {name: value for name, value in known.items() if name in Provenance.__dataclass_fields__})
+    if not all({"kind", "person"} <= facts.keys() for facts in found.results.values()):
+        raise TypeError("a result without its kind or person")
+    return found
 
 
 def located(facts: FileFacts, side: Path) -> Path:

@@ -91,7 +91,11 @@ def _listed(table: Path, line: int, cells: list[str], about: Mapping[str, str]) 
         if not name:
             raise wrong(column, "is empty")
         path = table.parent / name
-        if not path.is_file():
+        try:
+            exists = path.is_file()
+        except OSError:  # the name is too long
+            exists = False
+        if not exists:
             raise wrong(column, f"{shown(path)}: no such file")
         return path
 

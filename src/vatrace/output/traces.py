@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vatrace.errors import UsageError
+from vatrace.errors import UsageError, one_line
 from vatrace.files import harmless, sha256
 from vatrace.inference.prediction import Turn
 from vatrace.media.transcripts import Word
@@ -57,9 +57,16 @@ def read_traces(name: str, side: Path) -> Iterator[Trace]:
         side: their side file.
 
     Raises:
-        UsageError: if the results contain no table of the trace, or one without the person.
+        UsageError: if the results contain no table of the trace, or one without the person, or are damaged.
         OSError: if they can't be read.
     """
+    try:
+        yield from _read_traces(name, side)
+    except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
+        raise UsageError(f"{side}: damaged ({one_line(error)}); vatrace predict --overwrite makes it again") from error
+
+
+def _read_traces(name: str, side: Path) -> Iterator[Trace]:
     content = json.loads(side.read_text(encoding="utf-8"))
     about: dict[str, str] = content.get("about", {})
     parts = content.get("people", [content])

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vatrace.errors import UsageError, one_line
 from vatrace.features.spoken_languages import Stretch, mean_probability, shares
 from vatrace.files import harmless, shown
 from vatrace.inference.explain import Explanation
@@ -169,9 +170,16 @@ def read_json(path: Path) -> Prediction:
     """Read a prediction that `write_json` wrote, with its four decimals. All people get the recording's turns and `made_by`.
 
     Files of earlier versions have no turns, and nobody's number: their one person is "1".
+
+    Raises:
+        UsageError: if the file is damaged.
+        OSError: if it can't be read.
     """
-    content = json.loads(path.read_text(encoding="utf-8"))
-    first, *others = [_read_person(content | person) for person in content.get("people", [{}])]
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        first, *others = [_read_person(content | person) for person in content.get("people", [{}])]
+    except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
+        raise UsageError(f"{path}: damaged ({one_line(error)})") from error
     return replace(first, others=tuple(others))
 
 

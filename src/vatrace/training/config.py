@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from pydantic import TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
-from vatrace.errors import ConfigError, PluginError
+from vatrace.errors import ConfigError, PluginError, one_line
 from vatrace.models.affect import ModelConfig, fault_text
 from vatrace.models.backbone import BackboneConfig, check_backbone
 from vatrace.training.loop import TrainConfig
@@ -60,7 +60,7 @@ def read_config(source: str | Path) -> RunConfig:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{source}: not TOML: {error}") from error
     except ValidationError as error:
-        raise ConfigError(f"{source}: {'; '.join(map(_located, error.errors()))}") from error
+        raise ConfigError(f"{source}: {one_line('; '.join(map(_located, error.errors())))}") from error
     except PluginError as error:
         raise ConfigError(f"{source}: model.fusion: {error}") from error
 

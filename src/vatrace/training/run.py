@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from vatrace.errors import RunError
+from vatrace.errors import RunError, one_line
 from vatrace.files import read_json
 from vatrace.models.affect import Output
 from vatrace.models.backbone import EndToEndModel
@@ -110,9 +110,9 @@ class Run:
             wanted, found = EncoderInfo(**trained[name]), stored.get(name)
             if found is None or (found.version, found.dim) != (wanted.version, wanted.dim):
                 described = "none" if found is None else f"{found.version} ({found.dim} channels)"
+                learned = one_line(f"{wanted.version} ({wanted.dim} channels)")
                 raise RunError(
-                    f"{store.path}: its {name} features are {described}, but {self.folder} was trained on "
-                    f"{wanted.version} ({wanted.dim} channels)"
+                    f"{store.path}: its {name} features are {one_line(described)}, but {self.folder} was trained on {learned}"
                 )
 
     def check_held_out(self, names: Sequence[str], split: str) -> None:
