@@ -21,6 +21,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+import vatrace
 from command import run
 from conftest import write_movie
 from vatrace.cli import parse
@@ -291,6 +292,12 @@ def test_links_lead_to_files_and_headings_that_exist(page: str) -> None:
         if not path.exists() or (anchor and anchor not in anchors(path)):
             broken.append(target)
     assert broken == []
+
+
+def test_the_reference_has_every_public_name() -> None:
+    reference = PAGES["docs/reference/python.md"].read_text(encoding="utf-8")
+    public = set(vatrace.__all__) - {"__version__", *vatrace.errors.__dict__}  # the errors are listed as a module
+    assert len(public) > 10 and [name for name in sorted(public) if f":: vatrace.{name}" not in reference] == []
 
 
 def test_every_fusion_has_its_row() -> None:

@@ -54,7 +54,7 @@ def test_the_guide_for_scientists(folder: Path, film: Film) -> None:
     for line in (folder / "STUDY/study.csv").read_text().splitlines()[1:]:
         film(folder / "STUDY" / line.split(",")[0])
     run_commands(page, folder)
-    for name in re.findall(r"`((?:look|traces)/[\w.]+)`", (ROOT / page).read_text(encoding="utf-8")):
+    for name in re.findall(r"`((?:look|traces|analysis)/[\w.]+)`", (ROOT / page).read_text(encoding="utf-8")):
         assert (folder / name).is_file(), name
 
 

@@ -36,9 +36,9 @@ EPILOG = """examples:
   vatrace adapt corpus/ --model run/model.onnx --out mine.json
 
 The folder has recordings and ratings of them, of some or all of their time (see: vatrace check --help): for instance, the
-recordings that you annotated in vatrace serve, and beside them its annotations.zip, unpacked. 3 to 10 minutes of ratings are
-enough, from several recordings if you can; with less than 1 minute, nothing is fitted. Recordings of the test split are left
-out.
+recordings that you annotated in vatrace serve, and next to them its download of all annotations, unpacked. 3 to 10 minutes of
+ratings are enough, from several recordings if you can; with less than 1 minute, nothing is fitted. Recordings of the test
+split are left out.
 
 For valence and arousal, it fits a scale and a shift, close to none if there is little data, and the width of the intervals, so
 that they contain 90 % of the ratings. The lag of the ratings is estimated and removed first. The table shows the agreement
