@@ -25,8 +25,8 @@ MIN_ERRORS = 200
 NOTHING = "nothing"
 NEAR = ", near "
 IN, ANOTHER = ", in ", "another language"
-"""What a situation ends with where another language than English is spoken: its code, or ANOTHER for all that have no half-widths
-of their own. A file that has neither for a situation has the same half-widths in all languages."""
+"""What a situation ends with where another language than English is spoken: its code, or ANOTHER for all that have no
+half-widths of their own. A file that has neither for a situation has the same half-widths in all languages."""
 
 HalfWidths = dict[str, tuple[float, float]]
 """Of valence and arousal, by situation."""
@@ -50,7 +50,9 @@ def situations(
     names = np.array([_name(list(present), value) for value in range(4 ** len(present))])[code]
     if languages is None:
         return names
-    return np.array([name + (IN + code if code != ENGLISH else "") for name, code in zip(names, languages, strict=True)], np.str_)
+    return np.array(
+        [name + (IN + code if code != ENGLISH else "") for name, code in zip(names, languages, strict=True)], np.str_
+    )
 
 
 def _within(mask: NDArray[np.bool_], steps: float, ahead: bool) -> NDArray[np.bool_]:
