@@ -2,11 +2,13 @@
 
     python benchmarks/languages.py DATA                   acted speech and, if espeak-ng is installed, synthesised speech
     python benchmarks/languages.py DATA --files 10 --test  a quick look, and the corpora that no threshold was chosen by
+    python benchmarks/languages.py DATA --voices VOICES   recordings of another synthesiser instead, such as VOICES/fr_anna.wav
     python benchmarks/languages.py DATA --cost            only time and memory, compared with English
 
 DATA is a folder with `speech/meta.csv`, as in recipes/README.md. The error is the share of words, or of characters where a
-language has no spaces, that are wrong, missing or too many (of all words, whether they are kept or left out as doubtful).
-Synthesised speech shows only that the way works: it is clearer than people, and in some languages not like them.
+language has no spaces, that are wrong, missing or too many in the files of which any words are kept; "left out" is the share of
+recognised words that are left out as doubtful. Synthesised speech shows only that the method works: it isn't like people's.
+VOICES contains the sentences of SPOKEN, by a synthesiser whose voices are more natural than those of espeak-ng.
 """
 
 from __future__ import annotations
@@ -167,6 +169,7 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("--files", type=int, default=40, metavar="N", help="of each corpus, drawn with seed 0 (default: 40)")
     parser.add_argument("--test", action="store_true", help="also the corpora whose terms allow testing only")
+    parser.add_argument("--voices", type=Path, help="only recordings of SPOKEN, whose names begin with the language")
     parser.add_argument("--whisper", metavar="DIR|NAME", help="another Whisper model for all languages")
     parser.add_argument("--cost", action="store_true", help="only time and memory")
     args = parser.parse_args()
@@ -176,6 +179,11 @@ def main() -> None:
         return
     model, random = load_model(whisper=args.whisper, threads=1), np.random.default_rng(0)
     print(f"{'language':12} {'speech':12} {'files':>5} {'found':>6} {'error':>7} {'left out':>9} {'English':>8}  taken for")
+    if args.voices:
+        for path in sorted(args.voices.glob("*_*.wav")):
+            language, _, voice = path.stem.partition("_")
+            print(line(model, language, voice, [Item(path, SPOKEN[language])]), flush=True)
+        return
     for (language, name), items in corpora(args.data, args.test).items():
         chosen = [items[index] for index in sorted(random.permutation(len(items))[: args.files])]
         print(line(model, language, name, chosen), flush=True)

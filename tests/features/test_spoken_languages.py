@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from vatrace.features.hearing import language_notes
 from vatrace.features.speech import Listener
-from vatrace.features.spoken_languages import CODES, SpokenLanguages, Stretch, merged, most_likely, shares
+from vatrace.features.spoken_languages import CODES, SpokenLanguages, Stretch, languages_at, merged, most_likely, shares
 from vatrace.media.reading import SAMPLING_RATE, AudioReader
 from vatrace.weights import find_whisper, has_languages, multilingual_whisper
 
@@ -48,6 +48,12 @@ def test_stretches_are_merged_in_order_of_time() -> None:
     assert (first.start, first.end, first.language, second.language) == (0, 4, "de", "en")
     assert first.probability == pytest.approx(0.8)  # (1 * 0.6 + 2 * 0.9) / 3
     assert shares(stretches) == {"de": 3, "en": 2}
+
+
+def test_each_time_has_the_language_of_the_stretch_before() -> None:
+    stretches = [Stretch(4, 6, "en", 0.9), Stretch(1, 2, "de", 0.6)]
+    assert languages_at(stretches, np.array([0, 1.5, 3, 4, 9])).tolist() == ["de", "de", "de", "en", "en"]
+    assert languages_at([], np.zeros(2)).tolist() == ["en", "en"]
 
 
 def test_notes_name_other_languages_and_doubts() -> None:

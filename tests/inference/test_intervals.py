@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from vatrace.inference.intervals import MIN_ERRORS, bounds, half_widths, metadata, situations
+from vatrace.inference.intervals import MIN_ERRORS, bounds, half_widths, half_widths_at, metadata, situations
 
 
 def errors_in(situation: str, errors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -37,6 +37,19 @@ def test_what_looks_back_only_has_nothing_near_ahead() -> None:
     where = situations(valid, rate=10, ahead=False)
     assert set(where[:50]) == {"nothing"} and where[50] == "face"
     assert set(where[51:81]) == {"nothing, near face"} and set(where[81:]) == {"nothing"}
+
+
+def test_a_situation_names_another_language_than_english() -> None:
+    valid = {"face": np.zeros(3, bool), "voice": np.array([True, True, False]), "words": np.zeros(3, bool)}
+    where = situations(valid, 10.0, languages=np.array(["en", "tr", "tr"]))
+    assert where.tolist() == ["voice", "voice, in tr", "nothing, near voice, in tr"]
+
+
+def test_a_language_has_its_own_half_widths_or_those_of_others_or_of_english() -> None:
+    widths = {"face": (0.1, 0.2), "voice": (0.3, 0.4), "voice, in another language": (0.6, 0.8), "voice, in de": (0.5, 0.5)}
+    where = np.array(["voice", "voice, in de", "voice, in tr", "face, in tr", "voice, near face", "voice, near face, in tr"])
+    expected = [(0.3, 0.4), (0.5, 0.5), (0.6, 0.8), (0.1, 0.2), (0.3, 0.4), (0.3, 0.4)]
+    np.testing.assert_allclose(half_widths_at(where, widths), expected)
 
 
 def test_half_widths_are_conformal_quantiles() -> None:

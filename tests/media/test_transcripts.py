@@ -269,6 +269,11 @@ def test_sentences_end_where_the_speaker_changes() -> None:
     assert [[word.text for word in sentence] for sentence in sentences(words)] == [["I", "know"], ["what"]]
 
 
+def test_sentences_end_where_the_language_changes() -> None:
+    words = [Word("สวัสดี", 0, 0.4, language="th"), Word("Hello", 0.5, 0.8), Word("there", 0.8, 1.0)]
+    assert [[word.text for word in sentence] for sentence in sentences(words)] == [["สวัสดี"], ["Hello", "there"]]
+
+
 def test_sentences_end_at_full_stops_and_pauses() -> None:
     words = [Word("So", 0, 0.2), Word("what?", 0.2, 0.5), Word("Then", 0.6, 0.8), Word("nothing", 3.0, 3.4)]
     assert [[word.text for word in sentence] for sentence in sentences(words)] == [["So", "what?"], ["Then"], ["nothing"]]

@@ -13,6 +13,7 @@ from vatrace.corpora.annotators import MAX_LAG, merged, on_grid, relative_lags, 
 from vatrace.corpora.corpus import Annotation, Corpus, Source, excess
 from vatrace.errors import CorpusError, MediaError, VatraceError
 from vatrace.evaluation.adapt import Rated
+from vatrace.features.spoken_languages import languages_at
 from vatrace.inference.adaptation import UNCALIBRATED
 from vatrace.inference.intervals import half_widths_at, situations
 from vatrace.inference.model import Model
@@ -122,11 +123,12 @@ def _as_annotation(prediction: Prediction, annotations: Sequence[Annotation]) ->
 def rated(name: str, prediction: Prediction, annotations: Sequence[Annotation], lags: Lags, model: Model) -> Rated:
     """The model's values and the mean rating, with lags removed, at the steps at which any modality is present."""
     steps = len(prediction.times)
+    where = situations(prediction.presence, model.rate, languages=languages_at(prediction.languages, prediction.times))
     grids = {one.annotator: on_grid(shifted(one, lags.seconds[one.annotator]), model.rate, steps) for one in annotations}
     return Rated(
         name=name,
         rate=model.rate,
         values=np.stack([prediction.valence, prediction.arousal], axis=-1),
-        half_widths=half_widths_at(situations(prediction.presence, model.rate), model.half_widths or UNCALIBRATED),
+        half_widths=half_widths_at(where, model.half_widths or UNCALIBRATED),
         ratings=np.where(prediction.supported[:, None], merged(grids), np.nan),
     )

@@ -209,6 +209,18 @@ def merged(stretches: Sequence[Stretch]) -> list[Stretch]:
     return result
 
 
+def languages_at(stretches: Sequence[Stretch], times: NDArray[np.float64]) -> NDArray[np.str_]:
+    """The code (T,) of the language that is spoken at each of `times` (T,) in seconds.
+
+    Before, between and after stretches, it is that of the stretch before, or of the first. Without any, it is English.
+    """
+    if not stretches:
+        return np.full(len(times), ENGLISH)
+    ordered = sorted(stretches, key=lambda found: found.start)
+    rows = np.searchsorted([stretch.start for stretch in ordered], times, side="right") - 1
+    return np.array([stretch.language for stretch in ordered])[np.maximum(rows, 0)]
+
+
 def shares(stretches: Sequence[Stretch]) -> dict[str, float]:
     """The seconds of each language, the longest first."""
     totals: dict[str, float] = {}

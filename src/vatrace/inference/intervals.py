@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from vatrace.languages import ENGLISH
 from vatrace.names import in_order
 
 COVERAGE = 0.9
@@ -23,24 +24,35 @@ MIN_ERRORS = 200
 
 NOTHING = "nothing"
 NEAR = ", near "
+IN, ANOTHER = ", in ", "another language"
+"""What a situation ends with where another language than English is spoken: its code, or ANOTHER for all that have no
+half-widths of their own. A file that has neither for a situation has the same half-widths in all languages."""
 
 HalfWidths = dict[str, tuple[float, float]]
 """Of valence and arousal, by situation."""
 
 
-def situations(valid: Mapping[str, NDArray[np.bool_]], rate: float, ahead: bool = True) -> NDArray[np.str_]:
+def situations(
+    valid: Mapping[str, NDArray[np.bool_]], rate: float, ahead: bool = True, languages: NDArray[np.str_] | None = None
+) -> NDArray[np.str_]:
     """Each step's situation, (T,): the modalities present, and others within MEMORY seconds, as in "face, near voice+words".
 
     Args:
         valid: (T,) by modality.
         rate: steps a second.
         ahead: whether what follows a step counts as near; not for a causal model.
+        languages: (T,) the code of the language that is spoken; None for English. Others are added, as in "voice, in de".
     """
     present = {name: np.asarray(valid[name], dtype=bool) for name in in_order(valid)}
     code = np.zeros(len(next(iter(present.values()))), dtype=int)
     for bit, mask in enumerate(present.values()):
         code |= (mask << bit) | (_within(mask, MEMORY * rate, ahead) << (bit + len(present)))
-    return np.array([_name(list(present), value) for value in range(4 ** len(present))])[code]
+    names = np.array([_name(list(present), value) for value in range(4 ** len(present))])[code]
+    if languages is None:
+        return names
+    return np.array(
+        [name + (IN + code if code != ENGLISH else "") for name, code in zip(names, languages, strict=True)], np.str_
+    )
 
 
 def _within(mask: NDArray[np.bool_], steps: float, ahead: bool) -> NDArray[np.bool_]:
@@ -100,10 +112,16 @@ def bounds(
 def half_widths_at(where: NDArray[np.str_], widths: HalfWidths) -> NDArray[np.float64]:
     """The half-widths (T, 2) of steps in these situations (T,).
 
-    For an unseen situation, use the widest interval among those with the same modalities present, or else among all.
+    In a language without half-widths of its own, use those of any other language, or else of English. For an unseen situation,
+    use the widest interval among those with the same modalities present, or else among all.
     """
     half = np.zeros((len(where), 2))
+    plain = {name: pair for name, pair in widths.items() if IN not in name}
     for name in np.unique(where).tolist():
-        alike = [pair for key, pair in widths.items() if key.split(NEAR)[0] == name.split(NEAR)[0]]
-        half[where == name] = widths.get(name, np.max(alike or list(widths.values()), axis=0))
+        situation, _, language = name.partition(IN)
+        alike = [pair for key, pair in plain.items() if key.split(NEAR)[0] == situation.split(NEAR)[0]]
+        found = plain.get(situation, np.max(alike or list(plain.values()), axis=0))
+        if language:
+            found = widths.get(name, widths.get(situation + IN + ANOTHER, found))
+        half[where == name] = found
     return half

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from time import monotonic
@@ -19,6 +19,7 @@ from vatrace.features.choice import choose, find_person, several_faces
 from vatrace.features.identity import View
 from vatrace.features.perceived import Perceived, Percept
 from vatrace.features.perceiver import Perceiver
+from vatrace.features.spoken_languages import Stretch, languages_at
 from vatrace.files import shown
 from vatrace.inference.adaptation import Adaptation, read_adaptation
 from vatrace.inference.explain import Explanation, modality_shares, recursion_changes
@@ -182,7 +183,7 @@ class Model:
             progress("fusion", len(traces) / len(whom))
             percept = self._perceiver.percept(perceived, index)
             own = person_notes(perceived, index, percept.valid)
-            trace = self._fuse(recording.path, percept, rate, explain)
+            trace = self._fuse(recording.path, percept, perceived.sound.languages, rate, explain)
             traces.append(replace(trace, person=label(index or 0), notes=notes + own))
         progress("fusion", 1.0)
         logger.info("%s: %d traces after %.1f s", recording.path, len(traces), monotonic() - started)
@@ -257,14 +258,15 @@ class Model:
             notes.append("contains no audio")
         return notes
 
-    def _fuse(self, source: Path, percept: Percept, rate: float, explain: bool) -> Prediction:
+    def _fuse(self, source: Path, percept: Percept, spoken: Sequence[Stretch], rate: float, explain: bool) -> Prediction:
         """The prediction of one person at `rate`, without notes."""
         times = np.arange(num_steps(percept.duration, rate)) / rate
         passes = self._run(percept, percept.valid)
         values, ends = passes[-1], None
         widths = self.half_widths if self._adaptation is None else self._adaptation.half_widths(self.half_widths)
         if widths:
-            low, high = bounds(values, situations(percept.valid, self.rate), widths)
+            languages = languages_at(spoken, np.arange(percept.num_steps) / self.rate)
+            low, high = bounds(values, situations(percept.valid, self.rate, languages=languages), widths)
             ends = (self._resampled(low, times), self._resampled(high, times))
         valence, arousal = self._resampled(values, times).T
         return Prediction(

@@ -377,7 +377,7 @@ def _share(texts: Iterable[tuple[str | None, str]], start: float, end: float, la
 
 
 def sentences(words: Sequence[Word]) -> list[list[Word]]:
-    """Split words into sentences to encode: at full stops, long pauses, changes of speaker and a maximum length."""
+    """Split words into sentences: at full stops, long pauses, changes of speaker or language, and a maximum length."""
     result: list[list[Word]] = []
     for word in words:
         previous = result[-1][-1] if result else None
@@ -385,7 +385,7 @@ def sentences(words: Sequence[Word]) -> list[list[Word]]:
             previous is None
             or SENTENCE_END.search(previous.text)
             or word.start - previous.end > MAX_PAUSE
-            or word.speaker != previous.speaker
+            or (word.speaker, word.language) != (previous.speaker, previous.language)
             or len(result[-1]) >= MAX_SENTENCE_WORDS
         ):
             result.append([])
