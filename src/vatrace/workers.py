@@ -28,6 +28,8 @@ Work = Callable[[Task, Progress], Outcome]
 """A function at the top level of a module, or another object that can be pickled. Its outcome is not None."""
 PATIENCE = 10.0
 """Seconds for which a process may go on after it was told to end."""
+WINDOWS_CRASH = 0xC0000000
+"""From here on, the statuses of processes on Windows are errors of the system, such as 0xc0000005 for an invalid address."""
 Failed = Callable[[Task, str], Outcome]
 """Makes the outcome of a task whose worker was lost, from the reason."""
 
@@ -128,6 +130,8 @@ def _death(status: int | None) -> str:
     """How a process ended, in words."""
     if status is None:
         return "its process doesn't answer"
+    if status >= WINDOWS_CRASH:
+        return f"its process crashed ({status:#x})"
     if status >= 0:
         return f"its process ended (status {status})"
     name = signal.Signals(-status).name if -status in set(signal.Signals) else f"signal {-status}"
