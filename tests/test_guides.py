@@ -7,6 +7,7 @@ import re
 import runpy
 import sys
 from collections.abc import Callable
+from itertools import count
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -28,7 +29,15 @@ Film = Callable[[Path], object]
 
 @pytest.fixture
 def film(face_images: list[Image.Image], speech: NDArray[np.float32]) -> Film:
-    return lambda path: write_movie(path, face_images[:36], sound=speech[:SAMPLING_RATE], frame_rate=30)
+    """Writes another second of the same person each time, so that participants differ."""
+    starts = count(step=12)
+
+    def write(path: Path) -> object:
+        start = next(starts)
+        sound = speech[start * SAMPLING_RATE // 12 :][:SAMPLING_RATE]
+        return write_movie(path, face_images[start : start + 36], sound=sound, frame_rate=30)
+
+    return write
 
 
 def write_files(page: str, language: str, folder: Path) -> None:

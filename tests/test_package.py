@@ -62,3 +62,9 @@ def test_what_ci_names_exists() -> None:
     for folder, names, end in re.findall(r"(tests/[\w/]*)\{([\w,]+)\}(\.py)", (ROOT / ".ci/matrix").read_text()):
         named += [f"{folder}{name}{end}" for name in names.split(",")]
     assert len(named) > 15 and [name for name in named if not list(ROOT.glob(f"{name}*"))] == []
+
+
+def test_the_hooks_before_a_commit_have_the_ruff_of_the_project() -> None:
+    wanted = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]["dev"]
+    (ruff,) = (name for name in wanted if name.startswith("ruff"))
+    assert re.findall(r'additional_dependencies: \["([^"]+)"\]', (ROOT / ".pre-commit-config.yaml").read_text()) == [ruff] * 2

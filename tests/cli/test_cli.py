@@ -48,6 +48,15 @@ def test_every_command_has_examples_and_is_documented(name: str) -> None:
     assert any(f"vatrace {name} " in page.read_text() or f"vatrace {name}`" in page.read_text() for page in PAGES)
 
 
+def test_every_command_that_runs_networks_takes_a_device_and_threads() -> None:
+    for name in COMMANDS:
+        options = set(re.findall(r"^  (--[a-z-]+)", run(name, "--help").out, re.MULTILINE))
+        both = {"--device", "--threads"} & options
+        assert "--log-level" in options and both == (
+            set() if name in {"analyse", "check", "import"} else {"--device", "--threads"}
+        )
+
+
 def test_a_wrong_command_is_refused_with_the_choices() -> None:
     for arguments in (["frobnicate"], [], ["--frobnicate"]):
         result = run(*arguments)

@@ -97,3 +97,9 @@ def test_a_video_without_sound_is_followed(silent: Path) -> None:
 def test_what_is_not_there_is_named(arguments: list[str], message: str, silent: Path) -> None:
     result = run("live", *(argument.format(silent=silent) for argument in arguments))
     assert result.status == 1 and message in result.err and "Traceback" not in result.err
+
+
+def test_a_language_that_no_model_knows_is_named(talking: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vatrace.features.speech.has_languages", lambda: False)
+    result = run("live", "--camera", talking, "--language", "de")
+    assert result.status == 1 and "speech in German needs the extra `languages`" in result.err

@@ -272,6 +272,7 @@ class Jobs:
             setattr(job, name, getattr(end, name))
 
     def _task(self, job: Job) -> Task:
+        """What the process needs to know."""
         transcript = Path(job.options.transcript) if job.options.transcript else None
         picture = Path(job.options.person) if job.options.person else None
         transcript = self.transcript(job) if job.transcript else transcript
