@@ -1,4 +1,4 @@
-"""Damage to JSON files, for the tests: each value in turn is removed, or replaced by one of another kind."""
+"""Damage to files, for the tests. Of JSON files, each value in turn is removed, or replaced by one of another kind."""
 
 from __future__ import annotations
 
@@ -10,6 +10,18 @@ from typing import Any
 OTHERS: tuple[Any, ...] = (None, [], {}, "x", -1, 1e300, [1], {"a": 1}, True)
 BYTES = (b"", b"{", b"[1, 2]", b"\xff\xfe\x00", b"null", b'"text"', b"[" * 100_000, b"NaN", b"{}", b'{"format": NaN}')
 """What a whole file may be instead."""
+
+
+HEADERS = {
+    "claims": "{'descr': '<f4', 'fortran_order': False, 'shape': (1000000000000, 512), }",
+    "brackets": "(" * 5000,
+}
+"""Headers of NumPy arrays: of two petabytes, and one that Python's own parser gives up on."""
+
+
+def npy(header: str) -> bytes:
+    """A file of NumPy with this header and almost no content."""
+    return b"\x93NUMPY\x01\x00" + (len(header) + 1).to_bytes(2, "little") + header.encode() + b"\n" + bytes(100)
 
 
 def damaged(content: Any, most: int = 12) -> Iterator[tuple[str, Any]]:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from damage import BYTES, damaged
+from damage import BYTES, HEADERS, damaged, npy
 from made_stores import CONFIG, make_store
 from vatrace.errors import VatraceError
 from vatrace.store import Store
@@ -78,7 +78,7 @@ def test_a_damaged_run_is_named(store: Store, run: Run) -> None:
 
 
 @pytest.mark.parametrize("file", ["features", "valid", "labels", "frame times"])
-@pytest.mark.parametrize("how", ["cut", "no header", "pickled", "shape", "empty", "missing"])
+@pytest.mark.parametrize("how", ["cut", "no header", "pickled", "shape", "claims", "brackets", "empty", "missing"])
 def test_a_damaged_array_is_named(store: Store, file: str, how: str) -> None:
     recording = store.split("train")[0]
     folder = recording.folder
@@ -100,6 +100,8 @@ def test_a_damaged_array_is_named(store: Store, file: str, how: str) -> None:
             np.save(path, np.array([{"a": 1}], dtype=object), allow_pickle=True)
         elif how == "shape":
             np.save(path, np.zeros((3, 3, 3)))
+        elif how in HEADERS:
+            path.write_bytes(npy(HEADERS[how]))
         elif how == "empty":
             path.write_bytes(b"")
         else:

@@ -30,6 +30,11 @@ DEFAULT_RATE, MAX_RATE = 10.0, 100.0
 """Rows per second of a trace, or steps per second of a store."""
 
 
+def whole_number(text: str) -> int | None:
+    """The number that a text of at most 15 digits is, or None: `int` fails for thousands of digits."""
+    return int(text) if len(text) <= 15 and text.isdecimal() else None
+
+
 def in_order(modalities: Iterable[str]) -> tuple[str, ...]:
     """The given modalities in the order of stores and models: face, voice, words, then others alphabetically."""
     given = set(modalities)

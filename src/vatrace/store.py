@@ -21,6 +21,7 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -214,7 +215,7 @@ def _load(path: Path, mapped: bool = True) -> NDArray[Any]:
         raise StoreError(
             f"{path}: {reason(error)}; delete its folder and run the same vatrace extract or import again"
         ) from error
-    except (ValueError, EOFError, SyntaxError) as error:
+    except (ValueError, EOFError, SyntaxError, TokenError, MemoryError) as error:  # of headers that claim too much, too
         raise StoreError(f"{path}: damaged ({error}); delete it and run the same vatrace extract or import again") from error
 
 

@@ -163,6 +163,8 @@ def test_the_columns_of_a_list_are_in_every_table(study: Path, tmp_path: Path) -
         (["recording,group,group", "a.jpg,1,1"], "line 1: two columns are called 'group'"),
         (["recording", "a.jpg", "", "./a.jpg"], "line 4, column recording: ./a.jpg is already in line 2"),
         (["recording", "b.jpg"], "line 2, column recording: b.jpg: no such file"),
+        (["recording,person", f"a.jpg,{'9' * 5000}"], "line 2, column person: the number of a person, from 1 to 8, not 999"),
+        (["recording," + ",".join(map(str, range(1001))), "a.jpg"], "line 1: 1001 columns of your own; at most 1000 are taken"),
         (["recording,person", "a.jpg,9"], "line 2, column person: the number of a person, from 1 to 8, not 9"),
         (["recording,person", "a.jpg,anna.jpg"], "line 2, column person: anna.jpg: no such file"),
         (["recording,transcript", "a.jpg,a.srt"], "line 2, column transcript: a.srt: no such file"),
@@ -316,6 +318,7 @@ def test_a_baseline_is_subtracted_and_named(two_participants: Path, tmp_path: Pa
     ("options", "files", "message"),
     [
         (["--by", "seconds:0"], [], "--by seconds:0: the length must be a number of seconds above 0"),
+        (["--by", "seconds:1e-9"], [], "--by seconds:1e-9: at least 0.01 s are needed"),  # billions of rows otherwise
         (["--by", "phrase"], [], "--by phrase: must be segment, sentence, turn, word, seconds:5, or a CSV"),
         (["--by", "e.csv"], ["start,end", "0,1", "1,9"], "e.csv: line 3, column end: lies outside of a (0 to 2 s)"),
         (["--by", "e.csv"], ["start,end", "1,0"], "e.csv: line 2, column end: must be after the start (1), not 0"),

@@ -5,6 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from damage import HEADERS, npy
 from vatrace.corpora import open_corpus
 from vatrace.corpora.check import check
 from vatrace.corpora.feature_files import read_features
@@ -96,6 +97,10 @@ def test_arrays_and_columns_of_something_else_are_refused(tmp_path: Path) -> Non
     np.save(tmp_path / "b.npy", np.array([{}, {}]), allow_pickle=True)
     with pytest.raises(CorpusError, match="can't be read as an array"):
         read_features(tmp_path / "b.npy")
+    for header in HEADERS.values():
+        (tmp_path / "h.npy").write_bytes(npy(header))
+        with pytest.raises(CorpusError, match=r"h\.npy: can't be read as an array"):
+            read_features(tmp_path / "h.npy")
     with pytest.raises(CorpusError, match="contains no rows"):
         read_features(write_npy(tmp_path / "c.npy", np.zeros((0, 3))))
     pd.DataFrame({"x": [1.0], "mood": ["good"]}).to_parquet(tmp_path / "d.parquet")

@@ -47,6 +47,7 @@ def test_people_may_change_their_numbers(tmp_path: Path) -> None:
     ("rows", "message"),
     [
         (["talk.mp4,x,Anna"], "line 2: person must be a number from 1, not 'x'"),
+        ([f"talk.mp4,{'9' * 5000},Anna"], "line 2: person must be a number from 1, not '999"),  # more digits than int() takes
         (["talk.mp4,0,Anna"], "line 2: person must be a number from 1, not '0'"),
         (["talk.mp4,1,Anna", "talk.mp4,1,Ben"], "line 3: person 1 of talk.mp4 already has a name"),
         (["talk.mp4,1,Anna", "talk.mp4,2,Anna"], "line 3: Anna is already the name of another person in talk.mp4"),

@@ -29,7 +29,7 @@ from vatrace.corpora.scales import Scale, scale_of
 from vatrace.errors import CorpusError, reason
 from vatrace.files import shown
 from vatrace.media.folders import in_folder, key, passed_over, walk
-from vatrace.names import Side, Split
+from vatrace.names import Side, Split, whole_number
 
 SPLIT_NAMES: dict[str, Split] = {
     "train": "train",
@@ -324,8 +324,8 @@ def parse_person(written: str, root: Path) -> Side | int | Path | None:
     """Who is annotated, as in `Source`: anything but a side or a number from 1 is the path of a picture below a folder."""
     if written.lower() in {"left", "right"}:
         return "left" if written.lower() == "left" else "right"
-    if written.isdecimal() and int(written) > 0:
-        return int(written)
+    if whole_number(written):
+        return whole_number(written)
     return root / written.replace("\\", "/") if written else None
 
 

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any
 
 import numpy as np
@@ -169,7 +170,7 @@ Read = tuple[NDArray[np.float64] | None, NDArray[np.float64]]
 def _read_npy(path: Path) -> Read:
     try:
         values: NDArray[Any] = np.load(path, allow_pickle=False)
-    except (ValueError, EOFError) as error:
+    except (ValueError, EOFError, SyntaxError, TokenError, MemoryError) as error:  # of headers that claim too much, too
         raise CorpusError(f"{path}: can't be read as an array of numbers ({error})") from error
     if values.dtype.kind not in "fiub" or values.ndim not in {1, 2}:
         raise CorpusError(f"{path}: must be numbers (rows, channels), not {values.dtype} {values.shape}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from vatrace.inference.prediction import OFF_SCREEN, SEVERAL, Prediction
+from vatrace.names import whole_number
 from vatrace.output.colours import PEOPLE
 
 NOT_PEOPLE = (OFF_SCREEN, SEVERAL)
@@ -17,7 +18,7 @@ def title(name: str) -> str:
 def _in_order(prediction: Prediction) -> list[str]:
     """Each person who is followed or speaks, in the order of their numbers."""
     names = dict.fromkeys([*prediction.people, *(turn.person for turn in prediction.turns if turn.person not in NOT_PEOPLE)])
-    return sorted(names, key=lambda name: int(name) if name.isdecimal() else 0)
+    return sorted(names, key=lambda name: whole_number(name) or 0)
 
 
 def colour_numbers(prediction: Prediction) -> dict[str, int]:
@@ -26,7 +27,9 @@ def colour_numbers(prediction: Prediction) -> dict[str, int]:
     The colour of "3" is always the third, so that it stays the same whoever else is shown. People with other names get theirs
     in order. After the last, colours repeat for people who are followed; those who only speak have none.
     """
-    numbers = [(name, int(name) - 1 if name.isdecimal() else place) for place, name in enumerate(_in_order(prediction))]
+    numbers = [
+        (name, number - 1 if (number := whole_number(name)) else place) for place, name in enumerate(_in_order(prediction))
+    ]
     return {name: number % len(PEOPLE) + 1 for name, number in numbers if number < len(PEOPLE) or name in prediction.people}
 
 

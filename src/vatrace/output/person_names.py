@@ -11,7 +11,7 @@ from vatrace.errors import UsageError
 from vatrace.files import as_meant, shown
 from vatrace.inference.prediction import OFF_SCREEN, SEVERAL
 from vatrace.media.folders import key, passed_over
-from vatrace.names import MAX_PEOPLE
+from vatrace.names import MAX_PEOPLE, whole_number
 
 COLUMNS = ("recording", "person", "name")
 
@@ -60,7 +60,7 @@ def _read(path: Path) -> dict[str, dict[str, str]]:
             continue
         if not recording:
             wrong = "no recording"
-        elif not (person.isdecimal() and int(person)):
+        elif not whole_number(person):
             wrong = f"person must be a number from 1, not {number!r}"
         elif not written or written in {OFF_SCREEN, SEVERAL}:
             wrong = f"{written!r} can't be a person's name"

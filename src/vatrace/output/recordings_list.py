@@ -10,11 +10,13 @@ from pathlib import Path
 from vatrace.corpora.csv_table import column_names, number, read_table
 from vatrace.errors import CorpusError, UsageError
 from vatrace.files import shown
-from vatrace.names import MAX_PEOPLE
+from vatrace.names import MAX_PEOPLE, whole_number
 from vatrace.output.columns import RESERVED
 
 COLUMNS = ("recording", "transcript", "person", "start", "end")
 """Columns with a meaning; `recording` is required. All others are the study's own."""
+MAX_OWN = 1000
+"""Columns of the user's own. They are repeated in each row of all tables: with 20,000, a recording of 2 s takes 16 s longer."""
 
 WHO = frozenset({"main", "all", "left", "right"})
 """As a person, besides a number or a picture."""
@@ -61,6 +63,8 @@ def read_list(path: Path) -> list[Listed]:
         found = ", ".join(filter(None, names)) or "nothing"
         raise CorpusError(f"{path}: line 1: no column 'recording' (found: {found})")
     own = [name for name in names if name and name not in COLUMNS]
+    if len(own) > MAX_OWN:
+        raise UsageError(f"{path}: line 1: {len(own)} columns of your own; at most {MAX_OWN} are taken")
     for name in own:
         if name in RESERVED:
             raise UsageError(f"{path}: line 1: the column {name!r} would be mistaken for one that vatrace writes: rename it")
@@ -107,9 +111,10 @@ def _listed(table: Path, line: int, cells: list[str], about: Mapping[str, str]) 
     if end <= start:
         raise wrong("end", f"must be after the start ({start:g}), not {times[1]}")
     people, picture = person, None
-    if person.removesuffix(".0").isdecimal():
-        people = str(int(person.removesuffix(".0")))
-        if not 1 <= int(people) <= MAX_PEOPLE:
+    digits = person.removesuffix(".0")
+    if digits.isdecimal():
+        people = str(whole_number(digits))
+        if not 1 <= (whole_number(digits) or 0) <= MAX_PEOPLE:
             raise wrong("person", f"the number of a person, from 1 to {MAX_PEOPLE}, not {person}")
     elif person and person not in WHO:
         people, picture = "", file("person", person)

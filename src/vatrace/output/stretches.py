@@ -17,7 +17,7 @@ from vatrace.files import shown
 from vatrace.inference.prediction import ROUNDING, SLACK
 from vatrace.languages import joined
 from vatrace.media.transcripts import sentences
-from vatrace.names import DIMENSIONS
+from vatrace.names import DIMENSIONS, MAX_RATE
 from vatrace.output.columns import MEASURED, RESERVED
 from vatrace.output.mean_interval import Dependence, dependence, mean_interval
 from vatrace.output.traces import Trace
@@ -125,7 +125,10 @@ def parse_by(text: str) -> By:
     if text in OF_SPEECH:
         return By(text)
     if text.startswith(SECONDS):
-        return By(text, length_of("--by", text))
+        length = length_of("--by", text)
+        if length < 1 / MAX_RATE:
+            raise UsageError(f"--by {text}: at least {1 / MAX_RATE:g} s are needed: no trace has more rows a second")
+        return By(text, length)
     if not Path(text).is_file():
         raise UsageError(f"--by {text}: must be {', '.join(OF_SPEECH)}, seconds:5, or a CSV with the columns start and end")
     return read_events(Path(text))

@@ -37,7 +37,7 @@ from vatrace.inference.prediction import Prediction
 from vatrace.inference.streamer import Streamer
 from vatrace.languages import AUTO, LANGUAGES
 from vatrace.media.recording import open_recording
-from vatrace.names import DEFAULT_RATE, MAX_RATE, MODALITIES, Progress
+from vatrace.names import DEFAULT_RATE, MAX_RATE, MODALITIES, Progress, whole_number
 from vatrace.output.figure import write_picture
 from vatrace.output.formats import FORMATS, check_formats
 from vatrace.output.look import mark_image, masthead, style
@@ -492,7 +492,7 @@ def received(request: Request, name: str, folder: Path, max_upload: int) -> Asyn
         HTTPException: if it is too large, or, in the iteration, larger than announced, or nothing arrives for too long.
     """
     length = request.headers.get("content-length", "0")
-    size = int(length) if length.isdecimal() else 0
+    size = whole_number(length) or 0
     free = disk_usage(folder).free - SPARE
     if size > max_upload:
         raise HTTPException(413, f"{name}: larger than {max_upload / 1e9:.3g} GB (see --max-upload)")
