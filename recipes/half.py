@@ -2,8 +2,8 @@
 
     python recipes/half.py src/vatrace/weights/streaming.onnx
 
-The file becomes half as large, and as fast as before. Rounding changes the weights by up to 0.05 %. The largest change of valence
-and arousal, over random features of 300 steps, is printed; a file whose values change by LIMIT or more is left as it is.
+The file becomes half as large, and is as fast as before. Rounding changes the weights by up to 0.05 %. The largest change of
+valence and arousal, over random features of 300 steps, is printed; a file whose values change by LIMIT or more is left alone.
 """
 
 from __future__ import annotations

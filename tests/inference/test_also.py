@@ -14,6 +14,7 @@ from conftest import write_movie
 from vatrace import Model
 from vatrace.encoders.face import EXPRESSIONS, FerPlusEncoder
 from vatrace.errors import MissingExtraError, UsageError
+from vatrace.features.face_meter import MEASURES
 from vatrace.features.perceiver import Perceiver
 from vatrace.media.recording import open_recording
 from vatrace.output.columns import TRACE, described
@@ -50,7 +51,7 @@ def test_expressions_change_nothing_else(leaving: Path, model: Model) -> None:
     assert len(more.also[NAMES[0]]) == 50
 
 
-HEAD = ["head_yaw", "head_pitch", "head_roll", "eye_openness", "mouth_opening", "blink"]
+HEAD = [*MEASURES, "blink"]
 
 
 def test_head_and_lids_are_measured_where_the_face_is_visible(leaving: Path, model: Model) -> None:
@@ -62,11 +63,18 @@ def test_head_and_lids_are_measured_where_the_face_is_visible(leaving: Path, mod
     assert table["eye_openness"][seen].between(0.25, 0.5).all() and (table["blink"][seen] == 0).all()
 
 
-def test_a_blink_is_one_row_at_any_rate(shared: Path, model: Model) -> None:
+def test_the_blinks_of_a_real_person_are_one_row_each_at_any_rate(shared: Path, model: Model) -> None:
+    """The lids begin to fall in frames 34 and 47 (counted in the pictures, 25 a second)."""
+    clip = shared / "clips" / "pwij3p.mpg"
+    plain = model.predict(clip, modalities=["face"])
     for rate in (5, 10, 25):
-        blink = model.predict(shared / "clips" / "pwij3p.mpg", modalities=["face"], also=["face"], rate=rate).also["blink"]
-        times = np.flatnonzero(blink == 1) / rate
-        assert times.tolist() == pytest.approx([34 / 25, 48 / 25], abs=0.21), rate
+        found = model.predict(clip, modalities=["face"], also=["face"], rate=rate)
+        times = np.flatnonzero(found.also["blink"] == 1) / rate
+        assert times.tolist() == pytest.approx([34 / 25, 48 / 25], abs=1 / rate + 0.01), rate
+        if rate == 10:
+            np.testing.assert_array_equal(found.valence, plain.valence)
+    gaze = found.also["gaze_yaw"]
+    assert np.isnan(gaze).any() and (found.also["eye_openness"][np.isnan(gaze)] < 0.2).all()
 
 
 VOICE = ["voice_pitch", "voice_loudness", "speech_rate", "pause"]

@@ -157,8 +157,9 @@ def _add_predict(commands: Any) -> None:
         type=partial(_names, choices=ALSO),
         default=[],
         metavar="LIST",
-        help="add columns: emotions, the probabilities of eight facial expressions; face, the pose of the head, how far eyes "
-        "and mouth are open, and blinks; voice, pitch, loudness, speech rate and pauses (extra `prosody`)",
+        help="add columns: emotions, the probabilities of eight facial expressions; face, the pose of the head, gaze, how "
+        "far eyes and mouth are open, blinks, and 52 blendshapes; voice, pitch, loudness, speech rate and pauses "
+        "(extra `prosody`)",
     )
     add("--report", action="store_true", help="also write an HTML report, <name>.html")
     add("--overlay", action="store_true", help="also write a video with the trace in it, <name>.overlay.mp4")

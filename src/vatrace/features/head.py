@@ -1,15 +1,14 @@
-"""The pose of a head, and how far eyes and mouth are open, from the landmarks of a face."""
+"""The pose of a head, where its eyes look, and how far eyes and mouth are open, from the landmarks of a face."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
-from vatrace.features.landmarker import INNER_LIPS, LEFT_EYE, RIGHT_EYE, Landmarker, Mesh, roi_from_mesh
+from vatrace.features.landmarker import INNER_LIPS, LEFT_EYE, RIGHT_EYE, Mesh
 
-HEAD = ("head_yaw", "head_pitch", "head_roll", "eye_openness", "mouth_opening")
-"""The columns of `measures`: three angles in degrees, and two ratios of lengths."""
+HEAD = ("head_yaw", "head_pitch", "head_roll", "gaze_yaw", "gaze_pitch", "eye_openness", "mouth_opening")
+"""The columns of `measures`: five angles in degrees, and two ratios of lengths."""
 
 _MIDDLE = {4: (0.0, -0.463, 7.587), 6: (0.0, 2.473, 5.789), 10: (0.0, 8.262, 4.482)}
 _PAIRS = {
@@ -34,31 +33,56 @@ heads. Those on jaw and cheeks, which move when people speak and smile, are left
 LIDS = ((159, 145), (386, 374))
 """Mesh points in the middle of the upper and the lower lid, of the right and the left eye."""
 
-BLINK, LONGEST_BLINK = 0.5, 0.5
-"""Share of a person's usual eye openness below which the eyes are closed, and seconds after which this is no blink.
-In eleven clips of GRID speakers, eyes are open at most 0.30 of their median in each blink, and at least 0.78 where nobody
-blinks; blinks last 0.08 to 0.2 s below BLINK."""
+EYES, IRISES = (RIGHT_EYE, LEFT_EYE), (468, 473)
+"""Mesh points at the corners of both eyes, and in the middle of both irises."""
+EYE_LENGTH, TO_IRIS = 2.66, 1.0
+"""Distance between the corners of an eye in Google's canonical face model, and from the centre about which an eyeball turns to
+its iris, in cm. The centre is about 1.35 cm behind the front of the cornea (Fry & Hill 1962), and the iris about 0.35 cm."""
+IRIS_ABOVE = 0.15
+"""How far above the middle between the corners of the eye the iris is, in cm, when somebody looks straight ahead. Chosen so
+that head and eyes of eleven GRID speakers, who face the camera, point at it in the mean."""
 
 
 def measures(mesh: Mesh) -> tuple[float, ...]:
     """The values of HEAD for one face.
 
-    `eye_openness` is the distance between the lids, divided by the length of the eye; the mean of both eyes. `mouth_opening` is
-    the distance between the inner lips, divided by that between the outer corners of the eyes. These distances are in space, so
-    that they don't depend on the pose.
+    `mouth_opening` is the distance between the inner lips, divided by that between the outer corners of the eyes. Distances are
+    in space, so that they don't depend on the pose.
     """
     points = np.column_stack([mesh.points, mesh.depths])
-    eyes = [
-        _distance(points, lids) / max(_distance(points, corners), 1e-9)
-        for lids, corners in zip(LIDS, (RIGHT_EYE, LEFT_EYE), strict=True)
-    ]
     mouth = _distance(points, INNER_LIPS) / max(_distance(points, (RIGHT_EYE[0], LEFT_EYE[0])), 1e-9)
-    return (*pose(points), float(np.mean(eyes)), mouth)
+    return (*pose(points), *gaze(points), eye_openness(points), mouth)
 
 
-def measured(landmarker: Landmarker, image: Image.Image, points: NDArray[np.float64]) -> tuple[float, ...]:
-    """The `measures` of a face whose landmarks (478, 2) in an image are about known; they are found again, and with depths."""
-    return measures(landmarker.landmarks(image, roi_from_mesh(points)))
+def eye_openness(points: NDArray[np.float64]) -> float:
+    """The distance between the lids, divided by the length of the eye; the mean of both eyes.
+
+    Args:
+        points: (478, 3) landmarks with depths.
+    """
+    openings = [
+        _distance(points, lids) / max(_distance(points, corners), 1e-9) for lids, corners in zip(LIDS, EYES, strict=True)
+    ]
+    return float(np.mean(openings))
+
+
+def gaze(points: NDArray[np.float64]) -> tuple[float, float]:
+    """Yaw and pitch of the eyes in degrees, relative to the head; the mean of both eyes.
+
+    The eyeball is a sphere that turns about its centre, which moves the iris by TO_IRIS times the sine of the angle. Yaw is
+    positive if they look to the right of the picture, pitch if they look up.
+
+    Args:
+        points: (478, 3) landmarks with depths, as in `pose`.
+    """
+    upright = (points * (1, -1, -1)) @ _rotation(points)
+    moved = [
+        (upright[iris] - upright[list(corners)].mean(axis=0)) * EYE_LENGTH / max(_distance(points, corners), 1e-9)
+        for iris, corners in zip(IRISES, EYES, strict=True)
+    ]
+    x, y, _ = np.mean(moved, axis=0)
+    yaw, pitch = np.degrees(np.arcsin(np.clip(np.array([x, y - IRIS_ABOVE]) / TO_IRIS, -1, 1))).tolist()
+    return yaw, pitch
 
 
 def _distance(points: NDArray[np.float64], pair: tuple[int, int]) -> float:
@@ -75,10 +99,7 @@ def pose(points: NDArray[np.float64]) -> tuple[float, float, float]:
     Args:
         points: (478, 3) landmarks: x to the right and y down in pixels, and depths, away from the camera, in the same unit.
     """
-    found = points[list(RIGID)] * (1, -1, -1)
-    model = np.array(list(RIGID.values()))
-    left, _, right = np.linalg.svd((found - found.mean(axis=0)).T @ (model - model.mean(axis=0)))
-    turn = left @ np.diag([1.0, 1.0, np.linalg.det(left @ right)]) @ right
+    turn = _rotation(points)
     forward = turn[:, 2]
     yaw, pitch = np.arctan2(forward[0], forward[2]), np.arcsin(np.clip(forward[1], -1, 1))
     upright = _turn(yaw, 0, 2) @ _turn(pitch, 1, 2)
@@ -86,32 +107,17 @@ def pose(points: NDArray[np.float64]) -> tuple[float, float, float]:
     return float(np.degrees(yaw)), float(np.degrees(pitch)), float(np.degrees(-np.arctan2(rest[1, 0], rest[0, 0])))
 
 
+def _rotation(points: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The rotation (3, 3) of a head that faces the camera to landmarks (478, 3); x to the right, y up, z towards the camera."""
+    found = points[list(RIGID)] * (1, -1, -1)
+    model = np.array(list(RIGID.values()))
+    left, _, right = np.linalg.svd((found - found.mean(axis=0)).T @ (model - model.mean(axis=0)))
+    return np.asarray(left @ np.diag([1.0, 1.0, np.linalg.det(left @ right)]) @ right)
+
+
 def _turn(angle: float, axis: int, towards: int) -> NDArray[np.float64]:
     """The rotation that moves the axis `towards` to `axis` by an angle in radians."""
     found = np.eye(3)
     found[[axis, towards], [axis, towards]] = np.cos(angle)
     found[axis, towards], found[towards, axis] = np.sin(angle), -np.sin(angle)
-    return found
-
-
-def blinks(openness: NDArray[np.float64], rate: float) -> NDArray[np.float64]:
-    """Where a person blinks: 1 in the first row of each blink, 0 elsewhere, NaN where the face isn't visible.
-
-    A blink is a time of up to LONGEST_BLINK in which the eyes are open less than BLINK of their median, with open eyes before
-    and after it.
-
-    Args:
-        openness: (T,) `eye_openness` of one person; NaN where the face isn't visible.
-        rate: rows a second.
-    """
-    known = ~np.isnan(openness)
-    found = np.where(known, 0.0, np.nan)
-    if not known.any():
-        return found
-    closed = known & (openness < BLINK * np.nanmedian(openness))
-    edges = np.flatnonzero(np.diff(closed.astype(int), prepend=0, append=0)).reshape(-1, 2)
-    for start, end in edges.tolist():
-        between = start > 0 and end < len(known) and known[start - 1] and known[end]
-        if between and end - start <= LONGEST_BLINK * rate:
-            found[start] = 1.0
     return found

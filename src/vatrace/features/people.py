@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vatrace.errors import MediaError
+from vatrace.features.blinks import Openness
 from vatrace.features.faces import Detection, FaceTracker
 from vatrace.features.identity import DIM, SAME_PERSON, Identity, IdentityEncoder, View
 from vatrace.features.landmarker import Landmarker
@@ -45,6 +46,7 @@ class Track:
         motion: how much it moves, after the camera's motion is removed.
         num_overexposed: number of steps at which it was overexposed.
         num_dark: number of steps at which it was dark.
+        openness: how far the eyes are open in each frame; empty if nobody asked for it.
     """
 
     steps: list[int] = field(default_factory=list)
@@ -56,6 +58,7 @@ class Track:
     motion: Motion = field(default_factory=Motion)
     num_overexposed: int = 0
     num_dark: int = 0
+    openness: Openness = field(default_factory=Openness)
 
     @property
     def talks(self) -> bool:

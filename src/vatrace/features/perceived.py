@@ -37,7 +37,7 @@ class Sight:
         embeddings: of all faces, one row for each face in each frame.
         crops: of all faces in the same rows, (48, 48, 3); None where they aren't kept.
         expressions: of all faces in the same rows, (8,) probabilities; None where they aren't wanted.
-        heads: of all faces in the same rows, the values of `vatrace.features.head.HEAD`; None where they aren't wanted.
+        measures: of all faces in the same rows, those of `vatrace.features.face_meter.MEASURES`; None where they aren't wanted.
         boxes: of all faces in the same rows: left, top, right, bottom as shares of the upright picture; none for cropped faces.
         people: those who were seen, the most prominent first.
         end: when the last frame ends, in seconds.
@@ -48,7 +48,7 @@ class Sight:
     embeddings: Spool
     crops: Spool | None = None
     expressions: Spool | None = None
-    heads: list[tuple[float, ...]] | None = None
+    measures: Spool | None = None
     boxes: list[tuple[float, float, float, float]] = field(default_factory=list)
     people: list[Person] = field(default_factory=list)
     end: float = 0.0
@@ -148,6 +148,7 @@ class Percept:
         speaking: (T,) bool: whether this person alone speaks; None if it isn't known.
         boxes: (T, 4) left, top, right and bottom of the face as shares of the upright picture, 0..1; NaN where there is none.
         also: (T,) further columns by name; NaN where they aren't known.
+        blinks: (N,) when blinks begin, in seconds; None if nobody asked for them.
     """
 
     rate: float
@@ -159,6 +160,7 @@ class Percept:
     speaking: NDArray[np.bool_] | None
     boxes: NDArray[np.float64]
     also: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
+    blinks: NDArray[np.float64] | None = None
 
     @property
     def num_steps(self) -> int:

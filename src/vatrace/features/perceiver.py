@@ -151,7 +151,12 @@ class Perceiver:
     def _new_sight(self, also: Collection[str] = ()) -> Sight:
         crops = Spool((48, 48, 3), np.uint8) if self.keep_crops else None
         expressions = Spool((len(EXPRESSIONS),), np.float32, "face encoder") if "emotions" in also else None
-        return Sight(self._spool("face"), crops, expressions, [] if "face" in also else None)
+        measures = None
+        if "face" in also:
+            from vatrace.features.face_meter import MEASURES
+
+            measures = Spool((len(MEASURES),), np.float32, "landmarks")
+        return Sight(self._spool("face"), crops, expressions, measures)
 
     def perceive(
         self,
@@ -334,12 +339,13 @@ class Perceiver:
         return [mouth_on_grid(person, task.rate) for person in alive], judged
 
     def _see(self, task: Task) -> Sight:
+        from vatrace.features.face_meter import FaceMeter
         from vatrace.features.faces import MAX_FACES, FaceTracker
-        from vatrace.features.head import measured
         from vatrace.features.seeing import look
 
         sight, tracker = self._new_sight(task.also), FaceTracker(self._landmarker, self._identities)
-        look(task, tracker, self._face_encoder, sight, partial(measured, self._landmarker))
+        meter = FaceMeter(self._landmarker) if "face" in task.also else None
+        look(task, tracker, self._face_encoder, sight, meter)
         if tracker.most_seen > MAX_FACES:
             sight.notes.append(f"{tracker.most_seen} faces seen at once: the {MAX_FACES} largest are followed")
         return sight
@@ -437,10 +443,16 @@ class Perceiver:
         turns = [(turn.start, turn.end) for turn in perceived.turns if turn.person == person]
         speaking = spans_to_mask(turns, steps, rate) if perceived.turns and person is not None else None
         boxes = _boxes_at(sight.boxes, rows)
-        also = _expressions(sight, rows) | _head(sight, rows, rate)
+        also = _expressions(sight, rows) | _measures(sight, rows)
+        started = None
+        if sight.measures is not None:
+            from vatrace.features.blinks import blinks, joined
+
+            seen = perceived.people[person].tracks if rows.max() >= 0 and person is not None else []
+            started = blinks(*joined([track.openness for track in seen]))
         if sound.prosody is not None:
             also |= _voice(sound, valid["voice"], said, rate)
-        return Percept(rate, perceived.duration, valid, features, kept, said, speaking, boxes, also)
+        return Percept(rate, perceived.duration, valid, features, kept, said, speaking, boxes, also, started)
 
 
 def _check_end(recording: Recording, wanted: Collection[str], sight: Sight, sound: Sound) -> None:
@@ -491,28 +503,36 @@ def _voice(sound: Sound, speech: NDArray[np.bool_], said: Sequence[Word], rate: 
     return dict(zip(PROSODY, (pitch, loudness, spoken, pause), strict=True))
 
 
-def _head(sight: Sight, rows: NDArray[np.int64], rate: float) -> dict[str, NDArray[np.float64]]:
-    """What the landmarks show, in the given rows (T,) of a person, `rate` of them a second; NaN for -1."""
-    from vatrace.features.head import HEAD, blinks
+def _measures(sight: Sight, rows: NDArray[np.int64]) -> dict[str, NDArray[np.float64]]:
+    """What the landmarks show, in the given rows (T,) of a person; NaN for -1, and for the gaze of closed eyes."""
+    from vatrace.features.blinks import BLINK
+    from vatrace.features.face_meter import MEASURES
 
-    if sight.heads is None:
+    if sight.measures is None:
         return {}
-    values = np.full((len(rows), len(HEAD)), np.nan)
-    if sight.heads:
-        values[rows >= 0] = np.array(sight.heads)[rows[rows >= 0]]
-    columns = dict(zip(HEAD, values.T, strict=True))
-    return columns | {"blink": blinks(columns["eye_openness"], rate)}
+    columns = dict(zip(MEASURES, _rows_of(sight.measures, rows).T, strict=True))
+    openness = columns["eye_openness"]
+    if (rows >= 0).any():
+        closed = openness < BLINK * np.nanmedian(openness)
+        columns |= {name: np.where(closed, np.nan, columns[name]) for name in ("gaze_yaw", "gaze_pitch")}
+    return columns
 
 
 def _expressions(sight: Sight, rows: NDArray[np.int64]) -> dict[str, NDArray[np.float64]]:
     """The probabilities of expressions in the given rows (T,) of a person; NaN for -1."""
     if sight.expressions is None:
         return {}
-    values = np.full((len(rows), len(EXPRESSIONS)), np.nan)
+    columns = _rows_of(sight.expressions, rows).T
+    return {f"expression_{name}": column for name, column in zip(EXPRESSIONS, columns, strict=True)}
+
+
+def _rows_of(spool: Spool, rows: NDArray[np.int64]) -> NDArray[np.float64]:
+    """The given rows (T,) of a spool (T, ...), NaN for -1."""
+    values = np.full((len(rows), *spool.shape), np.nan)
     for start in range(0, len(rows), CHUNK):
         part = rows[start : start + CHUNK]
-        values[start : start + CHUNK][part >= 0] = _gather(sight.expressions, part)[part >= 0]
-    return {f"expression_{name}": column for name, column in zip(EXPRESSIONS, values.T, strict=True)}
+        values[start : start + CHUNK][part >= 0] = _gather(spool, part)[part >= 0]
+    return values
 
 
 def _gather(spool: Spool, rows: NDArray[np.int64]) -> NDArray[Any]:

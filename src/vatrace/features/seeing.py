@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from typing import Self
@@ -14,12 +14,14 @@ from PIL import Image
 
 from vatrace.encoders import ExpressionEncoder, FaceEncoder
 from vatrace.errors import MediaError, TooLongError
-from vatrace.features.faces import DARK, FaceTracker, box_in, face_crop, is_dark, is_overexposed, luma_of_bright
+from vatrace.features.blinks import LID_RATE
+from vatrace.features.face_meter import OPENNESS, FaceMeter
+from vatrace.features.faces import DARK, Detection, FaceTracker, box_in, face_crop, is_dark, is_overexposed, luma_of_bright
 from vatrace.features.people import Track, group_tracks
 from vatrace.features.perceived import DAMAGED, DARK_PICTURE, Sight
 from vatrace.features.task import Task
 from vatrace.media.ahead import ahead
-from vatrace.media.reading import VideoReader
+from vatrace.media.reading import Frame, VideoReader
 from vatrace.timeline import num_steps
 
 FRAMES_AHEAD = 4
@@ -80,23 +82,45 @@ class _Encoded:
         self._sight.embeddings.write(first, vectors)
 
 
-Measure = Callable[[Image.Image, NDArray[np.float64]], tuple[float, ...]]
-"""Measures a face in an image by its landmarks (478, 2)."""
-
-
 def _is_dark(image: Image.Image) -> bool:
     """Whether even the brightest tenth of a picture is darker than a dark face."""
     small = image.resize((64, 64), Image.Resampling.BOX, reducing_gap=1.0)
     return luma_of_bright(np.asarray(small).reshape(-1, 3)) < DARK
 
 
-def look(task: Task, tracker: FaceTracker, encoder: FaceEncoder, sight: Sight, measure: Measure) -> None:
-    """Follow every face in a video; the results are added to `sight`, those of `measure` only if it has a list for them.
+def _add(found: Detection, frame: Frame, crop_size: int, encoded: _Encoded, sight: Sight, tracks: dict[int, Track]) -> None:
+    """Add a face to its track, and to the next row of `sight`."""
+    crop, row = face_crop(frame.image, found.square, crop_size), len(sight.boxes)
+    encoded.add(crop)
+    sight.boxes.append(box_in(found.square, frame.image.size))
+    if sight.crops is not None:
+        sight.crops.write(row, face_crop(frame.image, found.square)[None])
+    track = tracks.setdefault(found.track, Track())
+    track.add(found, frame.steps, row)
+    track.num_overexposed += len(frame.steps) * is_overexposed(crop)
+    track.num_dark += len(frame.steps) * is_dark(crop)
+
+
+def _measure(
+    meter: FaceMeter | None, frame: Frame, faces: Sequence[Detection], sight: Sight, tracks: Mapping[int, Track]
+) -> None:
+    """Measure the faces in a frame, whose rows are the last ones of `sight`, if there is a meter."""
+    if meter is None or sight.measures is None:
+        return
+    values = meter.tracked(frame.image, {found.track: found.points for found in faces})
+    for row, (found, measured) in enumerate(zip(faces, values, strict=True), len(sight.boxes) - len(faces)):
+        sight.measures.write(row, measured[None])
+        tracks[found.track].openness.add(frame.time, measured[OPENNESS])
+
+
+def look(task: Task, tracker: FaceTracker, encoder: FaceEncoder, sight: Sight, meter: FaceMeter | None = None) -> None:
+    """Follow every face in a video, and measure it if there is a meter; the results are added to `sight`.
 
     Raises:
         MediaError: if no frame can be decoded, and there is no audio either.
     """
-    recording, reader = task.recording, VideoReader(task.recording.path, task.rate)
+    recording = task.recording
+    reader = VideoReader(recording.path, task.rate, max_rate=LID_RATE if meter else 0.0)
     tracks: dict[int, Track] = {}
     num_shown = num_dark = 0
     task.progress("face", 0.0)
@@ -105,21 +129,16 @@ def look(task: Task, tracker: FaceTracker, encoder: FaceEncoder, sight: Sight, m
             for frame in frames:
                 if task.stop.is_set():
                     break
+                if meter and not frame.steps:
+                    for number, openness in meter.between(frame.image).items():
+                        tracks[number].openness.add(frame.time, openness)
+                    continue
                 faces = tracker.update(frame.image, frame.time)
                 num_shown += len(frame.steps)
                 num_dark += len(frame.steps) * (not faces and _is_dark(frame.image))
-                for row, found in enumerate(faces, len(sight.boxes)):
-                    crop = face_crop(frame.image, found.square, encoder.crop_size)
-                    encoded.add(crop)
-                    sight.boxes.append(box_in(found.square, frame.image.size))
-                    if sight.heads is not None:
-                        sight.heads.append(measure(frame.image, found.points))
-                    if sight.crops is not None:
-                        sight.crops.write(row, face_crop(frame.image, found.square)[None])
-                    track = tracks.setdefault(found.track, Track())
-                    track.add(found, frame.steps, row)
-                    track.num_overexposed += len(frame.steps) * is_overexposed(crop)
-                    track.num_dark += len(frame.steps) * is_dark(crop)
+                for found in faces:
+                    _add(found, frame, encoder.crop_size, encoded, sight, tracks)
+                _measure(meter, frame, faces, sight, tracks)
                 if recording.duration:
                     task.progress("face", min(frame.time / recording.duration, 1.0))
     except MediaError as error:

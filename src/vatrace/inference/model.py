@@ -118,8 +118,8 @@ class Model:
             explain: whether to measure what the values are based on (`Prediction.explanation`).
             language: the code of the language of the speech and the transcript (see `vatrace.languages`); "auto" to find out.
             also: what else to measure: "emotions", the probabilities of eight facial expressions; "face", the pose of the head,
-                blinks, and how far eyes and mouth are open; "voice", pitch, loudness, speech rate and pauses
-                (`Prediction.also`, docs/output.md).
+                gaze, blinks, how far eyes and mouth are open, and 52 blendshapes; "voice", pitch, loudness, speech rate and
+                pauses (`Prediction.also`, docs/output.md).
             progress: called with the progress of each stage.
 
         Returns:
@@ -285,12 +285,11 @@ class Model:
         )
 
     def _also(self, percept: Percept, times: NDArray[np.float64], rate: float) -> dict[str, NDArray[np.float64]]:
-        """The further columns at `times`, `rate` a second: those of the current step, but each blink in one row only."""
+        """The further columns at `times`, `rate` a second: those of the current step, and blinks in the rows they begin in."""
         found = {name: column[self._current(times, percept.num_steps)] for name, column in percept.also.items()}
-        if "blink" in found:
-            starts = np.flatnonzero(percept.also["blink"] == 1) / self.rate
-            found["blink"] = np.where(np.isnan(found["blink"]), np.nan, 0.0)
-            found["blink"][np.clip(steps_at(starts, rate), 0, len(times) - 1)] = 1.0
+        if percept.blinks is not None:
+            found["blink"] = np.where(np.isnan(found["eye_openness"]), np.nan, 0.0)
+            found["blink"][np.clip(steps_at(percept.blinks, rate), 0, len(times) - 1)] = 1.0
         return found
 
     def _current(self, times: NDArray[np.float64], num_steps: int) -> NDArray[np.int64]:

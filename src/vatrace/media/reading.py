@@ -61,7 +61,8 @@ class Frame:
     Attributes:
         image: RGB, upright, its longer side at most the reader's `max_side`.
         time: seconds.
-        steps: the steps i with `time` <= i / rate < the next frame's time, at most `MAX_HOLD` later.
+        steps: the steps i with `time` <= i / rate < the next frame's time, at most `MAX_HOLD` later; none for a frame that is
+            shown between steps (`VideoReader.max_rate`).
     """
 
     image: Image.Image
@@ -79,6 +80,7 @@ class VideoReader:
         path: the recording.
         rate: steps a second.
         max_side: larger frames are scaled down to this many pixels at their longer side.
+        max_rate: also yield frames that are shown between steps, up to this many frames a second in all; 0 for none.
 
     Attributes:
         end: when the last frame ends, in seconds; known after iteration.
@@ -87,20 +89,21 @@ class VideoReader:
         damage: the first thing that could not be decoded, or None.
     """
 
-    def __init__(self, path: Path, rate: float, max_side: int = MAX_SIDE) -> None:
-        self.path, self.rate, self.max_side = path, rate, max_side
+    def __init__(self, path: Path, rate: float, max_side: int = MAX_SIDE, max_rate: float = 0.0) -> None:
+        self.path, self.rate, self.max_side, self.max_rate = path, rate, max_side, max_rate
+        self._last = -np.inf  # the time of the last frame that was yielded
         self.end = 0.0
         self.times = array("d")
         self.damage: str | None = None
 
     def __iter__(self) -> Iterator[Frame]:
-        """Yield a `Frame` for each frame that is shown at one step or more.
+        """Yield a `Frame` for each frame that is shown at one step or more, and for others up to `max_rate`.
 
         Raises:
             MediaError: if no frame can be decoded.
         """
         previous: tuple[Any, float] | None = None
-        self.times = array("d")
+        self.times, self._last = array("d"), -np.inf
         for frame, time, duration in self._decode():
             if previous is not None:
                 yield from self._shown(*previous, until=time)
@@ -159,8 +162,10 @@ class VideoReader:
     def _shown(self, frame: Any, time: float, until: float) -> Iterator[Frame]:
         until = min(until, time + MAX_HOLD)
         first, stop = (int(np.ceil((moment - CLOCK_TOLERANCE) * self.rate)) for moment in (time, until))
-        if first < stop:
-            yield Frame(to_image(frame, self._look, self.max_side), time, range(first, stop))
+        between = self.max_rate > 0 and until > time >= self._last + 1 / self.max_rate - CLOCK_TOLERANCE
+        if first < stop or between:
+            self._last = time
+            yield Frame(to_image(frame, self._look, self.max_side), time, range(first, max(first, stop)))
 
 
 class AudioReader:

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from vatrace.encoders.face import EXPRESSIONS
+from vatrace.features.blendshapes import BLENDSHAPES
 from vatrace.names import DIMENSIONS, MODALITIES
 from vatrace.output.flags import FLAGS
 
@@ -48,6 +49,7 @@ UNSUPPORTED = "nothing supports the values there: no face, voice or words were d
 LINE = ", relative to the line of sight from the camera"
 SILENT = "the person's voice was not detected"
 NO_FACE = "the face isn't visible"
+NO_GAZE = f"{NO_FACE}, or the eyes are closed"
 NOT_LISTENED = "the audio was not used"
 OWN_COLUMN = "a column of your own list of recordings"
 
@@ -76,13 +78,25 @@ MEASURED = (
     Column("head_yaw", f"how far the face is turned to the right of the picture{LINE}", "deg", "-180..180", NO_FACE),
     Column("head_pitch", f"how far the face looks up{LINE}", "deg", "-90..90", NO_FACE),
     Column("head_roll", f"how far the head is tilted clockwise in the picture{LINE}", "deg", "-180..180", NO_FACE),
+    Column(
+        "gaze_yaw", "how far the eyes are turned to the right of the picture, relative to the head", "deg", "-90..90", NO_GAZE
+    ),
+    Column("gaze_pitch", "how far the eyes look up, relative to the head", "deg", "-90..90", NO_GAZE),
     Column("eye_openness", "distance between the lids by the length of the eye, mean of both eyes", "", "0..", NO_FACE),
     Column(
         "mouth_opening", "distance between the inner lips by that between the outer corners of the eyes", "", "0..", NO_FACE
     ),
-    Column(
-        "blink", "1 in the row in which a blink of up to 0.5 s begins, else 0; short ones may be missed", "", YES_NO, NO_FACE
+    *(
+        Column(
+            f"blendshape_{name.removeprefix('_')}",
+            f"strength of the movement {name} of the face, by MediaPipe's blendshape network; left and right are the person's",
+            "",
+            SHARE,
+            NO_FACE,
+        )
+        for name in BLENDSHAPES
     ),
+    Column("blink", "1 in the row in which a blink of up to 0.5 s begins, else 0", "", YES_NO, NO_FACE),
     Column("voice_pitch", "median pitch of the person's voice, 0 at 100 Hz", "semitones", "-5..31", f"{SILENT}, or not voiced"),
     Column("voice_loudness", "loudness of the voice, relative to the mean of the recording's speech", "dB", "-60..", SILENT),
     Column("speech_rate", "words by seconds of speech, within 2.5 s before and after", "1/s", "0..", f"{SILENT}, or no words"),

@@ -29,8 +29,8 @@ ALSO = {
         "with crowd-sourced label distribution. Proceedings of ICMI.",
     ),
     "face": (
-        "the pose of the head, eye openness, mouth opening and blinks, from facial landmarks (MediaPipe Face Landmarker; "
-        "Kartynnik et al., 2019)",
+        "the pose of the head, gaze, eye openness, mouth opening, blinks and 52 blendshapes, from facial landmarks (the models "
+        "of MediaPipe Face Landmarker; Kartynnik et al., 2019)",
         "Kartynnik, Y., Ablavatski, A., Grishchenko, I., & Grundmann, M. (2019). Real-time facial surface geometry from "
         "monocular video on mobile GPUs. arXiv:1907.06724.",
     ),
