@@ -5,7 +5,7 @@
 
 What can't be avoided is a process that imports ONNX Runtime and CTranslate2 and loads the models that such a clip needs. Both
 are run alternately, the disk cache is warm, and the last line is the ratio of the medians. The default clip is 3 s of
-that of end_to_end.py. The language is given, because with the extra `languages` another Whisper model would be loaded to find it.
+that of end_to_end.py. The language is given: otherwise, with the extra `languages`, another Whisper model would be loaded.
 """
 
 from __future__ import annotations
