@@ -82,7 +82,7 @@ class Streamer:
         ValueError: if `language` isn't one of the codes.
     """
 
-    def __init__(
+    def __init__(  # its options are those of the follower, which callers expect to be flat
         self,
         fusion: str | Path | None = None,
         whisper: str | Path | None = None,

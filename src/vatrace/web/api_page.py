@@ -17,7 +17,7 @@ caption { text-align: left; font-weight: 600; padding-top: 0.75rem; }
 code, pre { font-family: ui-monospace, monospace; overflow-x: auto; }
 """
 EXAMPLE = """curl -H "Authorization: Bearer $TOKEN" --data-binary @talk.mp4 "ADDRESS/v1/jobs?name=talk.mp4&amp;people=all"
-curl -H "Authorization: Bearer $TOKEN" -F file=@talk.mp4 "ADDRESS/v1/jobs"
+curl -H "Authorization: Bearer $TOKEN" -F file=@talk.mp4 -F transcript=@talk.srt -F person=@anna.jpg "ADDRESS/v1/jobs"
 curl -H "Authorization: Bearer $TOKEN" -X POST "ADDRESS/v1/paths?path=study/talk.mp4"
 curl -H "Authorization: Bearer $TOKEN" "ADDRESS/v1/finished?after=0&amp;wait=30"
 curl -H "Authorization: Bearer $TOKEN" "ADDRESS/v1/jobs/ID/result/csv\""""
