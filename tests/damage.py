@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-OTHERS: tuple[Any, ...] = (None, [], {}, "x", -1, 1e300, [1], {"a": 1}, True)
+OTHERS: tuple[Any, ...] = (None, [], {}, "x", -1, 1e300, 10**400, [1], {"a": 1}, True)
 BYTES = (b"", b"{", b"[1, 2]", b"\xff\xfe\x00", b"null", b'"text"', b"[" * 100_000, b"NaN", b"{}", b'{"format": NaN}')
 """What a whole file may be instead."""
 

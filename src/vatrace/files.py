@@ -190,6 +190,10 @@ def write_json(path: Path, content: Mapping[str, object]) -> None:
         temporary.write_text(shown(json.dumps(content, indent=1, ensure_ascii=False)) + "\n", encoding="utf-8")
 
 
+MOST_DIGITS = 20
+"""Digits of a whole number of 64 bits, with its sign."""
+
+
 def read_json(path: Path, error: type[VatraceError]) -> dict[str, Any]:
     """Read a JSON file that the package wrote.
 
@@ -197,7 +201,7 @@ def read_json(path: Path, error: type[VatraceError]) -> dict[str, Any]:
         VatraceError: of the type `error`, if the file is not a JSON object; the message names the file.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"), parse_int=_whole_number)
     except OSError as problem:
         raise error(f"{path}: {reason(problem)}") from problem
     except (ValueError, RecursionError) as problem:  # JSONDecodeError and UnicodeDecodeError are of the first kind
@@ -205,3 +209,10 @@ def read_json(path: Path, error: type[VatraceError]) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise error(f"{path}: damaged (not a JSON object); restore or delete it")
     return content
+
+
+def _whole_number(text: str) -> int:
+    """A whole number of a JSON file. A damaged one may have hundreds of digits, more than any float can hold."""
+    if len(text) > MOST_DIGITS:
+        raise ValueError(f"a number of {len(text)} digits")
+    return int(text)

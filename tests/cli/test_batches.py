@@ -370,6 +370,25 @@ def test_a_table_is_replaced_only_if_it_is_an_unedited_one_of_these_results(
     assert "--table study.csv" in run("predict", "--list", two_participants / "list.csv", "--by", "word").err
 
 
+def test_a_batch_that_is_stopped_between_two_results_of_a_recording_continues(
+    study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    replace = Path.replace
+
+    def stopping(self: Path, target: Path) -> Path:
+        if any((tmp_path / "out").glob("talk.*")):
+            raise KeyboardInterrupt
+        return replace(self, target)
+
+    arguments = ["predict", study / "P1" / "talk.mp4", "--out", tmp_path / "out", *FACE, "--format", "csv,json,vtt"]
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", stopping)
+        assert run(*arguments).status == 130
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["talk.json"]  # which says that others are missing
+    assert run(*arguments).status == 0
+    assert {path.suffix for path in (tmp_path / "out").glob("talk.*")} == {".csv", ".json", ".png", ".vtt"}
+
+
 def test_edited_tables_are_used_with_a_warning_and_broken_ones_refused(study: Path, tmp_path: Path) -> None:
     out, table = tmp_path / "out", tmp_path / "t.csv"
     (tmp_path / "names.csv").write_text("recording,person,name\ntalk.mp4,1,NA\n")

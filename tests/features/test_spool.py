@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -27,3 +30,16 @@ def test_features_that_are_no_numbers_are_refused(value: float) -> None:
     with pytest.raises(ModelError, match=r"voice encoder mine\.onnx: its features are not finite, or too large"):
         spool.write(0, np.array([[1.0, value]]))
     assert spool.length == 0
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="limits are those of POSIX")
+@pytest.mark.parametrize("size", [1000, 1001])
+def test_a_disk_that_fills_up_within_rows_is_an_error(size: int) -> None:
+    """The system writes what fits, and reports an error only for the next byte."""
+    code = (
+        f"import resource, numpy; resource.setrlimit(resource.RLIMIT_FSIZE, ({size}, {size}))\n"
+        "from vatrace.features.spool import Spool\n"
+        "Spool((10,)).write(0, numpy.ones((100, 10)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert "can't hold the temporary features (file too large)" in done.stderr

@@ -85,7 +85,7 @@ def _read_toml(path: Path) -> dict[str, Any]:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise CheckpointError(f"{path}: {reason(error)}") from error
-    except ValueError as error:  # not TOML, or not UTF-8
+    except (ValueError, RecursionError) as error:  # not TOML, or not UTF-8
         raise CheckpointError(f"{path}: not a TOML file ({error})") from error
     unknown = sorted(set(content) - {"model", *KEYS})
     if unknown:
@@ -101,7 +101,7 @@ def _metadata(path: Path, metadata: Mapping[str, str]) -> dict[str, Any]:
     for key in (key for key in KEYS if key in metadata):
         try:
             known[key] = json.loads(metadata[key])
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             if key != "output":
                 raise CheckpointError(f"{path}: {key} in the metadata is not a number or a list: {metadata[key]!r}") from error
             known[key] = metadata[key]

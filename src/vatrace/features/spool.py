@@ -43,7 +43,9 @@ class Spool:
             raise ModelError(f"{self._maker}: its features are not finite, or too large (beyond {np.finfo(self.dtype).max:g})")
         try:
             self._file.seek(start * self._row_size)
-            self._file.write(kept.tobytes())
+            content = kept.tobytes()
+            while content:  # of the part that fills the disk, only some bytes are written, without an error
+                content = content[self._file.write(content) :]
         except OSError as error:
             raise OSError(f"{tempfile.gettempdir()}: can't hold the temporary features ({reason(error)})") from error
         self.length = max(self.length, start + len(rows))

@@ -145,7 +145,7 @@ def _description(dataset: Path) -> dict[str, Any]:
         others = [made for made in found["GeneratedBy"] if made["Name"] != ours["Name"]]
         if len(others) == len(found["GeneratedBy"]):
             raise KeyError(ours["Name"])
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise FileExistsError(f"{path}: describes another dataset: choose another folder with --out") from error
     return content | found | {"GeneratedBy": [*others, ours]}
 

@@ -60,10 +60,11 @@ def write_results(
     made = completed(made, tabulated)
     prediction, tabulated = (for_everyone(found, provenance=made.as_dict()) for found in (prediction, tabulated))
     try:
-        with ExitStack() as files:  # all are written before any is moved into place
-            temporaries = [(result, files.enter_context(written_whole(result.path))) for result in results]
+        with ExitStack() as files:  # all are written before any is moved into place, the last one first
+            ordered = sorted(results, key=lambda result: result.kind in {"json", SIDE})  # which says what must be there
+            temporaries = [(result, files.enter_context(written_whole(result.path))) for result in ordered]
             written: dict[str, dict[str, Any]] = {}
-            for result, temporary in sorted(temporaries, key=lambda pair: pair[0].kind in {"json", SIDE}):
+            for result, temporary in temporaries:
                 if result.kind in {"json", SIDE}:
                     written[result.path.name] = {"kind": result.kind}
                     tabulated = for_everyone(tabulated, provenance=replace(made, results=written).as_dict())

@@ -68,7 +68,7 @@ def check_replaceable(path: Path, out: Path, recordings: Iterable[str]) -> None:
         content = json.loads(side_of(path).read_text(encoding="utf-8"))
         known = set(content["recordings"]) <= {shown(name) for name in recordings}
         same = content["results"] == _folder(path, out) and (not path.exists() or content["sha256"] == sha256(path))
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         known = same = False
     if not (known and same):
         raise FileExistsError(

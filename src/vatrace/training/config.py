@@ -57,10 +57,10 @@ def read_config(source: str | Path) -> RunConfig:
             weights = str(Path(source).absolute().parent / config.backbone.weights)
             config = replace(config, backbone=replace(config.backbone, weights=weights))
         return config
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{source}: not TOML: {error}") from error
     except ValidationError as error:
         raise ConfigError(f"{source}: {one_line('; '.join(map(_located, error.errors())))}") from error
+    except (ValueError, RecursionError) as error:  # of TOML: wrong, not UTF-8, too many brackets or digits
+        raise ConfigError(f"{source}: not TOML: {error}") from error
     except PluginError as error:
         raise ConfigError(f"{source}: model.fusion: {error}") from error
 

@@ -13,7 +13,6 @@ from __future__ import annotations
 import asyncio
 import io
 import json
-import math
 import struct
 import time
 from collections.abc import Callable, Mapping
@@ -39,6 +38,8 @@ MAX_FRAME, MAX_FRAME_PIXELS = 2_000_000, 8_300_000
 """Bytes and pixels of the largest frame that is accepted: 4K."""
 MAX_AHEAD = 10.0
 """Seconds by which frames and audio may be ahead of the server's clock."""
+MAX_END = 1e9
+"""Seconds of the longest stream, about 30 years."""
 MAX_PROBLEMS = 20
 """Wrong messages after which the connection is closed."""
 
@@ -204,7 +205,7 @@ def _end(text: str) -> float:
         end = json.loads(text)["end"]
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise UsageError('live: a text message must be {"end": seconds}') from error
-    if type(end) not in {int, float} or not 0 <= end < math.inf:
+    if type(end) not in {int, float} or not 0 <= end <= MAX_END:
         raise UsageError("live: the end must be a number of seconds")
     return float(end)
 
