@@ -170,7 +170,7 @@ def test_live_messages_are_used_or_answered_in_one_line(server: Server, count: i
     @given(sent=messages())
     def check(sent: list[str | bytes]) -> None:
         for answer in talk(server, sent):
-            kinds.update(answer)
+            kinds.update(list(answer))
             text = answer.get("problem", answer.get("error", "live: "))
             assert text.startswith("live: ") and "\n" not in text and len(text) < 300, (sent, text)
 
