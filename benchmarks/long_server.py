@@ -160,7 +160,7 @@ def opened(server: Served, end: float) -> Iterator[ClientConnection]:
         SystemExit: if the place isn't free by `end` of the monotonic clock.
     """
     while time.monotonic() < end:
-        with connect(server.address.replace("http", "ws") + "live/stream") as session:
+        with connect(server.address.replace("http", "ws") + "live/stream", open_timeout=MAX_WAIT) as session:
             answer = None
             with suppress(ConnectionClosed):
                 answer = json.loads(session.recv(MAX_WAIT))

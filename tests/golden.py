@@ -35,10 +35,11 @@ if TYPE_CHECKING:
 
 FOLDER = Path(__file__).with_name("golden_traces")
 TOLERANCE = 0.02
-"""By which a value may differ: as much as other versions of libraries and other processors can explain (docs/reproducibility.md).
-On one machine, the number of threads changes values by less than 0.0002."""
+"""By which a value may differ: twice what other processors and versions of libraries change (docs/reproducibility.md)."""
 MAX_OTHER_ROWS = 0.02
 """Share of rows in which a modality may be present in one trace alone: words may begin or end one step earlier."""
+WHOLE = frozenset({"face", "voice", "words", "supported", "speaking", "person"})
+"""Columns of whole numbers."""
 SECONDS = 6
 OPTIONS = {"talking": {}, "two": {"people": "all"}}
 """The clips, and the arguments of `Model.predict` for each."""
@@ -102,7 +103,7 @@ def differences(text: str, golden: str) -> list[str]:
         return [f"{len(rows)} rows of {', '.join(rows[0])}, not {len(expected)} of {', '.join(expected[0])}"]
     found = []
     for name in expected[0]:
-        if name in {"face", "voice", "words", "supported", "speaking", "person"}:
+        if name in WHOLE:
             others = sum(row[name] != one[name] for row, one in zip(rows, expected, strict=True))
             if others > MAX_OTHER_ROWS * len(rows):
                 found.append(f"{name}: different in {others} of {len(rows)} rows")

@@ -378,8 +378,9 @@ def json_targets(folder: Path) -> dict[str, Target]:
             recording.labels()
 
     def use_side() -> None:
-        found = read_provenance(side)
-        assert list(read_traces("talk", side)) or found is None
+        if read_provenance(side) is None:
+            raise VatraceError(f"{side}: no side file")
+        assert list(read_traces("talk", side))
 
     def use_job() -> None:
         jobs = Jobs(job.parents[1])
