@@ -126,6 +126,21 @@ def test_the_side_file_says_how_it_was_made(study: Path, tmp_path: Path) -> None
     assert found is not None and found[0].as_dict() == made and found[1] == content["summary"]
 
 
+def test_a_batch_on_ray_gives_the_same_tables_and_reports_what_fails(study: Path, tmp_path: Path) -> None:
+    pytest.importorskip("ray")
+    (study / "P1" / "broken.mp4").write_text("broken")
+    for out, more in ((tmp_path / "plain", ()), (tmp_path / "ray", ("--ray",))):
+        found = run("predict", study, "--out", out, *FACE, "--summary", out / "all.csv", *more)
+        assert found.status == 1 and "broken.mp4" in found.err, found.err
+        assert (out / "quality.html").exists()
+    for name in ("P1/talk.csv", "P2/rest.csv", "P2/talk.csv"):
+        assert (tmp_path / "ray" / name).read_text() == (tmp_path / "plain" / name).read_text()
+    summaries = [pd.read_csv(tmp_path / out / "all.csv") for out in ("plain", "ray")]
+    pd.testing.assert_frame_equal(*summaries)
+    again = run("predict", study, "--out", tmp_path / "ray", *FACE, "--ray")
+    assert "3 of 4 recordings already done" in again.out
+
+
 def write_list(path: Path, *lines: str) -> Path:
     path.write_text("\n".join(lines) + "\n")
     return path
