@@ -3,6 +3,7 @@
 import json
 import shutil
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import pandas as pd
@@ -395,6 +396,27 @@ def test_edited_tables_are_used_with_a_warning_and_broken_ones_refused(study: Pa
     (out / "talk.csv").write_text("time;valence\n0;1\n")
     broken = run(*arguments)
     assert broken.status == 1 and "talk.csv: has no rows of person NA; was it edited?" in broken.err
+
+
+def test_a_table_that_is_open_in_a_spreadsheet_is_kept_whole(two_participants: Path, tmp_path: Path) -> None:
+    table = tmp_path / "study.csv"
+    assert run_tabled(two_participants, table).status == 0
+    before = {path.name: path.read_bytes() for path in tmp_path.glob("study*")}
+    replace = Path.replace
+
+    def refuse(self: Path, target: Path) -> Path:
+        """As Windows does for a file that another program has open."""
+        if Path(target) == table:
+            raise PermissionError(13, "The process cannot access the file", str(self))
+        return replace(self, target)
+
+    with patch.object(Path, "replace", refuse):
+        found = run_tabled(two_participants, table)
+    assert (
+        found.status == 1 and found.err.splitlines()[-1] == f"error: {table}: can't be replaced; is it open in another program?"
+    )
+    assert "Traceback" not in found.err and {path.name for path in tmp_path.iterdir() if path.name.startswith(".")} == set()
+    assert {path.name: path.read_bytes() for path in tmp_path.glob("study*")} == before
 
 
 def run_tabled(folder: Path, table: Path) -> Result:

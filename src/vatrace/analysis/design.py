@@ -192,9 +192,15 @@ def _read_design(path: Path) -> list[_Line]:
     return lines
 
 
+def possible_names(cell: str) -> tuple[str, str]:
+    """The names that a recording may have in the study if a table calls it so: its own, or that of its file."""
+    folder, slash, name = cell.rpartition("/")
+    return cell, folder + slash + (name.rpartition(".")[0] or name)
+
+
 def _match(line: _Line, groups: Mapping[tuple[str, str], pd.DataFrame]) -> tuple[str, str]:
     """The trace that a line means: by the name of the recording as in the study, or by that of its file."""
-    names = (line.recording, str(Path(line.recording).with_suffix("")))
+    names = possible_names(line.recording)
     name = next((name for name in names if any(name == recording for recording, _ in groups)), None)
     if name is None:
         known = _some(list(dict.fromkeys(recording for recording, _ in groups)))
