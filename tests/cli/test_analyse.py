@@ -10,8 +10,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 from command import run
+from conftest import write_movie
 from made_studies import MadeStudy, conditions_study, events_study, pairs_study, wandering
 
 
@@ -105,6 +107,29 @@ def test_the_second_person_follows_at_the_planted_lag(tmp_path: Path) -> None:
     assert len(pd.read_csv(tmp_path / "analysis" / "pairs.csv")) == 16
 
 
+def test_a_study_goes_from_recordings_to_findings(tmp_path: Path, face_images: list[Image.Image]) -> None:
+    lines = ["recording,participant,condition"]
+    for number in range(6):
+        name = f"P{number // 2}/{('rest', 'film')[number % 2]}.mp4"
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        write_movie(tmp_path / name, face_images[15 * number : 15 * number + 15])
+        lines.append(f"{name},P{number // 2},{('rest', 'film')[number % 2]}")
+    (tmp_path / "list.csv").write_text("\n".join(lines) + "\n")
+    (tmp_path / "events.csv").write_text("time,event\n0.2,cue\n")
+    options = ("--modalities", "face", "--also", "face,emotions", "--out", "traces", "--table", "study.parquet")
+    made = run("predict", "--list", "list.csv", *options, cwd=tmp_path)
+    assert (made.status, made.err) == (0, "")
+    done = run("analyse", "study.parquet", "--events", "events.csv", "--before", "0.1", "--after", "0.1", cwd=tmp_path)
+    assert done.status == 0, done.err
+    results = pd.read_csv(tmp_path / "analysis" / "results.csv").set_index(["analysis", "dimension", "term"])
+    rows = pd.read_parquet(tmp_path / "study.parquet")
+    means = rows[rows["supported"] == 1].groupby("condition", observed=True)["valence"].mean()
+    for condition in ("rest", "film"):
+        found = results.loc[("conditions", "valence", condition)]
+        assert found["estimate"] == pytest.approx(means[condition], abs=1e-6) and found["clusters"] == 3
+    assert "3 participants" in done.out and (tmp_path / "analysis" / "analysis.html").exists()
+
+
 def small(condition: tuple[str, ...] = ("a", "a", "b", "b")) -> MadeStudy:
     study = MadeStudy(np.random.default_rng(0))
     for number, name in enumerate(condition):
@@ -155,6 +180,9 @@ def test_tables_and_events_that_do_not_fit_are_one_line(tmp_path: Path) -> None:
     assert "events.csv: line 2: 99 s lies outside of R0 (0 to 3 s)" in message(
         "study.csv", "--design", "design.csv", "--events", "events.csv"
     )
+    for cell in ("", ".", "..", "R9.mp4"):
+        (tmp_path / "ratings.csv").write_text(f"recording,time,valence\n{cell},1,0\n", encoding="utf-8")
+        assert f"line 2, column recording: {cell}" in message("study.csv", "--design", "design.csv", "--ratings", "ratings.csv")
     (tmp_path / "ratings.csv").write_text("recording,time,valence\nR0,1,7\n", encoding="utf-8")
     assert "line 2, column valence: must be from -1 to 1, not 7" in message(
         "study.csv", "--design", "design.csv", "--ratings", "ratings.csv"

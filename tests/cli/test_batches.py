@@ -3,6 +3,7 @@
 import json
 import shutil
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import pandas as pd
@@ -124,6 +125,21 @@ def test_the_side_file_says_how_it_was_made(study: Path, tmp_path: Path) -> None
     assert content["columns"]["time"]["Units"] == "s"
     found = read_provenance(side)
     assert found is not None and found[0].as_dict() == made and found[1] == content["summary"]
+
+
+def test_a_batch_on_ray_gives_the_same_tables_and_reports_what_fails(study: Path, tmp_path: Path) -> None:
+    pytest.importorskip("ray")
+    (study / "P1" / "broken.mp4").write_text("broken")
+    for out, more in ((tmp_path / "plain", ()), (tmp_path / "ray", ("--ray",))):
+        found = run("predict", study, "--out", out, *FACE, "--summary", out / "all.csv", *more)
+        assert found.status == 1 and "broken.mp4" in found.err, found.err
+        assert (out / "quality.html").exists()
+    for name in ("P1/talk.csv", "P2/rest.csv", "P2/talk.csv"):
+        assert (tmp_path / "ray" / name).read_text() == (tmp_path / "plain" / name).read_text()
+    summaries = [pd.read_csv(tmp_path / out / "all.csv") for out in ("plain", "ray")]
+    pd.testing.assert_frame_equal(*summaries)
+    again = run("predict", study, "--out", tmp_path / "ray", *FACE, "--ray")
+    assert "3 of 4 recordings already done" in again.out
 
 
 def write_list(path: Path, *lines: str) -> Path:
@@ -402,6 +418,27 @@ def test_edited_tables_are_used_with_a_warning_and_broken_ones_refused(study: Pa
     (out / "talk.csv").write_text("time;valence\n0;1\n")
     broken = run(*arguments)
     assert broken.status == 1 and "talk.csv: has no rows of person NA; was it edited?" in broken.err
+
+
+def test_a_table_that_is_open_in_a_spreadsheet_is_kept_whole(two_participants: Path, tmp_path: Path) -> None:
+    table = tmp_path / "study.csv"
+    assert run_tabled(two_participants, table).status == 0
+    before = {path.name: path.read_bytes() for path in tmp_path.glob("study*")}
+    replace = Path.replace
+
+    def refuse(self: Path, target: Path) -> Path:
+        """As Windows does for a file that another program has open."""
+        if Path(target) == table:
+            raise PermissionError(13, "The process cannot access the file", str(self))
+        return replace(self, target)
+
+    with patch.object(Path, "replace", refuse):
+        found = run_tabled(two_participants, table)
+    assert (
+        found.status == 1 and found.err.splitlines()[-1] == f"error: {table}: can't be replaced; is it open in another program?"
+    )
+    assert "Traceback" not in found.err and {path.name for path in tmp_path.iterdir() if path.name.startswith(".")} == set()
+    assert {path.name: path.read_bytes() for path in tmp_path.glob("study*")} == before
 
 
 def run_tabled(folder: Path, table: Path) -> Result:

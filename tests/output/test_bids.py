@@ -16,7 +16,7 @@ from bidsschematools.schema import load_schema
 from PIL import Image
 
 from command import Result, run
-from conftest import write_movie
+from conftest import side_by_side, write_movie
 from vatrace.files import sha256
 
 HEADER = "recording,participant,session,task,run,age,condition,start"
@@ -164,6 +164,32 @@ def test_a_trace_can_be_made_again_from_its_side_file(study: Path) -> None:
     assert other.status == 1 and other.out == f"{side}: the result differs\n"
 
 
+def test_each_person_of_a_dyad_is_a_participant(tmp_path: Path, face_images: list[Image.Image]) -> None:
+    left, right = face_images[:25], [image.transpose(Image.Transpose.FLIP_LEFT_RIGHT) for image in face_images[25:50]]
+    write_movie(tmp_path / "dyad.mp4", [side_by_side(pair) for pair in zip(left, right, strict=True)])
+    listed(tmp_path, "recording,task,couple,person", "dyad.mp4,talk,7,all")
+    (tmp_path / "names.csv").write_text("recording,person,name\ndyad.mp4,1,A7\ndyad.mp4,2,B7\ndyad.mp4,3,C7\n")
+    result = predict(tmp_path, "--names", tmp_path / "names.csv")
+    assert result.status == 0 and "not in it, because they have no trace: C7 in dyad" in result.err
+    dataset, table = tmp_path / "out" / "bids", pd.read_csv(tmp_path / "out" / "dyad.csv")
+    assert (dataset / "participants.tsv").read_text() == "participant_id\tcouple\nsub-A7\t7\nsub-B7\t7\n"
+    for name in ("A7", "B7"):
+        path = dataset / f"sub-{name}" / "beh" / f"sub-{name}_task-talk_recording-vatrace_physio"
+        side = json.loads(path.with_suffix(".json").read_text())
+        assert [row["person"] for row in side["summary"]] == [name]
+        text = gzip.decompress(path.with_suffix(".tsv.gz").read_bytes()).decode()
+        trace = pd.read_csv(io.StringIO(text), sep="\t", header=None, names=side["Columns"], na_values=["n/a"])
+        own = table[table["person"] == name].reset_index(drop=True)
+        pd.testing.assert_frame_equal(trace, own[side["Columns"]], check_exact=True)
+    (tmp_path / "names.csv").write_text("recording,person,name\ndyad.mp4,1,A7\ndyad.mp4,2,B 7\n")
+    assert (
+        "line 2: the name 'B 7' of a person in it must be only letters"
+        in predict(tmp_path, "--names", tmp_path / "names.csv").err
+    )
+    (tmp_path / "names.csv").write_text("recording,person,name\ndyad.mp4,1,A7\n")
+    assert "no name in" in predict(tmp_path, "--names", tmp_path / "names.csv", "--overwrite").err
+
+
 @pytest.mark.parametrize(
     ("lines", "options", "message"),
     [
@@ -179,8 +205,8 @@ def test_a_trace_can_be_made_again_from_its_side_file(study: Path) -> None:
         (("recording,participant", "a.mp4,P1", "b.mp4,P1"), (), "line 3: would have the same name in BIDS as line 2"),
         (("recording,participant,task", "a.mp4,P1,a", "b.mp4,P1,A"), (), "line 3: would have the same name in BIDS as line 2"),
         (("recording,participant,task", "a.mp4,P1,a", "b.mp4,p1,b"), (), "p1 differs from P1 only in upper and lower case"),
-        (("recording,participant", "a.mp4,P1"), ("--people", "2"), "line 2: --bids has one trace for each recording"),
-        (("recording,participant,person", "a.mp4,P1,all"), (), "line 2: --bids has one trace for each recording"),
+        (("recording,participant", "a.mp4,P1"), ("--people", "2"), "line 2: --bids has to know who is who"),
+        (("recording,participant,person", "a.mp4,P1,all"), (), "line 2: --bids has to know who is who"),
         (("recording,participant", "a.mp4,P1"), ("--format", "elan"), "add csv or parquet to --format"),
     ],
 )

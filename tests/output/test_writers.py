@@ -10,6 +10,7 @@ import pyarrow.parquet
 import pympi
 import pysubs2
 import pytest
+import webvtt
 
 from vatrace.inference.explain import Explanation
 from vatrace.inference.prediction import Prediction, Turn, renamed
@@ -462,10 +463,23 @@ def test_praat_subtitles_and_parquet_say_how_they_were_made(prediction: Predicti
     write_subtitles(replace(whole, words=[Word("Good", 0.0, 0.4)]), tmp_path / "a.vtt")
     text = (tmp_path / "a.vtt").read_text(encoding="utf-8")
     assert "participant: P07" in text and text.count("-->") == 1 and len(pysubs2.load(str(tmp_path / "a.vtt"))) == 1
+    subtitles = webvtt.read(tmp_path / "a.vtt")
+    assert [caption.text.split("\n")[0] for caption in subtitles] == ["Good"]
+    assert "participant: P07" in subtitles.header_comments[0] and "SHA-256 e3b0c44298fc" in subtitles.header_comments[0]
     write_parquet(whole, tmp_path / "a.parquet")
     metadata = pyarrow.parquet.read_schema(tmp_path / "a.parquet").metadata
     assert json.loads(metadata[b"vatrace"]) == json.loads(json.dumps(whole.provenance))
     assert set(pd.read_parquet(tmp_path / "a.parquet")["participant"]) == {"P07"}
+
+
+def test_praat_itself_opens_the_grid(prediction: Prediction, tmp_path: Path) -> None:
+    parselmouth = pytest.importorskip("parselmouth")
+    write_textgrid(made(prediction, tmp_path), tmp_path / "a.TextGrid")
+    grid, call = parselmouth.read(str(tmp_path / "a.TextGrid")), parselmouth.praat.call
+    names = [call(grid, "Get tier name", number) for number in range(1, call(grid, "Get number of tiers") + 1)]
+    assert names == ["words", "valence", "arousal", "face", "voice", "vatrace"] and call(grid, "Get end time") == 2
+    assert call(grid, "Get label of interval", 1, 2) == "Grüß"
+    assert "participant: P07" in call(grid, "Get label of interval", 6, 1)
 
 
 def test_spreadsheets_run_no_names(prediction: Prediction, tmp_path: Path) -> None:

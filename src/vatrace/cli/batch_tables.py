@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -40,12 +40,12 @@ class Tables:
     Attributes:
         by: what a row of `--table` is; None for a row of a trace.
         baseline: what is subtracted; None for nothing.
-        bids: the place of each recording in the dataset of `--bids`; empty without this option.
+        bids: the traces of each recording in the dataset of `--bids`; empty without this option.
     """
 
     by: By | None = None
     baseline: Baseline | None = None
-    bids: Sequence[Entry] = ()
+    bids: Sequence[Sequence[Entry]] = ()
 
 
 def check_tables(items: Sequence[Item], args: argparse.Namespace) -> Tables:
@@ -76,8 +76,8 @@ def check_tables(items: Sequence[Item], args: argparse.Namespace) -> Tables:
     return tables
 
 
-def _check_bids(items: Sequence[Item], args: argparse.Namespace) -> Sequence[Entry]:
-    """Check that the dataset of `--bids` can be written; the place of each recording in it."""
+def _check_bids(items: Sequence[Item], args: argparse.Namespace) -> Sequence[Sequence[Entry]]:
+    """Check that the dataset of `--bids` can be written; the traces of each recording in it."""
     from vatrace.output.bids import FOLDER, check_dataset, entries
 
     if args.list is None:
@@ -85,17 +85,20 @@ def _check_bids(items: Sequence[Item], args: argparse.Namespace) -> Sequence[Ent
     if not set(args.format) & set(TABLE_KINDS):
         raise UsageError("--bids is made from the tables of the recordings: add csv or parquet to --format")
     dataset = args.out / FOLDER
+    names: list[Mapping[str, str] | None] = []
     for item in items:
         people, picture, kept = item.who(args)
-        if picture is None and kept is None and people not in {"main", "left", "right", 1}:
+        several = picture is None and kept is None and people not in {"main", "left", "right", 1}
+        if several and not item.names:
             raise UsageError(
-                f"{args.list}: line {item.listed.line}: --bids has one trace for each recording, the participant's: choose the "
-                "person with --people left or --person, or in the column person"
+                f"{args.list}: line {item.listed.line}: --bids has to know who is who in a recording with several traces: name "
+                "the participants with --names, or choose one with --people left or --person, or in the column person"
             )
+        names.append(item.names if several else None)
         if item.name.startswith(f"{FOLDER}/"):
             raise UsageError(f"{item.path}: its results would be inside of the dataset {dataset}: rename the folder {FOLDER}")
-    found = entries(args.list, [item.listed for item in items], dataset)
-    check_dataset(dataset, found, args.overwrite)
+    found = entries(args.list, [item.listed for item in items], dataset, names)
+    check_dataset(dataset, [entry for traces in found for entry in traces], args.overwrite)
     return found
 
 
@@ -158,17 +161,31 @@ def _write_table(done: Sequence[Item], args: argparse.Namespace, tables: Tables,
     say(f"{plural(len(table), 'row')} of {plural(len(done), 'recording')} -> {args.table}, {codebook_of(args.table)}")
 
 
-def _write_bids(outcomes: Sequence[Outcome], items: Sequence[Item], args: argparse.Namespace, places: Sequence[Entry]) -> None:
+def _write_bids(
+    outcomes: Sequence[Outcome], items: Sequence[Item], args: argparse.Namespace, places: Sequence[Sequence[Entry]]
+) -> None:
     from vatrace.output.bids import FOLDER, others_in, write_dataset
 
     dataset = args.out / FOLDER
     of_item = {item.name: place for item, place in zip(items, places, strict=True)}
     done = [outcome.item for outcome in outcomes if not outcome.error]
-    edited = write_dataset(dataset, [(of_item[item.name], item.name, item.side(args)) for item in done])
+    traces = [(entry, item.name, item.side(args)) for item in done for entry in of_item[item.name]]
+    edited, missing = write_dataset(dataset, traces)
+    if missing:
+        warn(f"{dataset}: not in it, because they have no trace: {passed_over(missing)}")
+    named = {item.name: {entry.person for entry in of_item[item.name]} - {None} for item in done}
+    nameless = [
+        f"{row['person']} in {outcome.item.name}"
+        for outcome in outcomes
+        for row in outcome.rows
+        if named.get(outcome.item.name) and row["person"] not in named[outcome.item.name]
+    ]
+    if nameless:
+        warn(f"{dataset}: not in it, because they have no name in {args.names}: {passed_over(nameless)}")
     if edited:
         tables = passed_over([str(path) for path in edited])
         warn(f"{dataset}: these tables were edited, so their recordings weren't updated in it (--overwrite): {tables}")
-    if others := others_in(dataset, places):
+    if others := others_in(dataset, [entry for entries in places for entry in entries]):
         warn(f"{dataset}: also contains traces of recordings that aren't in {args.list}: {passed_over(others)}")
     say(f"{plural(len(done), 'recording')} -> {dataset}")
 

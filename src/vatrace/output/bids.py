@@ -1,4 +1,4 @@
-"""A study's traces as a derivative dataset in BIDS, with a continuous recording for each recording.
+"""A study's traces as a derivative dataset in BIDS, with a continuous recording for each trace.
 
 The names and the metadata follow the schema of BIDS (https://bids-specification.readthedocs.io), with which
 tests/output/test_bids.py checks them.
@@ -42,15 +42,19 @@ KIND = "bids"
 
 @dataclass(frozen=True)
 class Entry:
-    """A recording of the dataset.
+    """A trace of the dataset.
 
     Attributes:
-        listed: its line in the list.
+        listed: the line of its recording in the list.
         side: its side file, next to its trace.
+        participant: the label of the person.
+        person: the person's name in the tables of the recording; None if it has one trace.
     """
 
     listed: Listed
     side: Path
+    participant: str
+    person: str | None = None
 
     @property
     def trace(self) -> Path:
@@ -58,43 +62,67 @@ class Entry:
         return self.side.with_suffix(".tsv.gz")
 
 
-def entries(table: Path, listed: Sequence[Listed], dataset: Path) -> list[Entry]:
-    """The names of all recordings in a dataset.
+def entries(
+    table: Path, listed: Sequence[Listed], dataset: Path, names: Sequence[Mapping[str, str] | None] | None = None
+) -> list[list[Entry]]:
+    """The traces of all recordings in a dataset, with their names.
 
     Args:
         table: the list, for messages.
         listed: its lines.
         dataset: the folder.
+        names: for each line, the names of its people by number, which are the participants; None for a line with one trace.
 
     Raises:
-        UsageError: if a label is missing or isn't one of BIDS, or two recordings would have the same name.
+        UsageError: if a label is missing or isn't one of BIDS, or two traces would have the same name.
     """
-    own = listed[0].about
-    if "participant" not in own:
+    own, names = listed[0].about, names or [None] * len(listed)
+    if "participant" not in own and None in names:
         raise UsageError(f"{table}: line 1: no column 'participant', which --bids needs")
     if "participant_id" in own:
         raise UsageError(f"{table}: line 1: the column 'participant_id' would be mistaken for that of BIDS: rename it")
     found: dict[str, Entry] = {}
     spelled: dict[str, str] = {}
-    for row in listed:
-        labels = {key: _label(table, row, column) for column, key in ENTITIES.items()}
+    result = []
+    for row, people in zip(listed, names, strict=True):
+        labels = {key: _label(table, row, column) for column, key in ENTITIES.items() if column != "participant"}
         labels["task"] = labels["task"] or NO_TASK
-        participant = labels["sub"]
-        if spelled.setdefault(participant.casefold(), participant) != participant:
-            raise UsageError(
-                f"{table}: line {row.line}, column participant: {participant} differs from "
-                f"{spelled[participant.casefold()]} only in upper and lower case"
-            )
-        parts = [f"{key}-{label}" for key, label in labels.items() if label]
-        folders = [part for part in parts if part.startswith(("sub-", "ses-"))]
-        entry = Entry(row, dataset.joinpath(*folders, "beh", "_".join([*parts, ENDING]) + ".json"))
-        other = found.setdefault(str(entry.side).casefold(), entry)
-        if other is not entry:
-            raise UsageError(
-                f"{table}: line {row.line}: would have the same name in BIDS as line {other.listed.line} ({entry.side.stem}): "
-                "tell them apart by the columns session, task or run"
-            )
-    return list(found.values())
+        result.append(
+            [_entry(table, dataset, row, {"sub": _label(table, row, "participant")} | labels, None)]
+            if people is None
+            else [_entry(table, dataset, row, {"sub": _named(table, row, name)} | labels, name) for name in people.values()]
+        )
+        for entry in result[-1]:
+            if spelled.setdefault(entry.participant.casefold(), entry.participant) != entry.participant:
+                where = "column participant" if people is None else "in the table of --names"
+                raise UsageError(
+                    f"{table}: line {row.line}, {where}: {entry.participant} differs from "
+                    f"{spelled[entry.participant.casefold()]} only in upper and lower case"
+                )
+            other = found.setdefault(str(entry.side).casefold(), entry)
+            if other is not entry:
+                raise UsageError(
+                    f"{table}: line {row.line}: would have the same name in BIDS as line {other.listed.line} "
+                    f"({entry.side.stem}): tell them apart by the columns session, task or run"
+                )
+    return result
+
+
+def _entry(table: Path, dataset: Path, row: Listed, labels: Mapping[str, str], person: str | None) -> Entry:
+    parts = [f"{key}-{label}" for key, label in labels.items() if label]
+    folders = [part for part in parts if part.startswith(("sub-", "ses-"))]
+    side = dataset.joinpath(*folders, "beh", "_".join([*parts, ENDING]) + ".json")
+    return Entry(row, side, labels["sub"], person)
+
+
+def _named(table: Path, row: Listed, name: str) -> str:
+    """The label of a person with a name from the table of `--names`."""
+    if not re.fullmatch(r"[0-9A-Za-z]+", name):
+        raise UsageError(
+            f"{table}: line {row.line}: the name {shown(name)!r} of a person in it must be only letters from A to Z and digits "
+            "for --bids"
+        )
+    return name
 
 
 def _label(table: Path, row: Listed, column: str) -> str:
@@ -164,21 +192,23 @@ def _participants(path: Path) -> dict[str, dict[str, str]]:
         raise FileExistsError(f"{path}: isn't a table of participants in BIDS: move it") from error
 
 
-def write_dataset(dataset: Path, done: Sequence[tuple[Entry, str, Path]]) -> list[Path]:
+def write_dataset(dataset: Path, done: Sequence[tuple[Entry, str, Path]]) -> tuple[list[Path], list[str]]:
     """Write the dataset, or what has changed in it.
 
     Args:
         dataset: the folder.
-        done: for each recording that didn't fail its entry, the name of its results, and their side file.
+        done: for each trace of a recording that didn't fail its entry, the name of the results, and their side file.
 
     Returns:
-        Tables that were edited, so that their recordings were left out.
+        Tables that were edited, so that their recordings were left out; and people who have no trace in a recording that
+        should show them.
 
     Raises:
         UsageError: if a result has no table of the trace.
         OSError: if a file can't be written.
     """
-    edited = []
+    edited: list[Path] = []
+    missing, written = [], []
     for entry, name, source in done:
         found = read_provenance(source)
         assert found is not None  # it was written or checked just now
@@ -188,15 +218,19 @@ def write_dataset(dataset: Path, done: Sequence[tuple[Entry, str, Path]]) -> lis
             old = earlier[0]
             current = (old.created, old.trace) == (made.created, made.trace)
             if current and all_there(entry.side, old, [entry.trace.name]):
+                written.append(entry)
                 continue
         if changed := edited_tables(source):
             edited += changed
+            written.append(entry)
             continue
-        entry.side.parent.mkdir(parents=True, exist_ok=True)
-        _write_entry(entry, name, source, made, rows)
-    _write_participants(dataset / PARTICIPANTS, [entry.listed.about for entry, _, _ in done])
+        if not _write_entry(entry, name, source, made, rows):
+            missing.append(f"{entry.person} in {name}")
+            continue
+        written.append(entry)
+    _write_participants(dataset / PARTICIPANTS, [(entry.participant, entry.listed.about) for entry in written])
     write_json(dataset / DESCRIPTION, _description(dataset))
-    return edited
+    return list(dict.fromkeys(edited)), missing
 
 
 def others_in(dataset: Path, entries: Iterable[Entry]) -> list[str]:
@@ -205,9 +239,13 @@ def others_in(dataset: Path, entries: Iterable[Entry]) -> list[str]:
     return sorted(shown(path.name) for path in dataset.rglob(f"*_{ENDING}.tsv.gz") if path not in ours)
 
 
-def _write_entry(entry: Entry, name: str, source: Path, made: Provenance, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Write the trace and the side file of one recording, which has the layout of other side files."""
-    (trace,) = read_traces(name, source)
+def _write_entry(entry: Entry, name: str, source: Path, made: Provenance, rows: Sequence[Mapping[str, Any]]) -> bool:
+    """Write a trace and its side file, which has the layout of other side files; False if the person has no trace."""
+    trace = next((found for found in read_traces(name, source) if entry.person in {None, found.person}), None)
+    if trace is None:
+        return False
+    rows = [row for row in rows if entry.person is None or row["person"] == entry.person]
+    entry.side.parent.mkdir(parents=True, exist_ok=True)
     start = float(trace.table["time"].iloc[0])
     table = trace.table.drop(columns="time")  # BIDS has it as StartTime and SamplingFrequency
     names = list(map(str, table.columns))
@@ -228,20 +266,22 @@ def _write_entry(entry: Entry, name: str, source: Path, made: Provenance, rows: 
     with written_whole(entry.trace) as packed_file, written_whole(entry.side) as side_file:
         packed_file.write_bytes(packed)
         write_entries(content, side_file)
+    return True
 
 
-def _write_participants(path: Path, about: Sequence[Mapping[str, str]]) -> None:
-    """Add participants to the table: those of other batches and columns that somebody added remain.
+def _write_participants(path: Path, about: Sequence[tuple[str, Mapping[str, str]]]) -> None:
+    """Add participants, with the user's columns of their recordings, to the table.
 
-    The columns are those of the list in which no participant has two values.
+    Those of other batches and columns that somebody added remain. The columns are those of the list in which no participant has
+    two values.
     """
     rows = _participants(path)
     values: dict[str, dict[str, set[str]]] = {}
-    for cells in about:
-        person = values.setdefault(f"sub-{cells['participant']}", {})
+    for participant, cells in about:
+        person = values.setdefault(f"sub-{participant}", {})
         for name, cell in cells.items():
             person.setdefault(name, set()).add(" ".join(shown(cell).split()) or MISSING)
-    own = [name for name in (about[0] if about else ()) if name not in ENTITIES]
+    own = [name for name in (about[0][1] if about else ()) if name not in ENTITIES]
     constant = [name for name in own if all(len(person[name]) == 1 for person in values.values())]
     for identifier, person in values.items():
         ours = {name: next(iter(person[name])) for name in constant}

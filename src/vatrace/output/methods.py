@@ -49,7 +49,7 @@ LIMITS = (
     "real recordings with all three modalities.",
     "Its values estimate how observers would rate the expression, not what the person feels.",
     "Its 90 % intervals are calibrated on recordings like those of its training; on others, they miss more often.",
-    "Words are understood in English only.",
+    "Words are understood best in English.",
     "Rows in which no modality was detected (`supported` = 0) are not based on the recording, and should be left out.",
     "Intervals of means allow for the autocorrelation of the trace, but not for errors of the model.",
 )
