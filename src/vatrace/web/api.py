@@ -36,11 +36,12 @@ from vatrace.inference.model import Model
 from vatrace.languages import AUTO, LANGUAGES
 from vatrace.names import DEFAULT_RATE, MAX_PEOPLE, MAX_RATE
 from vatrace.web.api_page import api_page
+from vatrace.web.downloads import possible_downloads, result_in
 from vatrace.web.job import Job, State
 from vatrace.web.jobs import Jobs
 from vatrace.web.options import Options
 from vatrace.web.parameters import known_only
-from vatrace.web.server import possible_downloads, received, result_in, write_body
+from vatrace.web.server import received, write_body
 
 PREFIX = "/v1"
 PROBLEM = "application/problem+json"
@@ -67,7 +68,7 @@ STATUSES = {
 }
 
 BEARER = HTTPBearer(auto_error=False, description="The token of `vatrace serve --api`.")
-KINDS = tuple(possible_downloads())
+KINDS = possible_downloads()
 """The formats of results."""
 
 logger = logging.getLogger(__name__)

@@ -10,47 +10,36 @@ import json
 import tempfile
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import asdict, replace
-from functools import cache
+from dataclasses import asdict
 from hashlib import sha256
-from html import escape
-from mimetypes import guess_type
 from pathlib import Path
 from shutil import disk_usage
 from threading import Lock
-from typing import Annotated, Any, Literal
-from urllib.parse import quote
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, FastAPI, HTTPException, Query, Request, Response, WebSocket
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse
-from pydantic import AfterValidator, BaseModel, Field, FiniteFloat
+from pydantic import BaseModel, Field, FiniteFloat
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from vatrace import output
-from vatrace.errors import MediaError, MissingExtraError, VatraceError, described, report_bug
-from vatrace.inference.prediction import Prediction
+from vatrace.errors import VatraceError, report_bug
 from vatrace.inference.streamer import Streamer
 from vatrace.languages import AUTO, LANGUAGES
-from vatrace.media.recording import open_recording
-from vatrace.names import DEFAULT_RATE, MAX_RATE, MODALITIES, Progress
-from vatrace.output.figure import write_picture
-from vatrace.output.formats import FORMATS, check_formats
-from vatrace.output.look import mark_image, masthead, style
-from vatrace.output.overlay import write_overlay
-from vatrace.output.report import embedded_copy, write_page
-from vatrace.web import annotations as traces  # the name `annotations` is taken by __future__
+from vatrace.names import DEFAULT_RATE, MAX_RATE, MODALITIES
+from vatrace.web.annotating import annotation_routes
 from vatrace.web.archive import write_archive
-from vatrace.web.job import Job, Wanted
+from vatrace.web.downloads import possible_downloads, result_in
+from vatrace.web.job import Wanted
 from vatrace.web.jobs import Jobs
 from vatrace.web.live import serve_live
 from vatrace.web.options import Options
+from vatrace.web.pages import asset_file, attachment, filled_page, find_job
 from vatrace.web.parameters import known_only
-from vatrace.workers import in_processes
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; frame-src 'self'; img-src 'self' data:; "
@@ -59,17 +48,10 @@ POLICY = (
 REPORT_POLICY = "frame-ancestors 'self'; base-uri 'none'; form-action 'none'"
 """Reports contain their own policy for what they load."""
 
-ASSETS = (Path(__file__).parent, Path(output.__file__).parent)
-"""Folders of the files that browsers get; the reports use some of them as well."""
-KINDS = {".html": "text/html", ".js": "text/javascript", ".css": "text/css"}
 CHUNK_TIMEOUT = 60.0
 """Seconds after which an upload of which nothing more arrives is given up."""
-AFTER_END = 1.0
-"""Seconds after the end of a recording up to which annotations are accepted: browsers round its length."""
 SPARE = 1 << 30
 """Bytes that an upload must leave free on the disk."""
-
-
 MAX_TRANSCRIPT = 10_000_000
 """Bytes of the largest transcript that is accepted: subtitles of a day are smaller."""
 
@@ -104,34 +86,6 @@ class How(BaseModel):
         return {"people": self.people, "person": person, "options": options}
 
 
-def _known_name(dimension: str) -> str:
-    if not traces.DIMENSION.fullmatch(dimension):
-        raise ValueError("a dimension's name has at most 30 small letters, digits and -, and isn't time")
-    return dimension
-
-
-SECONDS = Annotated[FiniteFloat, Field(ge=0)]
-VALUE = Annotated[FiniteFloat, Field(ge=-1e6, le=1e6)]
-NUM_PARTS = 5
-"""Parts that are suggested as the next ones to rate."""
-
-
-class Samples(BaseModel):
-    """Part of an annotator's trace: times in seconds, ascending, and values; and where they come from."""
-
-    dimension: Annotated[str, AfterValidator(_known_name)]
-    samples: Annotated[list[tuple[SECONDS, VALUE]], Field(min_length=1, max_length=10_000)]
-    source: Literal["", "model", "corrected"] = ""
-    bounded: bool = True
-
-
-class Gap(BaseModel):
-    """A gap in an annotator's trace that is to be filled."""
-
-    column: Annotated[str, Field(max_length=60)]
-    start: SECONDS
-
-
 def make_app(jobs: Jobs, make_streamer: Callable[[], Streamer], token: str, max_upload: int) -> FastAPI:
     """Make the application.
 
@@ -157,9 +111,7 @@ def make_app(jobs: Jobs, make_streamer: Callable[[], Streamer], token: str, max_
     for routes in (
         _queue(jobs, max_upload),
         _results(jobs),
-        _annotations(jobs),
-        _tracing(jobs),
-        _project(jobs),
+        annotation_routes(jobs),
         _live(make_streamer),
     ):
         app.include_router(routes, prefix=f"/{token}")
@@ -213,35 +165,21 @@ async def _guarded(request: Request, call_next: Callable[[Request], Awaitable[Re
     return response
 
 
-def _find(jobs: Jobs, name: str, finished: bool = False) -> Job:
-    try:
-        job = jobs.get(name)
-    except KeyError as error:
-        raise HTTPException(404, "this recording has been deleted") from error
-    if finished and job.state != "done":
-        raise HTTPException(409, f"{job.name} is not finished")
-    return job
-
-
 def _queue(jobs: Jobs, max_upload: int) -> APIRouter:  # a short function for each address
     routes = APIRouter()
-    downloads = possible_downloads()
 
     @routes.get("/")
     def index() -> Response:
-        return _page("index.html", "./", "Recordings")
+        return filled_page("index.html", "./", "Recordings")
 
     @routes.get("/assets/{name}")
     def asset(name: str) -> Response:
-        made = {"look.css": (style, "text/css"), "mark.svg": (mark_image, "image/svg+xml")}
-        if name in made:
-            make, kind = made[name]
-            return Response(make(), media_type=kind)
-        return _asset(name)
+        return asset_file(name)
 
     @routes.get("/jobs")
     def list_jobs(request: Request) -> Response:
-        content = json.dumps({"jobs": [asdict(job) for job in jobs.all()], "downloads": downloads}, ensure_ascii=False).encode()
+        listed = {"jobs": [asdict(job) for job in jobs.all()], "downloads": possible_downloads()}
+        content = json.dumps(listed, ensure_ascii=False).encode()
         tag = f'"{sha256(content).hexdigest()}"'  # the page asks often, and mostly nothing has changed
         if request.headers.get("if-none-match") == tag:
             return Response(status_code=304, headers={"ETag": tag})
@@ -262,7 +200,7 @@ def _queue(jobs: Jobs, max_upload: int) -> APIRouter:  # a short function for ea
 
     @routes.post("/jobs/{name}/transcript")
     async def add_transcript(request: Request, name: str, file: FileName) -> dict[str, Any]:
-        job = _find(jobs, name)
+        job = find_job(jobs, name)
         if job.state != "uploading":
             raise HTTPException(409, f"{job.name}: has been started without a transcript")
         job.transcript = Path(file).name
@@ -276,11 +214,11 @@ def _queue(jobs: Jobs, max_upload: int) -> APIRouter:  # a short function for ea
 
     @routes.post("/jobs/{name}/again", status_code=201)
     def again(name: str, how: Annotated[How, Query()]) -> dict[str, Any]:
-        return asdict(jobs.again(_find(jobs, name), **how.checked()))
+        return asdict(jobs.again(find_job(jobs, name), **how.checked()))
 
     @routes.delete("/jobs/{name}", status_code=204)
     def remove(name: str) -> None:
-        _find(jobs, name)
+        find_job(jobs, name)
         jobs.remove(name)
 
     return routes
@@ -288,177 +226,40 @@ def _queue(jobs: Jobs, max_upload: int) -> APIRouter:  # a short function for ea
 
 def _results(jobs: Jobs) -> APIRouter:
     routes = APIRouter()
-    downloads = possible_downloads()
 
     @routes.get("/jobs/{name}/page")
     def page(name: str) -> FileResponse:
-        path = jobs.file(_find(jobs, name, finished=True), "page.html")
+        path = jobs.file(find_job(jobs, name, finished=True), "page.html")
         return FileResponse(path, media_type="text/html", headers={"Content-Security-Policy": REPORT_POLICY})
 
     @routes.get("/jobs/{name}/copy")
     def copy(name: str) -> FileResponse:
-        job = _find(jobs, name, finished=True)
+        job = find_job(jobs, name, finished=True)
         if not job.kind:
             raise HTTPException(404, f"{job.name}: a transcript has no picture and no sound")
         return FileResponse(jobs.file(job, "copy"), media_type=job.kind)
 
     @routes.get("/jobs/{name}/thumb")
     def thumb(name: str) -> FileResponse:
-        job = _find(jobs, name, finished=True)
+        job = find_job(jobs, name, finished=True)
         if not job.has_thumb:
             raise HTTPException(404, f"{job.name}: has no picture")
         return FileResponse(jobs.file(job, "thumb"), media_type="image/jpeg")
 
     @routes.get("/results.zip")
     def archive(ids: Annotated[str, Query(min_length=1)]) -> Response:
-        chosen = [_find(jobs, name, finished=True) for name in ids.split(",")]
+        chosen = [find_job(jobs, name, finished=True) for name in ids.split(",")]
         with tempfile.TemporaryDirectory(dir=jobs.folder, prefix=".zip-") as folder:
             path = Path(folder) / "results.zip"
             write_archive(((job.name, jobs.result(job)) for job in chosen), path)
-            return _attachment(path.read_bytes(), "vatrace-results.zip")
+            return attachment(path.read_bytes(), "vatrace-results.zip")
 
     @routes.get("/jobs/{name}/download/{kind}")
     def download(name: str, kind: str) -> Response:
-        job = _find(jobs, name, finished=True)
-        if kind not in downloads:
-            raise HTTPException(400, f"{kind}: no such format; choose from {', '.join(downloads)}")
+        job = find_job(jobs, name, finished=True)
+        if kind not in possible_downloads():
+            raise HTTPException(400, f"{kind}: no such format; choose from {', '.join(possible_downloads())}")
         return result_in(jobs, job, kind)
-
-    return routes
-
-
-def possible_downloads() -> list[str]:
-    """The formats in which results can be downloaded here."""
-    return [*(name for name in FORMATS if _possible(name)), "png", "html", "overlay"]
-
-
-def result_in(jobs: Jobs, job: Job, kind: str) -> Response:
-    """The result of a finished job in a format, as a file.
-
-    Raises:
-        HTTPException: if it can't be written.
-    """
-    suffix = FORMATS[kind].suffix if kind in FORMATS else {"overlay": "overlay.mp4"}.get(kind, kind)
-    with tempfile.TemporaryDirectory(dir=jobs.folder / job.id) as folder:
-        path = Path(folder) / f"download.{suffix}"
-        try:
-            _write(jobs, job, kind, path)
-            content = path.read_bytes()
-        except (VatraceError, OSError) as error:
-            raise HTTPException(400, str(error).replace(str(jobs.recording(job)), job.name)) from error
-    return _attachment(content, f"{Path(job.name).stem}.{suffix}")
-
-
-def _annotations(jobs: Jobs) -> APIRouter:
-    """The page of annotation, and what it shows of one recording."""
-    routes = APIRouter(prefix="/jobs/{name}")
-
-    @routes.get("/annotate")
-    def page(name: str) -> Response:
-        _find(jobs, name, finished=True)
-        return _page("annotate.html", "../../")
-
-    @routes.get("/about")
-    def about(name: str) -> dict[str, str]:
-        job = _find(jobs, name, finished=True)
-        return {"name": job.name, "kind": job.kind}
-
-    @routes.get("/annotations")
-    def show(name: str) -> dict[str, Any]:
-        job = _find(jobs, name, finished=True)
-        prediction, found = jobs.result(job), traces.read_all(jobs.annotations(job))
-        model = replace(prediction, others=()).to_pandas()  # annotators trace one person, the first
-        columns = traces.dimensions(found.values())
-        return {
-            "duration": prediction.duration,
-            "dimensions": columns,
-            "traces": {name: traces.as_lists(table) for name, table in {**found, traces.MODEL: model}.items()},
-            "gaps": {
-                name: {column: traces.gaps(table, column, prediction.duration) for column in columns}
-                for name, table in found.items()
-            },
-            "sources": {name: traces.sources(table) for name, table in found.items()},
-            "agreement": traces.agreement([(found, prediction)]),
-            "overall": traces.overall([(found, prediction)]),
-        }
-
-    @routes.get("/annotations.zip")
-    def download(name: str) -> Response:
-        job = _find(jobs, name, finished=True)
-        stem = Path(job.name).stem
-        return _attachment(traces.archive([(stem, jobs.annotations(job))]), f"{stem}-annotations.zip")
-
-    return routes
-
-
-def _tracing(jobs: Jobs) -> APIRouter:
-    """What annotators add to their traces."""
-    routes, writing = APIRouter(prefix="/jobs/{name}"), Lock()
-
-    def file(job: Job, annotator: str) -> Path:
-        if not traces.NAME.fullmatch(annotator) or annotator == traces.MODEL:
-            raise HTTPException(400, f"{annotator!r} can't be an annotator's name: use letters, digits, - and _")
-        return jobs.annotations(job) / f"{annotator}.csv"
-
-    @routes.post("/annotations/{annotator}", status_code=204)
-    def add(name: str, annotator: str, part: Samples) -> None:
-        job = _find(jobs, name, finished=True)
-        path = file(job, annotator)
-        times = [time for time, _ in part.samples]
-        if times != sorted(times):
-            raise HTTPException(400, "times must ascend")
-        end = jobs.duration(job)
-        if times[-1] > end + AFTER_END:
-            raise HTTPException(400, f"{job.name} ends at {end:.1f} s, before {times[-1]:.1f} s")
-        with writing:
-            traces.add(path, part.dimension, part.samples, part.source, part.bounded)
-
-    @routes.post("/annotations/{annotator}/fill", status_code=204)
-    def fill(name: str, annotator: str, wanted: Gap) -> None:
-        job = _find(jobs, name, finished=True)
-        path = file(job, annotator)
-        with writing:
-            found = traces.gaps(traces.read(path), wanted.column, jobs.duration(job))
-            gap = next((gap for gap in found if abs(gap.start - wanted.start) < 0.5 / traces.RATE), None)
-            if gap is None:
-                raise HTTPException(404, f"{annotator} has no gap in {wanted.column} at {wanted.start:.1f} s")
-            if gap.end - gap.start > traces.MAX_FILL:
-                raise HTTPException(400, f"only gaps up to {traces.MAX_FILL:g} s can be filled; trace longer ones")
-            traces.fill(path, wanted.column, gap)
-
-    return routes
-
-
-def _project(jobs: Jobs) -> APIRouter:
-    """What concerns all recordings together."""
-    routes = APIRouter()
-
-    def playable() -> list[Job]:
-        return [job for job in reversed(jobs.all()) if job.state == "done" and job.kind.startswith(("audio", "video"))]
-
-    @routes.get("/agreement")
-    def agreement() -> dict[str, Any]:
-        found = [(job, traces.read_all(jobs.annotations(job))) for job in playable()]
-        recordings = [(tables, jobs.result(job)) for job, tables in found if tables]
-        return {
-            "num_recordings": len(recordings),
-            "dimensions": traces.dimensions(table for tables, _ in recordings for table in tables.values()),
-            "agreement": traces.agreement(recordings) if recordings else [],
-            "overall": traces.overall(recordings) if recordings else None,
-        }
-
-    @routes.get("/next")
-    def following(annotator: str, dimension: str) -> list[dict[str, Any]]:
-        if not traces.NAME.fullmatch(annotator):
-            raise HTTPException(400, f"{annotator!r} can't be an annotator's name: use letters, digits, - and _")
-        found = [
-            {"id": job.id, "name": job.name, **asdict(part)}
-            for job in playable()
-            for part in traces.widest(jobs.result(job), traces.read(jobs.annotations(job) / f"{annotator}.csv"), dimension)[
-                :NUM_PARTS
-            ]
-        ]
-        return sorted(found, key=lambda part: -part["half_width"])[:NUM_PARTS]
 
     return routes
 
@@ -468,7 +269,7 @@ def _live(make_streamer: Callable[[], Streamer]) -> APIRouter:
 
     @routes.get("/live")
     def page() -> Response:
-        return _page("live.html", "./", "Live")
+        return filled_page("live.html", "./", "Live")
 
     @routes.websocket("/live/stream")
     async def stream(socket: WebSocket) -> None:
@@ -521,69 +322,3 @@ async def _chunks(request: Request, name: str, limit: int) -> AsyncGenerator[byt
         if received > limit:
             raise HTTPException(413, f"{name}: larger than announced")
         yield chunk
-
-
-def _attachment(content: bytes, name: str) -> Response:
-    """A file that the browser saves."""
-    headers = {"Content-Disposition": f"attachment; filename*=UTF-8''{quote(name)}"}
-    return Response(content, media_type=guess_type(name)[0] or "application/octet-stream", headers=headers)
-
-
-def _asset(name: str) -> FileResponse:
-    path = next((folder / name for folder in ASSETS if (folder / name).is_file()), Path(name))
-    if path.suffix not in KINDS or not path.is_file():
-        raise HTTPException(404)
-    return FileResponse(path, media_type=KINDS[path.suffix])
-
-
-def _page(name: str, root: str, here: str = "") -> Response:
-    """A page with the style and the bar of all pages; `root` is the way from it to the first page."""
-    links = {"Recordings": ("recordings", root), "Live": ("live", f"{root}live")}
-    styles = f'<link rel="icon" href="{root}assets/mark.svg"><link rel="stylesheet" href="{root}assets/look.css">'
-    text = (ASSETS[0] / name).read_text(encoding="utf-8")
-    text = (
-        text.replace("<!-- languages -->", _languages())
-        .replace("<!-- styles -->", styles)
-        .replace("<!-- top -->", masthead(links, here, root))
-    )
-    return Response(text, media_type="text/html")
-
-
-@cache
-def _languages() -> str:
-    """The languages to choose from, by name."""
-    named = sorted(LANGUAGES.items(), key=lambda item: item[1])
-    return "".join(f'<option value="{code}">{escape(name)}</option>' for code, name in named)
-
-
-def _possible(name: str) -> bool:
-    try:
-        check_formats([name])
-    except MissingExtraError:
-        return False
-    return True
-
-
-def _write(jobs: Jobs, job: Job, kind: str, path: Path) -> None:
-    """Write a download of this kind."""
-    prediction = jobs.result(job)
-    if kind == "png":
-        write_picture(prediction, path)
-    elif kind == "html":
-        write_page(prediction, path, embedded_copy(job.kind, jobs.file(job, "copy")) if job.kind else "")
-    elif kind == "overlay":
-        (problem,) = in_processes([(prediction, jobs.recording(job), path)], 1, _overlay, lambda _, why: f"{job.name}: {why}")
-        if problem:
-            raise MediaError(problem)
-    else:
-        FORMATS[kind].write(prediction, path)
-
-
-def _overlay(task: tuple[Prediction, Path, Path], progress: Progress) -> str:
-    """Write a video with the trace in it, in a process of its own, since it decodes the recording; what is wrong, or ""."""
-    prediction, recording, path = task
-    try:
-        write_overlay(prediction, open_recording(recording), path)
-    except (VatraceError, OSError) as error:
-        return described(error, recording)
-    return ""
