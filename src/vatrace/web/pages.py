@@ -59,10 +59,19 @@ def asset_file(name: str) -> Response:
     return FileResponse(path, media_type=KINDS[path.suffix])
 
 
-def filled_page(name: str, root: str, here: str = "") -> Response:
-    """A page with the style and the bar of all pages; `root` is the way from it to the first page."""
-    links = {"Recordings": ("recordings", root), "Live": ("live", f"{root}live")}
+def filled_page(name: str, root: str, here: str = "", rater: str = "") -> Response:
+    """A page with the style and the bar of all pages.
+
+    Args:
+        name: the file.
+        root: the way from the page to the first one.
+        here: what the bar calls the page.
+        rater: the name of the invited rater for whom it is; "" for the owner of the recordings.
+    """
+    links = {"Recordings": ("recordings", root)} | ({} if rater else {"Live": ("live", f"{root}live")})
     styles = f'<link rel="icon" href="{root}assets/mark.svg"><link rel="stylesheet" href="{root}assets/look.css">'
+    if rater:
+        styles += f'<meta name="rater" content="{escape(rater)}">'
     text = (ASSETS[0] / name).read_text(encoding="utf-8")
     text = (
         text.replace("<!-- languages -->", _languages())

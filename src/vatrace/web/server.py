@@ -1,6 +1,7 @@
 """The server of the local pages: a queue of recordings, their reports and annotation, and a live camera.
 
-It answers only this machine, and only requests with the token in its address. Errors are JSON: `{"detail": "one line"}`.
+It answers only this machine, and only requests with the token in its address; raters have tokens of their own. Errors are
+JSON: `{"detail": "one line"}`.
 """
 
 from __future__ import annotations
@@ -8,9 +9,9 @@ from __future__ import annotations
 import asyncio
 import json
 import tempfile
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from hashlib import sha256
 from pathlib import Path
 from shutil import disk_usage
@@ -22,28 +23,28 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse
 from pydantic import BaseModel, Field, FiniteFloat
 from starlette.concurrency import run_in_threadpool
-from starlette.datastructures import Headers
-from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import ClientDisconnect
-from starlette.types import ASGIApp, Receive, Scope, Send
 
 from vatrace.errors import VatraceError, report_bug
 from vatrace.inference.streamer import Streamer
 from vatrace.languages import AUTO, LANGUAGES
 from vatrace.names import DEFAULT_RATE, MAX_RATE, MODALITIES
-from vatrace.web.annotating import annotation_routes
-from vatrace.web.archive import write_archive
+from vatrace.web.annotating import Tracing, annotation_routes
+from vatrace.web.archive import different, write_archive
 from vatrace.web.downloads import possible_downloads, result_in
+from vatrace.web.gate import RATING, Gate, Network
+from vatrace.web.invitations import Invitations
 from vatrace.web.job import Wanted
-from vatrace.web.jobs import Jobs
+from vatrace.web.jobs import Jobs, Repeated
 from vatrace.web.live import serve_live
 from vatrace.web.options import Options
 from vatrace.web.pages import asset_file, attachment, filled_page, find_job
 from vatrace.web.parameters import known_only
+from vatrace.web.rating import invitation_routes, rating_routes
 
 POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; frame-src 'self'; img-src 'self' data:; "
-    "media-src 'self'; form-action 'none'; base-uri 'none'; frame-ancestors 'none'"
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; frame-src 'self'; "
+    "img-src 'self' data: blob:; media-src 'self' blob:; form-action 'none'; base-uri 'none'; frame-ancestors 'none'"
 )
 REPORT_POLICY = "frame-ancestors 'self'; base-uri 'none'; form-action 'none'"
 """Reports contain their own policy for what they load."""
@@ -66,27 +67,41 @@ class How(BaseModel):
     modalities: str = ",".join(MODALITIES)
     language: str = AUTO
     rate: Annotated[FiniteFloat, Field(gt=0, le=MAX_RATE)] = DEFAULT_RATE
+    model: str = ""
     time: Annotated[FiniteFloat, Field(ge=0)] | None = None
     x: Share = 0.5
     y: Share = 0.5
 
-    def checked(self) -> dict[str, Any]:
+    def checked(self, models: Mapping[str, Path]) -> dict[str, Any]:
         """As arguments of `Jobs.add`.
 
+        Args:
+            models: the fusion models that can be chosen, by name.
+
         Raises:
-            HTTPException: if a modality or the language doesn't exist.
+            HTTPException: if a modality, the language or the model doesn't exist.
         """
         modalities = self.modalities.split(",")
         if not set(modalities) <= set(MODALITIES):
             raise HTTPException(422, f"modalities: {self.modalities!r}; choose from {', '.join(MODALITIES)}")
         if self.language not in {AUTO, *LANGUAGES}:
             raise HTTPException(422, f"language: {self.language!r} is not the code of a language that vatrace knows")
+        if self.model and self.model not in models:
+            raise HTTPException(422, f"model: {self.model!r}; choose from {', '.join(models) or 'none: see --other-model'}")
+        path = str(models[self.model]) if self.model else ""
         person = None if self.time is None else [self.time, self.x, self.y]
-        options = Options(modalities=modalities, language=self.language, rate=self.rate)  # type: ignore[arg-type]
+        options = Options(modalities=modalities, language=self.language, rate=self.rate, model=path)  # type: ignore[arg-type]
         return {"people": self.people, "person": person, "options": options}
 
 
-def make_app(jobs: Jobs, make_streamer: Callable[[], Streamer], token: str, max_upload: int) -> FastAPI:
+def make_app(
+    jobs: Jobs,
+    make_streamer: Callable[[], Streamer],
+    token: str,
+    max_upload: int,
+    network: Network | None = None,
+    models: Mapping[str, Path] | None = None,
+) -> FastAPI:
     """Make the application.
 
     Args:
@@ -94,6 +109,11 @@ def make_app(jobs: Jobs, make_streamer: Callable[[], Streamer], token: str, max_
         make_streamer: makes the streamer for a live camera.
         token: first part of every path.
         max_upload: bytes of the largest recording that is accepted.
+        network: where raters can reach this machine from its network; None if only from this machine.
+        models: other fusion models that can be chosen, by name.
+
+    Raises:
+        VatraceError: if the file of invitations is damaged.
     """
 
     @asynccontextmanager
@@ -103,40 +123,21 @@ def make_app(jobs: Jobs, make_streamer: Callable[[], Streamer], token: str, max_
 
     known = [Depends(known_only)]
     app = FastAPI(title="vatrace", docs_url=None, redoc_url=None, openapi_url=None, lifespan=lifespan, dependencies=known)
-    # a page of another site could reach this server under its own host name, but not under these
-    app.add_middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost"])
-    app.add_middleware(_OwnOrigin)
+    app.add_middleware(Gate, network=network)
     app.middleware("http")(_guarded)
     app.add_exception_handler(RequestValidationError, _refused)
+    invitations, tracing = Invitations(jobs.folder / "invitations.json"), Tracing(jobs)
+    app.state.invitations = invitations
+    app.include_router(rating_routes(jobs, tracing))
     for routes in (
-        _queue(jobs, max_upload),
+        _queue(jobs, max_upload, models or {}),
         _results(jobs),
-        annotation_routes(jobs),
+        annotation_routes(jobs, tracing),
+        invitation_routes(jobs, invitations, tracing, network),
         _live(make_streamer),
     ):
         app.include_router(routes, prefix=f"/{token}")
     return app
-
-
-class _OwnOrigin:
-    """Refuses requests and web sockets that pages of other sites make, even with the token."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on if it has no origin, or that of this server."""
-        if scope["type"] in {"http", "websocket"}:
-            headers = Headers(scope=scope)
-            origin = headers.get("origin")
-            if origin is not None and origin != f"http://{headers.get('host')}":
-                if scope["type"] == "http":
-                    await JSONResponse({"detail": "a page of another site may not do this"}, 403)(scope, receive, send)
-                else:
-                    await receive()
-                    await send({"type": "websocket.close", "code": 1008})  # before it is accepted: HTTP 403
-                return
-        await self._app(scope, receive, send)
 
 
 async def _refused(_: Request, error: Exception) -> Response:
@@ -152,7 +153,8 @@ async def _guarded(request: Request, call_next: Callable[[Request], Awaitable[Re
     try:
         response = await call_next(request)
     except (VatraceError, OSError) as error:
-        response = JSONResponse({"detail": str(error)}, 400)
+        rating = request.url.path.startswith(RATING)  # raters don't get to know the paths of this machine
+        response = JSONResponse({"detail": "not possible now; ask who invited you" if rating else str(error)}, 400)
     except Exception as error:
         if isinstance(error, ClientDisconnect) or await request.is_disconnected():
             return Response(status_code=400)  # to nobody
@@ -165,7 +167,7 @@ async def _guarded(request: Request, call_next: Callable[[Request], Awaitable[Re
     return response
 
 
-def _queue(jobs: Jobs, max_upload: int) -> APIRouter:  # a short function for each address
+def _queue(jobs: Jobs, max_upload: int, models: Mapping[str, Path]) -> APIRouter:  # a short function for each address
     routes = APIRouter()
 
     @routes.get("/")
@@ -178,7 +180,8 @@ def _queue(jobs: Jobs, max_upload: int) -> APIRouter:  # a short function for ea
 
     @routes.get("/jobs")
     def list_jobs(request: Request) -> Response:
-        listed = {"jobs": [asdict(job) for job in jobs.all()], "downloads": possible_downloads()}
+        paths = {name: str(path) for name, path in models.items()}
+        listed = {"jobs": [asdict(job) for job in jobs.all()], "downloads": possible_downloads(), "models": paths}
         content = json.dumps(listed, ensure_ascii=False).encode()
         tag = f'"{sha256(content).hexdigest()}"'  # the page asks often, and mostly nothing has changed
         if request.headers.get("if-none-match") == tag:
@@ -188,7 +191,7 @@ def _queue(jobs: Jobs, max_upload: int) -> APIRouter:  # a short function for ea
     @routes.post("/jobs", status_code=201)
     async def upload(request: Request, name: FileName, how: Annotated[How, Query()], transcript: str = "") -> dict[str, Any]:
         content = received(request, name, jobs.folder, max_upload)
-        job, path = jobs.add(name, **how.checked())
+        job, path = jobs.add(name, **how.checked(models))
         try:
             await write_body(content, path)
         except BaseException:
@@ -213,8 +216,11 @@ def _queue(jobs: Jobs, max_upload: int) -> APIRouter:  # a short function for ea
         return asdict(job)
 
     @routes.post("/jobs/{name}/again", status_code=201)
-    def again(name: str, how: Annotated[How, Query()]) -> dict[str, Any]:
-        return asdict(jobs.again(find_job(jobs, name), **how.checked()))
+    def again(name: str, how: Annotated[How, Query()], transcript: Repeated = "keep") -> dict[str, Any]:
+        job, wanted = find_job(jobs, name), how.checked(models)
+        named = job.options.transcript if transcript == "keep" else ""
+        wanted["options"] = replace(wanted["options"], also=job.options.also, transcript=named)
+        return asdict(jobs.again(job, transcript=transcript, **wanted))
 
     @routes.delete("/jobs/{name}", status_code=204)
     def remove(name: str) -> None:
@@ -251,7 +257,7 @@ def _results(jobs: Jobs) -> APIRouter:
         chosen = [find_job(jobs, name, finished=True) for name in ids.split(",")]
         with tempfile.TemporaryDirectory(dir=jobs.folder, prefix=".zip-") as folder:
             path = Path(folder) / "results.zip"
-            write_archive(((job.name, jobs.result(job)) for job in chosen), path)
+            write_archive(zip(different(Path(job.name).stem for job in chosen), map(jobs.result, chosen), strict=True), path)
             return attachment(path.read_bytes(), "vatrace-results.zip")
 
     @routes.get("/jobs/{name}/download/{kind}")
