@@ -24,3 +24,15 @@ def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     result = run("serve", "--no-browser")
     assert result.status == 1
     assert "the page needs fastapi, uvicorn; it comes with the `web` extra" in result.err
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0", "nowhere.invalid", "192.0.2.77"])
+def test_a_host_that_is_not_this_machine_in_its_network_is_named(host: str, tmp_path: Path) -> None:
+    result = run("serve", "--port", 0, "--no-browser", "--folder", tmp_path, "--host", host)
+    assert result.status in {1, 2} and f"--host {host}" in result.err and "Traceback" not in result.err
+
+
+def test_another_model_that_is_none_is_named(tmp_path: Path) -> None:
+    (tmp_path / "wrong.onnx").write_text("no model")
+    result = run("serve", "--port", 0, "--no-browser", "--folder", tmp_path, "--other-model", tmp_path / "wrong.onnx")
+    assert result.status == 1 and "wrong.onnx: not a vatrace fusion model" in result.err

@@ -89,7 +89,13 @@ def test_what_was_planted_is_found_by_ablation(run: Run, store: Store, tmp_path:
     assert low <= value <= high
     assert f"{value:.3f}" in result.out
     page = (tmp_path / "report" / "evaluation.html").read_text()
-    assert page.count("data:image/png;base64,") == 4 and "http" not in page.replace("http-equiv", "")
+    parts = page.split('<script type="application/json">')[1:]
+    charts = {chart["title"]: chart for part in parts for chart in json.loads(part.partition("</script>")[0])}
+    lag = charts["CCC by lag of the labels"]
+    drawn = dict(zip(lag["x"], lag["series"][0]["values"], strict=True))
+    assert drawn == pytest.approx({float(key): values["valence"] for key, values in found["lag"].items()}, abs=5e-4)
+    cells = np.array(charts["Valence"]["cells"])
+    assert cells.sum() == found["num_steps"] and len(charts) == 2 + 2 * min(3, found["num_recordings"]) + 3
     again = run_command("evaluate", run.folder, "--store", store.path, "--out", tmp_path / "report")
     assert again.status == 1 and "already exists" in again.err
 

@@ -336,7 +336,7 @@ def test_one_person_whom_nobody_interrupts_has_the_page_of_one(tmp_path: Path) -
     write_page(replace(alone, turns=[*alone.turns, Turn(2, 3, "off screen")]), tmp_path / "a.html", "")
     with open_page(f"file://{tmp_path}/a.html") as opened:
         assert opened.page.locator(".chart h2").all_inner_texts() == [
-            *("Valence of Person 1", "Arousal of Person 1", "Who speaks", "Detected of Person 1")
+            *("Valence of Person 1", "Arousal of Person 1", "Who speaks", "Detected for Person 1")
         ]
         assert opened.page.locator(".pick").count() == 0
         assert opened.page.locator("#values").inner_text().startswith("person 1\n")

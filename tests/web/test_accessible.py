@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import urllib.request
 from collections.abc import Callable, Iterator
 from importlib.resources import files
 from pathlib import Path
@@ -11,7 +13,9 @@ import numpy as np
 import pytest
 
 from browser import CHROMIUM
+from command import run
 from made_people import composed
+from made_studies import conditions_study
 from vatrace.evaluation.evaluate import evaluate
 from vatrace.evaluation.page import write_page as write_evaluation
 from vatrace.media.recording import open_recording
@@ -69,8 +73,19 @@ def test_the_pages_of_the_server(server: Server, talking: Path, tmp_path: Path, 
     check(server.address, "document.querySelector('.menu').open = true", "openAgain(state.jobs[0])")
     check(server.address, "document.querySelector('.menu').open = true")
     check(f"{server.address}jobs/{name}/page", "document.querySelector('details.table').open = true")
-    check(f"{server.address}jobs/{name}/annotate")
-    check(f"{server.address}live")
+    clicked = "element('people').value = 'clicked'; take([new File(['no picture'], 'a.png', { type: 'image/png' })])"
+    check(server.address, clicked, "element('again-wrong').textContent ||= 'Click a face first.'")
+    body = json.dumps({"annotator": "an-invited-rater-with-a-long-name-2026", "recordings": [name]}).encode()
+    request = urllib.request.Request(f"{server.address}invitations", body, {"Content-Type": "application/json"}, method="POST")
+    invitation = json.loads(urllib.request.urlopen(request).read())["address"]
+    opened = "for (const part of document.querySelectorAll('details')) part.open = true"
+    trace = "state.traces.ada = { time: [0, 1], valence: [0, 1], arousal: [0, 0] }; revealed = true; draw()"
+    check(
+        f"{server.address}jobs/{name}/annotate", trace, opened, "element('repair').hidden = element('choices').hidden = false"
+    )
+    check(invitation)
+    check(f"{invitation}jobs/{name}/annotate", opened)
+    check(f"{server.address}live", opened, "complain('The camera is used by another program')")
 
 
 def test_files(talking: Path, tmp_path: Path, check: Callable[..., None]) -> None:
@@ -92,4 +107,12 @@ def test_the_evaluation_page(tmp_path: Path, check: Callable[..., None]) -> None
 
     found, pairs = evaluate(noisy, store.split("dev"), {}, np.zeros(2))
     write_evaluation(tmp_path / "page.html", "dev", ["Two recordings."], found, pairs, dict.fromkeys(pairs, 10.0))
-    check(f"file://{tmp_path}/page.html", "document.querySelector('details').open = false")
+    check(f"file://{tmp_path}/page.html", "for (const part of document.querySelectorAll('details.table')) part.open = true")
+
+
+def test_the_page_of_an_analysis(tmp_path: Path, check: Callable[..., None]) -> None:
+    study = conditions_study(np.random.default_rng(3), effect=0.4, seconds=5)
+    study.table.to_csv(tmp_path / "study.csv", index=False)
+    study.design_table.to_csv(tmp_path / "design.csv", index=False)
+    assert run("analyse", "study.csv", "--design", "design.csv", cwd=tmp_path).status == 0
+    check(f"file://{tmp_path}/analysis/analysis.html")

@@ -75,6 +75,8 @@ def test_a_trace_by_mouse_begins_on_the_bar_is_saved_as_it_comes_and_read_as_a_c
     assert found.index[0] <= 0.1 and found.loc[0.1:1.8].to_numpy() == pytest.approx(0.5, abs=0.02)  # from its first row
     assert found.iloc[-5:].to_numpy() == pytest.approx(-1, abs=0.02)
     assert "model" in page.inner_text("#agreement") and "model" in page.inner_text("#charts")
+    with zipfile.ZipFile(io.BytesIO(server.get("annotations.zip")[2])) as file:  # of all recordings
+        assert file.namelist() == [f"annotations/{talking.stem}.ada.csv"]
     with zipfile.ZipFile(io.BytesIO(server.get(f"jobs/{job}/annotations.zip")[2])) as file:
         assert file.namelist() == [f"annotations/{talking.stem}.ada.csv"]
         file.extractall(tmp_path)

@@ -10,6 +10,7 @@ from vatrace.corpora import open_corpus
 from vatrace.inference.prediction import Prediction
 from vatrace.metrics import concordance_cc
 from vatrace.web.annotations import Gap, add, agreement, archive, as_lists, fill, gaps, overall, read, read_all, widest
+from vatrace.web.archive import different
 
 
 def samples(start: float, stop: float, value: float | None = None) -> list[tuple[float, float]]:
@@ -156,3 +157,20 @@ def test_the_next_part_is_the_one_with_the_widest_interval_that_is_not_yet_rated
         (0, 0.2),
     ]
     assert widest(prediction(30, widths), read(path), "tension") == []
+    rest = prediction(30.5, np.append(widths, np.full(5, 0.9)))
+    assert [part.start for part in widest(rest, read(path), "valence")] == [20, 0]  # half a second isn't worth a part
+
+
+def test_a_trace_is_read_again_when_it_has_changed_and_can_t_be_changed_in_memory(tmp_path: Path) -> None:
+    path = tmp_path / "ada.csv"
+    add(path, "valence", samples(0, 1))
+    table = read(path)
+    table["valence"] = 7.0
+    assert read(path)["valence"].max() < 1
+    for value in (0.25, 0.5):
+        add(path, "valence", [(0.0, value), (0.5, value)])
+        assert read(path)["valence"].iloc[0] == value
+
+
+def test_recordings_of_the_same_name_get_different_ones() -> None:
+    assert list(different(["a", "b", "A", "a"])) == ["a", "b", "A-2", "a-3"]

@@ -64,10 +64,15 @@ def test_a_page_of_another_site_is_refused_even_with_the_token(server: Server, j
     assert ask(server, "GET", "jobs")[0] == 200
 
 
-@pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example", ""])
+@pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example", "[", ""])
 def test_another_host_name_is_refused_even_with_the_token(server: Server, host: str) -> None:
     assert ask(server, "GET", "jobs", Host=host)[0] == 400
     assert ask(server, "GET", "jobs", Host=host, Origin=f"http://{host}")[0] in {400, 403}
+
+
+def test_without_host_only_this_machine_is_answered(server: Server) -> None:
+    with pytest.raises(OSError):
+        socket.create_connection(("127.0.0.2", urlsplit(server.address).port or 0), timeout=5)
 
 
 def test_its_own_pages_are_answered(server: Server) -> None:

@@ -32,7 +32,7 @@ from vatrace.files import sha256
 from vatrace.media.reading import SAMPLING_RATE
 from vatrace.web.jobs import Jobs
 from vatrace.web.server import make_app
-from vatrace.weights import find_whisper
+from vatrace.weights import find_whisper, package_file
 from web_server import Server, fetch, serve
 
 
@@ -211,6 +211,11 @@ def test_options_and_a_transcript_come_with_a_recording_and_change_when_it_is_pr
     opened.wait("document.querySelector('dialog video').readyState >= 2")
     assert page.input_value("#again-rate") == "5" and not page.is_checked("dialog [name=voice]")
     page.select_option("#again-rate", "10")
+    assert page.inner_text("#again-transcript option[value=keep]") == f"from {srt.name}"
+    other = tmp_path / "other.vtt"
+    other.write_text("WEBVTT\n\n00:00.500 --> 00:02.000\nTerrible news\n")
+    page.select_option("#again-transcript", "other")
+    page.set_input_files("#again-file", other)
     box = page.locator("dialog video").bounding_box()
     page.mouse.click(box["x"] + 0.5 * box["width"], box["y"] + 0.45 * box["height"])
     page.click("#again-go")
@@ -218,6 +223,38 @@ def test_options_and_a_transcript_come_with_a_recording_and_change_when_it_is_pr
     second = next(job for job in server.jobs() if job["id"] != first["id"])
     assert second["person"][1:] == pytest.approx([0.5, 0.45], abs=0.01) and second["options"]["rate"] == 10
     assert second["facts"]["face"] > 0.9 and second["num_people"] == 1
+    assert second["transcript"] == other.name and b"Terrible" in server.get(f"jobs/{second['id']}/download/vtt")[2]
+
+
+def test_another_model_and_a_face_are_chosen_before(talking: Path, tmp_path: Path) -> None:
+    model = tmp_path / "lab.onnx"
+    model.write_bytes(package_file("fusion.onnx").read_bytes())
+    server = serve(tmp_path / "results", "--other-model", str(model))
+    with open_page(server.address, viewport={"width": 1200, "height": 900}) as opened:
+        page = opened.page
+        page.wait_for_selector("#model-choice")
+        (name,) = page.evaluate("Object.keys(state.models)")
+        page.select_option("#model", name)
+        page.select_option("#people", "clicked")
+        page.set_input_files("#files", talking)
+        opened.wait("document.querySelector('dialog video')?.readyState >= 2")  # the recording itself, not yet uploaded
+        assert page.inner_text("#again-title") == f"Whom to follow in {talking.name}?" and not server.jobs()
+        page.click("#again-go")
+        assert page.inner_text("#again-wrong") == "Click a face first."
+        box = page.locator("dialog video").bounding_box()
+        page.mouse.click(box["x"] + 0.5 * box["width"], box["y"] + 0.45 * box["height"])
+        page.click("#again-go")
+        opened.wait("document.querySelector('#jobs .done')", 120)
+        (job,) = server.jobs()
+        assert job["person"][1:] == pytest.approx([0.5, 0.45], abs=0.01) and job["options"]["model"] == str(model)
+        assert "model lab.onnx" in page.inner_text("#jobs .facts")
+        assert json.loads(server.get(f"jobs/{job['id']}/download/json")[2])["made_by"]["model"] == name
+        assert not opened.complaints
+    request = urllib.request.Request(f"{server.address}jobs?name=a.mp4&model=elsewhere.onnx", method="POST")
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(request)
+    assert refused.value.code == 422 and "lab.onnx" in json.loads(refused.value.read())["detail"]
+    assert server.end() == 0
 
 
 def test_nobody_is_followed_where_no_face_was_clicked(server: Server, talking: Path) -> None:
@@ -360,6 +397,7 @@ def answer(app: FastAPI, path: str) -> tuple[int, dict[str, Any]]:
 
     headers = [(b"host", b"127.0.0.1")]
     scope = {"type": "http", "method": "GET", "path": path, "query_string": b"", "headers": headers, "http_version": "1.1"}
+    scope["server"] = ("127.0.0.1", 80)
     asyncio.run(app(scope, receive, send))
     body = b"".join(message.get("body", b"") for message in sent[1:])
     return sent[0]["status"], json.loads(body)

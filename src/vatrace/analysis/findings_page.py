@@ -17,7 +17,7 @@ from vatrace.analysis.drawings import Colours, drawings
 from vatrace.analysis.findings import Finding
 from vatrace.files import shown
 from vatrace.output.colours import DARK, LIGHT
-from vatrace.output.look import style
+from vatrace.output.look import mark_link, masthead, style
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -51,12 +51,13 @@ SECTIONS = {
 }
 """Heading and explanation of each analysis."""
 
-STYLE = """img { width: auto; max-width: 100%; background: none; }
-td:nth-child(-n+2), th:nth-child(-n+2) { text-align: left; }
-tr + tr { border-top: 1px solid var(--line); }
+STYLE = """td:nth-child(-n+2), th:nth-child(-n+2) { text-align: left; }
 .found td { font-weight: bold; }
-.scroll { overflow-x: auto; }
+td, th { white-space: nowrap; }
+picture img { display: block; width: auto; max-width: 100%; min-width: min(44rem, 100%); border-radius: 0; }
+@media (max-width: 40rem) { picture img { max-width: none; width: 44rem; } }
 """
+"""On a phone, figures and tables scroll to the side: smaller, their text couldn't be read."""
 
 HEADER = ("", "", "estimate", "95 % interval", "test", "p", "p (Holm)", "n")
 """Of the tables on the page and in the terminal."""
@@ -99,21 +100,26 @@ def write_findings(found: Analysis, path: Path, title: str, facts: Sequence[str]
         if not rows:
             continue
         picture = _picture(figures[analysis], heading) if analysis in figures else ""
-        parts.append(f"<h2>{heading}</h2>{picture}<p>{text}</p>{_table(rows)}")
+        parts.append(
+            f'<section class="card"><h2>{heading}</h2>{picture}<p class="hint">{text}</p>{_table(rows, heading)}</section>'
+        )
     notes = "".join(f"<li>{html.escape(shown(note))}</li>" for note in found.notes)
     path.write_text(
         f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{html.escape(shown(title))} · vatrace</title>
-<style>
+{mark_link()}<style>
 {style()}{STYLE}</style></head><body>
+{masthead()}
+<main>
 <h1>{html.escape(shown(title))}</h1>
-<p>{html.escape(shown(" ".join(facts)))}</p>
-{f"<ul>{notes}</ul>" if notes else ""}
+<p class="lead">{html.escape(shown(" ".join(facts)))}</p>
+{f'<section class="card"><h2>Notes</h2><ul>{notes}</ul></section>' if notes else ""}
 {"".join(parts)}
-<h2>What the intervals contain</h2><p>{html.escape(UNCERTAINTY)}</p>
+<section class="card"><h2>What the intervals contain</h2><p>{html.escape(UNCERTAINTY)}</p>
 <p>Tests are two-sided. p (Holm) is adjusted for the tests of one kind and one dimension, not for valence and arousal, nor for
-the different analyses. Adjusted values below 0.05 are bold.</p>
+the different analyses. Adjusted values below 0.05 are bold.</p></section>
+</main>
 <footer>vatrace {__version__}. The tables next to this page contain all values, codebook.csv explains them, and analysis.R
 repeats the analysis in R.</footer></body></html>
 """,
@@ -121,15 +127,16 @@ repeats the analysis in R.</footer></body></html>
     )
 
 
-def _table(rows: Sequence[Finding]) -> str:
-    head = "".join(f"<th>{html.escape(cell)}</th>" for cell in HEADER)
+def _table(rows: Sequence[Finding], name: str) -> str:
+    head = "".join(f'<th scope="col">{html.escape(cell)}</th>' if cell else "<td></td>" for cell in HEADER)
     body = "".join(
         ('<tr class="found">' if row.significant else "<tr>")
         + "".join(f"<td>{html.escape(cell)}</td>" for cell in cells_of(row))
         + "</tr>"
         for row in rows
     )
-    return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+    region = f'class="scroll" tabindex="0" role="region" aria-label="{html.escape(name)}: table"'
+    return f"<div {region}><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
 
 
 def png(draw: Callable[[Colours], Figure], colours: Colours) -> bytes:
@@ -146,8 +153,9 @@ def _picture(draw: Callable[[Colours], Figure], name: str) -> str:
     """The figure for light and for dark pages."""
     light, dark = (_source(draw, colours) for colours in (LIGHT, DARK))
     return (
+        f'<div class="scroll" tabindex="0" role="region" aria-label="{html.escape(name)}: figure">'
         f'<picture><source srcset="{dark}" media="(prefers-color-scheme: dark)">'
-        f'<img alt="{html.escape(name)}" src="{light}"></picture>'
+        f'<img alt="{html.escape(name)}; the values are in the table" src="{light}"></picture></div>'
     )
 
 

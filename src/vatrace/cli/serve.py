@@ -35,9 +35,12 @@ EPILOG = """examples:
   vatrace serve --port 9000 --no-browser      only prints its address
   vatrace serve --folder results              keeps the results in this folder
   vatrace serve --api --allow recordings      also the interface for programs
+  vatrace serve --host 192.168.1.20           raters whom you invite can annotate from the same network
+  vatrace serve --other-model run/model.onnx  lets you choose between this model and the package's for each recording
   vatrace serve --adapt mine.json             fits the recordings' values to your ratings (not those of Live)
 
-The page is available on this machine only, at an address with a token that is new each time. Recordings are deleted when the
+The page is available on this machine only, at an address with a token that is new each time. With --host, raters whom you
+invite on the page can annotate from other machines, over a connection that is not encrypted. Recordings are deleted when the
 server ends (ctrl-C). Results, each with a small copy of the recording, are kept until you delete them on the page.
 """
 
@@ -55,6 +58,12 @@ def add_parsers(commands: Any) -> None:
     folder = _default_folder()
     shown = f"~/{folder.relative_to(Path.home())}" if folder.is_relative_to(Path.home()) else folder
     add("--folder", type=Path, default=folder, metavar="DIR", help=f"where results are kept (default: {shown})")
+    add(
+        "--host",
+        metavar="NAME",
+        help="also let invited raters annotate from your network, at this name or IPv4 address of the machine; they reach "
+        "nothing else",
+    )
     add("--max-upload", type=positive, default=4.0, metavar="GB", help="size of the largest recording (default: %(default)g)")
     add("--api", action="store_true", help="also serve the interface for programs, at /v1 (docs/api.md)")
     add(
@@ -67,6 +76,14 @@ def add_parsers(commands: Any) -> None:
     add("--allow", type=Path, action="append", default=[], metavar="DIR", help="let programs name files in this folder")
     add("--no-browser", action="store_true", help="don't open the page")
     add_model_options(parser)
+    add(
+        "--other-model",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="PATH",
+        help="another fusion model that can be chosen on the page; may be repeated",
+    )
     add_adapt_option(parser)
     parser.set_defaults(run=run_serve)
 
@@ -82,11 +99,15 @@ def run_serve(args: argparse.Namespace) -> int:
     import uvicorn
 
     from vatrace.web.connections import MAX_CONNECTIONS, MAX_MESSAGE, patient_protocol
+    from vatrace.web.gate import Network
     from vatrace.web.jobs import Jobs
     from vatrace.web.server import make_app
     from vatrace.weights import find_whisper
 
-    listener = _listen(args.port)
+    network = None if args.host is None else Network(args.host, _address(args.host))
+    listener = _listen(HOST, args.port)
+    port = listener.getsockname()[1]
+    listeners = [listener, *([] if network is None else [_listen(network.address, port)])]
     os.umask(0o077)  # recordings of people are private: nobody else may read what the server writes
     make_folder(args.folder)
     with _locked(args.folder):
@@ -95,12 +116,14 @@ def run_serve(args: argparse.Namespace) -> int:
         except MissingWeightsError as error:
             warn(f"{error}. Until then, recordings with audio fail")
         token = secrets.token_urlsafe(16)
-        address = f"http://{HOST}:{listener.getsockname()[1]}/{token}/"
-        model = load(args)  # to report now what is wrong
+        address = f"http://{HOST}:{port}/{token}/"
+        model, models = load(args), _other_models(args)  # now, to report what is wrong before anything is uploaded
         jobs = Jobs(args.folder, partial(_load, args), partial(_provenance, args))
         max_upload = round(args.max_upload * 1e9)
-        app = make_app(jobs, _streamers(args.whisper, args.threads), token, max_upload)
-        also = [_add_api(app, jobs, model, args, listener.getsockname()[1])] if args.api else []
+        app = make_app(jobs, _streamers(args.whisper, args.threads), token, max_upload, network, models)
+        also = [_add_api(app, jobs, model, args, port)] if args.api else []
+        if network is not None:
+            also.append(f"http://{network.name}:{port} only for raters whom you invite on a recording's page Annotate")
         print(address, *also, "ctrl-C ends it", sep="\n", flush=True)
         if not args.no_browser:
             Timer(0.5, webbrowser.open, [address]).start()
@@ -114,7 +137,7 @@ def run_serve(args: argparse.Namespace) -> int:
             ws_max_size=MAX_MESSAGE,
         )
         with suppress(KeyboardInterrupt):  # uvicorn raises it again after it has shut down
-            uvicorn.Server(config).run(sockets=[listener])
+            uvicorn.Server(config).run(sockets=listeners)
     return 0
 
 
@@ -151,8 +174,9 @@ def _token(file: Path) -> str:
 
 
 def _load(args: argparse.Namespace, fusion: Path | None) -> Model:
-    """Load the model of the server, or one with another fusion model."""
-    return load(argparse.Namespace(**vars(args) | {"model": fusion or args.model}))
+    """Load the model of the server, or one with another fusion model, for which the adaptation isn't."""
+    other = {} if fusion is None else {"model": fusion, "adapt": None}
+    return load(argparse.Namespace(**vars(args) | other))
 
 
 def _provenance(args: argparse.Namespace, task: Task, model: Model) -> Provenance:
@@ -160,8 +184,9 @@ def _provenance(args: argparse.Namespace, task: Task, model: Model) -> Provenanc
     from vatrace.output.provenance import model_versions, starting
     from vatrace.web.job import options_of
 
-    fusion = Path(task.job.options.model) if task.job.options.model else args.model
-    files = {"transcript": task.transcript, "person": task.picture, "adapt": args.adapt, "model": fusion}
+    other = task.job.options.model
+    fusion, adapt = (Path(other), None) if other else (args.model, args.adapt)
+    files = {"transcript": task.transcript, "person": task.picture, "adapt": adapt, "model": fusion}
     files["active_speaker"] = args.active_speaker
     models = model_versions(model.encoders, args.whisper)
     return starting(task.source, task.source.parent, files, {**options_of(task.job), "encoders": args.encoders}, models)
@@ -179,15 +204,46 @@ def _streamers(whisper: str | None, threads: int | None) -> Callable[[], Streame
     return lambda: Streamer(listener=listener(), threads=threads)
 
 
-def _listen(port: int) -> socket.socket:
+def _other_models(args: argparse.Namespace) -> dict[str, Path]:
+    """The paths of the models that can be chosen on the page, by name; each is loaded once, to report what is wrong.
+
+    Raises:
+        UsageError: if two have the same name.
+    """
+    found: dict[str, Path] = {}
+    for path in args.other_model:
+        name = _load(args, path.resolve()).name
+        if name in found:
+            raise UsageError(f"--other-model {path}: named twice")
+        found[name] = path.resolve()
+    return found
+
+
+def _address(host: str) -> str:
+    """The IPv4 address of this machine with this name.
+
+    Raises:
+        UsageError: if it has none, or is not one address.
+    """
+    try:
+        found = socket.gethostbyname(host)
+    except (OSError, UnicodeError) as error:
+        raise UsageError(f"--host {host}: not found ({error}); give this machine's IPv4 address in your network") from error
+    if found in {"0.0.0.0", HOST}:
+        raise UsageError(f"--host {host}: give this machine's name or IPv4 address in your network, such as 192.168.1.20")
+    return found
+
+
+def _listen(address: str, port: int) -> socket.socket:
     """Open a listening socket, so that a browser waits until the server answers."""
     listener = socket.socket()
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        listener.bind((HOST, port))
+        listener.bind((address, port))
         listener.listen()
     except (OSError, OverflowError) as error:
-        raise OSError(f"port {port}: can't be used ({error}); try another --port, or 0") from error
+        place = f"port {port}" if address == HOST else f"--host {address}, port {port}"
+        raise OSError(f"{place}: can't be used ({error}); try another --port, or 0") from error
     return listener
 
 

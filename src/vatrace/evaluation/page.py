@@ -2,144 +2,143 @@
 
 from __future__ import annotations
 
-import base64
 import html
-import io
 import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vatrace.evaluation.bootstrap import Pair, caution
 from vatrace.evaluation.evaluate import Evaluation
 from vatrace.names import DIMENSIONS
-from vatrace.output.colours import LIGHT
-from vatrace.output.look import mark_link, masthead, style
+from vatrace.output.look import digest, mark_link, masthead, style, web_file
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+MAX_POINTS = 2000
+"""Points of a trace that is drawn."""
+BINS = 40
+"""Bins along each axis of the charts of label and prediction."""
+POLICY = "default-src 'none'; img-src data:; style-src {style}; script-src {script}; base-uri 'none'; form-action 'none'"
+"""The page's content security policy: its own content and script, and nothing from elsewhere."""
+SCRIPTS = ("uPlot.iife.min.js", "charts.js")
 
-NUM_TRACES = 3
-MAX_POINTS = 3000
 
-
-def agreement_figure(predictions: Mapping[str, Pair]) -> Figure:
-    """Draw label against prediction for both dimensions; darker means more steps."""
-    drawn = _figure(9, 4.2)
-    for axes, column, name in zip(drawn.subplots(1, 2), range(2), DIMENSIONS, strict=True):
-        x, y = (np.concatenate([pair[i][:, column] for pair in predictions.values()]) for i in range(2))
+def _agreement_charts(predictions: Mapping[str, Pair]) -> list[dict[str, Any]]:
+    """Label against prediction for both dimensions: how many steps are in each cell, and the mean prediction for each label."""
+    charts = []
+    edges = np.linspace(-1, 1, BINS + 1)
+    centers = (edges[:-1] + edges[1:]) / 2
+    for column, name in enumerate(DIMENSIONS):
+        x, y = (np.clip(np.concatenate([pair[i][:, column] for pair in predictions.values()]), -1, 1) for i in range(2))
         known = ~np.isnan(x) & ~np.isnan(y)
-        if known.any():
-            axes.hexbin(x[known], y[known], gridsize=40, extent=(-1, 1, -1, 1), bins="log", cmap="Blues", mincnt=1)
-        axes.plot([-1, 1], [-1, 1], color="0.4", linewidth=0.8, linestyle="--")
-        axes.set(xlim=(-1, 1), ylim=(-1, 1), xlabel=f"{name}, label", ylabel=f"{name}, predicted", aspect="equal")
-        _plain(axes)
-    return drawn
+        if not known.any():  # the model has only one output
+            continue
+        counts = np.histogram2d(x[known], y[known], bins=(edges, edges))[0]
+        sums, numbers = np.histogram(x[known], edges, weights=y[known])[0], counts.sum(axis=1)
+        means = np.divide(sums, numbers, out=np.full(BINS, np.nan), where=numbers > 0)
+        charts.append(
+            {
+                "kind": "density",
+                "title": name.capitalize(),
+                "colour": name,
+                "x": centers.round(3).tolist(),
+                "cells": counts.astype(int).tolist(),
+                "series": [{"label": "mean prediction", "colour": "ink", "values": _listed(means)}],
+                "y": [-1, 1],
+                "x_name": "label",
+                "y_name": "predicted",
+            }
+        )
+    return charts
 
 
-def trace_figure(evaluation: Evaluation, predictions: Mapping[str, Pair], rates: Mapping[str, float]) -> Figure:
-    """Draw label and prediction over time, for the worst, the middle and the best recording."""
-    from matplotlib.lines import Line2D
-
+def _trace_charts(evaluation: Evaluation, predictions: Mapping[str, Pair], rates: Mapping[str, float]) -> list[dict[str, Any]]:
+    """Label and prediction over time, for the worst, the middle and the best recording."""
     names = [row["name"] for row in evaluation.recordings]
-    chosen = [names[i] for i in sorted({0, len(names) // 2, len(names) - 1})]
-    drawn = _figure(10, 0.6 + 2.0 * len(chosen))
-    grid = drawn.subplots(len(chosen), 2, squeeze=False, sharey=True)
-    for row, name in zip(grid, chosen, strict=True):
+    charts = []
+    for name in (names[i] for i in sorted({0, len(names) // 2, len(names) - 1})):
         truth, prediction = predictions[name]
-        times = np.arange(len(truth)) / rates[name]
-        thin = max(1, len(times) // MAX_POINTS)
-        for axes, column, dimension in zip(row, range(2), DIMENSIONS, strict=True):
-            axes.axhline(0, color="0.8", linewidth=0.8)
-            axes.plot(times[::thin], truth[::thin, column], color="0.25", linewidth=1.2, label="label")
-            axes.plot(times[::thin], prediction[::thin, column], color=LIGHT[dimension], linewidth=1.6)
-            axes.set(ylim=(-1, 1), xlim=(0, max(times[-1], 1 / rates[name])))
-            axes.set_title(f"{name}: {dimension}", fontsize=9, loc="left", parse_math=False)
-            _plain(axes)
-    for axes in grid[-1]:
-        axes.set_xlabel("time in s")
-    handles = [grid[0][0].lines[1], *(Line2D([], [], color=LIGHT[name], label=f"predicted {name}") for name in DIMENSIONS)]
-    drawn.legend(handles=handles, loc="outside upper right", frameon=False, fontsize=8, ncols=3)
-    return drawn
+        thin = max(1, -(-len(truth) // MAX_POINTS))
+        for column, dimension in enumerate(DIMENSIONS):
+            if np.isnan(prediction[:, column]).all():
+                continue
+            series = [
+                {"label": "label", "colour": "soft", "values": _listed(truth[::thin, column])},
+                {"label": "predicted", "colour": dimension, "values": _listed(prediction[::thin, column])},
+            ]
+            times = (np.arange(len(truth)) / rates[name])[::thin].round(3).tolist()
+            title = f"{name}: {dimension}"
+            charts.append({"kind": "line", "title": title, "x": times, "series": series, "y": [-1, 1], "x_name": "time in s"})
+    return charts
 
 
-def dependence_figure(evaluation: Evaluation) -> Figure:
-    """Draw CCC against the missing share of each modality, and against the lag."""
-    drawn = _figure(10, 3.4)
-    for axes, dimension in zip(drawn.subplots(1, 3)[:2], DIMENSIONS, strict=True):
-        for name, curve in evaluation.robustness.items():
-            axes.plot(list(curve), [values[dimension] for values in curve.values()], "o-", color=LIGHT.get(name), label=name)
-        axes.set(xlabel="share of steps removed", title=f"{dimension}: CCC", ylim=_limits(evaluation, dimension))
-        if evaluation.robustness:
-            axes.legend(frameon=False, fontsize=8)
-        _plain(axes)
-    axes = drawn.axes[2]
+def _dependence_charts(evaluation: Evaluation) -> list[dict[str, Any]]:
+    """CCC against the missing share of each modality, and against the lag."""
+    charts = []
     for dimension in DIMENSIONS:
-        values = [value[dimension] for value in evaluation.lag.values()]
-        axes.plot(list(evaluation.lag), values, color=LIGHT[dimension], label=dimension)
-    axes.axvline(0, color="0.8", linewidth=0.8)
-    axes.set(xlabel="lag of the labels in s", title="CCC")
-    axes.legend(frameon=False, fontsize=8)
-    _plain(axes)
-    return drawn
+        shares = sorted({share for curve in evaluation.robustness.values() for share in curve})
+        series = [
+            {
+                "label": name,
+                "colour": name,
+                "values": _listed([curve.get(share, {}).get(dimension, math.nan) for share in shares]),
+            }
+            for name, curve in evaluation.robustness.items()
+        ]
+        if any(value is not None for curve in series for value in curve["values"]):
+            title = f"CCC in {dimension} when a modality is missing"
+            charts.append({"kind": "points", "title": title, "x": shares, "series": series, "x_name": "share removed"})
+    lags = sorted(evaluation.lag)
+    series = [
+        {"label": name, "colour": name, "values": _listed([evaluation.lag[lag][name] for lag in lags])} for name in DIMENSIONS
+    ]
+    charts.append({"kind": "line", "title": "CCC by lag of the labels", "x": lags, "series": series, "x_name": "lag in s"})
+    return charts
 
 
-def ablation_figure(evaluation: Evaluation) -> Figure:
-    """Draw CCC with subsets of the modalities."""
-    names = list(evaluation.ablation)
-    drawn = _figure(8, 0.9 + 0.36 * len(names))
-    axes = drawn.subplots()
-    for offset, dimension in ((-0.19, "valence"), (0.19, "arousal")):
-        values = [evaluation.ablation[name][dimension] for name in names]
-        axes.barh(np.arange(len(names)) + offset, np.nan_to_num(values), 0.36, color=LIGHT[dimension], label=dimension)
-    axes.set_yticks(range(len(names)), names)
-    axes.invert_yaxis()
-    axes.axvline(0, color="0.5", linewidth=0.8)
-    axes.set(xlabel="CCC")
-    drawn.legend(loc="outside upper right", frameon=False, fontsize=8, ncols=2)
-    _plain(axes)
-    return drawn
+def _own_file(name: str) -> str:
+    return files(__package__).joinpath(name).read_text(encoding="utf-8")
 
 
-def _figure(width: float, height: float) -> Figure:
-    from matplotlib.figure import Figure
-
-    return Figure(figsize=(width, height), layout="constrained")
-
-
-def _plain(axes: Axes) -> None:
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.tick_params(labelsize=8)
+def _listed(values: Sequence[float] | NDArray[np.floating]) -> list[float | None]:
+    """Numbers for JSON; None for NaN."""
+    return [None if math.isnan(value) else round(float(value), 3) for value in values]
 
 
-def _limits(evaluation: Evaluation, dimension: str) -> tuple[float, float]:
-    values = [v[dimension] for curve in evaluation.robustness.values() for v in curve.values() if not math.isnan(v[dimension])]
-    return (min(0.0, *values) - 0.02, max(0.05, *values) * 1.08) if values else (0.0, 1.0)
+def _charts(name: str, charts: list[dict[str, Any]]) -> str:
+    """The place of some charts, with what is drawn there."""
+    content = json.dumps(charts, ensure_ascii=False, allow_nan=False).replace("<", "\\u003c")
+    return f'<div class="charts" data-name="{name}"><script type="application/json">{content}</script></div>'
 
 
-MORE_STYLE = """img { display: block; background: white; }
-td:first-child { text-align: left; }
-details.card { margin-top: 1rem; }
-@media (max-width: 40rem) {
-  table.stacked, .stacked tbody { display: block; } .stacked thead { display: none; }
-  .stacked tr { display: flex; flex-wrap: wrap; gap: 0 1rem; padding: .5rem 0; border-bottom: 1px solid var(--line); }
-  .stacked td { border: 0; padding: 0; text-align: left; }
-  .stacked td:first-child { flex: 1 0 100%; font-weight: 600; overflow-wrap: anywhere; }
-  .stacked td:empty { display: none; } .stacked td[data-name]::before { content: attr(data-name) " "; color: var(--soft); }
-}
-"""
-"""On a phone, a row of a table is a paragraph, and each figure has the name of its column."""
+def _bars(evaluation: Evaluation) -> str:
+    """A table of the CCC with subsets of the modalities, whose numbers have bars."""
+    head = "".join(f'<th scope="col">{name}</th>' for name in ("modalities", *DIMENSIONS))
+    rows = []
+    for name, values in evaluation.ablation.items():
+        cells = "".join(_bar(dimension, values[dimension]) for dimension in DIMENSIONS)
+        rows.append(f'<tr><th scope="row">{html.escape(name)}</th>{cells}</tr>')
+    return f'<table class="bars"><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table>'
+
+
+def _bar(dimension: str, value: float) -> str:
+    length = 0 if math.isnan(value) else 100 * min(max(value, 0.0), 1.0)
+    return (
+        f'<td><svg class="{dimension}" viewBox="0 0 100 10" preserveAspectRatio="none" aria-hidden="true">'
+        f'<rect width="{length:.1f}" height="10"/></svg>{value:.3f}</td>'
+    )
+
 
 PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy" content="{policy}">
 <title>{title} · vatrace</title>
-{icon}<style>
-{style}</style></head><body>
+{icon}<style>{style}</style></head><body>
 {top}
 <main>
 <h1>{title}</h1>
@@ -150,13 +149,11 @@ CCC is 1 for identical traces and 0 for no agreement. It is the correlation, red
 Intervals are 95 % bootstrap intervals over subjects, or over recordings where subjects are not known. Sign is the share of
 steps with the correct sign. A scale below 1 means that the prediction is too flat. The weights were selected on dev, so
 figures on dev are slightly optimistic. Figures on test are not, unless choices are based on them.</p></section>
-{fold}Label and prediction</h2></summary><img alt="Label against prediction, for valence and arousal" src="{agreement}">
-</details>
-{fold}The worst, the middle and the best recording</h2></summary>
-<img alt="Traces of three recordings: labels and predictions" src="{traces}"></details>
-{fold}Contribution of the modalities</h2></summary><img alt="CCC by modalities; the figures are in the table" src="{ablation}">
-{ablations}</details>
-{fold}Missing modalities and lag</h2></summary><img alt="CCC against missing modalities and lag" src="{dependence}">
+{fold}Label and prediction</h2></summary>{agreement}
+<p class="hint">The darker a cell, the more steps are in it. On the dashed line, the prediction is the label.</p></details>
+{fold}The worst, the middle and the best recording</h2></summary>{traces}</details>
+{fold}Contribution of the modalities</h2></summary>{ablations}</details>
+{fold}Missing modalities and lag</h2></summary>{dependence}
 <p class="hint">
 For the first two curves, a share of all steps of one modality is removed, in stretches of 3 s. If the peak of the lag curve
 is to the right of 0, the labels are later than the prediction; if it is to the left, they are earlier.</p></details>
@@ -168,7 +165,7 @@ its RMSE is given instead.</p></details>
 </main>
 <footer>These figures measure how well a model agrees with the people who annotated these recordings, under the instructions
 they had. They don't show what anyone felt, nor how well the model works for other people, cultures, cameras or tasks. Do not
-use the model to make decisions about people.</footer></body></html>
+use the model to make decisions about people.</footer><script>{script}</script></body></html>
 """
 
 
@@ -205,25 +202,27 @@ def write_page(
         ]
     facts = [*facts, caution(evaluation.num_units)]
     baselines = [[name, *(f"{values[d]:.3f}" for d in DIMENSIONS)] for name, values in evaluation.baselines.items()]
-    ablations = [[name, *(f"{values[d]:.3f}" for d in DIMENSIONS)] for name, values in evaluation.ablation.items()]
     recordings = [
         [row["name"], str(row["labels"]), f"{row['ccc_valence']:.3f}", f"{row['ccc_arousal']:.3f}"]
         for row in evaluation.recordings
     ]
     header = ["", "CCC [95 %]", "by recording", "Pearson r", "RMSE", "sign", "scale", "shift"]
+    styles = style() + web_file("uPlot.min.css") + _own_file("page.css")
+    script = "".join(map(web_file, SCRIPTS)) + _own_file("page.js")
     path.write_text(
         PAGE.format(
+            policy=POLICY.format(style=digest(styles), script=digest(script)),
             title=html.escape(title),
-            style=style() + MORE_STYLE,
+            style=styles,
+            script=script,
             icon=mark_link(),
             top=masthead(),
             facts=" ".join(html.escape(fact) for fact in facts),
             scores=_table(header, rows),
-            agreement=_source(agreement_figure(predictions)),
-            traces=_source(trace_figure(evaluation, predictions, rates)),
-            ablation=_source(ablation_figure(evaluation)),
-            dependence=_source(dependence_figure(evaluation)),
-            ablations=_table(["modalities", *DIMENSIONS], ablations),
+            agreement=_charts("agreement", _agreement_charts(predictions)),
+            traces=_charts("traces", _trace_charts(evaluation, predictions, rates)),
+            dependence=_charts("dependence", _dependence_charts(evaluation)),
+            ablations=_bars(evaluation),
             fold='<details class="card fold" open><summary><h2>',
             baselines=_table(["", *DIMENSIONS], baselines),
             recordings=_table(["recording, worst first", "labelled steps", "CCC valence", "CCC arousal"], recordings),
@@ -252,9 +251,3 @@ def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     lines = [(f"<td{name}>{html.escape(cell)}</td>" for name, cell in zip(["", *names[1:]], row, strict=True)) for row in rows]
     body = "".join(f"<tr>{''.join(cells)}</tr>" for cells in lines)
     return f'<div class="scroll"><table class="stacked"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
-
-
-def _source(drawn: Figure) -> str:
-    content = io.BytesIO()
-    drawn.savefig(content, dpi=130, format="png")
-    return "data:image/png;base64," + base64.b64encode(content.getvalue()).decode()

@@ -116,7 +116,7 @@ function build() {
   const whose = view.speakers.length || view.people.length > 1 ? ` of ${person.title}` : "";
   const kinds = [["Valence" + whose, () => traceChart("valence")], ["Arousal" + whose, () => traceChart("arousal")]];
   if (view.turns.length) kinds.push(["Who speaks", turnsChart]);
-  kinds.push(["Detected" + whose, presenceChart]);
+  kinds.push(["Detected" + whose.replace("of", "for"), presenceChart]);
   const names = contributing();
   if (names.length) kinds.push([`Contribution (from bottom to top: ${names.join(", ")})`, sharesChart]);
   charts = kinds.map(([title, make]) => {

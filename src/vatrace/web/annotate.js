@@ -7,7 +7,9 @@ const make = (tag, attributes = {}, ...children) => {
   made.append(...children);
   return made;
 };
-const colour = name => getComputedStyle(document.documentElement).getPropertyValue("--" + name).trim();
+const colour = inColour;
+const signed = value => (value < 0 ? "−" : "+") + Math.abs(value).toFixed(2);
+const invited = document.querySelector("meta[name=rater]")?.content; // the rater's name; raters see only their own traces
 const clock = seconds => `${Math.floor(seconds / 60)}:${(seconds % 60).toFixed(1).padStart(4, "0")}`;
 const ENDS = { valence: ["pleasant", "unpleasant"], arousal: ["excited", "calm"] };
 const STEP = 0.05, KEY_SPEED = 0.8, STICK_SPEED = 1.2; // seconds between samples; how fast keys and stick move the value, per second
@@ -21,7 +23,7 @@ const FIRST_INPUT = {
 const KEYS = ["ArrowUp", "ArrowDown", "ArrowLeft", "ArrowRight"]; // the last two only for both dimensions at once
 const PEOPLE = 8; // colours of people
 const DASHES = [[], [6, 3], [2, 3], [8, 3, 2, 3]];
-let media = null, state = null, revealed = false, charts = [];
+let media = null, state = null, revealed = false, redraw = null;
 let value = 0, across = 0, samples = []; // across: valence, while both are traced; samples: time, value, across
 let phase = "idle"; // then "countdown", "waiting" for the first input, "tracing"
 let task = null; // what is being traced, by whom and how, as it was when the countdown began
@@ -159,7 +161,7 @@ async function stop() {
 }
 
 function sticks() {
-  const axes = navigator.getGamepads().find(Boolean)?.axes ?? [];
+  const axes = (navigator.getGamepads?.() ?? []).find(Boolean)?.axes ?? [];
   const [x, y] = [axes[0] ?? 0, axes[1] ?? 0].map(tilt => Math.abs(tilt) > DEAD_ZONE ? tilt : 0);
   return [-y, x];
 }
@@ -274,10 +276,12 @@ function save() {
 }
 
 async function refresh() {
-  const [here, all] = await Promise.all(["annotations", "../../agreement"].map(async address => (await fetch(address)).json()));
+  const wanted = invited ? ["annotations"] : ["annotations", "../../agreement"];
+  const [here, all] = await Promise.all(wanted.map(async address => (await fetch(address)).json()));
   state = here;
   draw();
   list();
+  if (invited) return;
   suggest();
   table("agreement", here);
   table("project-agreement", all);
@@ -295,10 +299,11 @@ function together(found) {
 
 const title = column => column.replace("_unbounded", " (without ends)");
 
-function table(id, { agreement, dimensions: columns }) {
-  const head = make("tr", {}, ...["annotator", "with", ...columns.map(title)].map(text => make("th", { textContent: text, scope: "col" })));
-  const rows = agreement.map(row => make("tr", {}, make("th", { textContent: row.one, scope: "row" }), make("td", { textContent: row.other }),
-    ...columns.map(name => make("td", { textContent: row[name] === null ? "" : `${row[name].toFixed(2)} (${row[`${name}_seconds`].toFixed(0)} s)` }))));
+function table(id, { agreement, dimensions }) {
+  const columns = dimensions.filter(name => agreement.some(row => row[name] !== null));
+  const head = make("tr", {}, ...["annotator", "with", ...columns.map(title)].map((text, i) => make("th", { textContent: text, scope: "col", className: i < 2 ? "text" : "" })));
+  const rows = agreement.map(row => make("tr", {}, make("th", { textContent: row.one, scope: "row" }), make("td", { className: "text", textContent: row.other }),
+    ...columns.map(name => make("td", { textContent: row[name] === null ? "" : `${row[name].toFixed(2).replace("-", "−")} (${row[`${name}_seconds`].toFixed(0)} s)` }))));
   element(id).tHead.replaceChildren(head);
   element(id).tBodies[0].replaceChildren(...rows);
   element(id).hidden = !rows.length;
@@ -362,13 +367,13 @@ function go(column, start, end) { // show where the next part is
 
 async function suggest() {
   const annotator = element("annotator").value, [dimension] = dimensions();
-  const asked = media && ENDS[dimension] && element("annotator").checkValidity() && element("scale").value === "bounded";
+  const asked = !invited && media && ENDS[dimension] && element("annotator").checkValidity() && element("scale").value === "bounded";
   const found = asked ? await (await fetch(`../../next?${new URLSearchParams({ annotator, dimension })}`)).json() : [];
   const here = location.pathname.split("/").at(-2), chosen = element("dimension").value;
   element("suggestions").hidden = !found.length;
   element("parts").replaceChildren(...found.map(({ id, name, start, end, half_width: width }) => {
     const text = `${clock(start)} to ${clock(end)}${id === here ? "" : ` of ${name}`}`;
-    const link = id === here ? make("button", { textContent: text, onclick: () => go(chosen, start, end) })
+    const link = id === here ? make("button", { className: "link", textContent: text, onclick: () => go(chosen, start, end) })
       : make("a", { textContent: text, href: `../${id}/annotate#${chosen},${start},${end}` });
     return make("li", {}, link, make("span", { textContent: `${dimension} ± ${width.toFixed(2)}` }));
   }));
@@ -380,12 +385,16 @@ function shown(dimension) { // the model's trace stays hidden until nearly all i
 }
 
 function draw() {
-  charts.forEach(chart => chart.destroy());
+  element("hiding").hidden = Boolean(invited) || revealed || ["valence", "arousal"].every(shown);
+  if (redraw) redraw();
+  else redraw = drawnIn(element("charts"), build);
+}
+
+function build(width) {
+  const axis = baseAxis(), open = new Set([...element("charts").querySelectorAll("details[open]")].map(table => table.dataset.column));
   element("charts").replaceChildren();
-  element("hiding").hidden = revealed || ["valence", "arousal"].every(shown);
-  const grid = { stroke: colour("line"), width: 1 }, axis = { stroke: colour("soft"), grid, ticks: grid, font: "12px system-ui" };
-  charts = state.dimensions.map(dimension => {
-    const names = Object.keys(state.traces).filter(name => state.traces[name][dimension] && (name !== "model" || shown(dimension)));
+  return state.dimensions.flatMap(dimension => {
+    const names = Object.keys(state.traces).filter(name => state.traces[name][dimension]?.some(v => v !== null) && (name !== "model" || shown(dimension)));
     const all = [...new Set(names.flatMap(name => state.traces[name].time))].sort((a, b) => a - b);
     const columns = names.map(name => {
       const found = new Map(state.traces[name].time.map((time, i) => [time, state.traces[name][dimension][i]]));
@@ -393,15 +402,26 @@ function draw() {
     });
     const section = element("charts").appendChild(make("section", { className: "chart" }));
     section.append(make("h3", { textContent: title(dimension) }));
+    if (!names.length) {
+      section.append(make("p", { className: "hint", textContent: "Nothing has been traced yet." }));
+      return [];
+    }
     const series = names.map((name, i) => ({ label: name, points: { show: false }, ...(name === "model" ? { stroke: colour("soft"), width: 1 }
       : { stroke: colour(`person-${i % PEOPLE + 1}`), width: 2, dash: DASHES[(i / PEOPLE | 0) % 4] }) }));
+    section.append(legend(series));
     const options = {
-      width: Math.max(element("charts").clientWidth, 200), height: 180,
+      width, height: 180, legend: { show: false }, cursor: { y: false, points: { show: false } }, padding: [8, 12, 0, 0],
       scales: { x: { time: false, range: [0, state.duration] }, y: dimension.endsWith("_unbounded") ? {} : { range: [-1, 1] } },
-      axes: [{ ...axis, values: (_, ticks) => ticks.map(tick => `${tick} s`) }, { ...axis, size: 50 }], series: [{ label: "time" }, ...series],
+      axes: [{ ...axis, space: 64, size: 28, values: (_, ticks) => ticks.map(tick => `${tick} s`) }, { ...axis, size: 50 }], series: [{}, ...series],
     };
     const chart = new uPlot(options, [all, ...columns], section);
-    chart.over.addEventListener("click", () => { media.currentTime = chart.posToVal(chart.cursor.left, "x"); });
+    const said = (column, i) => column[i] === null ? "–" : signed(column[i]);
+    readable(chart, `${title(dimension)} over time`, i => [clock(all[i]), ...names.map((name, k) => `${name} ${said(columns[k], i)}`)].join(" · "));
+    chart.over.addEventListener("click", () => { if (media) media.currentTime = chart.posToVal(chart.cursor.left, "x"); });
+    const table = tableOnRequest(title(dimension), () => all.length, () => [["time", i => clock(all[i])], ...names.map((name, k) => [name, i => said(columns[k], i)])]);
+    table.dataset.column = dimension;
+    table.open = open.has(dimension);
+    section.append(table);
     return chart;
   });
 }
@@ -434,7 +454,49 @@ function drawPast() { // the bar of an unbounded trace: all of it, as high as th
   pen.fill();
 }
 
+// Invitations
+
+const refused = async response => complain(response.ok ? "" : (await response.json()).detail);
+
+async function showInvitations() {
+  const { network, recordings, invitations } = await (await fetch("../../invitations")).json();
+  const here = location.pathname.split("/").at(-2);
+  element("reach").textContent = network ? `It works in your network, at ${network}; the connection isn't encrypted.`
+    : "It works on this machine only; start vatrace serve with --host for your network.";
+  element("num-recordings").textContent = String(recordings.length);
+  element("choices").replaceChildren(...recordings.map(({ id, name }) =>
+    make("label", {}, make("input", { type: "checkbox", value: id, checked: id === here }), ` ${name}`)));
+  element("invitations").replaceChildren(...invitations.map(({ annotator, address, recordings: named }) => {
+    const link = make("input", { value: address, readOnly: true, ariaLabel: `Address for ${annotator}` });
+    link.addEventListener("focus", () => link.select());
+    const copy = make("button", { type: "button", textContent: "Copy", ariaLabel: `Copy the address for ${annotator}` });
+    copy.addEventListener("click", async () => {
+      await navigator.clipboard.writeText(address);
+      copy.textContent = "Copied";
+    });
+    const withdraw = make("button", { type: "button", textContent: "Withdraw", ariaLabel: `Withdraw the invitation of ${annotator}` });
+    withdraw.addEventListener("click", async () => {
+      await refused(await fetch(`../../invitations/${encodeURIComponent(annotator)}`, { method: "DELETE" }));
+      showInvitations();
+    });
+    const what = named.length === 1 ? named[0] : `${named.length} recordings`;
+    return make("li", {}, make("b", { textContent: annotator }), make("span", { className: "what", textContent: what, title: named.join("\n") }), link, copy, withdraw);
+  }));
+}
+
+async function invite() {
+  const which = element("invite").elements.which.value, boxes = [...element("choices").querySelectorAll("input")];
+  const chosen = boxes.filter(box => which === "all" || (which === "some" ? box.checked : box.value === location.pathname.split("/").at(-2)));
+  if (!chosen.length) return complain("Choose at least one recording.");
+  const response = await fetch("../../invitations", { method: "POST", headers: { "Content-Type": "application/json" },
+    body: JSON.stringify({ annotator: element("rater").value, recordings: chosen.map(box => box.value) }) });
+  await refused(response);
+  if (response.ok) element("rater").value = "";
+  showInvitations();
+}
+
 async function open() {
+  if (invited) for (const part of document.querySelectorAll(".owner")) part.hidden = true;
   const about = await (await fetch("about")).json();
   element("name").textContent = about.name;
   document.title = `${about.name} · Annotate · vatrace`;
@@ -451,13 +513,20 @@ async function open() {
   media.addEventListener("seeking", () => { if (task) save(); });
   media.addEventListener("seeked", () => { samples = []; });
   element("media").append(media);
-  element("annotator").value = localStorage.getItem("annotator") ?? "";
+  element("annotator").value = invited ?? localStorage.getItem("annotator") ?? "";
+  element("annotator").readOnly = Boolean(invited);
   choose();
   await refresh();
+  if (!invited) showInvitations();
   const [column, start, end] = decodeURIComponent(location.hash.slice(1)).split(",");
   if (end > 0) go(column, Number(start), Number(end));
 }
 
+element("invite").addEventListener("submit", event => {
+  event.preventDefault();
+  invite();
+});
+element("invite").addEventListener("change", () => { element("choices").hidden = element("invite").elements.which.value !== "some"; });
 for (const id of ["annotator", "dimension", "other", "device", "scale", "speed", "assisted"]) {
   element(id).addEventListener("change", () => { if (phase !== "idle") stop(); }); // a trace has one annotator and one device
 }
@@ -531,12 +600,6 @@ addEventListener("pagehide", () => {
     navigator.sendBeacon(`annotations/${task.annotator}`, new Blob([JSON.stringify(message)], { type: "application/json" }));
   }
 });
-matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { if (state) draw(); });
-let width = 0;
-new ResizeObserver(() => {
-  if (state && width !== element("charts").clientWidth) draw();
-  width = element("charts").clientWidth;
-}).observe(element("charts"));
 let last = performance.now();
 setInterval(() => {
   const time = performance.now();

@@ -16,6 +16,7 @@ import re
 import zipfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
 
@@ -48,8 +49,12 @@ MAX_FILL = 5.0
 """Seconds of the longest gap that may be filled without tracing it: emotions change within longer ones."""
 END_SLACK = 1.0
 """Seconds before the end of the recording at which a trace may end: players stop a little early."""
+MAX_KEPT = 1000
+"""Traces that are kept in memory, a minute in 20 kB: those of 50 recordings by 5 annotators take half a second to read."""
 PART = 10.0
 """Seconds of the parts among which the next one to rate is chosen."""
+MIN_PART = 1.0
+"""Seconds of the shortest rest at the end of a recording that is a part of its own."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +89,17 @@ class Part:
 
 def read(path: Path) -> pd.DataFrame:
     """Read a trace (time, valence, arousal, further columns); it has no rows if the file doesn't exist."""
-    return pd.read_csv(path) if path.is_file() else pd.DataFrame(columns=["time", *DIMENSIONS], dtype=float)
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return pd.DataFrame(columns=["time", *DIMENSIONS], dtype=float)
+    return _read(path, found.st_ino, found.st_mtime_ns, found.st_size).copy()
+
+
+@lru_cache(maxsize=MAX_KEPT)
+def _read(path: Path, *version: int) -> pd.DataFrame:
+    """Read a file; it is written as a new file each time, so that its number and date tell one version from another."""
+    return pd.read_csv(path)
 
 
 def add(path: Path, dimension: str, samples: Sequence[tuple[float, float]], source: str = "", bounded: bool = True) -> None:
@@ -181,7 +196,8 @@ def widest(prediction: Prediction, table: pd.DataFrame, dimension: str) -> list[
     found = []
     for start in range(0, len(low), length):
         part = slice(start, start + length)
-        if prediction.supported[part].any() and rated[part].sum() * spread < 0.5 * len(rated[part]):
+        is_rest = start > 0 and len(rated[part]) < MIN_PART * prediction.rate
+        if not is_rest and prediction.supported[part].any() and rated[part].sum() * spread < 0.5 * len(rated[part]):
             ends = (start / prediction.rate, min(start + length, len(low)) / prediction.rate)
             found.append(Part(*ends, round(float((high - low)[part].mean() / 2), 3)))
     return sorted(found, key=lambda part: -part.half_width)
@@ -190,6 +206,14 @@ def widest(prediction: Prediction, table: pd.DataFrame, dimension: str) -> list[
 def read_all(folder: Path) -> dict[str, pd.DataFrame]:
     """Read the traces of a folder, by annotator."""
     return {path.stem: read(path) for path in sorted(folder.glob("*.csv"))}
+
+
+def shares(table: pd.DataFrame, duration: float) -> dict[str, float]:
+    """The share of a recording of this length that is traced, 0..1, for each dimension of which anything is."""
+    rows = max(duration * RATE, 1)
+    return {
+        name: min(float(table[name].notna().sum() / rows), 1.0) for name in dimensions([table]) if table[name].notna().any()
+    }
 
 
 def as_lists(table: pd.DataFrame) -> dict[str, list[float | None]]:

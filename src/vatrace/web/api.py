@@ -36,11 +36,12 @@ from vatrace.files import shown
 from vatrace.inference.model import Model
 from vatrace.web.api_models import MAX_NAME, NAME, About, JobList, JobState, Named, Problem, Submission, Upload
 from vatrace.web.api_page import api_page
+from vatrace.web.downloads import possible_downloads, result_in
 from vatrace.web.job import Job
 from vatrace.web.jobs import Jobs
 from vatrace.web.options import Options
 from vatrace.web.parameters import known_only
-from vatrace.web.server import possible_downloads, received, result_in, write_body
+from vatrace.web.server import received, write_body
 
 PREFIX = "/v1"
 PROBLEM = "application/problem+json"
@@ -63,7 +64,7 @@ STATUSES = {
 }
 
 BEARER = HTTPBearer(auto_error=False, description="The token of `vatrace serve --api`.")
-KINDS = tuple(possible_downloads())
+KINDS = possible_downloads()
 """The formats of results."""
 
 logger = logging.getLogger(__name__)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Iterable, Iterator
+from itertools import chain, count
 from pathlib import Path
 
 from vatrace.files import temporary_folder
@@ -22,16 +23,14 @@ def write_archive(results: Iterable[tuple[str, Prediction]], path: Path) -> None
     columns mean (`codebook.csv`), and a page on all recordings (`quality.html`).
 
     Args:
-        results: the file name of each recording, and its result.
+        results: the name of each recording without its suffix, all different, and its result.
         path: the ZIP.
     """
     import pandas as pd
 
     with temporary_folder() as folder, zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        rows, tables, taken = [], [], set[str]()
-        for file, prediction in results:
-            name = next(name for name in _names(Path(file).stem) if name.lower() not in taken)
-            taken.add(name.lower())
+        rows, tables = [], []
+        for name, prediction in results:
             for suffix, write in (("csv", write_csv), ("json", write_json)):
                 write(prediction, folder / f"result.{suffix}")
                 archive.write(folder / f"result.{suffix}", f"results/{name}.{suffix}")
@@ -54,10 +53,11 @@ def write_archive(results: Iterable[tuple[str, Prediction]], path: Path) -> None
             archive.write(folder / name, name)
 
 
-def _names(stem: str) -> Iterator[str]:
-    """A name, and what to call others that would have the same one."""
-    yield stem
-    number = 2
-    while True:
-        yield f"{stem}-{number}"
-        number += 1
+def different(stems: Iterable[str]) -> Iterator[str]:
+    """Names of files, those that occur already with a number; upper and lower case count as the same."""
+    taken = set[str]()
+    for stem in stems:
+        names = chain([stem], (f"{stem}-{number}" for number in count(2)))
+        name = next(name for name in names if name.lower() not in taken)
+        taken.add(name.lower())
+        yield name

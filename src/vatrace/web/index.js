@@ -10,7 +10,7 @@ const TRANSCRIPT = /\.(srt|vtt|ass|ssa)$/i;
 const PEOPLE = Object.fromEntries([...document.querySelectorAll("#people option")].map(({ value, text }) => [value, text]));
 const uploads = []; // in the order in which they came; one is sent at a time
 const selected = new Set(), unfolded = new Set(); // ids: of results that are chosen, and of those whose notes are open
-let state = { jobs: [], downloads: [] }, limit = FIRST, tag = "", timer = null;
+let state = { jobs: [], downloads: [], models: {} }, limit = FIRST, tag = "", timer = null;
 
 const make = (tag, attributes = {}, ...children) => {
   const made = Object.assign(document.createElement(tag), attributes);
@@ -37,29 +37,37 @@ function complain(text) {
 function options(place) { // as the server takes them
   const used = [...place.querySelectorAll("input[type=checkbox]")].filter(box => box.checked).map(box => box.name);
   const chosen = name => place.querySelector(`[id$="${name}"]`).value;
-  return { people: chosen("people"), language: chosen("language"), rate: chosen("rate"), modalities: used.join() };
+  const people = chosen("people");
+  return { people: people === "clicked" ? "main" : people, language: chosen("language"), rate: chosen("rate"), modalities: used.join(), model: chosen("model") };
 }
 
 function deviations(job) { // the options of a job that aren't the usual ones, in words
   return [
     job.person ? "the person whose face was clicked" : job.people !== "main" && PEOPLE[job.people],
     job.options.modalities.length < 3 && `only ${job.options.modalities.join(" and ")}`, job.options.language !== "auto" && `language: ${job.options.language}`,
-    job.options.rate !== 10 && `${job.options.rate} rows per second`, job.transcript && `words from ${job.transcript}`].filter(Boolean);
+    job.options.model && `model ${job.options.model.split(/[\\/]/).at(-1)}`, job.options.rate !== 10 && `${job.options.rate} rows per second`, job.transcript && `words from ${job.transcript}`].filter(Boolean);
 }
 
 // Uploads
 
 function take(files) {
   element("complaints").replaceChildren();
-  const how = options(element("how"));
+  const how = options(element("how")), asks = element("people").value === "clicked";
   if (!how.modalities) return complain("Choose at least one of face, voice and words.");
-  const all = [...files], texts = all.filter(file => TRANSCRIPT.test(file.name)), used = new Set();
+  const all = [...files], texts = all.filter(file => TRANSCRIPT.test(file.name)), used = new Set(), taken = [];
   for (const file of all) {
     const transcript = TRANSCRIPT.test(file.name) ? null : texts.find(text => stem(text.name) === stem(file.name));
     if (transcript) used.add(transcript);
-    uploads.push({ file, transcript, how, share: 0, request: null });
+    taken.push({ file, transcript, how, share: 0, request: null });
   }
-  for (let i = uploads.length - 1; i >= 0; i--) if (used.has(uploads[i].file)) uploads.splice(i, 1);
+  const wanted = taken.filter(upload => !used.has(upload.file));
+  if (asks) asked.push(...wanted);
+  else queue(wanted);
+  askNext();
+}
+
+function queue(more) {
+  uploads.push(...more);
   if (!uploads.some(upload => upload.request)) sendNext();
   draw();
 }
@@ -115,6 +123,7 @@ async function refresh() {
       tag = response.headers.get("ETag") ?? "";
       const before = new Set(state.jobs.filter(job => job.state === "done").map(job => job.id)), first = !state.downloads.length;
       state = await response.json();
+      if (first) offerModels();
       const done = state.jobs.filter(job => job.state === "done" && !before.has(job.id));
       if (done.length && !first) element("news").textContent = `Finished: ${done.map(job => job.name).join(", ")}`;
       for (const id of selected) if (!state.jobs.some(job => job.id === id)) selected.delete(id);
@@ -127,6 +136,11 @@ async function refresh() {
   const busy = uploads.length || state.jobs.some(job => ["waiting", "running"].includes(job.state));
   clearTimeout(timer);
   timer = setTimeout(refresh, busy ? BUSY : IDLE);
+}
+
+function offerModels() {
+  element("model").append(...Object.keys(state.models).map(name => make("option", { value: name, textContent: name })));
+  element("model-choice").hidden = !Object.keys(state.models).length;
 }
 
 async function remove(jobs) {
@@ -324,28 +338,64 @@ function drawChosen() {
   element("delete").hidden = !chosen.length;
 }
 
-// Predict again with other options
+// A dialog for one recording: predict again with other options, or click a face before the first time
 
-let repeated = null, clicked = null;
+let repeated = null, clicked = null; // the job to predict again, or null while a face is asked for; the click
+const asked = []; // uploads for which a face is to be clicked
 
-function openAgain(job) {
-  [repeated, clicked] = [job, null];
-  const form = element("how").cloneNode(true);
-  form.querySelector(":scope > .hint").remove();
-  for (const part of form.querySelectorAll("[id]")) part.id = `again-${part.id}`;
-  element("again-how").replaceChildren(...form.children);
-  for (const name of ["people", "language", "rate"]) element(`again-${name}`).value = { people: job.people, ...job.options }[name];
-  for (const box of element("again-how").querySelectorAll("input[type=checkbox]")) box.checked = job.options.modalities.includes(box.name);
-  const kind = job.kind.split("/")[0], seen = job.state === "done" && (kind === "video" || kind === "image");
+function openDialog(title, action, kind, address) {
+  clicked = null;
+  const seen = kind === "video" || kind === "image";
+  element("again-title").textContent = title;
+  element("again-go").textContent = action;
+  element("again-how").hidden = element("again-words").hidden = !repeated;
+  element("again-file").value = "";
+  element("again-wrong").textContent = "";
   element("click-hint").hidden = !seen;
   element("pick-face").replaceChildren();
   if (seen) {
-    const view = kind === "video" ? make("video", { src: `jobs/${job.id}/copy`, controls: true, muted: true }) : make("img", { src: `jobs/${job.id}/copy`, alt: "The picture" });
+    const view = kind === "video" ? make("video", { src: address, controls: true, muted: true }) : make("img", { src: address, alt: "The picture" });
     view.addEventListener("click", pick);
+    view.addEventListener("error", () => wrong("This browser can't show the recording. Predict it first; then “Predict again” shows a copy in which you can click the face."));
     element("pick-face").append(view);
   }
-  element("again-title").textContent = `Predict ${job.name} again`;
-  element("again").showModal();
+  if (!element("again").open) element("again").showModal();
+}
+
+const wrong = text => { element("again-wrong").textContent = text; };
+
+function openAgain(job) {
+  repeated = job;
+  const form = element("how").querySelector(".controls").cloneNode(true);
+  for (const part of form.querySelectorAll("[id]")) part.id = `again-${part.id}`;
+  form.querySelector("option[value=clicked]").remove();
+  element("again-how").replaceChildren(...form.children);
+  for (const name of ["people", "language", "rate"]) element(`again-${name}`).value = { people: job.people, ...job.options }[name];
+  element("again-model").value = Object.keys(state.models).find(name => state.models[name] === job.options.model) ?? "";
+  for (const box of element("again-how").querySelectorAll("input[type=checkbox]")) box.checked = job.options.modalities.includes(box.name);
+  const [keep] = element("again-transcript").options;
+  keep.textContent = job.transcript ? `from ${job.transcript}` : "as before";
+  keep.hidden = keep.disabled = !job.transcript && !job.options.transcript;
+  element("again-transcript").value = keep.hidden ? "none" : "keep";
+  element("again-file").hidden = true;
+  openDialog(`Predict ${job.name} again`, "Predict again", job.state === "done" ? job.kind.split("/")[0] : "", `jobs/${job.id}/copy`);
+}
+
+let shownFile = "";
+
+function askNext() { // show the next recording whose face is to be clicked
+  URL.revokeObjectURL(shownFile);
+  const [upload] = asked;
+  if (!upload) return element("again").close();
+  const kind = upload.file.type.split("/")[0];
+  if (kind !== "video" && kind !== "image") {
+    queue([asked.shift()]);
+    askNext();
+    return;
+  }
+  repeated = null;
+  shownFile = URL.createObjectURL(upload.file);
+  openDialog(`Whom to follow in ${upload.file.name}?`, "Predict", kind, shownFile);
 }
 
 function pick(event) { // the place on the picture, without the bars beside it
@@ -362,13 +412,23 @@ function pick(event) { // the place on the picture, without the bars beside it
   Object.assign(mark.style, { left: `${event.clientX - box.left}px`, top: `${event.clientY - box.top}px` });
 }
 
-async function goAgain() {
-  const how = options(element("again-how"));
+async function go() {
+  if (!repeated) {
+    if (!clicked) return wrong("Click a face first.");
+    const upload = asked.shift();
+    queue([{ ...upload, how: { ...upload.how, ...clicked } }]);
+    askNext();
+    return;
+  }
+  const how = options(element("again-how")), transcript = element("again-transcript").value, [file] = element("again-file").files;
+  if (!how.modalities) return wrong("Choose at least one of face, voice and words.");
+  if (transcript === "other" && !file) return wrong("Choose the transcript.");
   element("again").close();
   element("complaints").replaceChildren();
-  if (!how.modalities) return complain("Choose at least one of face, voice and words.");
-  const response = await fetch(`jobs/${repeated.id}/again?${new URLSearchParams({ ...how, ...clicked })}`, { method: "POST" });
-  if (!response.ok) complain((await response.json()).detail);
+  const response = await fetch(`jobs/${repeated.id}/again?${new URLSearchParams({ ...how, ...clicked, transcript })}`, { method: "POST" });
+  const answer = await response.json();
+  if (!response.ok) complain(answer.detail);
+  else if (transcript === "other") await send(`jobs/${answer.id}/transcript?${new URLSearchParams({ file: file.name })}`, file, {});
   refresh();
 }
 
@@ -388,7 +448,12 @@ for (const name of ["dragover", "dragleave", "drop"]) {
 addEventListener("drop", event => { if (event.dataTransfer.files.length) take(event.dataTransfer.files); });
 element("how").addEventListener("submit", event => event.preventDefault());
 element("again-cancel").addEventListener("click", () => element("again").close());
-element("again-go").addEventListener("click", goAgain);
+element("again").addEventListener("close", () => { // also by Escape
+  if (!repeated) asked.length = 0;
+  element("pick-face").replaceChildren();
+});
+element("again-go").addEventListener("click", go);
+element("again-transcript").addEventListener("change", event => { element("again-file").hidden = event.target.value !== "other"; });
 element("search").addEventListener("input", () => {
   limit = FIRST;
   draw();

@@ -22,8 +22,9 @@ import json
 import logging
 import shutil
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import datetime
+from functools import lru_cache
 from math import isfinite
 from pathlib import Path
 from queue import SimpleQueue
@@ -48,6 +49,14 @@ logger = logging.getLogger(__name__)
 
 RESULT = ("state", "message", "notes", "kind", "duration", "num_people", "facts", "flags", "sketch", "has_thumb")
 """Fields of a job that its prediction sets."""
+
+
+MAX_KEPT = 200
+"""Results whose values are kept in memory: those of an hour have 3 MB."""
+
+
+Repeated = Literal["keep", "none", "other"]
+"""What becomes of the transcript of a recording that is predicted again."""
 
 
 class _RemovedError(Exception):
@@ -143,20 +152,28 @@ class Jobs:
         self._note(job)
         self._queue.put(job)
 
-    def again(self, job: Job, people: People = "main", **fields: Any) -> Job:
+    def again(self, job: Job, people: People = "main", transcript: Repeated = "keep", **fields: Any) -> Job:
         """Predict a recording once more, with other options, as another job.
+
+        Args:
+            job: the earlier one.
+            people: whose traces to make.
+            transcript: whether to keep the one that came with it; "other" if another one is written before the job is started.
+            **fields: other fields of `Job`.
 
         Raises:
             VatraceError: if the recording has been deleted.
         """
         if not self._source(job).is_file():
             raise VatraceError(f"{job.name}: the recording itself has been deleted; add it again")
-        other, path = self.add(job.name, people, transcript=job.transcript, path=job.path, **fields)
+        kept = job.transcript if transcript == "keep" else ""
+        other, path = self.add(job.name, people, transcript=kept, path=job.path, **fields)
         if not job.path:
             shutil.copyfile(self._upload(job), path)
-        if job.transcript:
+        if kept:
             shutil.copyfile(self.transcript(job), self.transcript(other))
-        self.start(other)
+        if transcript != "other":
+            self.start(other)
         return other
 
     def remove(self, name: str) -> None:
@@ -190,6 +207,10 @@ class Jobs:
     def result(self, job: Job) -> Prediction:
         """The trace of a finished job."""
         return read_json(self.folder / job.id / "result.json")
+
+    def trace(self, job: Job) -> Prediction:
+        """The values of the first person of a finished job, without the rest; they are kept in memory."""
+        return _trace(self.folder / job.id / "result.json")
 
     def duration(self, job: Job) -> float:
         """The length of a finished job's recording, in seconds."""
@@ -291,3 +312,9 @@ class Jobs:
             return
         self._note(job)
         self.on_finish(job)
+
+
+@lru_cache(maxsize=MAX_KEPT)
+def _trace(path: Path) -> Prediction:
+    """The values of the first person in a result, which is written only once."""
+    return replace(read_json(path), others=(), words=[], turns=[], boxes=None, explanation=None, also={}, provenance={})

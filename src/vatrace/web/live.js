@@ -5,41 +5,54 @@ const SPAN = 30, PICTURES = 10, WIDTH = 480; // seconds shown, frames per second
 const START = 3, PATIENCE = 8; // seconds until values come without a face; seconds to wait for the last values
 const element = id => document.getElementById(id);
 const mirror = element("mirror"), canvas = document.createElement("canvas");
-const colour = name => getComputedStyle(document.documentElement).getPropertyValue("--" + name).trim();
+const colour = inColour;
 const signed = value => (value < 0 ? "−" : "+") + Math.abs(value).toFixed(2);
 const make = (tag, attributes = {}) => Object.assign(document.createElement(tag), attributes);
 const FULL = { valence: "Valence", arousal: "Arousal" }, MODALITIES = ["face", "voice", "words"];
 const TAIL = 8, FACE_AGE = 1; // seconds of the tail in the plane, and for which the box of a face is shown
 const FLOOR = -60; // dB at which the level meter begins
-let session = null, preview = null, values = [], charts = [], face = null, film = null;
+let session = null, preview = null, values = [], charts = [], recent = [], filled = 0, face = null, film = null;
 let said = new Map(), warnings = new Set(); // the words by their start, and what was wrong in this session
 
 function complain(text) {
   element("complaints").replaceChildren(make("li", { textContent: text }));
 }
 
-function build() {
-  const grid = { stroke: colour("line"), width: 1 }, axis = { stroke: colour("soft"), grid, ticks: grid, font: "12px system-ui" };
-  charts.forEach(chart => chart.destroy());
+function build(width) {
+  const axis = baseAxis();
   element("charts").replaceChildren();
   charts = ["valence", "arousal"].map(name => {
     const place = element("charts").appendChild(make("section", { className: "chart" })), line = colour(name);
     place.append(make("h2", { textContent: FULL[name] }));
     const options = {
-      width: Math.max(place.clientWidth, 200), height: 180, legend: { show: false }, cursor: { show: false }, padding: [8, 12, 0, 0],
+      width, height: 180, legend: { show: false }, cursor: { y: false, points: { show: false }, drag: { x: false } }, padding: [8, 12, 0, 0],
       scales: { x: { time: false }, y: { range: [-1, 1] } },
-      axes: [{ ...axis, values: (_, ticks) => ticks.map(tick => `${tick} s`) }, { ...axis, size: 50, splits: () => [-1, -0.5, 0, 0.5, 1] }],
+      axes: [{ ...axis, size: 28, values: (_, ticks) => ticks.map(tick => `${tick} s`) }, { ...axis, size: 50, splits: () => [-1, -0.5, 0, 0.5, 1] }],
       series: [{}, { stroke: line, width: 2, points: { show: false } }, { width: 0, points: { show: false } }, { width: 0, points: { show: false } }],
       bands: [{ series: [3, 2], fill: line + "2e" }],
     };
-    return new uPlot(options, [[], [], [], []], place);
+    const chart = new uPlot(options, [[], [], [], []], place);
+    readable(chart, `${FULL[name]} in the past ${SPAN} s`, i => `${recent[i].time.toFixed(1)} s · ${name} ${told(recent[i], name)}`);
+    return chart;
   });
   drawTraces();
   drawPlane();
+  return charts;
 }
 
+function told(value, name) { // a value with its interval, or that there is none
+  if (!value.supported) return "–";
+  const k = name === "valence" ? 0 : 1;
+  return signed(value[name]) + (value.low ? ` (${signed(value.low[k])} to ${signed(value.high[k])})` : "");
+}
+
+const table = tableOnRequest(`the past ${SPAN} s`, () => Math.ceil(recent.length / 10), () => [
+  ["time", i => `${recent[10 * i].time.toFixed(1)} s`], ["valence", i => told(recent[10 * i], "valence")], ["arousal", i => told(recent[10 * i], "arousal")],
+  ["detected", i => MODALITIES.filter(name => recent[10 * i].presence[name]).join(", ") || "nothing"]]);
+
 function drawTraces() {
-  const now = values.at(-1)?.time ?? 0, recent = values.slice(-SPAN * 10);
+  const now = values.at(-1)?.time ?? 0;
+  recent = values.slice(-SPAN * 10);
   charts.forEach((chart, k) => {
     const name = ["valence", "arousal"][k], rows = recent.map(value => value.supported ? value[name] : null);
     chart.setData([recent.map(value => value.time), rows, ...["low", "high"].map(end => recent.map(v => v.supported && v[end] ? v[end][k] : null))], false);
@@ -66,9 +79,9 @@ function drawPlane() { // valence from left to right, arousal from bottom to top
   pen.fillText("excited", side / 2, 14 * scale);
   pen.fillText("calm", side / 2, side - 6 * scale);
   pen.textAlign = "left";
-  pen.fillText("unpleasant", 2, side / 2 - 6 * scale);
+  pen.fillText("unpleasant", margin + 6 * scale, side / 2 - 6 * scale);
   pen.textAlign = "right";
-  pen.fillText("pleasant", side - 2, side / 2 - 6 * scale);
+  pen.fillText("pleasant", side - margin - 6 * scale, side / 2 - 6 * scale);
   const latest = values.at(-1);
   if (!latest) return;
   if (latest.low && latest.supported) {
@@ -118,6 +131,10 @@ function drawFace() { // the box of the face, and the line of the eyes
 function show(delay, pace) {
   const latest = values.at(-1);
   drawTraces();
+  if (latest.time - filled >= 1 || latest.time < filled) { // not more often, so that it can be read
+    table.fill();
+    filled = latest.time;
+  }
   drawPlane();
   for (const item of element("presence").children) item.classList.toggle("on", latest.presence[item.dataset.name]);
   element("numbers").hidden = element("delay").hidden = false;
@@ -215,6 +232,7 @@ async function start() {
     session = { stream, context, socket, began: null, timer: null, recorder: null };
     values = [];
     said = new Map();
+    element("words").textContent = "Words appear here as they are spoken.";
     warnings = new Set();
     film = face = null;
     await context.audioWorklet.addModule("assets/tap.js");
@@ -299,7 +317,8 @@ function take(message) {
     for (const value of message.values) value.supported = Object.values(value.presence).some(Boolean);
     values.push(...message.values);
     for (const word of message.words) said.set(word.start, word);
-    element("words").textContent = [...said.values()].slice(-30).map(word => word.text).join(" ");
+    element("words").classList.toggle("hint", !said.size);
+    if (said.size) element("words").textContent = [...said.values()].slice(-30).map(word => word.text).join(" ");
     face = message.face;
     if (message.values.length) {
       if (element("saving").hidden) offer();
@@ -399,12 +418,7 @@ element("test").addEventListener("click", test);
 for (const id of ["camera", "microphone"]) {
   element(id).addEventListener("change", () => { if (preview && !session) test(); }); // show the one that is chosen now
 }
-matchMedia("(prefers-color-scheme: dark)").addEventListener("change", build);
-let width = 0;
-new ResizeObserver(() => {
-  if (width !== element("charts").clientWidth) build();
-  width = element("charts").clientWidth;
-}).observe(element("charts"));
+element("charts").after(table);
+drawnIn(element("charts"), build);
 listDevices().catch(() => {});
 addEventListener("pagehide", stop);
-build();
