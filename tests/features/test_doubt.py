@@ -1,8 +1,20 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from vatrace.features.doubt import LOOPING, MIN_PROBABILITY, MIN_SCORE, Decoded, Guess, agrees, compression, without_doubtful
+from vatrace.features.doubt import (
+    LOOPING,
+    MAYBE_LOOPING,
+    MIN_PROBABILITY,
+    MIN_SCORE,
+    Decoded,
+    Guess,
+    agrees,
+    compression,
+    without_doubtful,
+)
 from vatrace.media.transcripts import Word
 
 
@@ -61,6 +73,15 @@ def test_nothing_is_no_doubt() -> None:
 )
 def test_a_part_agrees_if_half_of_its_words_are_known(part: str, expected: bool) -> None:
     assert agrees(decoded(part), decoded("Lay blue at X4 now. " * 5)) == expected
+
+
+LOOP = "Ça m'a fait plaisir" + 6 * " de me dire qu'on va"
+
+
+def test_in_other_languages_than_english_a_shorter_loop_is_doubtful() -> None:
+    assert MAYBE_LOOPING < compression(LOOP) < LOOPING
+    french = replace(decoded(LOOP), language="fr")
+    assert without_doubtful(french).words == [] and without_doubtful(decoded(LOOP)).words
 
 
 HINDI = (
