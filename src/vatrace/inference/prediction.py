@@ -150,7 +150,7 @@ class Prediction:
 
         They are NaN where there are too few rows: none, or one for the SD (of the sample, with N - 1).
         """
-        found = {}
+        found: dict[str, dict[str, float]] = {}
         for name in DIMENSIONS:
             values = getattr(self, name)[self.supported]
             found[name] = dict.fromkeys(("mean", "SD", "min", "max"), np.nan)
