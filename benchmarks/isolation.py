@@ -1,4 +1,4 @@
-"""What it costs that recordings of a batch are processed in a process of their own, where a crash costs only one of them.
+"""What it costs that a crash costs one recording: a process of its own for a batch, and a watcher for each command.
 
     python benchmarks/isolation.py
     python benchmarks/isolation.py --clips 3 --seconds 60 --rounds 5
@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import shutil
 import statistics
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -36,13 +37,33 @@ main(sys.argv[1:])
 """The command, whose work is done in its own process."""
 
 
+WATCHED = """
+import resource, time
+from vatrace.cli import complain
+from vatrace.watcher import unwatch, watch
+
+began = time.process_time()
+for _ in range(100):
+    watch("vatrace predict", complain)
+    unwatch()
+used = resource.getrusage(resource.RUSAGE_CHILDREN)
+print(1000 * (time.process_time() - began) / 100, 1000 * (used.ru_utime + used.ru_stime) / 100, used.ru_maxrss / 1024)
+"""
+"""Starts and ends a watcher a hundred times."""
+
+
 def main() -> None:
-    """Print both times of each round, and the median of the ratios of CPU times."""
+    """Print what a watcher costs, both times of each round, and the median of the ratios of CPU times."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--clips", type=int, default=10)
     parser.add_argument("--seconds", type=int, default=10, help="length of each clip (default: %(default)d)")
     parser.add_argument("--rounds", type=int, default=3)
     args = parser.parse_args()
+    watched = subprocess.run([sys.executable, "-c", WATCHED], capture_output=True, text=True, check=True)
+    own, watcher, memory = map(float, watched.stdout.split())
+    print(
+        f"a watcher: {own:.1f} ms of CPU in the command, {watcher:.1f} ms in the watcher, {memory:.0f} MB of memory", flush=True
+    )
     ratios = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

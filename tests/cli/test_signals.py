@@ -70,6 +70,46 @@ def test_a_batch_that_is_told_to_end_leaves_nothing_unfinished(
     assert 1 <= len(done) < 30
 
 
+LOST = """
+import os, signal, sys, time
+from vatrace import cli
+
+class Closing:
+    def __del__(self):
+        os.kill(os.getpid(), signal.{name})
+        for _ in range(1000):
+            pass
+
+def work(args):
+    Closing()
+    time.sleep(30)
+
+parse = cli.parse
+
+def parsed(argv):
+    args = parse(argv)
+    args.run = work
+    return args
+
+cli.parse = parsed
+cli.main()
+"""
+"""A command that is told to end while Python can't pass exceptions on."""
+
+
+@pytest.mark.parametrize(("name", "status"), [("SIGTERM", 143), ("SIGINT", 130)])
+def test_a_signal_is_not_lost_where_exceptions_are_ignored(name: str, status: int) -> None:
+    command = [sys.executable, "-c", LOST.format(name=name), "check", "corpus"]
+    done = subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        check=False,
+        preexec_fn=_hear_signals,
+    )
+    assert (done.returncode, done.stderr) == (status, "stopped; finished work is kept\n")
+
+
 def workers_of(parent: int) -> list[int]:
     """The processes whose parent this is."""
     found = subprocess.run(["ps", "-o", "pid=", "--ppid", str(parent)], capture_output=True, text=True, check=False)

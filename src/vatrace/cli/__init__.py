@@ -45,6 +45,8 @@ COMMANDS = {
 LOG_LEVELS = ("debug", "info", "warning", "error")
 FAILED, BUG, INTERRUPTED, TERMINATED = 1, 70, 130, 143
 """Exit statuses; argparse's for a wrong command is 2."""
+REPEAT = 0.1
+"""Seconds after which a signal is repeated that came where it had no effect."""
 
 EPILOG = """examples:
   vatrace demo                                   try it on a recording made from installed packages
@@ -72,7 +74,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             stream.reconfigure(errors="backslashreplace")
     logging.basicConfig(format="%(message)s")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
-    handlers = _catch_signals()
+    unraisable, handlers = sys.unraisablehook, _catch_signals()
     command = ""
     try:
         args = parse(sys.argv[1:] if argv is None else argv)
@@ -103,6 +105,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         if argv is not None:  # called by another program
             for number, handler in handlers.items():
                 signal.signal(number, handler)
+            sys.unraisablehook = unraisable
     sys.exit(status)
 
 
@@ -126,8 +129,21 @@ def _catch_signals() -> dict[int, Any]:
             signal.signal(other, signal.SIG_IGN)
         raise KeyboardInterrupt if number == signal.SIGINT else _TerminatedError
 
-    for number in before:
-        signal.signal(number, stop)
+    def catch() -> None:
+        for number in before:
+            signal.signal(number, stop)
+
+    def lost(unraisable: Any) -> None:
+        """Repeat a signal that came where Python can't pass an exception on, as in `__del__` and in callbacks from C."""
+        if not isinstance(unraisable.exc_value, KeyboardInterrupt):
+            sys.__unraisablehook__(unraisable)
+            return
+        catch()
+        number = signal.SIGTERM if isinstance(unraisable.exc_value, _TerminatedError) else signal.SIGINT
+        threading.Timer(REPEAT, signal.raise_signal, [number]).start()
+
+    catch()
+    sys.unraisablehook = lost
     return before
 
 
