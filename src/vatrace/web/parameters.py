@@ -6,6 +6,8 @@ from fastapi import HTTPException
 from pydantic import BaseModel
 from starlette.requests import HTTPConnection
 
+from vatrace.errors import one_line
+
 
 def known_only(connection: HTTPConnection) -> None:
     """Refuse a request with an unknown query parameter, as a dependency of all addresses.
@@ -21,4 +23,4 @@ def known_only(connection: HTTPConnection) -> None:
         known |= set(kind.model_fields) if is_model else {field.alias}
     unknown = sorted(set(connection.query_params) - known)
     if unknown:
-        raise HTTPException(422, f"{unknown[0]}: no such parameter" + (f"; known: {', '.join(sorted(known))}" if known else ""))
+        raise HTTPException(422, f"{one_line(unknown[0])}: no such parameter" + (f"; known: {', '.join(sorted(known))}" if known else ""))
