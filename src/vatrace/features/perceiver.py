@@ -444,15 +444,9 @@ class Perceiver:
         speaking = spans_to_mask(turns, steps, rate) if perceived.turns and person is not None else None
         boxes = _boxes_at(sight.boxes, rows)
         also = _expressions(sight, rows) | _measures(sight, rows)
-        started = None
-        if sight.measures is not None:
-            from vatrace.features.blinks import blinks, joined
-
-            seen = perceived.people[person].tracks if rows.max() >= 0 and person is not None else []
-            started = blinks(*joined([track.openness for track in seen]))
         if sound.prosody is not None:
             also |= _voice(sound, valid["voice"], said, rate)
-        return Percept(rate, perceived.duration, valid, features, kept, said, speaking, boxes, also, started)
+        return Percept(rate, perceived.duration, valid, features, kept, said, speaking, boxes, also, _blinks(perceived, person))
 
 
 def _check_end(recording: Recording, wanted: Collection[str], sight: Sight, sound: Sound) -> None:
@@ -516,6 +510,16 @@ def _measures(sight: Sight, rows: NDArray[np.int64]) -> dict[str, NDArray[np.flo
         closed = openness < BLINK * np.nanmedian(openness)
         columns |= {name: np.where(closed, np.nan, columns[name]) for name in ("gaze_yaw", "gaze_pitch")}
     return columns
+
+
+def _blinks(perceived: Perceived, person: int | None) -> NDArray[np.float64] | None:
+    """When the blinks of a person, by the index in `perceived.people`, begin; None if faces weren't measured."""
+    from vatrace.features.blinks import blinks, joined
+
+    if perceived.sight.measures is None:
+        return None
+    tracks = [] if person is None else perceived.people[person].tracks
+    return blinks(*joined([track.openness for track in tracks]))
 
 
 def _expressions(sight: Sight, rows: NDArray[np.int64]) -> dict[str, NDArray[np.float64]]:
