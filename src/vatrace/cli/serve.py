@@ -51,10 +51,8 @@ def add_parsers(commands: Any) -> None:
         description="Serve a page on this machine: drop recordings on it, view and annotate their traces, download them.",
     )
     add = parser.add_argument
-    add("--port", type=int, default=8765, help="of the address (default: %(default)d; 0 for any free port)")
-    folder = _default_folder()
-    shown = f"~/{folder.relative_to(Path.home())}" if folder.is_relative_to(Path.home()) else folder
-    add("--folder", type=Path, default=folder, metavar="DIR", help=f"where results are kept (default: {shown})")
+    add("--port", type=int, default=8765, help="(default: %(default)d; 0 for any free port)")
+    add("--folder", type=Path, default=_default_folder(), metavar="DIR", help="where results are kept (default: %(default)s)")
     add("--max-upload", type=positive, default=4.0, metavar="GB", help="size of the largest recording (default: %(default)g)")
     add("--api", action="store_true", help="also serve the interface for programs, at /v1 (docs/api.md)")
     add(
@@ -161,9 +159,9 @@ def _provenance(args: argparse.Namespace, task: Task, model: Model) -> Provenanc
     from vatrace.web.job import options_of
 
     fusion = Path(task.job.options.model) if task.job.options.model else args.model
-    files = {"transcript": task.transcript, "person": task.picture, "adapt": args.adapt, "model": fusion}
-    files["active_speaker"] = args.active_speaker
+    files = {"transcript": task.transcript, "adapt": args.adapt, "model": fusion, "active_speaker": args.active_speaker}
     models = model_versions(model.encoders, args.whisper)
+    files["person"] = task.picture
     return starting(task.source, task.source.parent, files, {**options_of(task.job), "encoders": args.encoders}, models)
 
 
