@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
 from docutils import nodes
@@ -44,7 +45,7 @@ OUTSIDE = re.compile(
 
 
 class Commands(Directive):
-    """The help of every command, as it is printed."""
+    """The help of every command, as it is printed, with ~ for the home folder."""
 
     def run(self) -> list[nodes.Node]:
         """Make a section for each command."""
@@ -52,7 +53,7 @@ class Commands(Directive):
         for name in COMMANDS:
             section = nodes.section(ids=[nodes.make_id(name)], names=[name])
             section += nodes.title(name, f"vatrace {name}")
-            section += nodes.literal_block(text=help_text(name), language="text")
+            section += nodes.literal_block(text=help_text(name).replace(str(Path.home()), "~"), language="text")
             sections.append(section)
         return sections
 

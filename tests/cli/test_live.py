@@ -45,7 +45,9 @@ def test_sound_that_ends_before_the_pictures_is_not_late(
     video = write_movie(tmp_path / "short.mp4", face_images[:120], sound=speech[:SAMPLING_RATE], frame_rate=30)
     result = run("live", "--camera", video)
     table = pd.read_csv(io.StringIO(result.out))
-    assert result.status == 0 and len(table) == 40
+    first = round(table["time"][0] * 10)
+    assert result.status == 0 and first <= 5  # a busy machine may leave out the first frames
+    np.testing.assert_allclose(table["time"], np.arange(first, 40) / 10)
     assert table["late"].isna()[:10].all() and table["late"].isna()[-10:].all()
 
 

@@ -14,7 +14,6 @@ from vatrace.encoders import EncoderSpec
 from vatrace.errors import MissingExtraError, MissingWeightsError
 from vatrace.inference.follower import Follower
 from vatrace.inference.prediction import Prediction
-from vatrace.inference.streamer import Streamer
 from vatrace.media.reading import AudioReader
 from vatrace.output.provenance import model_versions
 from vatrace.output.writers import read_json, summary_rows, write_json
@@ -143,7 +142,7 @@ def test_words_of_another_language_count_live(german: Path, language: str) -> No
 @pytest.mark.skipif(not has_languages(), reason="the extra `languages` is not installed")
 def test_live_speech_is_recognised_in_the_language_that_was_named(talking: Path) -> None:
     with pytest.raises(ValueError, match="'german'"):
-        Streamer(language="german")
+        vatrace.Streamer(language="german")
     follower = Follower(language="de")  # English speech
     follower.add_audio(np.concatenate(list(AudioReader(talking, 60.0))))
     follower.end("voice")

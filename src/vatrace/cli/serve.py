@@ -54,10 +54,8 @@ def add_parsers(commands: Any) -> None:
         description="Serve a page on this machine: drop recordings on it, view and annotate their traces, download them.",
     )
     add = parser.add_argument
-    add("--port", type=int, default=8765, help="of the address (default: %(default)d; 0 for any free port)")
-    folder = _default_folder()
-    shown = f"~/{folder.relative_to(Path.home())}" if folder.is_relative_to(Path.home()) else folder
-    add("--folder", type=Path, default=folder, metavar="DIR", help=f"where results are kept (default: {shown})")
+    add("--port", type=int, default=8765, help="(default: %(default)d; 0 for any free port)")
+    add("--folder", type=Path, default=_default_folder(), metavar="DIR", help="where results are kept (default: %(default)s)")
     add(
         "--host",
         metavar="NAME",
@@ -186,9 +184,9 @@ def _provenance(args: argparse.Namespace, task: Task, model: Model) -> Provenanc
 
     other = task.job.options.model
     fusion, adapt = (Path(other), None) if other else (args.model, args.adapt)
-    files = {"transcript": task.transcript, "person": task.picture, "adapt": adapt, "model": fusion}
-    files["active_speaker"] = args.active_speaker
+    files = {"transcript": task.transcript, "adapt": adapt, "model": fusion, "active_speaker": args.active_speaker}
     models = model_versions(model.encoders, args.whisper)
+    files["person"] = task.picture
     return starting(task.source, task.source.parent, files, {**options_of(task.job), "encoders": args.encoders}, models)
 
 

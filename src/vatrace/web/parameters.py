@@ -23,4 +23,5 @@ def known_only(connection: HTTPConnection) -> None:
         known |= set(kind.model_fields) if is_model else {field.alias}
     unknown = sorted(set(connection.query_params) - known)
     if unknown:
-        raise HTTPException(422, f"{one_line(unknown[0])}: no such parameter" + (f"; known: {', '.join(sorted(known))}" if known else ""))
+        others = f"; known: {', '.join(sorted(known))}" if known else ""
+        raise HTTPException(422, f"{one_line(unknown[0])}: no such parameter{others}")
