@@ -151,6 +151,18 @@ def test_live_speech_is_recognised_in_the_language_that_was_named(talking: Path)
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("corpus", ["emodb", "emovo", "nemo", "korean", "urdu"])
+def test_speech_in_other_languages_has_no_english_words(model: Model, shared: Path, corpus: str) -> None:
+    if not has_languages():
+        pytest.skip("the extra `languages` is not installed")
+    files = sorted((shared / "speech" / corpus).glob("*.ogg"))[::60][:4]
+    audio = np.concatenate([np.pad(np.concatenate(list(AudioReader(file, 60.0))), (0, 12_800)) for file in files])
+    prediction = model.predict(vatrace.Arrays(audio=audio, sampling_rate=16_000), modalities=["words"])
+    assert prediction.words or prediction.words_left_out
+    assert all(word.language not in {None, "en"} for word in prediction.words)
+
+
+@pytest.mark.slow
 def test_a_multilingual_whisper_of_the_users_understands_all_languages(german: Path, talking: Path, tmp_path: Path) -> None:
     for name, content in multilingual_whisper().items():
         (tmp_path / name).write_bytes(content)
