@@ -26,6 +26,8 @@ FATAL = "Fatal Python error: "
 """What faulthandler begins with, before the kind of the crash."""
 SHOW_CURSOR = "\r\x1b[K\x1b[?25h"
 """Clears the line of a terminal, and shows the cursor, which progress bars hide."""
+IGNORED = ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT")
+"""Signals that are for the command, and may reach its watcher too."""
 
 _watcher: list[int] = []
 """The end of the pipe that this process writes to, and the number of the watcher's process; empty if it is not watched."""
@@ -47,15 +49,18 @@ def watch(command: str, complain: Complain) -> None:
     except OSError:  # too few descriptors: the command itself may still work
         return
     sys.stderr.flush()
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, [getattr(signal, name) for name in IGNORED])
     try:
         forked = os.fork()
+        if forked == 0:
+            os.close(writing)
+            _watch(reading, command, complain, mask)
     except OSError:  # too many processes, or too little memory
         os.close(reading)
         os.close(writing)
         return
-    if forked == 0:
-        os.close(writing)
-        _watch(reading, command, complain)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
     os.close(reading)
     os.set_blocking(writing, False)  # a watcher that hangs must not stop the command
     _watcher.extend([writing, forked])
@@ -92,11 +97,12 @@ def _tell(kind: str, text: str) -> None:
             os.write(_watcher[0], json.dumps([kind, text]).encode() + b"\n")
 
 
-def _watch(pipe: int, command: str, complain: Complain) -> NoReturn:
+def _watch(pipe: int, command: str, complain: Complain, mask: Iterable[int]) -> NoReturn:
     """Wait for the end of the other process, report it if it is a crash, and end."""
     try:
-        for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT"):  # they are for the command, and may reach its whole group
+        for name in IGNORED:
             signal.signal(getattr(signal, name), signal.SIG_IGN)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         nowhere = os.open(os.devnull, os.O_RDWR)
         os.dup2(nowhere, 0)
         os.dup2(nowhere, 1)  # whoever reads the command's output mustn't wait for this process
