@@ -141,7 +141,7 @@ def draw(samples: list[Sample], path: Path, title: str, unit: str, units: str) -
     panels[2].plot(done[1:], seconds, color=LIGHT["face"])
     panels[2].set(ylabel=f"s per {unit}", xlabel=units, xlim=(0, samples[-1].done))
     for panel in panels:
-        panel.set_ylim(bottom=0)
+        panel.set_ylim(0, 1.1 * panel.get_ylim()[1])
         panel.spines[["top", "right"]].set_visible(False)
     drawn.suptitle(title, x=0.01, ha="left", fontsize="large")
     drawn.savefig(path, dpi=100, format="png")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,9 +15,22 @@ from vatrace.timeline import step_range
 from vatrace.weights import onnx_session, package_file
 
 if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
     from vatrace.encoders import WordEncoder
 
 MAX_TOKENS = 512
+
+
+@cache
+def _tokenizer() -> Tokenizer:
+    """The package's own tokenizer, which is shared by all encoders."""
+    from tokenizers import Tokenizer
+
+    found = Tokenizer.from_file(str(package_file("words_tokenizer.json")))
+    found.no_padding()
+    found.enable_truncation(MAX_TOKENS)
+    return found
 
 
 class MiniLMEncoder:
@@ -33,11 +47,7 @@ class MiniLMEncoder:
     dim = 384
 
     def __init__(self, path: Path | None = None, threads: int = 1) -> None:
-        from tokenizers import Tokenizer
-
-        self._tokenizer = Tokenizer.from_file(str(package_file("words_tokenizer.json")))
-        self._tokenizer.no_padding()
-        self._tokenizer.enable_truncation(MAX_TOKENS)
+        self._tokenizer = _tokenizer()
         self._session = onnx_session(path or "words.onnx", threads)
 
     def __call__(self, words: Sequence[str]) -> NDArray[np.float32]:
