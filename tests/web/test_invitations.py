@@ -41,7 +41,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 def jobs(server: Server, talking: Path) -> list[str]:
     """Two recordings: the rater is invited to rate the first."""
     names = [server.upload(talking) for _ in range(2)]
-    assert [server.wait(name)["state"] for name in names] == ["done", "done"]
+    assert [server.wait(name, seconds=300)["state"] for name in names] == ["done", "done"]
     assert ask(server.address, "POST", f"jobs/{names[0]}/annotations/ben", PART)[0] == 204
     return names
 
