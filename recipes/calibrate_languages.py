@@ -81,7 +81,7 @@ def rated_texts(data: Path, store: Path, test: bool) -> pd.DataFrame:
 def errors(data: Path, texts: pd.DataFrame, fusion: Fusion) -> dict[str, NDArray[np.float64]]:
     """Absolute errors of valence (N,) in texts of each language, from their words alone; of English by both encoders."""
     voices, found = neutral_voices(data), dict[str, NDArray[np.float64]]()
-    encoders = {ENGLISH: MiniLMEncoder(), "English by E5": E5Encoder()}
+    encoders: dict[str, MiniLMEncoder | E5Encoder] = {ENGLISH: MiniLMEncoder(), "English by E5": E5Encoder()}
     for name in (*encoders, *RATED):
         language = name if name in RATED else ENGLISH
         rated = texts[texts["language"] == language]
