@@ -45,8 +45,6 @@ COMMANDS = ("predict", "extract", "train", "evaluate", "adapt")
 PATIENCE = 180.0
 """Seconds after which a command hangs."""
 BENIGN = {"same", "finished"}
-MIN_GROWTH = 200_000_000
-"""Bytes of address space that a command takes at least: a peak can be missed."""
 
 
 def contents(folder: Path) -> dict[str, str]:
@@ -118,7 +116,6 @@ class Command:
     pid: int
     errors: Path
     status: int | None = None
-    peak: int = 0
 
     def poll(self) -> bool:
         """Whether it has ended."""
@@ -126,10 +123,6 @@ class Command:
             found, status = os.waitpid(self.pid, os.WNOHANG)
             if found:
                 self.status = os.waitstatus_to_exitcode(status)
-            else:
-                with suppress(OSError, IndexError):
-                    text = Path(f"/proc/{self.pid}/status").read_text()
-                    self.peak = int(text.partition("VmPeak:")[2].split()[0]) * 1024
         return self.status is not None
 
     def wait(self) -> int | None:
@@ -156,7 +149,7 @@ def group_lives(group: int) -> bool:
 
 
 def start(arguments: Sequence[str], out: Path, limit: Callable[[], None] | None = None) -> Command:
-    """Start a command that writes to `out`, in a group of its own. Without a limit, it lists its modules at its end.
+    """Start a command that writes to `out`, in a group of its own. Without a limit, it lists its modules and status at its end.
 
     Args:
         arguments: of vatrace.
@@ -176,6 +169,7 @@ def start(arguments: Sequence[str], out: Path, limit: Callable[[], None] | None 
         output = os.open(errors, os.O_CREAT | os.O_WRONLY | os.O_TRUNC)
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         os.dup2(output, 2)
+        os.closerange(3, 1024)
         os.environ["TMPDIR"], tempfile.tempdir = str(temporary), None
         os.environ["PYTHONPATH"] = str(ROOT / "src")
         sys.argv = ["vatrace", *arguments, str(out)]
@@ -190,6 +184,7 @@ def start(arguments: Sequence[str], out: Path, limit: Callable[[], None] | None 
         status = int(end.code or 0)
         if status == 0 and limit is None:
             (out.parents[1] / "modules").write_text("\n".join(sys.modules))
+            shutil.copy("/proc/self/status", out.parents[1] / "status")
     finally:
         os._exit(status)
 
@@ -200,8 +195,8 @@ def memory_limit(allowed: int) -> None:
 
 
 def descriptor_limit(number: int) -> None:
-    """Let this process open so many more files."""
-    number += max(int(path.name) for path in Path("/proc/self/fd").iterdir())
+    """Let this process open so many more files than its standard streams."""
+    number += 3
     resource.setrlimit(resource.RLIMIT_NOFILE, (number, number))
 
 
@@ -271,8 +266,9 @@ def undisturbed(arguments: list[str], folder: Path) -> Whole:
     assert command.wait() == 0, command.errors.read_text()
     duration, found = time.monotonic() - began, results(out)
     size = sum(path.stat().st_size for path in [out, *out.rglob("*")] if path.is_file())
+    peak = 1024 * int((folder / "status").read_text().partition("VmPeak:")[2].split()[0])
     shutil.rmtree(folder)
-    return Whole(arguments, found, size, duration, max(command.peak, base + MIN_GROWTH), base)
+    return Whole(arguments, found, size, duration, peak, base)
 
 
 def results(out: Path) -> dict[str, str]:
