@@ -10,6 +10,7 @@ import pytest
 from damage import BYTES, damaged
 from made_faults import DEADLY, Crashing, Noting, WithABug
 from vatrace import load_model
+from vatrace.errors import VatraceError
 from vatrace.web.job import Job
 from vatrace.web.jobs import Jobs
 
@@ -117,3 +118,18 @@ def test_a_damaged_job_does_not_stop_the_server(tmp_path: Path, caplog: pytest.L
     assert len(caplog.messages) == len(contents) + len(BYTES) and all(
         "damaged, so it isn't shown" in text for text in caplog.messages
     )
+
+
+def test_the_person_in_the_picture_is_followed_again_unless_others_are_chosen(tmp_path: Path) -> None:
+    jobs = Jobs(tmp_path, load_model)
+    job, path = jobs.add("talk.mp4", picture="he.jpg")
+    path.write_bytes(b"the recording")
+    jobs.picture(job).write_bytes(b"the picture")
+    again = jobs.again(job, transcript="other")  # "other": it isn't started
+    assert again.picture == "he.jpg" and jobs.picture(again).read_bytes() == b"the picture"
+    assert jobs.again(job, people="all", transcript="other").picture == ""
+    assert jobs.again(job, person=[0.0, 0.5, 0.5], transcript="other").picture == ""
+    jobs.picture(job).unlink()
+    with pytest.raises(VatraceError, match=r"^talk.mp4: the picture of the person to follow has been deleted"):
+        jobs.again(job)
+    jobs.close()

@@ -370,6 +370,7 @@ function openAgain(job) {
   for (const part of form.querySelectorAll("[id]")) part.id = `again-${part.id}`;
   form.querySelector("option[value=clicked]").remove();
   element("again-how").replaceChildren(...form.children);
+  if (job.picture || job.options.person) element("again-people").querySelector("option[value=main]").textContent = "the person in the picture";
   for (const name of ["people", "language", "rate"]) element(`again-${name}`).value = { people: job.people, ...job.options }[name];
   element("again-model").value = Object.keys(state.models).find(name => state.models[name] === job.options.model) ?? "";
   for (const box of element("again-how").querySelectorAll("input[type=checkbox]")) box.checked = job.options.modalities.includes(box.name);

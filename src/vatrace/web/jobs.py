@@ -157,21 +157,25 @@ class Jobs:
 
         Args:
             job: the earlier one.
-            people: whose traces to make.
+            people: whose traces to make. "main", without a click on a face, is the person in the picture that came with it.
             transcript: whether to keep the one that came with it; "other" if another one is written before the job is started.
             **fields: other fields of `Job`.
 
         Raises:
-            VatraceError: if the recording has been deleted.
+            VatraceError: if the recording or the picture has been deleted.
         """
         if not self._source(job).is_file():
             raise VatraceError(f"{job.name}: the recording itself has been deleted; add it again")
         kept = job.transcript if transcript == "keep" else ""
-        other, path = self.add(job.name, people, transcript=kept, path=job.path, **fields)
+        picture = job.picture if people == "main" and fields.get("person") is None else ""
+        if picture and not self.picture(job).is_file():
+            raise VatraceError(f"{job.name}: the picture of the person to follow has been deleted; add the recording again")
+        other, path = self.add(job.name, people, transcript=kept, picture=picture, path=job.path, **fields)
         if not job.path:
             shutil.copyfile(self._upload(job), path)
-        if kept:
-            shutil.copyfile(self.transcript(job), self.transcript(other))
+        for file, name in ((self.transcript, kept), (self.picture, picture)):
+            if name:
+                shutil.copyfile(file(job), file(other))
         if transcript != "other":
             self.start(other)
         return other

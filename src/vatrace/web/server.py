@@ -219,7 +219,9 @@ def _queue(jobs: Jobs, max_upload: int, models: Mapping[str, Path]) -> APIRouter
     def again(name: str, how: Annotated[How, Query()], transcript: Repeated = "keep") -> dict[str, Any]:
         job, wanted = find_job(jobs, name), how.checked(models)
         named = job.options.transcript if transcript == "keep" else ""
-        wanted["options"] = replace(wanted["options"], also=job.options.also, transcript=named)
+        same = wanted["people"] == "main" and wanted["person"] is None
+        picture = job.options.person if same else ""
+        wanted["options"] = replace(wanted["options"], also=job.options.also, transcript=named, person=picture)
         return asdict(jobs.again(job, transcript=transcript, **wanted))
 
     @routes.delete("/jobs/{name}", status_code=204)
