@@ -350,7 +350,7 @@ def test_names_of_people_and_notes_of_one_are_shown_as_they_are(tmp_path: Path) 
         assert opened.page.locator(".pick").all_inner_texts() == ["<b>Zoe", "</script>"]
         opened.page.keyboard.press("2")
         assert "</script>" in values(opened) and "</script>" in opened.page.locator(".chart h2").first.inner_text()
-        assert opened.page.locator("ul li").all_inner_texts() == ["both", "<b>Zoe: first", "</script>: second"]
+        assert opened.page.locator("ul.notes li").all_inner_texts() == ["both", "<b>Zoe: first", "</script>: second"]
         assert not opened.complaints
 
 
