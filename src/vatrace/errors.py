@@ -134,6 +134,16 @@ def described(error: BaseException, path: object) -> str:
     return text if isinstance(error, VatraceError) or str(path) in text else f"{path}: {text}"
 
 
+OUT_OF_MEMORY = ("DefaultCPUAllocator", "could not create a primitive", "Failed to allocate memory", "bad_alloc", "bad allocation")
+"""What messages of PyTorch, oneDNN, ONNX Runtime and other C++ libraries contain if there isn't enough memory."""
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":  # the latter is PyTorch's
+        return True
+    return any(text in str(error) for text in OUT_OF_MEMORY)
+
+
 def report_bug(error: BaseException, what: object) -> str:
     """Save the traceback of an unexpected error for a bug report.
 
@@ -144,7 +154,7 @@ def report_bug(error: BaseException, what: object) -> str:
     Returns:
         One line for the user, which names the file with the traceback. If no file can be written, the traceback is logged.
     """
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":  # the latter is PyTorch's
+    if _is_out_of_memory(error):
         return f"{what}: out of memory ({_summary(error)})"
     import traceback
 

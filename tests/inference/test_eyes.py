@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vatrace.inference.eyes import NEW_PERSON_SECONDS, Eyes, Seen
+from vatrace.inference.eyes import BRIEF_SECONDS, MAX_GAP, NEW_PERSON_SECONDS, Eyes, Seen
 from vatrace.media.reading import VideoReader
 
 RATE = 10.0
@@ -70,6 +70,15 @@ def test_another_person_is_followed_only_after_a_long_time_and_with_a_new_number
     before, after = seen[round(3 * rate) : round(changed * rate)], seen[round(changed * rate) :]
     assert faces(before) == 0 and faces(after) == 1 and {moment.person for moment in after} == {2}
     assert seen[-1].others == 1  # the first one is back, and isn't followed
+
+
+def test_somebody_who_was_seen_only_briefly_is_not_waited_for(clips: dict[str, list[Image.Image]]) -> None:
+    first, other = ("bbaf2n", 0, 1.0), ("pwij3p", 380, 1.0)
+    brief = BRIEF_SECONDS / 4  # as if the first pictures of a camera showed nobody who can be recognised
+    seen = watch(clips, [(brief, [first]), (4, [other])])
+    changed = next(index for index, moment in enumerate(seen) if moment.person == 2) / RATE
+    assert brief + MAX_GAP <= changed <= brief + MAX_GAP + 0.5
+    assert faces(seen[round(changed * RATE) :]) == 1
 
 
 def test_somebody_who_comes_and_goes_is_never_followed_instead(clips: dict[str, list[Image.Image]]) -> None:

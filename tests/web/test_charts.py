@@ -85,6 +85,7 @@ def test_the_evaluation_page(evaluation: Path) -> None:
         assert mean == pytest.approx(label / 2, abs=0.02)  # a bin has a width
         page.click("[data-name=agreement] summary >> nth=0")
         rows = page.locator("[data-name=agreement] details >> nth=0 >> tbody tr")
+        rows.first.wait_for()  # the table is made when it is opened
         assert rows.count() == 40 and said.split(" · ")[1].split()[-1] in rows.nth(38).inner_text()
         assert not opened.complaints and opened.requests == [f"file://{evaluation}"]
 

@@ -28,6 +28,9 @@ MAX_FACES = 4
 NEW_PERSON_SECONDS = 30.0
 """Seconds for which the person who is followed must be out of view, and another person in view, before that one is followed.
 Shorter absences happen within a session; after a longer one, somebody else has probably sat down for a session of their own."""
+BRIEF_SECONDS = 2.0
+"""A person who was in view for less than this is waited for only for MAX_GAP: the first pictures of a camera can be blurred, or the
+head turned away, so that the same person isn't recognised afterwards."""
 MAX_GAP = 1.0
 """Seconds without a person's face that don't interrupt this time."""
 MIN_FRAMES = 3
@@ -116,8 +119,9 @@ class Eyes:
     """The face of the person who is followed, as of the latest frames.
 
     The person with the largest face is followed first, and stays the one who is followed. While they are out of view, nobody's
-    face is used. Another person is followed only when that has lasted for NEW_PERSON_SECONDS. A face that never moves, as in a
-    photograph, isn't followed if another one moves, and doesn't count as a person in view.
+    face is used. Another person is followed only when that has lasted for NEW_PERSON_SECONDS, or for MAX_GAP if the first was
+    seen only briefly. A face that never moves, as in a photograph, isn't followed if another one moves, and doesn't count as a
+    person in view.
 
     Args:
         rate: steps a second.
@@ -181,8 +185,10 @@ class Eyes:
         elif followed.is_picture:
             allowed = [someone for someone in in_view if someone.motion.is_known and not someone.motion.is_still]
         else:
+            was_brief = followed.last_seen - followed.first_seen < BRIEF_SECONDS
             begun = {id(someone): max(someone.since, followed.last_seen) for someone in in_view}
-            allowed = [someone for someone in in_view if time - begun[id(someone)] >= NEW_PERSON_SECONDS]
+            least = MAX_GAP if was_brief else NEW_PERSON_SECONDS
+            allowed = [someone for someone in in_view if time - begun[id(someone)] >= least]
         chosen = next((someone for someone in allowed if not someone.is_picture), None)
         if chosen is None:
             return followed
