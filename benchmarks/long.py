@@ -45,8 +45,13 @@ import vatrace
 from vatrace.output.figure import write_picture
 from vatrace.output.writers import write_csv
 
+def tell(stage, share):  # two threads call it: a line is written at once
+    sys.stdout.write(f"{stage}\\t{share}\\n")
+    sys.stdout.flush()
+
+
 path = Path(sys.argv[1])
-prediction = vatrace.predict(path, progress=lambda stage, share: print(stage, share, sep="\\t", flush=True))
+prediction = vatrace.predict(path, progress=tell)
 write_csv(prediction, path.with_suffix(".csv"))
 write_picture(prediction, path.with_suffix(".png"))
 """

@@ -286,7 +286,8 @@ def disturb(whole: Whole, kind: str, rng: random.Random, in_write: bool, out: Pa
     """
     inside, limit = False, None
     if kind == "memory":
-        limit = partial(memory_limit, whole.base + round(rng.random() * (whole.peak - whole.base)))
+        share = rng.random() ** 3  # mostly little: much of the address space is only reserved
+        limit = partial(memory_limit, whole.base + round(share * (whole.peak - whole.base)))
     elif kind == "descriptors":
         limit = partial(descriptor_limit, rng.randint(1, 12))
     elif kind == "files":
