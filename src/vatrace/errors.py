@@ -134,7 +134,13 @@ def described(error: BaseException, path: object) -> str:
     return text if isinstance(error, VatraceError) or str(path) in text else f"{path}: {text}"
 
 
-OUT_OF_MEMORY = ("DefaultCPUAllocator", "could not create a primitive", "Failed to allocate memory", "bad_alloc", "bad allocation")
+OUT_OF_MEMORY = (
+    "DefaultCPUAllocator",
+    "could not create a primitive",
+    "Failed to allocate memory",
+    "bad_alloc",
+    "bad allocation",
+)
 """What messages of PyTorch, oneDNN, ONNX Runtime and other C++ libraries contain if there isn't enough memory."""
 
 

@@ -1,3 +1,5 @@
+import errno
+import os
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -136,3 +138,15 @@ def test_of_several_video_tracks_the_default_or_the_largest_is_read(tmp_path: Pa
         assert note is None
     else:
         assert note is not None and f"2 video tracks: number {chosen + 1} was used ({tracks[chosen][0]} x" in note
+
+
+@pytest.mark.parametrize(("kind", "number"), [(av.error.MemoryError, errno.ENOMEM), (av.error.BlockingIOError, errno.EAGAIN)])
+def test_too_little_memory_is_not_taken_for_damage(kind: type[Exception], number: int) -> None:
+    error = kind(number, os.strerror(number))
+
+    def failing() -> list[av.VideoFrame]:
+        raise error
+
+    damaged = SimpleNamespace(demux=lambda stream: iter([SimpleNamespace(decode=failing)]))
+    with pytest.raises(kind):
+        list(decoded_frames(damaged, None))

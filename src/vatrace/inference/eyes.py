@@ -29,8 +29,8 @@ NEW_PERSON_SECONDS = 30.0
 """Seconds for which the person who is followed must be out of view, and another person in view, before that one is followed.
 Shorter absences happen within a session; after a longer one, somebody else has probably sat down for a session of their own."""
 BRIEF_SECONDS = 2.0
-"""A person who was in view for less than this is waited for only for MAX_GAP: the first pictures of a camera can be blurred, or the
-head turned away, so that the same person isn't recognised afterwards."""
+"""A person who was in view for less than this is waited for only for MAX_GAP: the first pictures of a camera can be blurred, or
+the head turned away, so that the same person isn't recognised afterwards."""
 MAX_GAP = 1.0
 """Seconds without a person's face that don't interrupt this time."""
 MIN_FRAMES = 3

@@ -84,6 +84,8 @@ def open_container(path: Path) -> Any:
             container = av.open(f"file:{path}", options=options, timeout=STALL, **more)
     except av.ExitError as error:
         raise MediaError(f"{path}: given up, because FFmpeg couldn't open it within {STALL:g} s") from error
+    except MemoryError:
+        raise
     except (av.FFmpegError, OSError, ValueError) as error:
         if is_text(path):
             hint = "playlists aren't read; transcripts end in .srt, .vtt, .ass or .ssa"
@@ -262,6 +264,8 @@ def packet_times(container: Any, stream: Any) -> Iterator[tuple[float | None, fl
     while True:
         try:
             packet = next(packets, None)
+        except MemoryError:  # PyAV's is an FFmpegError too, but no damage of the file
+            raise
         except av.FFmpegError:  # a damaged end: keep what precedes it
             packet = None
         if packet is None:
@@ -279,13 +283,20 @@ def packet_times(container: Any, stream: Any) -> Iterator[tuple[float | None, fl
 
 
 def decoded_frames(container: Any, stream: Any) -> Iterator[tuple[Any, str | None]]:
-    """Decode a stream, skipping damaged packets: each frame, or None and the reason where a packet can't be decoded."""
+    """Decode a stream, skipping damaged packets: each frame, or None and the reason where a packet can't be decoded.
+
+    Raises:
+        MemoryError: if there isn't enough memory.
+        BlockingIOError: if there isn't enough memory for the decoder's threads.
+    """
     import av
 
     packets = container.demux(stream)
     while True:
         try:
             packet = next(packets, None)
+        except MemoryError:  # PyAV's is an FFmpegError too, but no damage of the file
+            raise
         except av.FFmpegError as error:
             yield None, f"nothing more within {STALL:g} s" if isinstance(error, av.ExitError) else reason(error)
             return
@@ -293,6 +304,8 @@ def decoded_frames(container: Any, stream: Any) -> Iterator[tuple[Any, str | Non
             return
         try:
             yield from ((frame, None) for frame in packet.decode())
+        except (MemoryError, BlockingIOError):  # or no memory for a thread of the decoder
+            raise
         except av.FFmpegError as error:
             yield None, reason(error)
 
