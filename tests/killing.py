@@ -45,6 +45,8 @@ COMMANDS = ("predict", "extract", "train", "evaluate", "adapt")
 PATIENCE = 180.0
 """Seconds after which a command hangs."""
 BENIGN = {"same", "finished"}
+WORDS = ("error: ", "stopped; ")
+"""How a line begins that says why a command ended; `extract` lists recordings that failed."""
 
 
 def contents(folder: Path) -> dict[str, str]:
@@ -110,11 +112,11 @@ class Command:
 
     Attributes:
         pid: number of its process.
-        errors: the file that its error output goes to, and its standard output, which it needn't read.
+        output: the file that its output goes to.
     """
 
     pid: int
-    errors: Path
+    output: Path
     status: int | None = None
 
     def poll(self) -> bool:
@@ -136,6 +138,11 @@ class Command:
             os.killpg(self.pid, signal.SIGKILL)
             return None
         return self.status
+
+
+def has_child(pid: int) -> bool:
+    """Whether a process has children: a command's watcher is one."""
+    return any(children.read_text().strip() for children in Path(f"/proc/{pid}/task").glob("*/children"))
 
 
 def group_lives(group: int) -> bool:
@@ -167,7 +174,7 @@ def start(arguments: Sequence[str], out: Path, limit: Callable[[], None] | None 
         for number in (signal.SIGINT, signal.SIGHUP):  # ignored in the background
             signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
         output = os.open(errors, os.O_CREAT | os.O_WRONLY | os.O_TRUNC)
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        os.dup2(output, 1)  # `extract` lists there what failed
         os.dup2(output, 2)
         os.closerange(3, 1024)
         os.environ["TMPDIR"], tempfile.tempdir = str(temporary), None
@@ -250,7 +257,7 @@ def load_as(arguments: Sequence[str], folder: Path) -> None:
     """Run a command, and load the modules here that it has loaded."""
     folder.mkdir()
     command = start(arguments, folder / "disk" / "out")
-    assert command.wait() == 0, command.errors.read_text()
+    assert command.wait() == 0, command.output.read_text()
     for name in (folder / "modules").read_text().split("\n"):
         with suppress(Exception), redirect_stderr(io.StringIO()):  # some are not importable by their name
             import_module(name)
@@ -263,7 +270,7 @@ def undisturbed(arguments: list[str], folder: Path) -> Whole:
     began, out = time.monotonic(), folder / "disk" / "out"
     base = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     command = start(arguments, out)
-    assert command.wait() == 0, command.errors.read_text()
+    assert command.wait() == 0, command.output.read_text()
     duration, found = time.monotonic() - began, results(out)
     size = sum(path.stat().st_size for path in [out, *out.rglob("*")] if path.is_file())
     peak = 1024 * int((folder / "status").read_text().partition("VmPeak:")[2].split()[0])
@@ -278,13 +285,14 @@ def results(out: Path) -> dict[str, str]:
     return contents(out) if out.is_dir() else {}
 
 
-def disturb(whole: Whole, kind: str, rng: random.Random, in_write: bool, out: Path) -> tuple[int | None, bool, str]:
+def disturb(whole: Whole, kind: str, rng: random.Random, in_write: bool, out: Path) -> tuple[int | None, bool, str | None]:
     """Run a command and disturb it.
 
     Returns:
-        Its status (None: it hangs), whether it was disturbed while a temporary file existed, and its error output.
+        Its status (None: it hangs), whether it was disturbed while a temporary file existed, and its output; None if it was
+        killed before its watcher began, which would have said so.
     """
-    inside, limit = False, None
+    inside, watched, limit = False, True, None
     if kind == "memory":
         share = rng.random() ** 3  # mostly little: much of the address space is only reserved
         limit = partial(memory_limit, whole.base + round(share * (whole.peak - whole.base)))
@@ -299,21 +307,23 @@ def disturb(whole: Whole, kind: str, rng: random.Random, in_write: bool, out: Pa
             time.sleep(0.0005)
         if not command.poll():
             os.kill(command.pid, signal.SIGSTOP)
-            inside = bool(unfinished(out))
+            inside, watched = bool(unfinished(out)), has_child(command.pid)
             os.kill(command.pid, SIGNALS[kind])
             os.kill(command.pid, signal.SIGCONT)
     status = command.wait()
-    return status, inside, command.errors.read_text(errors="replace")
+    unheard = kind == "kill" and not watched
+    return status, inside, None if unheard else command.output.read_text(errors="replace")
 
 
-def problem(whole: Whole, kind: str, status: int | None, errors: str, out: Path) -> str:
+def problem(whole: Whole, kind: str, status: int | None, output: str | None, out: Path) -> str:
     """What is wrong with what a disturbed command has left; "" for nothing."""
     if status is None:
         return "hangs"
-    if "Traceback" in errors or "a bug in vatrace" in errors:
-        return f"a traceback or a bug: {errors}"
-    if status and not any(line.startswith(("error: ", "stopped; ")) for line in errors.splitlines()):
-        return f"status {status} without a word: {errors[-200:]}"
+    if output is not None:
+        if "Traceback" in output or "a bug in vatrace" in output:
+            return f"a traceback or a bug: {output}"
+        if status and not any(line.startswith(WORDS) or "  failed  " in line for line in output.splitlines()):
+            return f"status {status} without a word: {output[-200:]}"
     left = unfinished(out)
     if left:
         return f"left {left[0]}"
@@ -336,8 +346,8 @@ def disturbed(whole: Whole, kind: str, rng: random.Random, in_write: bool, work:
     size = max(4096, round(1.2 * whole.size * rng.random())) if kind == "disk" else 0
     with small_disk(out.parent, size) if size else nullcontext() as enlarge:
         kind = "files" if kind == "disk" and enlarge is None else kind
-        status, inside, errors = disturb(whole, kind, rng, in_write, out)
-        wrong = problem(whole, kind, status, errors, out)
+        status, inside, output = disturb(whole, kind, rng, in_write, out)
+        wrong = problem(whole, kind, status, output, out)
         if wrong:
             return wrong, inside
         if enlarge is not None:
@@ -348,7 +358,7 @@ def disturbed(whole: Whole, kind: str, rng: random.Random, in_write: bool, work:
             return "same", inside
         again = start([*whole.arguments[:-1], *overwriting(whole.arguments), whole.arguments[-1]], out)
         if again.wait() != 0:
-            return f"can't continue: {again.errors.read_text()[-200:]}", inside
+            return f"can't continue: {again.output.read_text()[-200:]}", inside
         found = results(out)
         if found != whole.found:
             return f"different: {sorted(set(found.items()) ^ set(whole.found.items()))[0][0]}", inside
