@@ -44,7 +44,7 @@ KINDS = (*SIGNALS, *LIMITS)
 COMMANDS = ("predict", "extract", "train", "evaluate", "adapt")
 PATIENCE = 180.0
 """Seconds after which a command hangs."""
-BENIGN = {"same", "finished"}
+BENIGN = {"same", "finished", "noted"}
 WORDS = ("error: ", "stopped; ")
 """How a line begins that says why a command ended; `extract` lists recordings that failed."""
 
@@ -338,8 +338,8 @@ def disturbed(whole: Whole, kind: str, rng: random.Random, in_write: bool, work:
     """Disturb a command once, and run it again.
 
     Returns:
-        What came of it: "finished" (it had already ended, or had enough), "same", or what is wrong; and whether a temporary
-        file existed at that moment.
+        What came of it: "finished" (it had already ended, or had enough), "same", "noted" (FFmpeg took a lack of memory for
+        damage: frames are missing, and a note says so), or what is wrong; and whether a temporary file existed at that moment.
     """
     out = work / "disk" / "out"
     out.parent.mkdir(parents=True)
@@ -353,7 +353,8 @@ def disturbed(whole: Whole, kind: str, rng: random.Random, in_write: bool, work:
         if enlarge is not None:
             enlarge()
         if status == 0:
-            return ("finished" if results(out) == whole.found else "differs, with status 0"), inside
+            noted = output is not None and "are damaged and were left out" in output
+            return ("finished" if results(out) == whole.found else "noted" if noted else "differs, with status 0"), inside
         if not out.exists():  # as if it had never run
             return "same", inside
         again = start([*whole.arguments[:-1], *overwriting(whole.arguments), whole.arguments[-1]], out)
