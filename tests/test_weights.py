@@ -33,17 +33,4 @@ def test_the_packages_files_are_opened_by_name_and_others_by_path(tmp_path: Path
         assert [value.name for value in onnx_session(file).get_inputs()] == ["frames"]
 
 
-def test_the_packages_files_are_opened_once(tmp_path: Path) -> None:
-    assert onnx_session("voice.onnx", 2) is onnx_session("voice.onnx", 2)
-    assert onnx_session("voice.onnx", 2) is not onnx_session("voice.onnx", 1)
-    path = tmp_path / "own.onnx"  # may be replaced by the user
-    path.write_bytes(package_file("voice.onnx").read_bytes())
-    assert onnx_session(path) is not onnx_session(path)
-
-
 @pytest.mark.parametrize("content", [None, b"no network"])
-def test_a_file_that_is_no_network_is_named(tmp_path: Path, content: bytes | None) -> None:
-    if content is not None:
-        (tmp_path / "net.onnx").write_bytes(content)
-    with pytest.raises(CheckpointError, match=r"net\.onnx: can't be opened as an ONNX model"):
-        onnx_session(tmp_path / "net.onnx")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from functools import cache
 from importlib.resources import as_file, files
 from importlib.util import find_spec
 from pathlib import Path
@@ -50,9 +49,6 @@ def package_file(name: str) -> Path:
 def onnx_session(file: str | Path, threads: int = 1) -> InferenceSession:
     """Open an ONNX file on the device that is in use (`vatrace.accelerator`).
 
-    The package's own files are opened once in a process, and shared: several threads may run them at the same time. When they
-    were opened for each live session of `vatrace serve`, its memory grew by 27 MB a session.
-
     Args:
         file: path of the file, or the name of one of the package's own.
         threads: CPU threads.
@@ -60,15 +56,7 @@ def onnx_session(file: str | Path, threads: int = 1) -> InferenceSession:
     Raises:
         CheckpointError: if ONNX Runtime can't open it.
     """
-    if isinstance(file, str):
-        return _packaged_session(file, threads, repr(onnx_providers()))
-    return _opened(file, threads)
-
-
-@cache
-def _packaged_session(name: str, threads: int, providers: str) -> InferenceSession:
-    """One of the package's own files, opened once for each number of threads and each device."""
-    return _opened(package_file(name), threads)
+    return _opened(package_file(file) if isinstance(file, str) else file, threads)
 
 
 def _opened(path: Path, threads: int) -> InferenceSession:
