@@ -34,3 +34,8 @@ def test_the_packages_files_are_opened_by_name_and_others_by_path(tmp_path: Path
 
 
 @pytest.mark.parametrize("content", [None, b"no network"])
+def test_a_file_that_is_no_network_is_named(tmp_path: Path, content: bytes | None) -> None:
+    if content is not None:
+        (tmp_path / "net.onnx").write_bytes(content)
+    with pytest.raises(CheckpointError, match=r"net\.onnx: can't be opened as an ONNX model"):
+        onnx_session(tmp_path / "net.onnx")
