@@ -63,8 +63,7 @@ class FusionModel:
         if outside := external_files(path):
             raise ModelError(f"{path}: keeps weights in another file ({shown(outside[0])}); save it as one file")
         try:
-            shared = path == package_file(path.name)  # streams keep their state here, not in the session
-            self._session: InferenceSession = onnx_session(path.name if shared else path, threads)
+            self._session: InferenceSession = onnx_session(path, threads)
             facts = self._session.get_modelmeta().custom_metadata_map
         except Exception as error:  # ONNX Runtime has no public base class for what it raises
             raise ModelError(f"{path}: not a vatrace fusion model ({_one_line(error, path)})") from error

@@ -56,10 +56,6 @@ def onnx_session(file: str | Path, threads: int = 1) -> InferenceSession:
     Raises:
         CheckpointError: if ONNX Runtime can't open it.
     """
-    return _opened(package_file(file) if isinstance(file, str) else file, threads)
-
-
-def _opened(path: Path, threads: int) -> InferenceSession:
     import onnxruntime
 
     onnxruntime.disable_telemetry_events()  # in case ONNX Runtime was imported before this package set its environment
@@ -67,8 +63,9 @@ def _opened(path: Path, threads: int) -> InferenceSession:
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
-    if path.is_file():
-        elsewhere = [name for name in external_files(path) if name != Path(name).name]
+    path = package_file(file) if isinstance(file, str) else file
+    if isinstance(file, Path) and file.is_file():
+        elsewhere = [name for name in external_files(file) if name != Path(name).name]
         if elsewhere:
             raise CheckpointError(
                 f"{path}: refers to a file in another folder ({elsewhere[0]!r}); its weights must be next to it"
