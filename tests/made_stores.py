@@ -72,3 +72,14 @@ def make_store(
     members = {name: Membership(split, (subjects or {}).get(name, "")) for name, split in splits.items()}  # type: ignore[arg-type]
     store.write_corpus(members, {"kind": "folder"})
     return store
+
+
+def use_all(path: Path) -> None:
+    """Read everything in a store with the splits train and dev."""
+    opened = Store(path)
+    assert opened.corpus_facts is not None
+    opened.without_features("dev")
+    for recording in [*opened.split("train"), *opened.split("dev")]:
+        recording.features("face", 0, 5)
+        recording.valid()
+        recording.labels()

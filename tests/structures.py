@@ -348,13 +348,12 @@ def use_corpus(folder: Path) -> None:
 def json_targets(folder: Path) -> dict[str, Target]:
     """The files that vatrace itself writes: stores, results, jobs, adaptations."""
     from command import run
-    from made_stores import make_store
+    from made_stores import make_store, use_all
     from vatrace.errors import VatraceError
     from vatrace.inference.adaptation import Adaptation, Correction, read_adaptation, write_adaptation
     from vatrace.names import DIMENSIONS
     from vatrace.output.provenance import read_provenance
     from vatrace.output.traces import read_traces
-    from vatrace.store import Store
     from vatrace.web.job import Job
     from vatrace.web.jobs import Jobs
 
@@ -369,13 +368,7 @@ def json_targets(folder: Path) -> dict[str, Target]:
     job.write_text(json.dumps(asdict(Job("1", "a.srt", state="failed"))))
 
     def use_store() -> None:
-        opened = Store(store)
-        assert opened.corpus_facts is not None
-        opened.without_features("dev")
-        for recording in [*opened.split("train"), *opened.split("dev")]:
-            recording.features("face", 0, 5)
-            recording.valid()
-            recording.labels()
+        use_all(store)
 
     def use_side() -> None:
         if read_provenance(side) is None:

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from damage import BYTES, HEADERS, damaged, npy
-from made_stores import CONFIG, make_store
+from made_stores import CONFIG, make_store, use_all
 from vatrace.errors import VatraceError
 from vatrace.store import Store
 from vatrace.training.checkpoint import load_model, load_tensors
@@ -57,13 +57,7 @@ def attack(path: Path, use: Callable[[], object], name: str) -> int:
 @pytest.mark.parametrize(("file", "least"), [("store.json", 150), ("corpus.json", 150), ("recordings/a/meta.json", 50)])
 def test_a_damaged_store_is_named(store: Store, file: str, least: int) -> None:
     def use() -> None:
-        opened = Store(store.path)
-        assert opened.corpus_facts is not None
-        opened.without_features("dev")
-        for recording in [*opened.split("train"), *opened.split("dev")]:
-            recording.features("face", 0, 5)
-            recording.valid()
-            recording.labels()
+        use_all(store.path)
 
     assert attack(store.path / file, use, str(store.path)) >= least
 

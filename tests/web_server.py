@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import signal
 import subprocess
@@ -11,6 +12,7 @@ import urllib.error
 import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 
 @dataclass
@@ -38,6 +40,26 @@ class Server:
                 return job
             time.sleep(0.1)
         raise AssertionError(job)
+
+    def finished_transcript(self, folder: Path, content: str) -> str:
+        """The id of a job that has predicted a transcript with this content."""
+        path = folder / "talk.srt"
+        path.write_text(content)
+        name = self.upload(path)
+        assert self.wait(name)["state"] == "done"
+        return name
+
+    def send(
+        self, method: str, path: str, body: str | bytes | None, headers: dict[str, str], timeout: float
+    ) -> tuple[int, bytes]:
+        """Send a request as it is, with the token; the status and the content of the answer."""
+        parts = urlsplit(self.address)
+        connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=timeout)
+        connection.request(method, parts.path + path, body, {"Content-Type": "application/json"} | headers)
+        answer = connection.getresponse()
+        content = answer.read()
+        connection.close()
+        return answer.status, content
 
     def end(self) -> int:
         self.process.send_signal(signal.SIGINT)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import http.client
 import io
 import json
 import struct
 import time
 from collections import Counter
 from typing import Any
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import quote, urlencode
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
@@ -41,22 +40,13 @@ def tried(count: int) -> settings:
 
 @pytest.fixture(scope="module")
 def job(server: Server, tmp_path_factory: pytest.TempPathFactory) -> str:
-    path = tmp_path_factory.mktemp("messages") / "talk.srt"
-    path.write_text(SRT)
-    name = server.upload(path)
-    assert server.wait(name)["state"] == "done"
-    return name
+    return server.finished_transcript(tmp_path_factory.mktemp("messages"), SRT)
 
 
 def ask(server: Server, method: str, path: str, body: bytes) -> tuple[int, Any]:
     """Send a request with the token; the status, and the JSON that comes back, or None."""
-    parts = urlsplit(server.address)
-    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=60)
-    connection.request(method, parts.path + path, body, {"Content-Type": "application/json"})
-    answer = connection.getresponse()
-    content = answer.read()
-    connection.close()
-    return answer.status, json.loads(content) if content else None
+    status, content = server.send(method, path, body, {}, timeout=60)
+    return status, json.loads(content) if content else None
 
 
 PART = {"dimension": "valence", "samples": [[0, 0.5], [0.1, 0.4], [2.9, 0.1]], "source": "", "bounded": True}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 import socket
 import time
@@ -28,25 +27,16 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 @pytest.fixture(scope="module")
 def job(server: Server, tmp_path_factory: pytest.TempPathFactory) -> str:
-    path = tmp_path_factory.mktemp("security") / "talk.srt"
-    path.write_text(SRT)
-    name = server.upload(path)
-    assert server.wait(name)["state"] == "done"
-    return name
+    return server.finished_transcript(tmp_path_factory.mktemp("security"), SRT)
 
 
 def ask(
     server: Server, method: str, path: str, body: str | bytes | None = None, **headers: str
 ) -> tuple[int, dict[str, object]]:
     """Send a request with the token; the status and the JSON that comes back."""
-    parts = urlsplit(server.address)
-    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=20)
     names = {name.replace("_", "-"): value for name, value in headers.items()}
-    connection.request(method, parts.path + path, body, {"Content-Type": "application/json"} | names)
-    answer = connection.getresponse()
-    content = answer.read()
-    connection.close()
-    return answer.status, json.loads(content) if content[:1] in {b"{", b"["} else {}
+    status, content = server.send(method, path, body, names, timeout=20)
+    return status, json.loads(content) if content[:1] in {b"{", b"["} else {}
 
 
 FOREIGN = ["http://evil.example", "https://127.0.0.1", "null", "http://127.0.0.1:1", "http://localhost.evil.example"]
