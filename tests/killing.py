@@ -369,7 +369,7 @@ def disturbed(whole: Whole, kind: str, rng: random.Random, in_write: bool, work:
 
 def overwriting(arguments: Sequence[str]) -> list[str]:
     """What a command needs to be run again where its results exist."""
-    return ["--overwrite"] if arguments[0] == "evaluate" else []
+    return ["--overwrite"] if arguments[0] in {"evaluate", "adapt"} else []
 
 
 def trials(

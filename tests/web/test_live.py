@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import json
 import math
@@ -11,20 +12,24 @@ import wave
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from weakref import WeakSet
 
 import numpy as np
 import pandas as pd
 import pytest
+from fastapi import FastAPI, WebSocket
 from PIL import Image
+from starlette.testclient import TestClient
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
 from browser import Opened, open_page
 from vatrace.inference.follower import MAX_WAIT
+from vatrace.inference.streamer import Streamer
 from vatrace.media.reading import SAMPLING_RATE, AudioReader, VideoReader
 from vatrace.media.samples import BlockResampler
 from vatrace.output.writers import read_json
-from vatrace.web.live import MAX_PROBLEMS
+from vatrace.web.live import MAX_PROBLEMS, serve_live
 from web_server import Server
 
 
@@ -155,6 +160,33 @@ def test_a_wrong_first_message_is_refused(server: Server, message: str | bytes) 
         assert json.loads(socket.recv(30)) == {
             "error": "live: the first message must be JSON with the sampling rate of the audio"
         }
+
+
+@pytest.mark.parametrize("last", ['{"end": 0.1}', '{"end": "never"}', None], ids=["ended", "wrong", "left"])
+def test_the_networks_go_with_their_session(last: str | None) -> None:
+    app, streamers = FastAPI(), WeakSet[Streamer]()
+
+    def make_streamer() -> Streamer:
+        streamers.add(streamer := Streamer(has_audio=False))
+        return streamer
+
+    @app.websocket("/")
+    async def stream(socket: WebSocket) -> None:
+        await serve_live(socket, make_streamer)
+
+    gc.disable()  # it would find them some time later
+    try:
+        with TestClient(app) as client, client.websocket_connect("/") as socket:
+            assert socket.receive_json() == {"ready": True} and streamers
+            socket.send_json({"rate": 48_000})
+            while last is not None and not {"done", "error"} & {*socket.receive_json()}:
+                socket.send_text(last)
+        end = time.monotonic() + 10
+        while streamers and time.monotonic() < end:  # its threads end a moment later
+            time.sleep(0.05)
+        assert not streamers
+    finally:
+        gc.enable()
 
 
 @pytest.fixture(scope="module")

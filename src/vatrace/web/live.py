@@ -53,7 +53,7 @@ async def serve_live(socket: WebSocket, make_streamer: Callable[[], Streamer]) -
             await _send(socket, {"ready": True})
             await _follow(socket, streamer)
         finally:
-            await run_in_threadpool(streamer.stop)
+            await asyncio.shield(run_in_threadpool(streamer.stop))  # even where this is cancelled, as at the end of the server
         return
     except WebSocketDisconnect:
         return
@@ -85,9 +85,11 @@ async def _follow(socket: WebSocket, streamer: Streamer) -> None:
                 place = streamer.place
                 await _send(socket, _message(streamer, values, pace))
             await asyncio.sleep(POLL)
+        end = receiving.result()
     finally:
         receiving.cancel()
-    await run_in_threadpool(streamer.close, receiving.result())
+        del receiving  # its exception refers to this frame: the networks would stay until the garbage collector finds the cycle
+    await run_in_threadpool(streamer.close, end)
     await _send(socket, _message(streamer, streamer.values(), pace) | {"done": True})
     await socket.close()
 
