@@ -55,6 +55,17 @@ def test_train_continues_and_evaluate_prints_its_table_before_it_fails(tmp_path:
     assert list((tmp_path / "report").iterdir()) == []
 
 
+@pytest.mark.skipif(not Path("/sys/kernel").exists(), reason="needs a folder in which nobody can write")
+def test_train_names_the_events_that_it_cannot_write(tmp_path: Path) -> None:
+    store, run = make_store(tmp_path / "store"), tmp_path / "run"
+    (tmp_path / "run.toml").write_text(CONFIG)
+    (run / "model").mkdir(parents=True)
+    (run / "model" / "tensorboard").symlink_to("/sys/kernel")
+    result = limited(50_000_000, "train", tmp_path / "run.toml", "--store", store.path, "--out", run)
+    assert result.returncode == 1
+    assert result.stderr == f"error: {run / 'model' / 'tensorboard'}: can't be written (permission denied)\n"
+
+
 def test_predict_names_the_result_that_it_cannot_write(tmp_path: Path, talking: Path) -> None:
     result = limited(20_000, "predict", talking, "--modalities", "face", "--out", tmp_path / "out", "--report")
     assert result.returncode == 1 and "can't be written (" in result.stderr and str(talking) in result.stderr

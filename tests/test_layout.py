@@ -19,7 +19,7 @@ MODULES = {path.relative_to(PACKAGE).with_suffix("").as_posix(): path for path i
 GROUND = frozenset(
     {
         *("accelerator", "names", "languages", "files", "records", "errors", "plugins", "timeline", "metrics", "weights"),
-        *("workers", "watcher"),
+        *("workers", "watcher", "free_memory"),
     }
 )
 LAYERS = (

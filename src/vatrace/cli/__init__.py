@@ -74,7 +74,8 @@ def main(argv: Sequence[str] | None = None) -> None:
             stream.reconfigure(errors="backslashreplace")
     logging.basicConfig(format="%(message)s")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
-    unraisable, handlers = sys.unraisablehook, _catch_signals()
+    unraisable, excepthook, handlers = sys.unraisablehook, threading.excepthook, _catch_signals()
+    threading.excepthook = _failed_thread
     command = ""
     try:
         args = parse(sys.argv[1:] if argv is None else argv)
@@ -105,8 +106,14 @@ def main(argv: Sequence[str] | None = None) -> None:
         if argv is not None:  # called by another program
             for number, handler in handlers.items():
                 signal.signal(number, handler)
-            sys.unraisablehook = unraisable
+            sys.unraisablehook, threading.excepthook = unraisable, excepthook
     sys.exit(status)
+
+
+def _failed_thread(args: threading.ExceptHookArgs) -> None:
+    """Print a traceback, unless it is a fault of the machine: the thread that uses TensorBoard's gets the same error."""
+    if not isinstance(args.exc_value, OSError | MemoryError):
+        threading.__excepthook__(args)
 
 
 class _TerminatedError(KeyboardInterrupt):

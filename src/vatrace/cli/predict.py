@@ -261,6 +261,7 @@ def run_predict(args: argparse.Namespace) -> int:
     """Run the predict command."""
     from vatrace.cli.batch import Outcome, plan
     from vatrace.cli.batch_tables import check_tables, write_summary, write_tables
+    from vatrace.free_memory import check_memory
     from vatrace.output.provenance import model_versions
 
     check_formats(args.format)
@@ -280,6 +281,7 @@ def run_predict(args: argparse.Namespace) -> int:
             tasks[place] = planned
     _report_planned(list(outcomes.values()), tasks.values(), len(items))
     if len(tasks) == 1:
+        check_memory()
         Thread(target=import_module, args=("matplotlib.figure",), daemon=True).start()  # it takes 0.3 s, and is needed last
     try:
         for place, outcome in _processed(tasks, args, model):

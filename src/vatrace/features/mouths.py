@@ -19,6 +19,7 @@ from PIL import Image
 
 from vatrace.features.identity import turned_away
 from vatrace.features.landmarker import INNER_LIPS, LEFT_EYE, MIN_SCORE, RIGHT_EYE, Landmarker, Roi, roi_from_mesh
+from vatrace.free_memory import check_memory
 from vatrace.media.reading import VideoReader
 
 if TYPE_CHECKING:
@@ -231,6 +232,7 @@ def watch_mouths(
     if not anybody:
         return mouths
     last = anybody[-1] / reader.rate
+    check_memory()
     with ThreadPoolExecutor(min(len(people), os.cpu_count() or 1)) as pool:
         for image, time in reader.between(list(_stretches(anybody, reader.rate)), MAX_RATE):
             if stop.is_set():

@@ -24,6 +24,7 @@ from vatrace.features.spoken_languages import Stretch
 from vatrace.features.spool import Spool
 from vatrace.features.task import Task
 from vatrace.features.turns import by_speaker, labelled_turns, same_voices
+from vatrace.free_memory import check_memory
 from vatrace.languages import AUTO, ENGLISH, name_of
 from vatrace.media.reading import AudioReader, VideoReader
 from vatrace.media.recording import Recording, packets_end
@@ -278,6 +279,7 @@ class Perceiver:
 
     def _see_and_hear(self, task: Task, wanted: Collection[str], transcribe: bool, language: str) -> tuple[Sight, Sound]:
         """Process video and audio at the same time; each thread loads its own models."""
+        check_memory()
         with ThreadPoolExecutor(1) as pool:
             heard = pool.submit(self._hear, task, wanted, transcribe, language)
             try:

@@ -20,6 +20,7 @@ from vatrace.features.faces import DARK, Detection, FaceTracker, box_in, face_cr
 from vatrace.features.people import Track, group_tracks
 from vatrace.features.perceived import DAMAGED, DARK_PICTURE, Sight
 from vatrace.features.task import Task
+from vatrace.free_memory import check_memory
 from vatrace.media.ahead import ahead
 from vatrace.media.reading import Frame, VideoReader
 from vatrace.timeline import num_steps
@@ -68,6 +69,7 @@ class _Encoded:
 
     def _flush(self) -> None:
         if self._crops:
+            check_memory()
             self._waiting.append(self._pool.submit(self._encode, self._first, np.stack(self._crops)))
             self._first += len(self._crops)
             self._crops = []

@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 
 from vatrace.features.speech import Listener
+from vatrace.free_memory import check_memory
 from vatrace.inference.ears import HOP_DUR
 from vatrace.inference.eyes import Place, as_image
 from vatrace.inference.follower import MAX_WAIT, RATE, Follower, Value
@@ -302,6 +303,7 @@ class Streamer:
             on_value(value)
 
     def _started(self, work: Callable[[], None]) -> Thread:
+        check_memory()
         thread = Thread(target=self._guarded, args=(work,), daemon=True)
         thread.start()
         return thread

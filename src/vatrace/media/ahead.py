@@ -7,6 +7,8 @@ from queue import Empty, Full, Queue
 from threading import Event, Thread
 from typing import TypeVar
 
+from vatrace.free_memory import check_memory
+
 T = TypeVar("T")
 
 PATIENCE = 0.1
@@ -21,6 +23,9 @@ def ahead(items: Iterable[T], size: int) -> Generator[T]:
     Args:
         items: iterated by the other thread alone.
         size: items that may wait, at least 1.
+
+    Raises:
+        MemoryError: if there isn't enough for the thread.
     """
     waiting: Queue[tuple[T] | BaseException | None] = Queue(size)
     stopped = Event()
@@ -43,6 +48,7 @@ def ahead(items: Iterable[T], size: int) -> Generator[T]:
         except BaseException as error:
             put(error)
 
+    check_memory()
     thread = Thread(target=take, daemon=True)
     thread.start()
     try:

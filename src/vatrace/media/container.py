@@ -15,6 +15,7 @@ from stat import S_ISDIR, S_ISREG
 from typing import Any
 
 from vatrace.errors import MediaError, TooLongError, reason
+from vatrace.free_memory import DECODER, check_memory
 from vatrace.watcher import working_on
 
 TIME_JUMP, LONGEST_GAP = 1.0, 600.0
@@ -286,8 +287,7 @@ def decoded_frames(container: Any, stream: Any) -> Iterator[tuple[Any, str | Non
     """Decode a stream, skipping damaged packets: each frame, or None and the reason where a packet can't be decoded.
 
     Raises:
-        MemoryError: if there isn't enough memory.
-        BlockingIOError: if there isn't enough memory for the decoder's threads.
+        MemoryError: if there isn't enough memory, also for the decoder's threads.
     """
     import av
 
@@ -298,15 +298,19 @@ def decoded_frames(container: Any, stream: Any) -> Iterator[tuple[Any, str | Non
         except MemoryError:  # PyAV's is an FFmpegError too, but no damage of the file
             raise
         except av.FFmpegError as error:
+            check_memory(DECODER)
             yield None, f"nothing more within {STALL:g} s" if isinstance(error, av.ExitError) else reason(error)
             return
         if packet is None:
             return
         try:
             yield from ((frame, None) for frame in packet.decode())
-        except (MemoryError, BlockingIOError):  # or no memory for a thread of the decoder
+        except MemoryError:
             raise
+        except BlockingIOError as error:
+            raise MemoryError("no memory for the decoder's threads") from error
         except av.FFmpegError as error:
+            check_memory(DECODER)
             yield None, reason(error)
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 import json
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,8 @@ import torch
 
 from vatrace.encoders.state_dict import read_state_dict
 from vatrace.errors import ModelError, RunError
-from vatrace.files import write_json, written_whole
+from vatrace.files import unwritable, write_json, written_whole
+from vatrace.free_memory import check_memory
 from vatrace.inference.intervals import half_widths, metadata, situations
 from vatrace.metrics import concordance_cc
 from vatrace.models.affect import AffectModel, Output
@@ -287,21 +289,34 @@ class _Log:
         from torch.utils.tensorboard import SummaryWriter
 
         folder.mkdir(parents=True, exist_ok=True)
-        shutil.rmtree(folder / "tensorboard", ignore_errors=True)
-        self._writer: SummaryWriter = SummaryWriter(str(folder / "tensorboard"))
+        self._events = folder / "tensorboard"
+        shutil.rmtree(self._events, ignore_errors=True)
+        check_memory()
+        with self._named():
+            self._writer: SummaryWriter = SummaryWriter(str(self._events))
         self._file = folder / "log.csv"
         self._rows: list[list[str]] = [["epoch", "loss", *(f"dev_ccc_{name}" for name in outputs), "learning_rate"]]
 
     def add(self, epoch: Epoch) -> None:
-        self._writer.add_scalar("loss", epoch.loss, epoch.number)
-        self._writer.add_scalar("learning rate", epoch.learning_rate, epoch.number)
-        for name, score in epoch.scores.items():
-            self._writer.add_scalar(f"dev CCC {name}", score, epoch.number)
-        self._writer.flush()
+        with self._named():
+            self._writer.add_scalar("loss", epoch.loss, epoch.number)
+            self._writer.add_scalar("learning rate", epoch.learning_rate, epoch.number)
+            for name, score in epoch.scores.items():
+                self._writer.add_scalar(f"dev CCC {name}", score, epoch.number)
+            self._writer.flush()
         scores = [f"{score:.6f}" for score in epoch.scores.values()]
         self._rows.append([str(epoch.number), f"{epoch.loss:.6f}", *scores, f"{epoch.learning_rate:.6g}"])
         with written_whole(self._file) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
             csv.writer(file).writerows(self._rows)
 
     def close(self) -> None:
-        self._writer.close()
+        with self._named():
+            self._writer.close()
+
+    @contextmanager
+    def _named(self) -> Iterator[None]:
+        """Name TensorBoard's folder in errors: it writes in a thread of its own, and its errors name no file."""
+        try:
+            yield
+        except OSError as error:
+            raise unwritable(self._events, error) from error
