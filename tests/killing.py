@@ -165,6 +165,7 @@ def start(arguments: Sequence[str], out: Path, limit: Callable[[], None] | None 
     """
     errors, temporary = out.parents[1] / "errors", out.parent / "tmp"
     temporary.mkdir(parents=True, exist_ok=True)
+    errors.write_bytes(b"")  # it may be killed before it opens the file
     pid = os.fork()
     if pid:
         return Command(pid, errors)
