@@ -1,6 +1,7 @@
 """Batches: subfolders, what is done and what is done again, lists, several processes."""
 
 import json
+import math
 import shutil
 from pathlib import Path
 from unittest.mock import patch
@@ -247,6 +248,25 @@ def test_a_result_can_be_made_again_and_is_the_same(study: Path, tmp_path: Path)
     gone = run("again", out / "P1" / "talk.json")
     assert gone.status == 1 and "talk.mp4: no such file" in gone.err and len(gone.err.splitlines()) == 1
     assert "not a side file" in run("again", out / "P1" / "talk.csv").err
+
+
+def test_options_in_a_side_file_that_cannot_be_used_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.srt").write_text("1\n00:00:00,000 --> 00:00:02,000\nwonderful day\n")
+    assert run("predict", tmp_path / "a.srt", "--out", tmp_path).status == 0
+    side = tmp_path / "a.json"
+    written = json.loads(side.read_text())
+    options = written["provenance"]["options"]
+    wrong = {"rate": math.inf, "modalities": [], "people": 0, "kept": "x", "span": [1], "also": ["x"], "encoders": "face=x:y"}
+    impossible = [*((name, value) for name in options for value in ([1], {"x": {}}, -1.5)), *wrong.items()]
+    refused = 0
+    for name, value in impossible:
+        written["provenance"]["options"] = options | {name: value}
+        lines = [json.dumps(written["provenance"]), json.dumps(written["summary"])]
+        side.write_text(f'{{\n"provenance": {lines[0]},\n"summary": {lines[1]}\n}}\n')
+        again = run("again", side)
+        assert again.status in {0, 1} and len(again.err.splitlines()) <= 1 and "bug" not in again.err, (name, value, again.err)
+        refused += f"{side}: an option in it can't be used (" in again.err
+    assert refused > len(impossible) / 2
 
 
 @pytest.fixture(scope="module")

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import argparse
 import math
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from vatrace.cli.terminal import add_device_option, add_threads_option, add_whisper_option, load, progress_bars, say, warn
 from vatrace.errors import UsageError
 from vatrace.files import shown, temporary_folder
-from vatrace.names import DIMENSIONS
+from vatrace.languages import AUTO
+from vatrace.names import DEFAULT_RATE, DIMENSIONS, MAX_PEOPLE, MODALITIES
+from vatrace.records import typed
 
 if TYPE_CHECKING:
     from vatrace.cli.batch import Item
@@ -25,6 +28,15 @@ made from, are found by the paths in it, which are relative to its folder. Nothi
 temporary folder, and its table is compared with that of the earlier result.
 Exit status: 0 if the table is the same, 1 if it differs or can't be made again.
 """
+NUMBERS = [*map(str, range(1, MAX_PEOPLE + 1))]
+"""Of the only person to keep."""
+OPTIONS: dict[str, Any] = {
+    **{"rate": float, "modalities": list[str], "people": str | int, "kept": Literal[*NUMBERS] | None, "per_person": bool},
+    **{"language": str, "encoding": str | None, "also": list[str], "explain": bool, "encoders": str},
+    **{"names": dict[str, str], "about": dict[str, str], "span": tuple[float | None, float | None] | None},
+    **{"transcript": str, "other transcripts": list[str]},
+}
+"""What the options in a side file must be."""
 NEAR = 5e-4
 """A difference that rounding to four decimals, or another machine's arithmetic, can explain."""
 
@@ -90,7 +102,7 @@ def _as_before(args: argparse.Namespace, found: Provenance, out: Path) -> tuple[
     from vatrace.output.recordings_list import Listed
 
     files = {role: located(facts, args.side) for role, facts in found.inputs.items()}
-    recording, options = args.recording or located(found.recording, args.side), found.options
+    recording, options = args.recording or located(found.recording, args.side), _checked(found.options, args.side)
     parsed = parse(["predict", str(recording), "--out", str(out)])
     for name in ("rate", "explain", "encoders", "language", "encoding", "also"):
         setattr(parsed, name, options.get(name, getattr(parsed, name)))
@@ -112,6 +124,23 @@ def _as_before(args: argparse.Namespace, found: Provenance, out: Path) -> tuple[
     others = tuple(recording.parent / name for name in options.get("other transcripts", []))
     choice = Choice(files.get("transcript"), options.get("transcript") != "found", others)
     return Item(recording, recording.stem, options.get("names", {}), choice, listed), parsed
+
+
+def _checked(options: Mapping[str, Any], side: Path) -> dict[str, Any]:
+    """The options in a side file.
+
+    Raises:
+        UsageError: if one can't be an option of `vatrace predict`.
+    """
+    from vatrace.inference.model import check_options
+
+    try:
+        known = {name: typed(kind, options[name]) for name, kind in OPTIONS.items() if name in options}
+        defaults = {"rate": DEFAULT_RATE, "modalities": MODALITIES, "people": "main", "language": AUTO, "also": ()}
+        check_options(**{name: known.get(name, default) for name, default in defaults.items()})
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"{side}: an option in it can't be used ({error})") from error
+    return known
 
 
 def _difference(old: Path, new: Path) -> str:

@@ -132,7 +132,7 @@ class Model:
             UsageError: if the model or the modalities don't use the transcript, or can't measure what `also` names.
             ValueError: if the rate, a modality, the people or something in `also` are not one of the choices.
         """
-        _check_options(rate, modalities, people, language)
+        check_options(rate, modalities, people, language, also)
         self.check_also(also, modalities)
         named = shown(Path(person).name) if person else ""
         view, notes = (None, []) if person is None else self._view_of(Path(person))
@@ -201,10 +201,7 @@ class Model:
         Raises:
             UsageError: if it can't.
             MissingExtraError: if a library is missing.
-            ValueError: if it isn't known.
         """
-        if isinstance(also, str) or not set(also) <= set(ALSO):
-            raise ValueError(f"also must be a list of {', '.join(ALSO)}, not {also!r}")
         face = self._fusion.encoders.get("face")
         for name in sorted({"emotions", "face"} & set(also)):
             if "face" not in modalities or face is None:
@@ -353,7 +350,12 @@ def _named(prediction: Prediction) -> Prediction:
     return replace(prediction, source=name, notes=notes, others=tuple(map(_named, prediction.others)))
 
 
-def _check_options(rate: float, modalities: Collection[str], people: People, language: str) -> None:
+def check_options(rate: float, modalities: Collection[str], people: People, language: str, also: Collection[str]) -> None:
+    """Make sure that `Model.predict` can use these options.
+
+    Raises:
+        ValueError: if one of them isn't one of the choices; the message names it.
+    """
     check_language(language)
     if not 0 < rate <= MAX_RATE:
         raise ValueError(f"rate must be above 0 and at most {MAX_RATE:g}, not {rate:g}")
@@ -361,6 +363,8 @@ def _check_options(rate: float, modalities: Collection[str], people: People, lan
         raise ValueError(f"modalities must be a list of {', '.join(MODALITIES)}, not {modalities!r}")
     if people not in {"main", "all", "left", "right", *range(1, MAX_PEOPLE + 1)} or isinstance(people, bool):
         raise ValueError(f"people must be main, all, left, right or a number up to {MAX_PEOPLE}, not {people!r}")
+    if isinstance(also, str) or not set(also) <= set(ALSO):
+        raise ValueError(f"also must be a list of {', '.join(ALSO)}, not {also!r}")
 
 
 def load_model(
