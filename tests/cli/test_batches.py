@@ -104,6 +104,28 @@ def test_results_that_were_edited_or_are_of_another_recording_are_kept(study: Pa
     assert same.status == 0 and "1 of 1 recording already done" in same.out
 
 
+@pytest.mark.parametrize("number", range(4))
+def test_results_whose_replacement_was_interrupted_are_made_again(study: Path, tmp_path: Path, number: int) -> None:
+    video, out = study / "P1" / "talk.mp4", tmp_path / "out"
+    assert run("predict", video, "--out", out, *FACE, "--rate", "5").status == 0
+    replaced, replace = 0, Path.replace
+
+    def interrupted(path: Path, target: Path) -> Path:
+        nonlocal replaced
+        if replaced == number:
+            raise KeyboardInterrupt
+        replaced += 1
+        return replace(path, target)
+
+    with patch.object(Path, "replace", interrupted):
+        assert run("predict", video, "--out", out, *FACE, "--rate", "20").status == (0 if number == 3 else 130)
+    again = run("predict", video, "--out", out, *FACE, "--rate", "20")
+    assert again.status == 0 and again.err == ""
+    found = read_provenance(out / "talk.json")
+    assert found is not None and found[0].options["rate"] == 20 and (out / "talk.png").exists()
+    assert sha256(out / "talk.csv") == found[0].results["talk.csv"]["sha256"]
+
+
 def test_more_formats_are_added_by_doing_it_again(study: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     assert run("predict", study / "P1", "--out", out, *FACE).status == 0
