@@ -25,7 +25,7 @@ BINS = 40
 """Bins along each axis of the charts of label and prediction."""
 POLICY = "default-src 'none'; img-src data:; style-src {style}; script-src {script}; base-uri 'none'; form-action 'none'"
 """The page's content security policy: its own content and script, and nothing from elsewhere."""
-SCRIPTS = ("uPlot.iife.min.js", "charts.js")
+SCRIPTS = ("uPlot.iife.min.js", "elements.js", "charts.js")
 
 
 def _agreement_charts(predictions: Mapping[str, Pair]) -> list[dict[str, Any]]:

@@ -66,11 +66,6 @@ function readable(chart, title, text) {
 
 // A table on request: `columns` is called when it is opened, and gives [name, text(i)] for each column.
 function tableOnRequest(name, num, columns) {
-  const make = (tag, attributes, ...children) => {
-    const made = Object.assign(document.createElement(tag), attributes);
-    made.append(...children);
-    return made;
-  };
   const head = make("thead", {}), body = make("tbody", {});
   const scroll = make("div", { className: "scroll", tabIndex: 0, role: "region", ariaLabel: `Table: ${name}` }, make("table", {}, head, body));
   const details = make("details", { className: "table" }, make("summary", { textContent: "Show as a table", ariaLabel: `Show as a table: ${name}` }), scroll);

@@ -2,9 +2,9 @@
 "use strict";
 
 document.documentElement.classList.add("scripted");
-const view = JSON.parse(document.getElementById("view").textContent);
+const view = JSON.parse(element("view").textContent);
 const media = document.querySelector("video, audio");
-const slider = document.getElementById("time");
+const slider = element("time");
 const words = [...document.querySelectorAll(".transcript span")];
 const frames = [...document.querySelectorAll(".face")];
 const LEFT = view.speakers.length ? 68 : 56; // width of the vertical axes in pixels, the same for all charts
@@ -12,7 +12,6 @@ const LONGEST = 11; // letters of a name that fit there
 let charts = [], chosen = 0, person = view.people[0];
 
 const colour = name => getComputedStyle(document.documentElement).getPropertyValue("--" + name).trim();
-const signed = value => (value < 0 ? "−" : "+") + Math.abs(value).toFixed(2);
 const clock = seconds => `${Math.floor(seconds / 60 + 1e-9)}:${((seconds + 1e-9) % 60).toFixed(1).padStart(4, "0")}`;
 const STEPS = [0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600]; // seconds between two ticks
 const MAX_ROWS = 200; // of the table that stands for the charts
@@ -111,7 +110,7 @@ function sharesChart() {
 function build() {
   const { min, max } = charts[0]?.scales.x ?? {};
   charts.forEach(chart => chart.destroy());
-  const place = document.getElementById("charts");
+  const place = element("charts");
   place.replaceChildren();
   const whose = view.speakers.length || view.people.length > 1 ? ` of ${person.title}` : "";
   const kinds = [["Valence" + whose, () => traceChart("valence")], ["Arousal" + whose, () => traceChart("arousal")]];
@@ -139,7 +138,7 @@ function build() {
 }
 
 function drawTable() { // the charts as text, if it was asked for: means over equal parts if there are many rows
-  const place = document.getElementById("table");
+  const place = element("table");
   if (!place.closest("details").open) return;
   const rows = person.trace, length = view.time.length, step = Math.max(1, Math.ceil(length / MAX_ROWS));
   const mean = (values, i) => {
@@ -157,7 +156,7 @@ function drawTable() { // the charts as text, if it was asked for: means over eq
     name => person.presence[name].some(([from, to]) => from < end(i) && to > view.time[i])).join(", ") || "nothing"]);
   const line = (tag, texts) => {
     const made = document.createElement("tr");
-    made.append(...texts.map(text => Object.assign(document.createElement(tag), { textContent: text })));
+    made.append(...texts.map(text => make(tag, { textContent: text })));
     return made;
   };
   place.tHead.replaceChildren(line("th", columns.map(([name]) => name)));
@@ -233,7 +232,7 @@ function show(time) {
     chart.root.setAttribute("aria-valuenow", time.toFixed(1));
     chart.root.setAttribute("aria-valuetext", lines.map(line => line.join(" ")).join(", "));
   }
-  document.getElementById("values").replaceChildren(...lines.map(([name, text]) => {
+  element("values").replaceChildren(...lines.map(([name, text]) => {
     const line = document.createElement("div");
     if (name) line.appendChild(document.createElement("b")).textContent = name;
     line.append(` ${text}`);
@@ -287,7 +286,7 @@ document.addEventListener("keydown", event => {
   event.preventDefault();
 });
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", build);
-document.getElementById("table").closest("details").addEventListener("toggle", drawTable);
+element("table").closest("details").addEventListener("toggle", drawTable);
 new ResizeObserver(([{ target }]) => charts.forEach(chart => chart.setSize({
-  width: Math.max(target.clientWidth, 200), height: chart.height }))).observe(document.getElementById("charts"));
+  width: Math.max(target.clientWidth, 200), height: chart.height }))).observe(element("charts"));
 choose(0);

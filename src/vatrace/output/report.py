@@ -98,7 +98,7 @@ def write_page(prediction: Prediction, path: Path, media: str, top: str = "") ->
     picture = io.BytesIO()
     write_picture(prediction, picture)
     styles = style() + web_file("uPlot.min.css") + web_file("report.css") + _tints() + _people_styles()
-    script = web_file("uPlot.iife.min.js") + web_file("report.js")
+    script = "".join(map(web_file, ("uPlot.iife.min.js", "elements.js", "report.js")))
     boxed = bool(media) and any(person.boxes is not None for person in people)
     choice, faces = (CHOICE.format(min(len(people), 9)), FACES) if prediction.others else ("", FACE)
     text = web_file("report.html").format(

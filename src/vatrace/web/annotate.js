@@ -1,14 +1,7 @@
 // Trace valence, arousal or another dimension with the mouse, keys or a gamepad while a recording plays; traces are saved as they grow.
 "use strict";
 
-const element = id => document.getElementById(id);
-const make = (tag, attributes = {}, ...children) => {
-  const made = Object.assign(document.createElement(tag), attributes);
-  made.append(...children);
-  return made;
-};
 const colour = inColour;
-const signed = value => (value < 0 ? "−" : "+") + Math.abs(value).toFixed(2);
 const invited = document.querySelector("meta[name=rater]")?.content; // the rater's name; raters see only their own traces
 const clock = seconds => `${Math.floor(seconds / 60)}:${(seconds % 60).toFixed(1).padStart(4, "0")}`;
 const ENDS = { valence: ["pleasant", "unpleasant"], arousal: ["excited", "calm"] };

@@ -1,7 +1,6 @@
 // The list of recordings: upload them, follow their progress, find, open, download and delete their results.
 "use strict";
 
-const element = id => document.getElementById(id);
 const FIRST = 40, MORE = 80; // results drawn at once, so that the page appears quickly, and whenever their end comes near
 const BUSY = 700, IDLE = 3000; // ms between two questions to the server while something is in progress, and otherwise
 const LABELS = { csv: "Table of the trace", parquet: "Table of the trace", json: "Everything", turns: "Who speaks when", elan: "ELAN annotations",
@@ -12,11 +11,6 @@ const uploads = []; // in the order in which they came; one is sent at a time
 const selected = new Set(), unfolded = new Set(); // ids: of results that are chosen, and of those whose notes are open
 let state = { jobs: [], downloads: [], models: {} }, limit = FIRST, tag = "", timer = null;
 
-const make = (tag, attributes = {}, ...children) => {
-  const made = Object.assign(document.createElement(tag), attributes);
-  made.append(...children);
-  return made;
-};
 const svg = (tag, attributes, ...children) => {
   const made = document.createElementNS("http://www.w3.org/2000/svg", tag);
   for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
@@ -24,7 +18,6 @@ const svg = (tag, attributes, ...children) => {
   return made;
 };
 const icon = name => svg("svg", { class: "icon", "aria-hidden": "true" }, svg("use", { href: `#icon-${name}` }));
-const signed = value => (value < 0 ? "−" : "+") + Math.abs(value).toFixed(2);
 const clock = seconds => `${Math.floor(seconds / 60)}:${String(Math.floor(seconds % 60)).padStart(2, "0")}`;
 const stem = name => name.replace(/\.[^.]*$/, "");
 

@@ -3,11 +3,8 @@
 
 const SPAN = 30, PICTURES = 10, WIDTH = 480; // seconds shown, frames per second, and their width in pixels
 const START = 3, PATIENCE = 8; // seconds until values come without a face; seconds to wait for the last values
-const element = id => document.getElementById(id);
 const mirror = element("mirror"), canvas = document.createElement("canvas");
 const colour = inColour;
-const signed = value => (value < 0 ? "−" : "+") + Math.abs(value).toFixed(2);
-const make = (tag, attributes = {}) => Object.assign(document.createElement(tag), attributes);
 const FULL = { valence: "Valence", arousal: "Arousal" }, MODALITIES = ["face", "voice", "words"];
 const TAIL = 8, FACE_AGE = 1; // seconds of the tail in the plane, and for which the box of a face is shown
 const FLOOR = -60; // dB at which the level meter begins

@@ -1,12 +1,6 @@
 // The recordings that a rater was invited to rate, and how much of each is traced.
 "use strict";
 
-const element = id => document.getElementById(id);
-const make = (tag, attributes = {}, ...children) => {
-  const made = Object.assign(document.createElement(tag), attributes);
-  made.append(...children);
-  return made;
-};
 const clock = seconds => `${Math.floor(seconds / 60)}:${String(Math.floor(seconds % 60)).padStart(2, "0")}`;
 
 function card({ id, name, duration, traced }) {
