@@ -23,7 +23,7 @@ from vatrace.corpora.extract import Outcome, Setting, extract, lost, open_tasks
 from vatrace.corpora.labels import label_store
 from vatrace.encoders import EncoderSpec, parse_encoders
 from vatrace.store import Meta, Store, StoredRecording
-from vatrace.weights import has_e5
+from vatrace.weights import find_whisper, has_e5
 from vatrace.workers import in_processes, on_ray
 
 FACES = Setting(tuple(parse_encoders("voice=none,words=none").values()), None, 1, crops=True)
@@ -168,6 +168,24 @@ def test_another_network_for_foreign_words_changes_the_features(tmp_path: Path, 
     assert num_waiting(words) == 0 and num_waiting(replace(words, language="de")) == 1
     monkeypatch.setattr("vatrace.encoders.has_e5", lambda: False)
     assert num_waiting(words) == 1
+
+
+def test_another_whisper_changes_the_words(tmp_path: Path) -> None:
+    (tmp_path / "corpus").mkdir()
+    with wave.open(str(tmp_path / "corpus" / "a.wav"), "wb") as file:
+        file.setparams((1, 2, 16000, 0, "NONE", ""))
+        file.writeframes(bytes(32000))
+    setting = Setting((parse_encoders("")["words"],), shutil.copytree(find_whisper(), tmp_path / "whisper"), 1, crops=False)
+    store = Store.create(tmp_path / "s", setting.schema(10.0))
+
+    def num_waiting(setting: Setting) -> int:
+        return len(open_tasks(open_corpus(tmp_path / "corpus").sources, store, setting)[0])
+
+    assert [outcome.error for outcome in extracted(tmp_path / "corpus", store, setting)] == [None]
+    assert num_waiting(setting) == 0 and num_waiting(replace(setting, whisper=None)) == 1
+    with (tmp_path / "whisper" / "model.bin").open("ab") as file:
+        file.write(b"\0")
+    assert num_waiting(setting) == 1
 
 
 def test_a_video_that_still_grows_is_done_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

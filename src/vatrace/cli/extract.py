@@ -265,7 +265,8 @@ def label_and_report(corpus: Corpus, store: Store, outcomes: Sequence[Outcome], 
             f"{args.store}: contains {plural(len(others), 'recording')} that {are} not in this corpus; {they} will be used as "
             f"well: {named}"
         )
-        say(f"to leave one out, delete its folder, such as {args.store / 'recordings' / others[0]}")
+        folder, labels = args.store / "recordings" / others[0], args.store / "labels" / f"{others[0]}.npy"
+        say(f"to leave one out, delete its folder and its labels, such as {folder} and {labels}")
     failed = sum(outcome.error is not None for outcome in outcomes)
     say(f"{args.store}: {plural(len(store.names), 'recording')}, {labelling.num_labelled} with labels; {failed} failed")
     return int(failed + len(labelling.failures) > 0)

@@ -21,12 +21,13 @@ from vatrace.encoders import EncoderSpec
 from vatrace.errors import MediaError, MissingWeightsError, VatraceError, described, reason, report_bug
 from vatrace.features.active_speaker import network_sha256
 from vatrace.features.perceiver import PERCEPTION
-from vatrace.files import sha256
+from vatrace.files import sha256, sha256_once
 from vatrace.languages import AUTO
 from vatrace.media.recording import Recording, frame_times, open_recording, with_transcript
 from vatrace.names import MODALITIES
 from vatrace.store import EncoderInfo, Meta, Schema, Store
 from vatrace.watcher import working_on
+from vatrace.weights import find_whisper
 
 if TYPE_CHECKING:
     from vatrace.features.perceiver import Perceiver
@@ -64,6 +65,8 @@ class Setting:
         """What else the features of each recording depend on, for `is_done`."""
         found = {} if self.active_speaker is None else {"active_speaker": network_sha256(self.active_speaker)}
         found |= {} if self.language == AUTO else {"language": self.language}
+        if self.whisper is not None and any(spec.modality == "words" or spec.on_whisper for spec in self.encoders):
+            found["whisper"] = sha256_once(find_whisper(self.whisper) / "model.bin")
         return found | {f"foreign_{spec.modality}": spec.foreign.version for spec in self.encoders if spec.foreign}
 
     def schema(self, rate: float | None) -> Schema:
