@@ -17,6 +17,7 @@ import hashlib
 import io
 import os
 import random
+import re
 import resource
 import shutil
 import signal
@@ -45,6 +46,8 @@ COMMANDS = ("predict", "extract", "train", "evaluate", "adapt")
 PATIENCE = 180.0
 """Seconds after which a command hangs."""
 BENIGN = {"same", "finished", "noted"}
+PROBE = re.compile("[a-z0-9_]{8}")
+"""The name of the file with which Python's `tempfile` tries whether it can write, and which it deletes at once."""
 WORDS = ("error: ", "stopped; ")
 """How a line begins that says why a command ended; `extract` lists recordings that failed."""
 
@@ -65,7 +68,8 @@ def unfinished(folder: Path) -> list[Path]:
     """The temporary files and folders in the output folder, and those outside it."""
     with suppress(OSError):  # they come and go
         inside = [path for path in folder.rglob(".*") if path.name != ".lock"]
-        return [*inside, *(path for path in (folder.parent / "tmp").iterdir() if not path.name.startswith("vatrace-bug"))]
+        outside = (path for path in (folder.parent / "tmp").iterdir() if not path.name.startswith("vatrace-bug"))
+        return [*inside, *(path for path in outside if not PROBE.fullmatch(path.name))]
     return []
 
 
@@ -290,8 +294,8 @@ def disturb(whole: Whole, kind: str, rng: random.Random, in_write: bool, out: Pa
     """Run a command and disturb it.
 
     Returns:
-        Its status (None: it hangs), whether it was disturbed while a temporary file existed, and its output; None if it was
-        killed before its watcher began, which would have said so.
+        Its status (None: it hangs), whether it was disturbed while a temporary file existed, and its output; None if it had
+        not begun yet: it had no watcher, and caught no signals.
     """
     inside, watched, limit = False, True, None
     if kind == "memory":
@@ -312,7 +316,7 @@ def disturb(whole: Whole, kind: str, rng: random.Random, in_write: bool, out: Pa
             os.kill(command.pid, SIGNALS[kind])
             os.kill(command.pid, signal.SIGCONT)
     status = command.wait()
-    unheard = kind == "kill" and not watched
+    unheard = kind in SIGNALS and not watched
     return status, inside, None if unheard else command.output.read_text(errors="replace")
 
 
