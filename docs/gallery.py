@@ -5,20 +5,12 @@ It needs the extras `offline` and `web`, Playwright and Chromium, and takes a fe
 
 from __future__ import annotations
 
-import json
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
-import time
-import urllib.request
-import wave
-from collections.abc import Iterator
-from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -27,8 +19,11 @@ from playwright.sync_api import Page, sync_playwright
 from vatrace.media.reading import SAMPLING_RATE, AudioReader, VideoReader
 from vatrace.media.writing import write_video
 
+sys.path.append(str(Path(__file__).resolve().parents[1] / "tests"))
+from browser import CHROMIUM, fake_devices
+from web_server import serve
+
 PICTURES = Path(__file__).parent / "pictures"
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 SIZE = {"width": 1280, "height": 900}
 FRAME_RATE = 15
 """Of the short recordings: enough for faces."""
@@ -59,19 +54,20 @@ def main() -> None:
             photograph(page, "report")
             page.goto(f"file://{folder}/traces/quality.html")
             photograph(page, "quality")
-            with served(folder / "results") as address:
-                ids = [upload(address, path) for path in [*sorted(study.iterdir()), demo]]
-                while any(job["state"] not in {"done", "failed"} for job in jobs(address)):
-                    time.sleep(1)
-                page.goto(address)
-                photograph(page, "recordings")
-                page.goto(f"{address}jobs/{ids[-1]}/annotate")
-                page.fill("#annotator", "anna")
-                photograph(page, "annotate")
-                page.goto(f"{address}live")
-                page.click("#start")
-                page.wait_for_timeout(LIVE_DUR)
-                photograph(page, "live")
+            server = serve(folder / "results")
+            ids = [server.upload(path) for path in [*sorted(study.iterdir()), demo]]
+            for one in ids:
+                server.wait(one)
+            page.goto(server.address)
+            photograph(page, "recordings")
+            page.goto(f"{server.address}jobs/{ids[-1]}/annotate")
+            page.fill("#annotator", "anna")
+            photograph(page, "annotate")
+            page.goto(f"{server.address}live")
+            page.click("#start")
+            page.wait_for_timeout(LIVE_DUR)
+            photograph(page, "live")
+            server.end()
             browser.close()
 
 
@@ -90,49 +86,6 @@ def make_study(demo: Path, folder: Path) -> Path:
         sound = audio[6 * number * SAMPLING_RATE : 6 * (number + 1) * SAMPLING_RATE]
         write_video(folder / f"{name}.mp4", images[part], FRAME_RATE, [sound * (name != "P01_rest")])
     return folder
-
-
-def fake_devices(demo: Path, folder: Path) -> tuple[str, ...]:
-    """Chromium's options that put the demo recording in place of a camera and a microphone."""
-    with (folder / "camera.mjpeg").open("wb") as file:
-        for frame in VideoReader(demo, 10):
-            frame.image.save(file, "JPEG", quality=90)
-    with wave.open(str(folder / "microphone.wav"), "wb") as sound:
-        sound.setparams((1, 2, SAMPLING_RATE, 0, "NONE", ""))
-        sound.writeframes((np.concatenate(list(AudioReader(demo, 60.0))).clip(-1, 1) * 32767).astype("<i2").tobytes())
-    return (
-        "--use-fake-ui-for-media-stream",
-        "--use-fake-device-for-media-stream",
-        f"--use-file-for-fake-video-capture={folder}/camera.mjpeg",
-        f"--use-file-for-fake-audio-capture={folder}/microphone.wav",
-        "--autoplay-policy=no-user-gesture-required",
-    )
-
-
-@contextmanager
-def served(folder: Path) -> Iterator[str]:
-    """The address of a `vatrace serve` that runs for the block."""
-    command = [sys.executable, "-m", "vatrace.cli", "serve", "--port", "0", "--no-browser", "--folder", str(folder)]
-    server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    assert server.stdout is not None
-    try:
-        yield server.stdout.readline().strip()
-    finally:
-        server.send_signal(signal.SIGINT)
-        server.wait(60)
-
-
-def upload(address: str, path: Path) -> str:
-    """Add a recording; its id."""
-    request = urllib.request.Request(f"{address}jobs?name={path.name}", path.read_bytes(), method="POST")
-    with urllib.request.urlopen(request) as answer:
-        return str(json.load(answer)["id"])
-
-
-def jobs(address: str) -> list[dict[str, Any]]:
-    """All recordings."""
-    with urllib.request.urlopen(f"{address}jobs") as answer:
-        return list(json.load(answer)["jobs"])
 
 
 def photograph(page: Page, name: str) -> None:

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import shutil
 import time
+import wave
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+
+from vatrace.media.reading import SAMPLING_RATE, AudioReader, VideoReader
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
@@ -34,6 +39,23 @@ class Opened:
         while not self.page.evaluate(condition):
             assert time.monotonic() < end, condition
             self.page.wait_for_timeout(50)
+
+
+def fake_devices(film: Path, folder: Path) -> tuple[str, ...]:
+    """Chromium's options that put a recording in place of a camera and a microphone; its files are written to a folder."""
+    with (folder / "camera.mjpeg").open("wb") as file:
+        for frame in VideoReader(film, 10):
+            frame.image.save(file, "JPEG", quality=90)
+    with wave.open(str(folder / "microphone.wav"), "wb") as sound:
+        sound.setparams((1, 2, SAMPLING_RATE, 0, "NONE", ""))
+        sound.writeframes((np.concatenate(list(AudioReader(film, 60.0))).clip(-1, 1) * 32767).astype("<i2").tobytes())
+    return (
+        "--use-fake-ui-for-media-stream",
+        "--use-fake-device-for-media-stream",
+        f"--use-file-for-fake-video-capture={folder}/camera.mjpeg",
+        f"--use-file-for-fake-audio-capture={folder}/microphone.wav",
+        "--autoplay-policy=no-user-gesture-required",
+    )
 
 
 @contextmanager

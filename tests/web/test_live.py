@@ -8,7 +8,6 @@ import json
 import math
 import struct
 import time
-import wave
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -23,10 +22,10 @@ from starlette.testclient import TestClient
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
-from browser import Opened, open_page
+from browser import Opened, fake_devices, open_page
 from vatrace.inference.follower import MAX_WAIT
 from vatrace.inference.streamer import Streamer
-from vatrace.media.reading import SAMPLING_RATE, AudioReader, VideoReader
+from vatrace.media.reading import SAMPLING_RATE
 from vatrace.media.samples import BlockResampler
 from vatrace.output.writers import read_json
 from vatrace.web.live import MAX_PROBLEMS, serve_live
@@ -190,28 +189,13 @@ def test_the_networks_go_with_their_session(last: str | None) -> None:
 
 
 @pytest.fixture(scope="module")
-def fake_devices(talking: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, ...]:
-    """A real clip in the forms that Chromium takes for a camera and a microphone."""
-    folder = tmp_path_factory.mktemp("devices")
-    with (folder / "camera.mjpeg").open("wb") as file:
-        for frame in VideoReader(talking, 10):
-            frame.image.save(file, "JPEG", quality=90)
-    with wave.open(str(folder / "microphone.wav"), "wb") as file:
-        file.setparams((1, 2, SAMPLING_RATE, 0, "NONE", ""))
-        sound = np.concatenate(list(AudioReader(talking, 1.0)))
-        file.writeframes((sound.clip(-1, 1) * 32767).astype("<i2").tobytes())
-    return (
-        "--use-fake-ui-for-media-stream",
-        "--use-fake-device-for-media-stream",
-        f"--use-file-for-fake-video-capture={folder}/camera.mjpeg",
-        f"--use-file-for-fake-audio-capture={folder}/microphone.wav",
-        "--autoplay-policy=no-user-gesture-required",
-    )
+def devices(talking: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, ...]:
+    return fake_devices(talking, tmp_path_factory.mktemp("devices"))
 
 
 @pytest.fixture
-def opened(server: Server, fake_devices: tuple[str, ...]) -> Iterator[Opened]:
-    with open_page(f"{server.address}live", fake_devices, viewport={"width": 1200, "height": 800}) as opened:
+def opened(server: Server, devices: tuple[str, ...]) -> Iterator[Opened]:
+    with open_page(f"{server.address}live", devices, viewport={"width": 1200, "height": 800}) as opened:
         yield opened
         assert not opened.complaints
         assert all(request.startswith((server.address, "data:", "blob:")) for request in opened.requests)
