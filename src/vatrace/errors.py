@@ -12,6 +12,8 @@ import tempfile
 from collections.abc import Iterable
 from importlib import import_module
 from pathlib import Path
+from threading import current_thread, main_thread
+from typing import NoReturn
 
 logger = logging.getLogger("vatrace")
 
@@ -119,13 +121,39 @@ def require(what: str, libraries: Iterable[str], extra: str) -> None:
         raise missing(f"{what} needs {', '.join(absent)}", extra)
 
 
+_stops: list[KeyboardInterrupt] = []
+"""Why this process has been asked to end; empty if it hasn't."""
+
+
+def stop(error: KeyboardInterrupt) -> NoReturn:
+    """Raise what asks this process to end, and remember it: code in C may put another error in its place."""
+    _stops.append(error)
+    raise error
+
+
+def check_stopped() -> None:
+    """Raise what has asked this process to end once more, if anything has: another error is only its consequence."""
+    if _stops and current_thread() is main_thread():
+        raise _stops[0]
+
+
+def forget_stop() -> None:
+    """The process goes on."""
+    _stops.clear()
+
+
 def reason(error: BaseException) -> str:
     """The message of the system or of FFmpeg in an error, in lower case, for use within a sentence."""
     return str(getattr(error, "strerror", None) or error).lower()
 
 
 def described(error: BaseException, path: object) -> str:
-    """The message of an error about a file, which names the file: those of the system and of libraries often don't."""
+    """The message of an error about a file, which names the file: those of the system and of libraries often don't.
+
+    Raises:
+        KeyboardInterrupt: if this process has been asked to end.
+    """
+    check_stopped()
     text = str(error)
     if isinstance(error, OSError) and error.filename is not None and error.strerror:
         text = f"{error.filename}: {reason(error)}"
@@ -159,7 +187,11 @@ def report_bug(error: BaseException, what: object) -> str:
 
     Returns:
         One line for the user, which names the file with the traceback. If no file can be written, the traceback is logged.
+
+    Raises:
+        KeyboardInterrupt: if this process has been asked to end.
     """
+    check_stopped()
     if _is_out_of_memory(error):
         return f"{what}: out of memory ({_summary(error)})"
     import traceback

@@ -13,8 +13,11 @@ from pathlib import Path
 
 import pytest
 
+from command import run
 from made_stores import make_store
+from vatrace.errors import MediaError
 from vatrace.files import locked
+from vatrace.inference.prediction import Prediction
 from vatrace.store import Store
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals are those of POSIX")
@@ -160,3 +163,23 @@ def test_two_commands_cannot_write_into_a_store_at_once(tmp_path: Path) -> None:
         pass
     with store.writing():
         assert len(store.names) == 7
+
+
+@pytest.mark.parametrize("error", [ValueError("Invalid bounding box"), OSError("no file"), MediaError("a.mp4: damaged")])
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_error_that_takes_the_place_of_ctrl_c_ends_the_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, status: int, error: Exception
+) -> None:
+    def write(prediction: Prediction, path: Path) -> None:
+        try:
+            signal.raise_signal(number)
+        except KeyboardInterrupt:  # code in C does this
+            raise error from None
+
+    monkeypatch.setattr("vatrace.output.figure.write_picture", write)
+    (tmp_path / "a.srt").write_text("1\n00:00:00,000 --> 00:00:02,000\nwonderful day\n")
+    for _ in range(2):  # what asked the first to end doesn't end the second
+        done = run("predict", tmp_path / "a.srt", "--out", tmp_path / "out")
+        assert (done.status, done.err) == (status, "stopped; finished work is kept\n")
+    monkeypatch.undo()
+    assert run("predict", tmp_path / "a.srt", "--out", tmp_path / "out").status == 0

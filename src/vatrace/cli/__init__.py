@@ -19,7 +19,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 from vatrace import __version__
 from vatrace.cli.terminal import complain
-from vatrace.errors import VatraceError, report_bug
+from vatrace.errors import VatraceError, check_stopped, forget_stop, report_bug, stop
 from vatrace.files import remove_unfinished
 from vatrace.watcher import unwatch, watch
 
@@ -88,26 +88,36 @@ def main(argv: Sequence[str] | None = None) -> None:
     except BrokenPipeError:  # the reader of the output has ended, like `head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         status = FAILED
-    except (VatraceError, OSError) as error:
-        complain(error)
-        status = FAILED
-    except KeyboardInterrupt as error:
-        status = TERMINATED if isinstance(error, _TerminatedError) else INTERRUPTED
-        with suppress(OSError, ValueError):
-            print("stopped; finished work is kept", file=sys.stderr)
-    except Exception as error:
-        complain(report_bug(error, f"vatrace{command}"))
-        status = BUG
+    except (Exception, KeyboardInterrupt) as error:
+        status = _complained(error, f"vatrace{command}")
     finally:
         for number in handlers:  # what remains takes a moment
             signal.signal(number, signal.SIG_IGN)
         remove_unfinished()
         unwatch()
         if argv is not None:  # called by another program
+            forget_stop()
             for number, handler in handlers.items():
                 signal.signal(number, handler)
             sys.unraisablehook, threading.excepthook = unraisable, excepthook
     sys.exit(status)
+
+
+def _complained(error: BaseException, command: str) -> int:
+    """Print in one line why a command has ended; its exit status."""
+    try:
+        check_stopped()
+        if isinstance(error, KeyboardInterrupt):
+            raise error
+    except KeyboardInterrupt as stopped:
+        with suppress(OSError, ValueError):
+            print("stopped; finished work is kept", file=sys.stderr)
+        return TERMINATED if isinstance(stopped, _TerminatedError) else INTERRUPTED
+    if isinstance(error, VatraceError | OSError):
+        complain(error)
+        return FAILED
+    complain(report_bug(error, command))
+    return BUG
 
 
 def _failed_thread(args: threading.ExceptHookArgs) -> None:
@@ -131,14 +141,14 @@ def _catch_signals() -> dict[int, Any]:
     before = {number: signal.getsignal(number) for number in caught}
     before = {number: handler for number, handler in before.items() if handler != signal.SIG_IGN}  # as by nohup
 
-    def stop(number: int, frame: object) -> None:
+    def end(number: int, frame: object) -> None:
         for other in before:
             signal.signal(other, signal.SIG_IGN)
-        raise KeyboardInterrupt if number == signal.SIGINT else _TerminatedError
+        stop(KeyboardInterrupt() if number == signal.SIGINT else _TerminatedError())
 
     def catch() -> None:
         for number in before:
-            signal.signal(number, stop)
+            signal.signal(number, end)
 
     def lost(unraisable: Any) -> None:
         """Repeat a signal that came where Python can't pass an exception on, as in `__del__` and in callbacks from C."""
