@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+import onnx
 import torch
 from torch import Tensor, nn
 
@@ -41,6 +43,27 @@ class MovesWhileLoud(nn.Module):
         moves = (nn.functional.pad(changes, (2, 3), "replicate") - EVEN).clamp(-3, 3)
         loud = (audio.reshape(1, -1, 640).square().mean(2).sqrt() > self.loud).float()
         return self.sign * (loud * moves - 3 * (1 - loud))
+
+
+class Scaled(MovesWhileLoud):
+    """The same with a weight, which multiplies the answer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(1))
+
+    def forward(self, faces: Tensor, audio: Tensor) -> Tensor:
+        return self.scale * super().forward(faces, audio)
+
+
+def move_weights(path: Path, factor: float = 1.0) -> None:
+    """Store the weights of an ONNX file, multiplied by a factor, in a file next to it, as PyTorch does with large ones."""
+    model = onnx.load(path)
+    for tensor in model.graph.initializer:
+        values = onnx.numpy_helper.to_array(tensor)
+        if values.dtype == np.float32:
+            tensor.CopyFrom(onnx.numpy_helper.from_array(values * np.float32(factor), tensor.name))
+    onnx.save_model(model, path, save_as_external_data=True, location=f"{path.name}.data", size_threshold=0)
 
 
 def write_speaker(path: Path, network: nn.Module, sound: str = "audio", size: int = 32, frames: int | None = None) -> Path:

@@ -2,17 +2,22 @@
 
 import json
 import math
+import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from unittest.mock import patch
 
 import numpy as np
+import onnx
 import pandas as pd
 import pytest
 from PIL import Image
 
 from command import Result, run
 from conftest import write_movie
+from networks import Scaled, move_weights, write_speaker
+from vatrace.cli.batch import plan
 from vatrace.files import sha256
 from vatrace.output.provenance import read_provenance
 from vatrace.weights import has_e5, package_file
@@ -124,6 +129,43 @@ def test_results_whose_replacement_was_interrupted_are_made_again(study: Path, t
     found = read_provenance(out / "talk.json")
     assert found is not None and found[0].options["rate"] == 20 and (out / "talk.png").exists()
     assert sha256(out / "talk.csv") == found[0].results["talk.csv"]["sha256"]
+
+
+def test_another_recording_of_the_same_size_and_time_is_predicted(tmp_path: Path) -> None:
+    for name, text in (("a", "wonderful day"), ("b", "miserable day")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "talk.srt").write_text(f"1\n00:00:00,000 --> 00:00:02,000\n{text}\n")
+        os.utime(tmp_path / name / "talk.srt", (1, 1))
+    assert run("predict", tmp_path / "a" / "talk.srt", "--out", tmp_path / "out").status == 0
+    other = run("predict", tmp_path / "b" / "talk.srt", "--out", tmp_path / "out")
+    assert other.status == 1 and "already exists, for another recording" in other.err
+
+
+def test_weights_next_to_a_network_are_part_of_how_results_were_made(study: Path, tmp_path: Path) -> None:
+    network, out = write_speaker(tmp_path / "speaker.onnx", Scaled()), tmp_path / "out"
+    command = ("predict", study / "P1" / "talk.mp4", "--out", out, *FACE, "--active-speaker", network)
+    move_weights(network)
+    assert run(*command).status == 0 and "already done" in run(*command).out
+    move_weights(network, 2.0)
+    again = run(*command)
+    assert again.status == 0 and "active speaker" in again.out + again.err and "already done" not in again.out
+
+
+def test_a_model_that_changes_after_it_was_loaded_is_not_said_to_be_the_new_one(tmp_path: Path) -> None:
+    model, out = tmp_path / "lab.onnx", tmp_path / "out"
+    model.write_bytes(package_file("fusion.onnx").read_bytes())
+    (tmp_path / "a.srt").write_text("1\n00:00:00,000 --> 00:00:02,000\nwonderful day\n")
+
+    def trained_meanwhile(*arguments: object) -> Iterator[object]:
+        changed = onnx.load(model)
+        changed.doc_string = "another"
+        onnx.save(changed, model)
+        return plan(*arguments)  # type: ignore[arg-type]
+
+    with patch("vatrace.cli.batch.plan", trained_meanwhile):
+        refused = run("predict", tmp_path / "a.srt", "--model", model, "--out", out)
+    assert refused.status == 1 and "lab.onnx has been changed since it was loaded" in refused.err
+    assert run("predict", tmp_path / "a.srt", "--model", model, "--out", out).status == 0
 
 
 def test_more_formats_are_added_by_doing_it_again(study: Path, tmp_path: Path) -> None:

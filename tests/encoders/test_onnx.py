@@ -7,6 +7,7 @@ import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
+from networks import move_weights
 from vatrace.encoders import EncoderSpec, parse_encoders
 from vatrace.encoders.onnx import OnnxFaceEncoder
 from vatrace.errors import CheckpointError
@@ -98,7 +99,10 @@ def test_the_version_follows_the_toml_and_the_network(tmp_path: Path) -> None:
         toml.write_text(f'model = "net.onnx"\nmean = {mean}\nscale = 1\n')
         write_net(net, metadata)
         versions.append(EncoderSpec("face", "onnx", toml).version)
-    assert len(set(versions)) == 3 and all(version.startswith("onnx-") for version in versions)
+    for factor in (1.0, 2.0):
+        move_weights(net, factor)
+        versions.append(EncoderSpec("face", "onnx", toml).version)
+    assert len(set(versions)) == 5 and all(version.startswith("onnx-") for version in versions)
 
 
 @pytest.mark.parametrize(

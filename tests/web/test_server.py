@@ -17,6 +17,7 @@ from typing import Any
 
 import av
 import numpy as np
+import onnx
 import pandas as pd
 import pyarrow.parquet
 import pytest
@@ -249,6 +250,19 @@ def test_another_model_and_a_face_are_chosen_before(talking: Path, tmp_path: Pat
         assert job["person"][1:] == pytest.approx([0.5, 0.45], abs=0.01) and job["options"]["model"] == str(model)
         assert "model lab.onnx" in page.inner_text("#jobs .facts")
         assert json.loads(server.get(f"jobs/{job['id']}/download/json")[2])["made_by"]["model"] == name
+        changed = onnx.load(model)
+        changed.doc_string = "trained anew"
+        onnx.save(changed, model)
+        page.set_input_files("#files", talking)
+        page.locator("dialog video").click()
+        page.click("#again-go")
+        opened.wait("document.querySelectorAll('#jobs .done').length == 2", 120)
+        second = next(other for other in server.jobs() if other["id"] != job["id"])
+        made = json.loads(server.get(f"jobs/{second['id']}/download/json")[2])
+        digest = hashlib.sha256(model.read_bytes()).hexdigest()
+        assert (
+            made["provenance"]["inputs"]["model"]["sha256"] == digest and made["made_by"]["model"] == f"lab.onnx {digest[:12]}"
+        )
         assert not opened.complaints
     request = urllib.request.Request(f"{server.address}jobs?name=a.mp4&model=elsewhere.onnx", method="POST")
     with pytest.raises(urllib.error.HTTPError) as refused:

@@ -73,7 +73,7 @@ def run_again(args: argparse.Namespace) -> int:
     with temporary_folder() as folder:
         item, options = _as_before(args, found, folder)
         model = load(options)
-        models = model_versions(model.encoders, args.whisper)
+        models = model_versions(model.encoders, args.whisper, options.active_speaker)
         made = wanted(item, options, models, None)
         if made is None:
             raise UsageError(f"{item.path}: no such file, or another file that it needs is missing; give --recording")

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vatrace.cli.terminal import load, refuse_existing
-from vatrace.errors import MediaError, MissingWeightsError, VatraceError, described, report_bug
+from vatrace.errors import MediaError, MissingWeightsError, UsageError, VatraceError, described, report_bug
 from vatrace.files import shown
 from vatrace.names import MAX_PEOPLE
 from vatrace.output.batch import SIDE, Choice, Result, result_files
@@ -203,6 +203,9 @@ def _process(task: Task, model: Model, progress: Progress) -> tuple[Prediction, 
     item, args = task.item, task.args
     refuse_existing([result.path for result in item.possible(args)], task.replaces)
     made = task.made or wanted(item, args, task.models, None)  # first: a file that still grows is done again next time
+    changed = [] if made is None else made.outdated(model.loaded)
+    if changed:
+        raise UsageError(f"{item.path}: {changed[0]} has been changed since it was loaded: run the same command again")
     recording = item.choice.open(item.path, args.language, args.encoding)
     people, picture, kept = item.who(args)
     prediction = model.predict(

@@ -274,7 +274,7 @@ def run_predict(args: argparse.Namespace) -> int:
     tables = check_tables(items, args)
     outcomes: dict[int, Outcome] = {}
     tasks: dict[int, Task] = {}
-    for place, planned in enumerate(plan(items, args, model_versions(model.encoders, args.whisper))):
+    for place, planned in enumerate(plan(items, args, model_versions(model.encoders, args.whisper, args.active_speaker))):
         if isinstance(planned, Outcome):
             outcomes[place] = planned
         else:
@@ -456,7 +456,8 @@ def run_demo(args: argparse.Namespace) -> int:
     with written_whole(video) as temporary:
         make_demo(temporary)
     files = {"model": args.model, "active_speaker": args.active_speaker}
-    made = starting(video, args.out, files, {"encoders": args.encoders}, model_versions(model.encoders, args.whisper))
+    models = model_versions(model.encoders, args.whisper, args.active_speaker)
+    made = starting(video, args.out, files, {"encoders": args.encoders}, models)
     with progress_bars(video.name) as progress, working_on(video):
         recording = open_recording(video)
         prediction = model.predict(recording, explain=True, progress=progress)

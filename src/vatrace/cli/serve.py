@@ -185,7 +185,7 @@ def _provenance(args: argparse.Namespace, task: Task, model: Model) -> Provenanc
     other = task.job.options.model
     fusion, adapt = (Path(other), None) if other else (args.model, args.adapt)
     files = {"transcript": task.transcript, "adapt": adapt, "model": fusion, "active_speaker": args.active_speaker}
-    models = model_versions(model.encoders, args.whisper)
+    models = model_versions(model.encoders, args.whisper, args.active_speaker)
     files["person"] = task.picture
     return starting(task.source, task.source.parent, files, {**options_of(task.job), "encoders": args.encoders}, models)
 

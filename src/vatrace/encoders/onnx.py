@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from vatrace.errors import CheckpointError, reason
 from vatrace.weights import onnx_session
+from vatrace.weights.external import with_external
 
 KEYS = ("crop_size", "mean", "scale", "output")
 BATCH = 64
@@ -45,7 +46,7 @@ class OnnxFaceEncoder:
 
     def __init__(self, path: Path, threads: int = 1) -> None:
         content = _read_toml(path) if path.suffix == ".toml" else {}
-        self._session = onnx_session(self.weight_files(path)[-1], threads)
+        self._session = onnx_session(_network(path), threads)
         known = _metadata(path, self._session.get_modelmeta().custom_metadata_map) | content
         lacking = [key for key in ("mean", "scale") if key not in known]
         if lacking:
@@ -58,8 +59,8 @@ class OnnxFaceEncoder:
 
     @staticmethod
     def weight_files(path: Path) -> list[Path]:
-        """The files that determine the vectors: the TOML file, if any, and then the ONNX file."""
-        return [path, path.parent / _read_toml(path)["model"]] if path.suffix == ".toml" else [path]
+        """The files that determine the vectors: the TOML file, if any, the ONNX file, and those that it refers to."""
+        return [*([path] if path.suffix == ".toml" else []), *with_external(_network(path))]
 
     def __call__(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
         """(N, S, S, 3) RGB 0..255 -> (N, D)."""
@@ -93,6 +94,11 @@ def _read_toml(path: Path) -> dict[str, Any]:
     if not isinstance(content.get("model"), str):
         raise CheckpointError(f'{path}: the ONNX file is not stated: model = "NAME.onnx"')
     return content
+
+
+def _network(path: Path) -> Path:
+    """The ONNX file, which may be named in a TOML file."""
+    return path.parent / str(_read_toml(path)["model"]) if path.suffix == ".toml" else path
 
 
 def _metadata(path: Path, metadata: Mapping[str, str]) -> dict[str, Any]:

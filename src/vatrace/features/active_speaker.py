@@ -29,6 +29,7 @@ from vatrace.features.mouths import MARGIN, ROI_DROP, Box, boxes_of
 from vatrace.files import sha256
 from vatrace.media.reading import CLOCK_TOLERANCE, SAMPLING_RATE, VideoReader
 from vatrace.weights import onnx_session
+from vatrace.weights.external import with_external
 
 if TYPE_CHECKING:
     from vatrace.features.people import Person
@@ -131,8 +132,7 @@ class ActiveSpeaker:
 
 def network_sha256(path: Path) -> str:
     """The SHA-256 of a network's file and of the weights that PyTorch may have written next to it; a store keeps it."""
-    weights = path.with_name(f"{path.name}.data")
-    return sha256(path, weights) if weights.is_file() else sha256(path)
+    return sha256(*with_external(path))
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from vatrace.features.identity import View
 from vatrace.features.perceived import Perceived, Percept
 from vatrace.features.perceiver import Perceiver
 from vatrace.features.spoken_languages import Stretch, languages_at
-from vatrace.files import shown
+from vatrace.files import sha256_once, shown
 from vatrace.inference.adaptation import Adaptation, read_adaptation
 from vatrace.inference.explain import Explanation, modality_shares, recursion_changes
 from vatrace.inference.fusion import Masks, open_fusion
@@ -54,6 +54,7 @@ class Model:
         rate: steps a second at which the fusion model runs.
         half_widths: of the fusion model's own intervals, by situation; empty if it wasn't calibrated.
         sha256: of the fusion model's file.
+        loaded: the SHA-256 of each file that it was made with, by role: model, active_speaker, adapt.
         name: of the fusion model's file, and the start of its SHA-256.
 
     Raises:
@@ -74,6 +75,8 @@ class Model:
         self._perceiver = Perceiver(self._fusion.encoders, whisper, threads, active_speaker=active_speaker)
         self.rate, self.half_widths = self._fusion.rate, self._fusion.half_widths
         self.sha256, self.name = self._fusion.sha256, self._fusion.name
+        given = {"model": fusion, "active_speaker": active_speaker, "adapt": adapt}
+        self.loaded = {role: sha256_once(path) for role, path in given.items() if path is not None}
         self._adaptation: Adaptation | None = None
         if adapt is not None:
             self._adaptation = read_adaptation(adapt)

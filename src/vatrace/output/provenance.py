@@ -16,6 +16,7 @@ from typing import Any
 
 from vatrace import __version__
 from vatrace.encoders import EncoderSpec
+from vatrace.features.active_speaker import network_sha256
 from vatrace.files import sha256, sha256_once, shown
 from vatrace.records import record, typed
 from vatrace.weights import BASE_SHA256, found_whisper, has_languages, package_file
@@ -84,6 +85,10 @@ class Provenance:
     vatrace: str = ""
     schema: int = SCHEMA
 
+    def outdated(self, loaded: Mapping[str, str]) -> list[str]:
+        """The files that are no longer what a model has loaded (`Model.loaded`): a long command, and others write them."""
+        return [self.inputs[role].path for role, digest in loaded.items() if self.inputs[role].sha256 != digest]
+
     def changes(self, wanted: Provenance) -> list[str]:
         """What differs between these results and those that would be made now, in words; none if they are current."""
         found = ["the recording"] if self.recording.sha256 != wanted.recording.sha256 else []
@@ -121,17 +126,17 @@ def file_facts(path: Path, folder: Path, known: FileFacts | None = None) -> File
     Args:
         path: the file.
         folder: of the side file.
-        known: earlier facts; if size and time are still the same, the content is not read again.
+        known: earlier facts; if path, size and time are still the same, the content is not read again.
 
     Raises:
         OSError: if it can't be read.
     """
-    state = path.stat()
-    if known is not None and (known.size, known.modified_ns) == (state.st_size, state.st_mtime_ns):
+    state, place = path.stat(), _relative(path, folder)
+    if known is not None and (known.path, known.size, known.modified_ns) == (place, state.st_size, state.st_mtime_ns):
         digest = known.sha256
     else:
         digest = sha256_once(path)
-    return FileFacts(_relative(path, folder), digest, state.st_size, state.st_mtime_ns)
+    return FileFacts(place, digest, state.st_size, state.st_mtime_ns)
 
 
 def _relative(path: Path, folder: Path) -> str:
@@ -154,17 +159,21 @@ def library_versions(more: tuple[str, ...] = ()) -> dict[str, str]:
     return found
 
 
-def model_versions(encoders: Mapping[str, EncoderSpec], whisper: str | Path | None) -> dict[str, str]:
+def model_versions(
+    encoders: Mapping[str, EncoderSpec], whisper: str | Path | None, active_speaker: Path | None
+) -> dict[str, str]:
     """The weights that predictions depend on, except those in `Provenance.inputs`.
 
     Args:
         encoders: by modality.
         whisper: a folder or the name of a model, if the user named one.
+        active_speaker: a network that decides who speaks, if the user named one; here with all its files.
     """
     weights = sorted(package_file("fusion.onnx").parent.glob("*.onnx"))
     found = {path.name: sha256_once(path) for path in weights if path.name != "streaming.onnx"}
     found |= {f"{modality} encoder": spec.version for modality, spec in encoders.items()}
     found |= {f"foreign {modality} encoder": spec.foreign.version for modality, spec in encoders.items() if spec.foreign}
+    found |= {} if active_speaker is None else {"active speaker": network_sha256(active_speaker)}
     folder = found_whisper(whisper)
     found |= {"whisper": sha256_once(folder / "model.bin")} if folder is not None else {}
     return found | ({"whisper base": BASE_SHA256} if has_languages() else {})  # other files would not be loaded

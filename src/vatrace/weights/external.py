@@ -30,6 +30,11 @@ def external_files(path: Path) -> list[str]:
         return []
 
 
+def with_external(path: Path) -> list[Path]:
+    """An ONNX file, and the files next to it in which its tensors are stored."""
+    return [path, *(path.parent / name for name in sorted(external_files(path)))]
+
+
 def _of_model(model: memoryview) -> Iterator[str]:
     for number, part in _fields(model):
         if number == GRAPH:
