@@ -134,6 +134,25 @@ def test_only_what_has_changed_is_done_again(tmp_path: Path) -> None:
     assert {name for name, stamp in stamps(store).items() if stamp != before[name]} == {"p4"}
 
 
+def test_a_recording_that_cannot_be_done_again_loses_its_labels(tmp_path: Path) -> None:
+    root, store = tmp_path / "corpus", tmp_path / "store"
+    make_folder_corpus(root)
+    command = ("extract", root, "--store", store, "--encoders", "voice=none,words=none", "--crops", "--rate", "10")
+    assert run(*command).status == 0
+    labelled = {path.stem for path in (store / "labels").iterdir()}
+    assert "p1" in labelled
+    good = (root / "p1.mp4").read_bytes()
+    (root / "p1.mp4").write_bytes(good[:2000])
+    assert run(*command).status == 1
+    assert {path.stem for path in (store / "labels").iterdir()} == labelled - {"p1"} and "p1" in Store(store).names
+
+    (root / "p1.mp4").write_bytes(good)
+    assert run(*command).status == 0 and {path.stem for path in (store / "labels").iterdir()} == labelled
+    (root / "p2.avi").unlink()  # its features are as good as they were
+    run(*command)
+    assert {path.stem for path in (store / "labels").iterdir()} == labelled
+
+
 def test_another_active_speaker_network_changes_the_features(tmp_path: Path) -> None:
     root, network = tmp_path / "corpus", tmp_path / "speaker.onnx"
     make_folder_corpus(root)

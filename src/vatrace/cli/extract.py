@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -208,11 +208,15 @@ def run_extract(args: argparse.Namespace) -> int:
     with store.writing():
         tasks, outcomes = open_tasks(corpus.sources, store, setting)
         report_done(corpus, len(outcomes) + sum(len(task.sources) for task in tasks), store)
+        waiting = {source.name for task in tasks for source in task.sources}
+        for name in waiting & {*store.names}:
+            store.remove_labels(name)  # until its features are new: training must not mix them
         with progress_bars(args.corpus.name) as progress:
             for finished, group in enumerate(_work(tasks, args, progress), start=1):
                 outcomes += group
                 progress("recordings", finished / len(tasks))
-        return max(label_and_report(corpus, store, outcomes, args), int(num_errors > 0))
+        outdated = [outcome.name for outcome in outcomes if outcome.error is not None and outcome.name in waiting]
+        return max(label_and_report(corpus, store, outcomes, outdated, args), int(num_errors > 0))
 
 
 def report_findings(corpus: Corpus) -> int:
@@ -249,13 +253,23 @@ def report_done(corpus: Corpus, num_waiting: int, store: Store) -> None:
         say(f"{done} of {len(corpus.sources)} recordings are already in {store.path}", flush=True)
 
 
-def label_and_report(corpus: Corpus, store: Store, outcomes: Sequence[Outcome], args: argparse.Namespace) -> int:
-    """Write the labels by the options of `add_label_options`, print the results, and return the exit status."""
+def label_and_report(
+    corpus: Corpus, store: Store, outcomes: Sequence[Outcome], outdated: Collection[str], args: argparse.Namespace
+) -> int:
+    """Write the labels by the options of `add_label_options`, print the results, and return the exit status.
+
+    Args:
+        corpus: with the labels.
+        store: with the features.
+        outcomes: of the recordings that were not done already.
+        outdated: recordings whose features could not be made anew.
+        args: the options.
+    """
     from vatrace.corpora.labels import label_store
 
     lag = corpus.lag if args.lag is None else None if args.lag == AUTO else args.lag
     _print_outcomes(outcomes)
-    labelling = label_store(corpus, store, args.merge, lag)
+    labelling = label_store(corpus, store, args.merge, lag, outdated)
     _print_labelling(labelling, lag)
     others = sorted(set(store.names) - {source.name for source in corpus.sources})
     if others:

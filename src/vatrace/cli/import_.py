@@ -88,4 +88,5 @@ def run_import(args: argparse.Namespace) -> int:
         with progress_bars(args.features.name) as progress:
             outcomes = list(import_features(corpus.sources, store, options, lambda share: progress("recordings", share)))
         report_done(corpus, len(outcomes), store)
-        return max(label_and_report(corpus, store, outcomes, args), int(num_errors > 0))
+        outdated = [outcome.name for outcome in outcomes if outcome.error is not None]
+        return max(label_and_report(corpus, store, outcomes, outdated, args), int(num_errors > 0))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -44,7 +44,9 @@ class Labelling:
     warnings: dict[str, str]
 
 
-def label_store(corpus: Corpus, store: Store, merge: Merge = "mean", lag: float | None = 0.0) -> Labelling:
+def label_store(
+    corpus: Corpus, store: Store, merge: Merge = "mean", lag: float | None = 0.0, outdated: Collection[str] = ()
+) -> Labelling:
     """Write the labels, splits and subjects of a corpus into a store that has its features.
 
     Annotators' lags against each other are estimated and removed, then the lag that all share: `lag`.
@@ -55,8 +57,12 @@ def label_store(corpus: Corpus, store: Store, merge: Merge = "mean", lag: float 
         merge: how several annotators' values become one.
         lag: seconds by which all labels are late; None to estimate it from the features of the train recordings, or if there
             are none, of all recordings except those of test.
+        outdated: recordings whose features could not be made anew. They get no labels, so that training doesn't mix features.
     """
-    recordings = {source.name: store.recording(source.name) for source in corpus.sources if source.name in store}
+    names = [source.name for source in corpus.sources if source.name in store]
+    for name in {*names} & {*outdated}:
+        store.remove_labels(name)
+    recordings = {name: store.recording(name) for name in names if name not in outdated}
     given, failures, warnings = _read(corpus, recordings)
     lags = relative_lags(list(given.values()))
     everybody = {annotation.annotator for group in given.values() for annotation in group}
