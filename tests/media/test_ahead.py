@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import gc
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
+from weakref import WeakSet
 
 import pytest
 
@@ -39,6 +42,26 @@ def test_an_error_comes_after_the_items_before_it() -> None:
     assert next(items) == 1
     with pytest.raises(ValueError, match="no more"):
         next(items)
+
+
+def test_nothing_stays_after_an_error() -> None:
+    class File:
+        """Like one that the iterator has opened."""
+
+    files = WeakSet[File]()
+
+    def broken() -> Iterator[int]:
+        files.add(file := File())
+        yield 1
+        raise ValueError(file)
+
+    gc.disable()  # it would find cycles some time later
+    try:
+        with suppress(ValueError):
+            list(ahead(broken(), 2))
+        assert not files
+    finally:
+        gc.enable()
 
 
 def test_the_thread_ends_with_the_iteration() -> None:

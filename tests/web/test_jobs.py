@@ -120,7 +120,13 @@ def test_a_damaged_job_does_not_stop_the_server(tmp_path: Path, caplog: pytest.L
     )
 
 
-def test_the_person_in_the_picture_is_followed_again_unless_others_are_chosen(tmp_path: Path) -> None:
+def no_room(*paths: Path) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_the_person_in_the_picture_is_followed_again_unless_others_are_chosen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     jobs = Jobs(tmp_path, load_model)
     job, path = jobs.add("talk.mp4", picture="he.jpg")
     path.write_bytes(b"the recording")
@@ -129,6 +135,11 @@ def test_the_person_in_the_picture_is_followed_again_unless_others_are_chosen(tm
     assert again.picture == "he.jpg" and jobs.picture(again).read_bytes() == b"the picture"
     assert jobs.again(job, people="all", transcript="other").picture == ""
     assert jobs.again(job, person=[0.0, 0.5, 0.5], transcript="other").picture == ""
+    num_jobs = len(jobs.all())
+    with monkeypatch.context() as patched, pytest.raises(OSError, match="No space left"):
+        patched.setattr("shutil.copyfile", no_room)
+        jobs.again(job)
+    assert len(jobs.all()) == num_jobs == len(list(tmp_path.iterdir()))
     jobs.picture(job).unlink()
     with pytest.raises(VatraceError, match=r"^talk.mp4: the picture of the person to follow has been deleted"):
         jobs.again(job)

@@ -290,6 +290,8 @@ class Perceiver:
             except BaseException:  # an error or ctrl-C in this thread must stop the other
                 task.stop.set()
                 raise
+            finally:
+                del heard  # its error refers to this frame, and that to all that was seen so far
         return sight, sound
 
     def _hear(self, task: Task, wanted: Collection[str], transcribe: bool, language: str) -> Sound:

@@ -60,7 +60,10 @@ def ahead(items: Iterable[T], size: int) -> Generator[T]:
             if item is None:
                 return
             if isinstance(item, BaseException):
-                raise item
+                try:
+                    raise item
+                finally:
+                    del item  # it refers to this frame, and that to the files of `items`: nothing would close them
             yield item[0]
     finally:
         stopped.set()

@@ -163,6 +163,7 @@ class Jobs:
 
         Raises:
             VatraceError: if the recording or the picture has been deleted.
+            OSError: if its files can't be copied.
         """
         if not self._source(job).is_file():
             raise VatraceError(f"{job.name}: the recording itself has been deleted; add it again")
@@ -171,11 +172,15 @@ class Jobs:
         if picture and not self.picture(job).is_file():
             raise VatraceError(f"{job.name}: the picture of the person to follow has been deleted; add the recording again")
         other, path = self.add(job.name, people, transcript=kept, picture=picture, path=job.path, **fields)
-        if not job.path:
-            shutil.copyfile(self._upload(job), path)
-        for file, name in ((self.transcript, kept), (self.picture, picture)):
-            if name:
-                shutil.copyfile(file(job), file(other))
+        try:
+            if not job.path:
+                shutil.copyfile(self._upload(job), path)
+            for file, name in ((self.transcript, kept), (self.picture, picture)):
+                if name:
+                    shutil.copyfile(file(job), file(other))
+        except BaseException:
+            self.remove(other.id)
+            raise
         if transcript != "other":
             self.start(other)
         return other
