@@ -172,7 +172,8 @@ OUT_OF_MEMORY = (
 """What messages of PyTorch, oneDNN, ONNX Runtime and other C++ libraries contain if there isn't enough memory."""
 
 
-def _is_out_of_memory(error: BaseException) -> bool:
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that there isn't enough memory, in whichever library."""
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":  # the latter is PyTorch's
         return True
     return any(text in str(error) for text in OUT_OF_MEMORY)
@@ -192,7 +193,7 @@ def report_bug(error: BaseException, what: object) -> str:
         KeyboardInterrupt: if this process has been asked to end.
     """
     check_stopped()
-    if _is_out_of_memory(error):
+    if is_out_of_memory(error):
         return f"{what}: out of memory ({_summary(error)})"
     import traceback
 

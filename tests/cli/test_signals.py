@@ -11,6 +11,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from command import run
@@ -183,3 +184,13 @@ def test_an_error_that_takes_the_place_of_ctrl_c_ends_the_command(
         assert (done.status, done.err) == (status, "stopped; finished work is kept\n")
     monkeypatch.undo()
     assert run("predict", tmp_path / "a.srt", "--out", tmp_path / "out").status == 0
+
+
+def test_too_little_memory_is_no_bug(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def enormous(*arguments: object) -> None:
+        np.empty(1 << 60, np.uint8)
+
+    monkeypatch.setattr("vatrace.training.train.train_run", enormous)
+    store = make_store(tmp_path / "store").path
+    done = run("train", "default", "--store", store, "--out", tmp_path / "run")
+    assert done.status == 1 and done.err.startswith("error: vatrace train: out of memory (")

@@ -19,7 +19,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 from vatrace import __version__
 from vatrace.cli.terminal import complain
-from vatrace.errors import VatraceError, check_stopped, forget_stop, report_bug, stop
+from vatrace.errors import VatraceError, check_stopped, forget_stop, is_out_of_memory, report_bug, stop
 from vatrace.files import remove_unfinished
 from vatrace.watcher import unwatch, watch
 
@@ -117,7 +117,7 @@ def _complained(error: BaseException, command: str) -> int:
         complain(error)
         return FAILED
     complain(report_bug(error, command))
-    return BUG
+    return FAILED if is_out_of_memory(error) else BUG
 
 
 def _failed_thread(args: threading.ExceptHookArgs) -> None:
