@@ -419,6 +419,8 @@ def test_a_baseline_is_subtracted_and_named(two_participants: Path, tmp_path: Pa
     [
         (["--by", "seconds:0"], [], "--by seconds:0: the length must be a number of seconds above 0"),
         (["--by", "seconds:1e-9"], [], "--by seconds:1e-9: at least 0.01 s are needed"),  # billions of rows otherwise
+        (["--by", "nix.csv"], [], "--by nix.csv: no such file"),
+        (["--baseline", "nix.csv"], [], "--baseline nix.csv: no such file"),
         (["--by", "phrase"], [], "--by phrase: must be segment, sentence, turn, word, seconds:5, or a CSV"),
         (["--by", "e.csv"], ["start,end", "0,1", "1,9"], "e.csv: line 3, column end: lies outside of a (0 to 2 s)"),
         (["--by", "e.csv"], ["start,end", "1,0"], "e.csv: line 2, column end: must be after the start (1), not 0"),

@@ -121,7 +121,7 @@ def _check_enough(folder: Path, result: Fit) -> None:
     from vatrace.evaluation.adapt import MIN_SECONDS
 
     needed, better = f"at least {MIN_SECONDS:.0f} s are needed", f"{SHORT / 60:.0f} to 10 minutes are better"
-    rated = {name: f"{result.seconds(name):.0f} s of {name}" for name in result.found}
+    rated = {name: f"{math.floor(10 * result.seconds(name)) / 10:g} s of {name}" for name in result.found}
     if not any(result.found.values()):
         where = "where a face, a voice or words are present"
         raise UsageError(f"{folder}: only {' and '.join(rated.values())} are rated {where}; {needed} of one, and {better}")

@@ -246,6 +246,8 @@ def say(text: object, file: TextIO | None = None, flush: bool = False) -> None:
 
 def complain(error: object) -> None:
     """Print an error; the caller decides whether the command continues."""
+    if isinstance(error, OSError) and error.filename is not None and error.strerror:
+        error = f"{error.filename}: {reason(error)}"  # the system's own message has its number first
     say(f"error: {error}", file=sys.stderr, flush=True)
 
 

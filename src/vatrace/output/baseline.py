@@ -12,7 +12,7 @@ import numpy as np
 from vatrace.errors import UsageError
 from vatrace.inference.prediction import ROUNDING
 from vatrace.names import DIMENSIONS
-from vatrace.output.stretches import By, check_events, length_of, read_events
+from vatrace.output.stretches import By, check_events, length_of, no_such_file, read_events
 from vatrace.output.traces import Trace
 
 FIRST, PERSON = "first:", "person"
@@ -47,7 +47,8 @@ def parse_baseline(text: str) -> Baseline:
     if text.startswith(FIRST):
         return Baseline(text, length_of("--baseline", text))
     if not Path(text).is_file():
-        raise UsageError(f"--baseline {text}: must be first:30, person, or a CSV with the columns recording, start and end")
+        choices = "must be first:30, person, or a CSV with the columns recording, start and end"
+        raise UsageError(f"--baseline {text}: {no_such_file(text) or choices}")
     return Baseline(text, stretches=read_events(Path(text)))
 
 

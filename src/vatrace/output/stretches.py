@@ -130,8 +130,14 @@ def parse_by(text: str) -> By:
             raise UsageError(f"--by {text}: at least {1 / MAX_RATE:g} s are needed: no trace has more rows a second")
         return By(text, length)
     if not Path(text).is_file():
-        raise UsageError(f"--by {text}: must be {', '.join(OF_SPEECH)}, seconds:5, or a CSV with the columns start and end")
+        choices = f"must be {', '.join(OF_SPEECH)}, seconds:5, or a CSV with the columns start and end"
+        raise UsageError(f"--by {text}: {no_such_file(text) or choices}")
     return read_events(Path(text))
+
+
+def no_such_file(text: str) -> str:
+    """What is wrong with a choice that looks like the path of a table that isn't there; "" for other texts."""
+    return "no such file" if Path(text).suffix else ""
 
 
 def length_of(option: str, text: str) -> float:
