@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +21,7 @@ from networks import Scaled, move_weights, write_speaker
 from vatrace.cli.batch import plan
 from vatrace.files import sha256
 from vatrace.output.provenance import read_provenance
+from vatrace.output.report import QUADRANTS
 from vatrace.weights import has_e5, package_file
 
 FACE = ("--modalities", "face")
@@ -282,6 +284,52 @@ def test_a_part_beyond_the_recording_is_an_error_of_that_recording(study: Path, 
     result = run("predict", "--list", listed, "--out", tmp_path / "out", *FACE)
     assert result.status == 1 and "P1/talk.mp4: lasts 0.4 s; it has no part from 1 to 9 s" in result.err
     assert not (tmp_path / "out" / "P1" / "talk.csv").exists() and (tmp_path / "out" / "P2" / "talk.csv").exists()
+
+
+def test_all_results_describe_the_part_that_counts(tmp_path: Path, face_images: list[Image.Image]) -> None:
+    nobody = Image.new("RGB", face_images[0].size, (90, 110, 100))
+    write_movie(tmp_path / "talk.mp4", [*face_images[:25], *[nobody] * 25])  # a face for 1 of 2 s
+    listed = write_list(tmp_path / "list.csv", "recording,start,end", "talk.mp4,0.2,0.8")
+    out, options = tmp_path / "out", ["--report", "--also", "emotions", "--baseline", "first:0.3"]
+    options += ["--overlay", "--table", tmp_path / "table.csv", "--summary", tmp_path / "all.csv"]
+    result = run("predict", "--list", listed, "--out", out, *FACE, *options)
+    assert (result.status, result.err) == (0, "")
+    trace = pd.read_csv(out / "talk.csv")
+    assert trace["time"].tolist() == [0.2, 0.3, 0.4, 0.5, 0.6, 0.7] and trace["face"].all()
+    assert f"talk.mp4: 0.6 s, valence {trace['valence'].mean():+.2f} (from" in result.out
+    assert "face 100%, voice 0%" in result.out
+
+    page = (out / "talk.html").read_text()
+    numbers = dict(re.findall(r"<th>([^<]+)</th>\s*<td>([^<]+)</td>", page))
+    signs = [(trace["valence"] > 0) == pleasant for pleasant in (False, True)]
+    shares = [f"{(one & ((trace['arousal'] > 0) == excited)).mean():.0%}" for excited in (True, False) for one in signs]
+    assert [numbers[name] for name in QUADRANTS] == shares
+    assert [numbers[name] for name in ("face", "voice", "words")] == ["100%", "0%", "0%"]
+    assert "outside of the part from 0.2 to 0.8 s" in page
+    view = json.loads(page.partition('id="view">')[2].partition("</script>")[0])
+    (person,) = view["people"]
+    assert view["duration"] == 2.0 and person["presence"]["face"] == [[0.2, 0.8]]
+    inside = [0.2 <= time < 0.75 for time in view["time"]]
+    assert [box is not None for box in person["boxes"]["rows"]] == inside
+    assert [share is not None for share in person["shares"]["face"]] == inside
+
+    side = json.loads((out / "talk.json").read_text())
+    row, table = pd.read_csv(tmp_path / "all.csv").iloc[0], pd.read_csv(tmp_path / "table.csv")
+    assert side["span"] == [0.2, 0.8] and (row["duration"], row["face"], row["supported"]) == (0.6, 1.0, 1.0)
+    early = trace["valence"][:3].mean()
+    np.testing.assert_allclose(table["valence"], trace["valence"] - early, atol=1e-4)
+    by = run("predict", "--list", listed, "--out", out, *FACE, *options[:3], "--overlay", "--by", "seconds:0.4", *options[-4:])
+    assert by.status == 0
+    stretches = pd.read_csv(tmp_path / "table.csv")
+    assert stretches[["start", "end", "rows"]].to_numpy().tolist() == [[0.2, 0.6, 4], [0.6, 0.8, 2]]
+    assert stretches["valence_mean"][0] == pytest.approx(trace["valence"][:4].mean(), abs=1e-4)
+    assert pd.read_csv(out / "talk.csv").shape == trace.shape and (out / "talk.overlay.mp4").is_file()
+
+
+def test_a_part_between_two_rows_is_an_error_of_that_recording(study: Path, tmp_path: Path) -> None:
+    listed = write_list(study / "list.csv", "recording,start,end", "P1/talk.mp4,0.12,0.18")
+    result = run("predict", "--list", listed, "--out", tmp_path / "out", *FACE)
+    assert result.status == 1 and "P1/talk.mp4: has no row from 0.12 to 0.18 s, only one every 0.1 s" in result.err
 
 
 def test_several_processes_make_the_same_and_report_failures(study: Path, tmp_path: Path) -> None:

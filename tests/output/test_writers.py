@@ -13,7 +13,7 @@ import pytest
 import webvtt
 
 from vatrace.inference.explain import Explanation
-from vatrace.inference.prediction import Prediction, Turn, renamed
+from vatrace.inference.prediction import Prediction, Turn, renamed, within
 from vatrace.media.folders import find_transcripts
 from vatrace.media.transcripts import Word
 from vatrace.output.provenance import starting
@@ -488,3 +488,12 @@ def test_spreadsheets_run_no_names(prediction: Prediction, tmp_path: Path) -> No
     table = pd.read_csv(tmp_path / "a.csv")
     assert set(table["person"]) == {"'=cmd()"} and set(table["site"]) == {"'@sum"} and set(table["group"]) == {-1.5}
     assert "'=name" in table.columns
+
+
+def test_values_of_a_part_are_those_of_the_rows_that_count(prediction: Prediction, tmp_path: Path) -> None:
+    presence = {name: np.ones(20, bool) for name in prediction.presence}
+    part = within(replace(prediction, presence=presence, words=[Word("so", 0.2, 0.7)]), 0.4, 1.2)
+    assert [span[:2] for span in tiers(part)["valence"]] == [(0.4, 1.0), (1.0, 1.2)]
+    assert tiers(part)["valence"][0][2] == f"{prediction.valence[4:10].mean():+.2f}"
+    write_subtitles(part, tmp_path / "a.vtt")
+    assert f"(valence {prediction.valence[4:7].mean():+.2f}, arousal" in (tmp_path / "a.vtt").read_text()

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from vatrace.analysis.design import Study, Trace, possible_names
+from vatrace.analysis.design import Study, Trace, name_in
 from vatrace.analysis.findings import Finding
 from vatrace.corpora.annotators import merged, on_grid, relative_lags, shifted
 from vatrace.corpora.corpus import Annotation
@@ -84,8 +84,8 @@ def read_ratings(path: Path, study: Study) -> Ratings:
 
 def _key(path: Path, line: int, recording: str, person: str, study: Study) -> tuple[str, str]:
     """The trace that a rating is of."""
-    names = possible_names(recording)
-    inside = [trace for trace in study.traces if trace.recording in names]
+    name = name_in({trace.recording for trace in study.traces}, recording)
+    inside = [trace for trace in study.traces if trace.recording == name]
     if not inside:
         raise UsageError(f"{path}: line {line}, column recording: {recording} is not in the analysis")
     chosen = [trace for trace in inside if person in {"", trace.person}]

@@ -110,7 +110,11 @@ def compare_conditions(found: Sequence[Cell]) -> tuple[list[Finding], list[str]]
         bounds = np.array([cell.bounds[column] for cell in found])
         for index, name in enumerate(names):
             people = int(design[:, index].sum())
-            row = of_estimate(model.contrast(np.eye(len(names))[index]), "conditions", dimension, name, people, tested=False)
+            mean = model.contrast(np.eye(len(names))[index])
+            if mean is None:
+                notes.append(f"conditions: the mean {dimension} of {name} is left out, because it has no error")
+                continue
+            row = of_estimate(mean, "conditions", dimension, name, people, tested=False)
             low, high = bounds[design[:, index] == 1].mean(axis=0)
             rows.append(replace(row, trace_low=float(low), trace_high=float(high)))
         if len(names) < 2:
@@ -121,16 +125,19 @@ def compare_conditions(found: Sequence[Cell]) -> tuple[list[Finding], list[str]]
             terms.append(f"{names[second]} - {names[first]}")
         if len(names) > 2:
             test = model.joint(np.stack(differences[: len(names) - 1]))
-            if test is None:
-                notes.append(f"conditions: too few participants for an F test of {dimension}")
+            if isinstance(test, str):
+                notes.append(f"conditions: no F test of {dimension}: {test}")
             else:
                 (df, df2), stat, p = test.freedom, test.statistic, test.p
                 overall = Finding("conditions", dimension, OVERALL, statistic=stat, df=df, df2=df2, p=p, p_holm=p)
                 rows.append(replace(overall, clusters=num_participants))
-        pairwise = [
-            of_estimate(model.contrast(weights), "conditions", dimension, term, num_participants, tested=True)
-            for weights, term in zip(differences, terms, strict=True)
-        ]
+        pairwise = []
+        for weights, term in zip(differences, terms, strict=True):
+            difference = model.contrast(weights)
+            if difference is None:
+                notes.append(f"conditions: {term} is left out for {dimension}, because it is the same for all participants")
+                continue
+            pairwise.append(of_estimate(difference, "conditions", dimension, term, num_participants, tested=True))
         rows += adjusted(pairwise)
     if len(names) < 2:
         notes.append("conditions: there is only one, so nothing is compared")

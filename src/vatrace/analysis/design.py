@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -193,18 +193,21 @@ def _read_design(path: Path) -> list[_Line]:
     return lines
 
 
-def possible_names(recording: str) -> tuple[str, str]:
-    """What a study may call a recording that a table names: the same, or without its suffix."""
-    return recording, os.path.splitext(recording)[0]  # noqa: PTH122 - pathlib refuses names such as "."
+def name_in(known: Collection[str], recording: str) -> str | None:
+    """What a study calls a recording that a table names: the same or, if it has no such recording, without its suffix.
+
+    None if it has neither.
+    """
+    names = recording, os.path.splitext(recording)[0]  # noqa: PTH122 - pathlib refuses names such as "."
+    return next((name for name in names if name in known), None)
 
 
 def _match(line: _Line, groups: Mapping[tuple[str, str], pd.DataFrame]) -> tuple[str, str]:
     """The trace that a line means: by the name of the recording as in the study, or by that of its file."""
-    names = possible_names(line.recording)
-    name = next((name for name in names if any(name == recording for recording, _ in groups)), None)
+    known = list(dict.fromkeys(recording for recording, _ in groups))
+    name = name_in(known, line.recording)
     if name is None:
-        known = _some(list(dict.fromkeys(recording for recording, _ in groups)))
-        raise UsageError(f"{line.where}, column recording: {line.recording} is not in the study, which has {known}")
+        raise UsageError(f"{line.where}, column recording: {line.recording} is not in the study, which has {_some(known)}")
     people = [person for recording, person in groups if recording == name]
     if not line.person and len(people) > 1:
         raise UsageError(

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vatrace.analysis.curves import MIN_CLUSTERS, MeanCurve, mean_curve
-from vatrace.analysis.design import Study, Trace, possible_names
+from vatrace.analysis.design import Study, Trace, name_in
 from vatrace.analysis.findings import NAN, Finding, adjusted, of_curve
 from vatrace.corpora.csv_table import column_names, number, read_table
 from vatrace.errors import UsageError
@@ -137,8 +137,8 @@ def responses(
 
 
 def _concerned(study: Study, moment: Moment, path: Path) -> list[Trace]:
-    wanted = possible_names(moment.recording)
-    recorded = [trace for trace in study.traces if not moment.recording or trace.recording in wanted]
+    wanted = name_in({trace.recording for trace in study.traces}, moment.recording)
+    recorded = [trace for trace in study.traces if not moment.recording or trace.recording == wanted]
     if not recorded:
         raise UsageError(f"{path}: line {moment.line}, column recording: {moment.recording} is not in the analysis")
     people = [trace for trace in recorded if moment.person in {"", trace.person}]

@@ -15,6 +15,11 @@ from numpy.typing import NDArray
 
 Values = NDArray[np.float64]
 
+MIN_ERROR = 1e-9
+"""A smaller standard error of values in -1..1 is a rounding error: the estimate is the same for all clusters."""
+MIN_FREEDOM = 1e-6
+"""Fewer degrees of freedom are a rounding error of none."""
+
 
 @dataclass(frozen=True)
 class Estimate:
@@ -114,19 +119,21 @@ class RobustModel:
         right = np.stack([second @ self._bread @ load for load in self._loads])
         return left @ self._whole @ right.T
 
-    def contrast(self, weights: Values) -> Estimate:
-        """A weighted sum of the coefficients, with Satterthwaite's degrees of freedom.
+    def contrast(self, weights: Values) -> Estimate | None:
+        """A weighted sum of the coefficients, with Satterthwaite's degrees of freedom; None if it has no error.
 
         Args:
             weights: (P,).
         """
+        error = float(np.sqrt(max(float(weights @ self.covariance @ weights), 0.0)))
+        if error < MIN_ERROR:
+            return None
         products = self._products(weights, weights)
         freedom = float(np.trace(products) ** 2 / (products**2).sum())
-        error = float(np.sqrt(weights @ self.covariance @ weights))
         return estimate(float(weights @ self.coefficients), error, freedom)
 
-    def joint(self, contrasts: Values) -> Joint | None:
-        """Test whether all contrasts are 0; None if there are too few clusters.
+    def joint(self, contrasts: Values) -> Joint | str:
+        """Test whether all contrasts are 0; or why this can't be tested.
 
         Args:
             contrasts: (Q, P) of rank Q.
@@ -143,10 +150,14 @@ class RobustModel:
                 total += float((crossed * crossed.T).sum())
                 total += float((self._products(scaled[s], scaled[s]) * self._products(scaled[t], scaled[t])).sum())
         freedom = count * (count + 1) / total
-        if freedom <= count - 1:
-            return None
+        if freedom <= count - 1 + MIN_FREEDOM:
+            return "too few participants"
+        covariance = contrasts @ self.covariance @ contrasts.T
+        spreads = np.linalg.eigvalsh(covariance)
+        if spreads[0] < max(MIN_ERROR**2, 1e-10 * spreads[-1]):
+            return "a difference is the same for all participants"
         values = contrasts @ self.coefficients
-        quadratic = float(values @ np.linalg.solve(contrasts @ self.covariance @ contrasts.T, values))
+        quadratic = float(values @ np.linalg.solve(covariance, values))
         statistic = (freedom - count + 1) / (freedom * count) * quadratic
         second = freedom - count + 1
         return Joint(statistic, (float(count), second), float(stats.f.sf(statistic, count, second)))

@@ -128,6 +128,10 @@ class Prediction:
         start, end = self.span or (-np.inf, np.inf)
         return (self.times >= start - ROUNDING) & (self.times < end - ROUNDING)
 
+    def share(self, name: str) -> float:
+        """The share (0..1) of the part that counts in which a modality was present."""
+        return float(self.presence[name][self.counted].mean())
+
     def spans(self, name: str) -> NDArray[np.float64]:
         """(N, 2) When a modality appears and disappears, in seconds."""
         edges = np.flatnonzero(np.diff(self.presence[name].astype(int), prepend=0, append=0)).reshape(-1, 2)
@@ -216,7 +220,8 @@ def for_everyone(prediction: Prediction, **changes: Any) -> Prediction:
 def within(prediction: Prediction, start: float, end: float) -> Prediction:
     """The same prediction with only a part of the recording: what lies outside is neither supported nor in any table.
 
-    Its times remain those of the recording, and people keep their numbers, which depend on the whole recording.
+    Outside, there are no boxes and no shares of the explanation either. Its times remain those of the recording, and people
+    keep their numbers, which depend on the whole recording.
 
     Args:
         prediction: of the whole recording.
@@ -224,13 +229,16 @@ def within(prediction: Prediction, start: float, end: float) -> Prediction:
         end: seconds; infinity for the end of the recording.
 
     Raises:
-        MediaError: if the part is empty or reaches beyond the recording by more than `SLACK`.
+        MediaError: if the part is empty, lies between two rows, or reaches beyond the recording by more than `SLACK`.
     """
     length = prediction.duration
     if not 0 <= start < min(end, length) or (end != math.inf and end > length + SLACK):
         raise MediaError(f"{prediction.source}: lasts {length:.1f} s; it has no part from {start:g} to {end:g} s")
     span = (start, min(end, length))
     cut = replace(prediction, span=span)
+    if not cut.counted.any():
+        every = 1 / prediction.rate
+        raise MediaError(f"{prediction.source}: has no row from {start:g} to {end:g} s, only one every {every:g} s")
     words = [word for word in prediction.words if word.end > span[0] and word.start < span[1]]
     presence = {name: mask & cut.counted for name, mask in prediction.presence.items()}
     speaking = None if prediction.speaking is None else prediction.speaking & cut.counted
@@ -244,9 +252,14 @@ def within(prediction: Prediction, start: float, end: float) -> Prediction:
         for found in prediction.languages
         if found.end > span[0] and found.start < span[1]
     ]
+    boxes = None if prediction.boxes is None else np.where(cut.counted[:, None], prediction.boxes, np.nan)
+    explanation = prediction.explanation
+    if explanation is not None:
+        given = {name: np.where(cut.counted, share, np.nan) for name, share in explanation.shares.items()}
+        explanation = replace(explanation, shares=given)
     others = tuple(within(other, start, end) for other in prediction.others)
     cut = replace(cut, words=words, presence=presence, speaking=speaking, turns=turns, languages=languages)
-    return replace(cut, others=others)
+    return replace(cut, boxes=boxes, explanation=explanation, others=others)
 
 
 SLACK = 0.5

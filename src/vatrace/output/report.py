@@ -39,16 +39,16 @@ MIN_POINTS, MAX_BOXES = 1000, 20_000
 def summary(prediction: Prediction) -> str:
     """One line: the length, mean and range of both traces over the supported rows, and the share of each modality.
 
-    With several people, it describes the first.
+    All of them are those of the part of the recording that counts. With several people, it describes the first.
     """
-    where = prediction.supported if prediction.supported.any() else np.ones(len(prediction.times), bool)
-    parts = [f"{prediction.duration:.1f} s"]
+    where = prediction.supported if prediction.supported.any() else prediction.counted
+    parts = [f"{prediction.counted.sum() / prediction.rate:.1f} s"]
     if prediction.others:
         parts.append(f"{len(prediction.people)} people, {title(prediction.person)}")
     for name in ("valence", "arousal"):
         values = getattr(prediction, name)[where]
         parts.append(f"{name} {values.mean():+.2f} (from {values.min():+.2f} to {values.max():+.2f})")
-    parts += [f"{name} {prediction.presence[name].mean():.0%}" for name in MODALITIES]
+    parts += [f"{name} {prediction.share(name):.0%}" for name in MODALITIES]
     return ", ".join(parts)
 
 
@@ -66,6 +66,8 @@ CONTRIBUTIONS = (
     "after): where leaving it out moves the point by 0.005 or more. "
 )
 """The page's text on contributions."""
+OUTSIDE = ", and outside of the part from {:.1f} to {:.1f} s, which alone counts"
+"""The page's text on where traces are faint, if only a part of the recording counts."""
 FACE = "The box shows the face that the trace follows. "
 """The page's text on the box."""
 CHOICE = "To choose the person whose trace is shown, click a name or press <kbd>1</kbd> to <kbd>{}</kbd>. "
@@ -117,6 +119,7 @@ def write_page(prediction: Prediction, path: Path, media: str, top: str = "") ->
         transcript=_transcript(prediction),
         view=json.dumps(_view(prediction), ensure_ascii=False, allow_nan=False).replace("<", "\\u003c"),
         bands="" if prediction.bounds is None else BANDS,
+        outside=OUTSIDE.format(*prediction.span) if prediction.span else "",
         contributions="" if prediction.explanation is None else CONTRIBUTIONS,
         face=choice + (faces if boxed else ""),
         made_by=_made_by(prediction),
@@ -386,7 +389,7 @@ def _all_numbers(prediction: Prediction) -> str:
         means = {name: values["mean"] for name, values in person.statistics().items()}
         means = pd.Series(means).map(_signed, na_action="ignore")
         speaks = "" if person.speaking is None else f"{person.speaking.sum() / person.rate:.1f} s"
-        rows[title(name)] = {"visible": f"{person.presence['face'].mean():.0%}", "speaks": speaks, **means}
+        rows[title(name)] = {"visible": f"{person.share('face'):.0%}", "speaks": speaks, **means}
         details += f'<div data-person="{index}"><h3>{html.escape(title(name))}</h3>'
         details += f'<div class="numbers">{_numbers(person)}</div></div>'
     return _table(pd.DataFrame(rows).T, na_rep="") + details
@@ -395,13 +398,14 @@ def _all_numbers(prediction: Prediction) -> str:
 def _numbers(person: Prediction) -> str:
     import pandas as pd
 
-    supported = person.to_pandas()[person.supported]
+    table = person.to_pandas()
+    supported = table[table["supported"] == 1]
     if supported.empty:
         return "<p>No face, voice or words were detected.</p>"
     plain = "{:.2f}".format
     signs = np.where(supported[["valence", "arousal"]] > 0, 1, -1)
     quadrants = {name: f"{(signs == sign).all(axis=1).mean():.0%}" for name, sign in QUADRANTS.items()}
-    shares = pd.DataFrame({"detected": {name: f"{person.presence[name].mean():.0%}" for name in MODALITIES}})
+    shares = pd.DataFrame({"detected": {name: f"{person.share(name):.0%}" for name in MODALITIES}})
     if person.explanation:
         given = pd.DataFrame(person.explanation.shares).dropna(how="all")
         means = given.fillna(0).mean().where(given.notna().any())

@@ -279,9 +279,10 @@ def _means(prediction: Prediction, turn: Turn) -> dict[str, float]:
 
 
 def _rows(prediction: Prediction, start: float, end: float) -> NDArray[np.bool_]:
-    """(T,) The rows from `start` to before `end`, in seconds; the one nearest to `start` if there are none."""
-    inside = (prediction.times >= start) & (prediction.times < end)
-    return inside if inside.any() else np.arange(len(inside)) == np.argmin(abs(prediction.times - start))
+    """(T,) The rows that count from `start` to before `end`, in seconds; the one nearest to `start` if there are none."""
+    inside = (prediction.times >= start) & (prediction.times < end) & prediction.counted
+    away = np.where(prediction.counted, abs(prediction.times - start), np.inf)
+    return inside if inside.any() else np.arange(len(inside)) == np.argmin(away)
 
 
 TURN_COLUMNS = tuple(column.name for column in TURNS)
@@ -363,13 +364,14 @@ def _tiers_of_one(prediction: Prediction) -> dict[str, list[Span]]:
         result["speaker"] = _apart(
             (turn[0].start, turn[-1].end, turn[0].speaker) for turn in sentences(prediction.words) if turn[0].speaker
         )
+    first, last = prediction.span or (0.0, prediction.duration)
     for name in ("valence", "arousal"):
         means = []
         for start in np.arange(0, prediction.duration, TIER_STEP):
             inside = (prediction.times >= start) & (prediction.times < start + TIER_STEP) & prediction.supported
             if inside.any():
-                end = min(start + TIER_STEP, prediction.duration)
-                means.append((float(start), end, f"{getattr(prediction, name)[inside].mean():+.2f}"))
+                ends = max(float(start), first), min(float(start) + TIER_STEP, last)
+                means.append((*ends, f"{getattr(prediction, name)[inside].mean():+.2f}"))
         result[name] = means
     return result | {name: [(start, end, name) for start, end in prediction.spans(name)] for name in ("face", "voice")}
 

@@ -1,0 +1,32 @@
+"""Which traces the tables of events and ratings mean."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from made_studies import MadeStudy, wandering
+from vatrace.analysis.agreement import read_ratings
+from vatrace.analysis.events import Moment, responses
+
+
+def test_a_name_means_one_recording_although_another_has_the_same_start(tmp_path: Path) -> None:
+    """`s01.rest` is `s01.rest.mp4`, and not `s01` with a suffix; `s01.mp4` is `s01`."""
+    rng = np.random.default_rng(0)
+    made = MadeStudy(rng)
+    for name in ("s01", "s01.rest", "s02"):
+        made.add(name, wandering(rng, 20), participant=f"of {name}")
+    named = [
+        Moment(2, "s01.rest", "", 5.0, "film"),
+        Moment(3, "s02.mp4", "", 5.0, "film"),
+        Moment(4, "s01.mp4", "", 5.0, "tone"),
+    ]
+    found, _ = responses(made.study, named, Path("events.csv"))
+    assert {one.event: one.participants for one in found} == {"film": ("of s01.rest", "of s02"), "tone": ("of s01",)}
+    (tmp_path / "ratings.csv").write_text("recording,time,valence\ns01.rest,1,0.5\ns01.mp4,1,0.25\n")
+    ratings = read_ratings(tmp_path / "ratings.csv", made.study)
+    assert {key: one[0].values[0, 0] for key, one in ratings.items()} == pytest.approx(
+        {("s01.rest", "1"): 0.5, ("s01", "1"): 0.25}
+    )
