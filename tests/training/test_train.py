@@ -293,6 +293,26 @@ def test_its_intervals_contain_nine_in_ten_labels_of_dev(config: RunConfig, tmp_
     assert float(facts["interval_level"]) == 0.9
 
 
+def test_intervals_of_a_run_with_fewer_modalities_than_its_store(config: RunConfig, tmp_path: Path) -> None:
+    from vatrace.inference.intervals import half_widths
+    from vatrace.weights import onnx_session
+
+    store = make_store(tmp_path / "s", steps=800)
+    face = replace(config.model, feature_dims={"face": 6}, widths={"face": 8})
+    run = train_run(replace(config, model=face, train=replace(config.train, num_epochs=1)), store, tmp_path / "r")
+    assert run is not None
+    widths = json.loads(onnx_session(run.folder / "model.onnx").get_modelmeta().custom_metadata_map["intervals"])
+    errors = []
+    for recording in store.split("dev"):
+        where = situations({"face": recording.valid()["face"]}, recording.meta.rate)
+        errors.append((recording.labels() - Predictor(run).predict(recording), where))
+    expected = half_widths(errors)
+    assert set(expected) == {"face", "nothing, near face"}  # the face is never away for long
+    assert set(widths) == set(expected)
+    for name, pair in expected.items():
+        assert widths[name] == pytest.approx(pair, abs=1e-3)
+
+
 def test_a_damaged_checkpoint_is_named(run: Run, tmp_path: Path) -> None:
     content = run.members[0].weights.read_bytes()
     (tmp_path / "model.safetensors").write_bytes(content[: len(content) // 2])

@@ -192,12 +192,17 @@ def crops_of(model: Model) -> Crops | None:
     return Crops(model.backbone.size) if isinstance(model, EndToEndModel) else None
 
 
+def masks_of(model: Model, recording: StoredRecording) -> Masks:
+    """Where each of the model's modalities is present in a recording, (T,); its store may have others."""
+    return {name: mask for name, mask in recording.valid().items() if name in model.modalities}
+
+
 def predict_recording(
     model: Model, recording: StoredRecording, win_len: int, change: ChangeMasks | None = None
 ) -> NDArray[np.float64]:
     """A model's prediction (T, K) for a recording, from windows that overlap by half."""
     device = next(model.parameters()).device
-    masks = {name: mask for name, mask in recording.valid().items() if name in model.modalities}
+    masks = masks_of(model, recording)
     valid = masks if change is None else change(masks)
     crops = crops_of(model)
 

@@ -30,7 +30,7 @@ from vatrace.training.config import RunConfig
 from vatrace.training.data import Windows, statistics
 from vatrace.training.folds import make_folds
 from vatrace.training.loop import Epoch, fit
-from vatrace.training.run import Member, Run, crops_of, predict_recording, read_run_file, run_content
+from vatrace.training.run import Member, Run, crops_of, masks_of, predict_recording, read_run_file, run_content
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
@@ -278,7 +278,7 @@ def _intervals(model: Model, recordings: Sequence[StoredRecording], win_len: int
     found = []
     for recording in recordings:
         errors = recording.labels() - predict_recording(model, recording, win_len)
-        found.append((errors, situations(recording.valid(), recording.meta.rate, ahead)))
+        found.append((errors, situations(masks_of(model, recording), recording.meta.rate, ahead)))
     return metadata(half_widths(found))
 
 
