@@ -180,6 +180,8 @@ def test_tables_and_events_that_do_not_fit_are_one_line(tmp_path: Path) -> None:
     assert "events.csv: line 2: 99 s lies outside of R0 (0 to 3 s)" in message(
         "study.csv", "--design", "design.csv", "--events", "events.csv"
     )
+    for option in ("--before", "--after"):
+        assert f"{option} is around the events of --events" in message("study.csv", "--design", "design.csv", option, "2")
     for cell in ("", ".", "..", "R9.mp4"):
         (tmp_path / "ratings.csv").write_text(f"recording,time,valence\n{cell},1,0\n", encoding="utf-8")
         assert f"line 2, column recording: {cell}" in message("study.csv", "--design", "design.csv", "--ratings", "ratings.csv")

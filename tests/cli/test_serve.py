@@ -32,6 +32,13 @@ def test_a_host_that_is_not_this_machine_in_its_network_is_named(host: str, tmp_
     assert result.status in {1, 2} and f"--host {host}" in result.err and "Traceback" not in result.err
 
 
+@pytest.mark.parametrize("option", ["--allow", "--token-file"])
+def test_options_of_the_interface_need_it(option: str, tmp_path: Path) -> None:
+    result = run("serve", "--port", 0, "--no-browser", "--folder", tmp_path / "results", option, tmp_path)
+    assert result.status == 1 and result.err == f"error: {option} is for the interface for programs: add --api\n"
+    assert not (tmp_path / "results").exists()
+
+
 def test_another_model_that_is_none_is_named(tmp_path: Path) -> None:
     (tmp_path / "wrong.onnx").write_text("no model")
     result = run("serve", "--port", 0, "--no-browser", "--folder", tmp_path, "--other-model", tmp_path / "wrong.onnx")

@@ -136,5 +136,7 @@ def test_the_command_reports_like_extract(tmp_path: Path) -> None:
     assert "a.npy: can't be read" in again.out and again.out.endswith("1 failed\n")
     wrong = run(*arguments, "--name", "a,b")
     assert wrong.status == 1 and "--name takes NAME" in wrong.err
+    unknown = run(*arguments, "--name", "vioce=a")
+    assert unknown.status == 1 and "--name vioce=a:" in unknown.err and "has no features of vioce" in unknown.err
     extracted = run("extract", tmp_path / "f", "--store", tmp_path / "t")
     assert extracted.status == 1 and "use vatrace import" in extracted.err

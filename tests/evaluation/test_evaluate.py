@@ -6,13 +6,16 @@ import pytest
 
 from command import run as run_command
 from made_pairs import ccc
-from made_stores import make_store
+from made_stores import CONFIG, make_store
 from vatrace.errors import StoreError
 from vatrace.evaluation.evaluate import evaluate, spells, text_table
+from vatrace.evaluation.held_out import evaluate_run
 from vatrace.evaluation.page import write_page
 from vatrace.metrics import concordance_cc
 from vatrace.store import Store, StoredRecording
-from vatrace.training.run import Run
+from vatrace.training.config import read_config
+from vatrace.training.run import Predictor, Run
+from vatrace.training.train import train_run
 
 
 def perfect(recording: StoredRecording, change: object) -> np.ndarray:
@@ -98,6 +101,21 @@ def test_what_was_planted_is_found_by_ablation(run: Run, store: Store, tmp_path:
     assert cells.sum() == found["num_steps"] and len(charts) == 2 + 2 * min(3, found["num_recordings"]) + 3
     again = run_command("evaluate", run.folder, "--store", store.path, "--out", tmp_path / "report")
     assert again.status == 1 and "already exists" in again.err
+
+
+def test_a_run_is_evaluated_on_its_own_modalities(store: Store, tmp_path: Path) -> None:
+    """The store has words as well, which the run doesn't use."""
+    text = CONFIG.replace("words = 4\n", "").replace("words = 8\n", "")
+    (tmp_path / "run.toml").write_text(text.replace("num_epochs = 4", "num_epochs = 1"))
+    run = train_run(read_config(tmp_path / "run.toml"), store, tmp_path / "r")
+    assert run is not None
+    found, _ = evaluate_run(Predictor(run), store)
+    assert set(found.ablation) == {"all", "only face", "only voice", "without face", "without voice"}
+    assert set(found.robustness) == {"face", "voice"}
+    known = [~np.isnan(recording.labels()[:, 0]) for recording in store.split("dev")]
+    present = [recording.valid()["face"] | recording.valid()["voice"] for recording in store.split("dev")]
+    absent = sum((mask & ~seen).sum() for mask, seen in zip(known, present, strict=True))
+    assert absent > 0 and found.unsupported == pytest.approx(absent / found.num_steps)
 
 
 def test_a_split_without_labels_and_a_run_with_one_output(store: Store, tmp_path: Path) -> None:

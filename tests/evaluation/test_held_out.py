@@ -30,7 +30,8 @@ def test_training_recordings_are_refused(run: Run, tmp_path: Path) -> None:
         store = make_store(tmp_path / split)
         moved = {name: replace(member, split=split) if name == named else member for name, member in store.members.items()}
         store.write_corpus(moved, {})
-        result = run_command("evaluate", run.folder, "--store", store.path, "--split", split, "--unlock-test")
+        unlock = ["--unlock-test"] if split == "test" else []
+        result = run_command("evaluate", run.folder, "--store", store.path, "--split", split, *unlock)
         assert result.status == 1 and f"was trained on {named}, now in {split}" in result.err
         assert not (store.path / "test-log.jsonl").exists()
 

@@ -322,6 +322,11 @@ def test_an_open_recording_is_predicted_as_its_file_is(model: Model, talking: Pa
     named = model.predict(talking, modalities=["words"], transcript=transcript)
     assert opened.source == named.source == talking and opened.rate == named.rate == 10
     np.testing.assert_array_equal(opened.valence, named.valence)
+    later = model.predict(open_recording(talking), modalities=["words"], transcript=str(transcript))
+    assert [word.text for word in later.words] == [word.text for word in named.words] == ["What", "a", "lovely", "day"]
+    np.testing.assert_array_equal(later.valence, named.valence)
+    with pytest.raises(ValueError, match="give either words or a transcript"):
+        model.predict(open_recording(talking, transcript), modalities=["words"], transcript=transcript)
 
 
 def test_a_broken_whisper_is_not_used(talking: Path, tmp_path: Path) -> None:

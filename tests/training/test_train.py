@@ -17,11 +17,13 @@ from made_stores import CONFIG, make_store
 from vatrace.cli import main
 from vatrace.errors import CheckpointError, RunError, TrainingError
 from vatrace.inference.intervals import MIN_ERRORS, situations
+from vatrace.models.affect import ModelConfig
+from vatrace.models.backbone import BackboneConfig, GreyFaceNet
 from vatrace.store import Membership, Store
 from vatrace.training.checkpoint import load_model, load_tensors
 from vatrace.training.config import RunConfig
 from vatrace.training.data import statistics
-from vatrace.training.loop import Epoch
+from vatrace.training.loop import Epoch, TrainConfig
 from vatrace.training.run import Member, Predictor, Run
 from vatrace.training.train import Report, RunOptions, dev_scores, train_run
 
@@ -203,6 +205,51 @@ def test_missing_annotations_are_refused_with_advice(config: RunConfig, tmp_path
     assert run is not None and len(run.members) == 1
 
 
+def test_weights_of_a_face_network_that_were_replaced_make_another_run(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    names = {"a": "train", "b": "train", "c": "train"}
+    store = make_store(tmp_path / "s", names, steps=20, crops=True)
+    file = tmp_path / "w.pth"
+    torch.save(GreyFaceNet().state_dict(), file)
+    model = ModelConfig(feature_dims={"face": 128}, widths={"face": 8}, fusion="concat", num_levels=1)
+    train = TrainConfig(num_epochs=1, batch_size=1, win_len=10, hop_len=10)
+    config = RunConfig(model, train, BackboneConfig("ferplus", str(file)))
+    folds = RunOptions(folds=2)
+    with pytest.raises(StopError):
+        train_run(config, store, tmp_path / "r", folds, stop_after("fold-2", 0))
+    before = file.read_bytes()
+    torch.save(GreyFaceNet().state_dict(), file)
+    with pytest.raises(RunError, match=r"contains another run \(different backbone weights\)"):
+        train_run(config, store, tmp_path / "r", folds)
+
+    content = json.loads((tmp_path / "r" / "run.json").read_text())  # as an earlier version wrote it
+    del content["backbone weights"]
+    (tmp_path / "r" / "run.json").write_text(json.dumps(content))
+    file.write_bytes(before)
+    notes: list[str] = []
+    assert train_run(config, store, tmp_path / "r", folds, Report(note=notes.append)) is not None
+    assert "begun by an earlier version" in notes[0]
+    torch.save(GreyFaceNet().state_dict(), file)
+    with pytest.raises(RunError, match="different backbone weights"):  # not: nothing is left to train
+        train_run(config, store, tmp_path / "r", folds)
+    file.unlink()
+    with pytest.raises(RunError, match=r"w\.pth: can't be read"):
+        train_run(config, store, tmp_path / "r", folds)
+
+
+def test_weights_of_a_face_network_that_are_replaced_between_folds(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    store = make_store(tmp_path / "s", {"a": "train", "b": "train"}, steps=20, crops=True)
+    file = tmp_path / "w.pth"
+    torch.save(GreyFaceNet().state_dict(), file)
+    model = ModelConfig(feature_dims={"face": 128}, widths={"face": 8}, fusion="concat", num_levels=1)
+    train = TrainConfig(num_epochs=1, batch_size=1, win_len=10, hop_len=10)
+    config = RunConfig(model, train, BackboneConfig("ferplus", str(file)))
+    replace_file = Report(epoch=lambda member, epoch: torch.save(GreyFaceNet().state_dict(), file))
+    with pytest.raises(RunError, match=r"the weights of \[backbone\] have been replaced since this run began"):
+        train_run(config, store, tmp_path / "r", RunOptions(folds=2), replace_file)
+
+
 def test_of_two_models_each_learns_from_what_is_annotated_for_it(config: RunConfig, tmp_path: Path) -> None:
     store = make_store(tmp_path / "s")
     store.write_labels("a", store.recording("a").labels() * [1, np.nan])
@@ -291,6 +338,26 @@ def test_its_intervals_contain_nine_in_ten_labels_of_dev(config: RunConfig, tmp_
     for name, errors in common.items():
         assert (abs((errors <= widths[name]).mean(axis=0) - 0.9) < 0.01).all(), name
     assert float(facts["interval_level"]) == 0.9
+
+
+def test_intervals_of_a_run_with_fewer_modalities_than_its_store(config: RunConfig, tmp_path: Path) -> None:
+    from vatrace.inference.intervals import half_widths
+    from vatrace.weights import onnx_session
+
+    store = make_store(tmp_path / "s", steps=800)
+    face = replace(config.model, feature_dims={"face": 6}, widths={"face": 8})
+    run = train_run(replace(config, model=face, train=replace(config.train, num_epochs=1)), store, tmp_path / "r")
+    assert run is not None
+    widths = json.loads(onnx_session(run.folder / "model.onnx").get_modelmeta().custom_metadata_map["intervals"])
+    errors = []
+    for recording in store.split("dev"):
+        where = situations({"face": recording.valid()["face"]}, recording.meta.rate)
+        errors.append((recording.labels() - Predictor(run).predict(recording), where))
+    expected = half_widths(errors)
+    assert set(expected) == {"face", "nothing, near face"}  # the face is never away for long
+    assert set(widths) == set(expected)
+    for name, pair in expected.items():
+        assert widths[name] == pytest.approx(pair, abs=1e-3)
 
 
 def test_a_damaged_checkpoint_is_named(run: Run, tmp_path: Path) -> None:

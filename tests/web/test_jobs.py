@@ -120,6 +120,35 @@ def test_a_damaged_job_does_not_stop_the_server(tmp_path: Path, caplog: pytest.L
     )
 
 
+def test_the_order_of_completion_goes_on_after_jobs_were_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("vatrace.web.jobs.Predicting", Noting)
+    monkeypatch.setenv("ASKED", str(tmp_path / "asked"))
+    folder = tmp_path / "results"
+    folder.mkdir()
+    jobs = Jobs(folder, load_model)
+    run_all(jobs, "1.srt", "2.srt", "3.srt")
+    seen = jobs.finished()
+    assert [job.order for job in seen] == [1, 2, 3]
+    for job in seen[1:]:
+        jobs.remove(job.id)
+    jobs.close()
+    again = Jobs(folder, load_model)
+    run_all(again, "4.srt")
+    assert [(job.name, job.order) for job in again.finished(after=3)] == [("4.srt", 4)]
+    again.close()
+    for damage in (*BYTES, b"{}", b'{"finished": "4"}', b'{"finished": null}'):
+        (folder / "finished.json").write_bytes(damage)
+        caplog.clear()
+        Jobs(folder, load_model).close()
+        assert "finished.json: damaged, so orders go on from the latest job that is left" in caplog.text
+    last = Jobs(folder, load_model)
+    run_all(last, "5.srt")
+    assert [job.order for job in last.finished(after=3)] == [4, 5]
+    last.close()
+
+
 def no_room(*paths: Path) -> None:
     raise OSError(errno.ENOSPC, "No space left on device")
 

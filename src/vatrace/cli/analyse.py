@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vatrace.cli.terminal import make_folder, plural, positive, refuse_existing, say, table, warn
+from vatrace.errors import UsageError
 
 if TYPE_CHECKING:
     from vatrace.analysis.analyse import Analysis
@@ -29,6 +30,8 @@ The folder gets analysis.html, its figures, results.csv and other tables with co
 analysis. With fewer than 6 participants or pairs, curves aren't tested.
 Exit status: 0 for success, 1 if something could not be analysed.
 """
+BEFORE, AFTER = 2.0, 5.0
+"""Seconds around an event that are averaged."""
 
 
 def add_parsers(commands: Any) -> None:
@@ -42,8 +45,8 @@ def add_parsers(commands: Any) -> None:
     parser.add_argument("study", type=Path, metavar="TABLE", help="CSV or Parquet table of all traces, by predict --table")
     parser.add_argument("--design", type=Path, metavar="FILE", help="CSV table of who was recorded in which condition")
     parser.add_argument("--events", type=Path, metavar="FILE", help="CSV table of events, for event-locked averages")
-    parser.add_argument("--before", type=positive, default=2.0, metavar="SECONDS", help="before an event (default: 2)")
-    parser.add_argument("--after", type=positive, default=5.0, metavar="SECONDS", help="after an event (default: 5)")
+    parser.add_argument("--before", type=positive, metavar="SECONDS", help=f"before an event (default: {BEFORE:g})")
+    parser.add_argument("--after", type=positive, metavar="SECONDS", help=f"after an event (default: {AFTER:g})")
     parser.add_argument("--ratings", type=Path, metavar="FILE", help="CSV table of human ratings, for agreement")
     parser.add_argument(
         "--out", type=Path, default=Path("analysis"), metavar="FOLDER", help="where to write (default: analysis)"
@@ -57,8 +60,10 @@ def run_analyse(args: argparse.Namespace) -> int:
     from vatrace.analysis.analyse import Options, analyse
     from vatrace.analysis.result_files import names, write_analysis
 
+    if args.events is None and (args.before or args.after):
+        raise UsageError(f"--{'before' if args.before else 'after'} is around the events of --events: add --events events.csv")
     refuse_existing([args.out / name for name in names()], args.overwrite)
-    found = analyse(args.study, args.design, Options(args.events, args.ratings, args.before, args.after))
+    found = analyse(args.study, args.design, Options(args.events, args.ratings, args.before or BEFORE, args.after or AFTER))
     make_folder(args.out)
     given = [path for path in (args.study, args.design, args.events, args.ratings) if path is not None]
     write_analysis(found, args.out, given)

@@ -104,7 +104,7 @@ def add_parsers(commands: Any) -> None:
         help="steps per second, or `frames` for one step per video frame (default: %(default)g)",
     )
     extract.add_argument("--crops", action="store_true", help="also store face crops, to train the face network too")
-    extract.add_argument("--workers", type=count, default=1, metavar="N", help="number of processes (default: %(default)s)")
+    extract.add_argument("--workers", type=count, metavar="N", help="number of processes (default: 1)")
     add_ray_option(extract)
     add_whisper_option(extract)
     add_language_option(extract)
@@ -191,6 +191,12 @@ def run_extract(args: argparse.Namespace) -> int:
     from vatrace.store import Store
     from vatrace.weights import find_whisper
 
+    if args.ray is not None and args.workers is not None:
+        raise UsageError(
+            "--workers is for processes on this machine, and --ray starts those of the cluster: choose one (with --ray, "
+            "--threads is the number of CPUs for a recording)"
+        )
+    workers = args.workers or 1
     corpus = open_corpus(args.corpus, args.reader)
     num_errors = report_findings(corpus)
     if all(source.features for source in corpus.sources):
@@ -202,7 +208,7 @@ def run_extract(args: argparse.Namespace) -> int:
         ActiveSpeaker(args.active_speaker)  # as well
     if args.crops and "face" not in encoders:
         raise UsageError("--crops stores faces, but --encoders face=none leaves them out: choose one")
-    device, threads = apply_device(args), max(1, (args.threads or os.cpu_count() or 1) // args.workers)
+    device, threads = apply_device(args), max(1, (args.threads or os.cpu_count() or 1) // workers)
     setting = Setting(tuple(encoders.values()), args.whisper, threads, args.crops, args.active_speaker, device, args.language)
     store = Store.create(args.store, setting.schema(args.rate))
     with store.writing():
@@ -242,7 +248,7 @@ def _work(tasks: Sequence[Task], args: argparse.Namespace, progress: Progress) -
     if args.ray is not None:
         return on_ray(tasks, None if args.ray == LOCAL_CLUSTER else args.ray, extract, lost, tasks[0].setting.threads)
     if len(tasks) > 1:  # not in this process: a crash in a codec must not end the others
-        return in_processes(tasks, args.workers, extract, lost, lambda _, stage, share: progress(stage, share))
+        return in_processes(tasks, args.workers or 1, extract, lost, lambda _, stage, share: progress(stage, share))
     return (extract(task, progress) for task in tasks)
 
 

@@ -83,6 +83,9 @@ def run_import(args: argparse.Namespace) -> int:
     if not any(source.features for source in corpus.sources):
         raise UsageError(f"{args.features}: contains recordings, not features: use vatrace extract")
     options = _options(args)
+    unknown = sorted(options.names.keys() - {modality for source in corpus.sources for modality in source.features})
+    if unknown:
+        raise UsageError(f"--name {unknown[0]}={options.names[unknown[0]]}: {args.features} has no features of {unknown[0]}")
     store = Store.create(args.store, import_schema(corpus.sources, args.rate, options))
     with store.writing():
         with progress_bars(args.features.name) as progress:

@@ -25,6 +25,7 @@ from vatrace.cli.terminal import (
     warn,
 )
 from vatrace.errors import UsageError
+from vatrace.languages import AUTO
 from vatrace.names import MODALITIES
 from vatrace.watcher import working_on
 
@@ -90,6 +91,8 @@ def run_live(args: argparse.Namespace) -> int:
     microphone = args.microphone or usual_microphone(args.camera)
     if args.camera == microphone == NONE:
         raise UsageError("no camera and no microphone: choose at least one")
+    if microphone == NONE and (args.whisper is not None or args.language != AUTO):
+        raise UsageError(f"--{'language' if args.whisper is None else 'whisper'} is for speech, and there is no microphone")
     if args.out is not None:
         refuse_existing([args.out], args.overwrite)
         make_folder(args.out.parent)

@@ -32,6 +32,7 @@ from vatrace.cli.terminal import (
 from vatrace.errors import UsageError
 from vatrace.files import shown, written_whole
 from vatrace.media.folders import passed_over
+from vatrace.media.transcripts import is_transcript
 from vatrace.names import ALSO, DEFAULT_RATE, MAX_PEOPLE, MAX_RATE, MODALITIES
 from vatrace.output.formats import FORMATS, check_formats
 from vatrace.watcher import working_on
@@ -93,6 +94,8 @@ words that were left out, notes, errors, and the version, model and options.
 Exit status: 0 for success, 1 if a recording failed (the others are done), 2 for a wrong command, 70 for a bug in vatrace, 130
 for ctrl-C, 143 for SIGTERM.
 """
+WITH_COLUMNS = {"json", *(kind for kind, known in FORMATS.items() if known.has_rows)}
+"""Formats that have the columns of `--explain` and `--also`."""
 
 
 def add_parsers(commands: Any) -> None:
@@ -193,7 +196,7 @@ def _add_batch_options(parser: argparse.ArgumentParser) -> None:
     )
     add("--methods", action="store_true", help="also write methods.md, a paragraph for your paper")
     add("--overwrite", action="store_true", help="do everything again, and replace results that already exist")
-    add("--jobs", type=count, default=1, metavar="N", help="number of processes for several recordings (default: %(default)s)")
+    add("--jobs", type=count, metavar="N", help="number of processes for several recordings (default: 1)")
     add_ray_option(parser)
 
 
@@ -266,9 +269,12 @@ def run_predict(args: argparse.Namespace) -> int:
 
     check_formats(args.format)
     _check_people(args)
+    _check_effects(args)
     items, all_found, model = _items(args)
     if not items:
         return 1
+    if args.encoding and not any(item.choice.path or is_transcript(item.path) for item in items):
+        raise UsageError("--encoding is of transcripts, and no recording has one that is used")
     _check_apart(items, args)
     make_folder(args.out)
     tables = check_tables(items, args)
@@ -370,8 +376,9 @@ def _processed(tasks: Mapping[int, Task], args: argparse.Namespace, model: Model
             address = None if args.ray == LOCAL_CLUSTER else args.ray
             outcomes = on_ray(with_threads([*tasks.values()], 1), address, work, lost)
         elif len(tasks) > 1:  # not in this process: a crash in a codec must not end the batch
-            threads = max(1, (args.threads or os.cpu_count() or 1) // args.jobs) if args.jobs > 1 else args.threads
-            outcomes = in_processes(with_threads([*tasks.values()], threads), args.jobs, work, lost, show)
+            jobs = args.jobs or 1
+            threads = max(1, (args.threads or os.cpu_count() or 1) // jobs) if jobs > 1 else args.threads
+            outcomes = in_processes(with_threads([*tasks.values()], threads), jobs, work, lost, show)
         else:
             outcomes = (process(task, model, partial(show, task)) for task in tasks.values())
         for outcome in outcomes:
@@ -400,6 +407,17 @@ def _check_people(args: argparse.Namespace) -> None:
     if args.per_person and not any(FORMATS[kind].has_rows for kind in args.format):
         tables = " or ".join(kind for kind, known in FORMATS.items() if known.has_rows)
         raise UsageError(f"--per-person is for tables: add {tables} to --format; other formats hold everyone in one file")
+
+
+def _check_effects(args: argparse.Namespace) -> None:
+    """Refuse options that would have no effect because of others."""
+    if args.ray is not None and args.jobs is not None:
+        raise UsageError("--jobs is for processes on this machine, and --ray starts those of the cluster: choose one")
+    if args.ray is not None and args.threads is not None:
+        raise UsageError("--threads has no effect with --ray, where each recording has one CPU: leave it out")
+    if (args.explain or args.also) and not set(args.format) & WITH_COLUMNS:
+        option = "explain" if args.explain else "also"
+        raise UsageError(f"--{option} adds columns to {', '.join(sorted(WITH_COLUMNS))}: add one of them to --format")
 
 
 def _person_names(table: Path | None, recordings: Sequence[Path]) -> Sequence[Mapping[str, str]]:

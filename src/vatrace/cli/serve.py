@@ -37,11 +37,14 @@ EPILOG = """examples:
   vatrace serve --api --allow recordings      also the interface for programs
   vatrace serve --host 192.168.1.20           raters whom you invite can annotate from the same network
   vatrace serve --other-model run/model.onnx  lets you choose between this model and the package's for each recording
-  vatrace serve --adapt mine.json             fits the recordings' values to your ratings (not those of Live)
+  vatrace serve --adapt mine.json             fits the recordings' values to your ratings
 
 The page is available on this machine only, at an address with a token that is new each time. With --host, raters whom you
 invite on the page can annotate from other machines, over a connection that is not encrypted. Recordings are deleted when the
 server ends (ctrl-C). Results, each with a small copy of the recording, are kept until you delete them on the page.
+
+The page Live always uses the package's own streaming model: --model, --encoders, --active-speaker and --adapt are for
+recordings only. --adapt is not for those that are predicted with an --other-model.
 """
 
 
@@ -102,6 +105,8 @@ def run_serve(args: argparse.Namespace) -> int:
     from vatrace.web.server import make_app
     from vatrace.weights import find_whisper
 
+    if not args.api and (args.allow or args.token_file is not None):
+        raise UsageError(f"--{'allow' if args.allow else 'token-file'} is for the interface for programs: add --api")
     network = None if args.host is None else Network(args.host, _address(args.host))
     listener = _listen(HOST, args.port)
     port = listener.getsockname()[1]

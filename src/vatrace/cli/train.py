@@ -177,6 +177,11 @@ def run_train(args: argparse.Namespace) -> int:
     return 0
 
 
+def _check_unlocked(args: argparse.Namespace) -> None:
+    if args.unlock_test and args.split != "test":
+        raise UsageError("--unlock-test has no effect without --split test: add it, or leave out --unlock-test")
+
+
 def _report(num_epochs: int, progress: Progress) -> Report:
     """Functions that print the progress; under torchrun, only the first process prints."""
     from vatrace.training.train import Report
@@ -208,6 +213,7 @@ def run_evaluate(args: argparse.Namespace) -> int:
     from vatrace.files import written_whole
     from vatrace.store import Store, num_looks
 
+    _check_unlocked(args)
     targets = [] if args.out is None else [args.out / "evaluation.json", args.out / "evaluation.html"]
     refuse_existing(targets, args.overwrite)
     store, predictor = Store(args.store), _predictor(args, args.run_folder)
@@ -253,6 +259,7 @@ def run_compare(args: argparse.Namespace) -> int:
     from vatrace.evaluation.held_out import compare_runs
     from vatrace.store import Store
 
+    _check_unlocked(args)
     if len(set(args.run_folders)) < 2 or len(set(args.run_folders)) < len(args.run_folders):
         raise UsageError("to compare, name at least two runs, each once")
     store, predictors = Store(args.store), [_predictor(args, folder) for folder in args.run_folders]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -77,7 +77,7 @@ class Evaluation:
         num_recordings: number of recordings with labels.
         num_units: number of units of the bootstrap: subjects, or recordings where subjects are unknown.
         num_steps: number of labelled steps.
-        unsupported: share of the labelled steps at which no modality was present.
+        unsupported: share of the labelled steps at which none of the run's modalities was present.
         scores: scores by dimension; all NaN for an output that the run does not have.
         mean_ccc: mean CCC of the run's outputs, with the ends of its interval.
         baselines: scores of predictions without a model, by name and dimension.
@@ -109,6 +109,7 @@ def evaluate(
     train_mean: NDArray[np.float64],
     agreement: dict[str, Any] | None = None,
     progress: Callable[[float], None] = lambda done: None,
+    modalities: Collection[str] | None = None,
 ) -> tuple[Evaluation, dict[str, Pair]]:
     """Evaluate predictions on recordings with labels.
 
@@ -119,6 +120,7 @@ def evaluate(
         train_mean: (2,) mean label of train.
         agreement: agreement between annotators.
         progress: called with the share done, 0..1.
+        modalities: those that the predictions are made from; all that the recordings have if None.
 
     Returns:
         The evaluation, and truth and prediction of each recording by name.
@@ -131,11 +133,11 @@ def evaluate(
         raise StoreError("no recording of this split has labels")
     units = [subjects.get(recording.name) or recording.name for recording in chosen]
     truths = [recording.labels().astype(np.float64) for recording in chosen]
-    names = list(chosen[0].schema.dims)
+    names = [name for name in chosen[0].schema.dims if modalities is None or name in modalities]
     whole, pooled = _predict_variants(predict, chosen, truths, names, progress)
     unit_moments = moments(whole, units)
     resamples = resampled_ccc(unit_moments, resample_counts(len(unit_moments)))
-    supported = [np.logical_or.reduce(list(recording.valid().values())) for recording in chosen]
+    supported = [np.logical_or.reduce([recording.valid()[name] for name in names]) for recording in chosen]
     known = [~np.isnan(truth).all(axis=1) for truth in truths]
     num_steps = int(sum(mask.sum() for mask in known))
     evaluation = Evaluation(

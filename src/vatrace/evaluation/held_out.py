@@ -106,6 +106,7 @@ def evaluate_run(
         np.array(predictor.run.content["train_mean"]),
         store.corpus_facts.get("agreement"),
         progress,
+        predictor.run.content["config"]["model"]["feature_dims"],
     )
 
 

@@ -133,7 +133,8 @@ class Model:
                 asked for, or the person in the image isn't in it.
             MissingWeightsError: if Whisper's weights are needed and missing.
             UsageError: if the model or the modalities don't use the transcript, or can't measure what `also` names.
-            ValueError: if the rate, a modality, the people or something in `also` are not one of the choices.
+            ValueError: if the rate, a modality, the people or something in `also` are not one of the choices, or the source has
+                words already and there is a transcript as well.
         """
         check_options(rate, modalities, people, language, also)
         self.check_also(also, modalities)

@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from vatrace.errors import VatraceError
 from vatrace.languages import AUTO, ENGLISH
 from vatrace.media.container import LONGEST
-from vatrace.media.recording import Recording, open_recording
+from vatrace.media.recording import Recording, open_recording, with_transcript
 from vatrace.media.samples import MAX_RATE, scaled
 from vatrace.media.text_language import text_language
 from vatrace.media.transcripts import Transcript, Word
@@ -109,10 +109,12 @@ def opened(source: Source, transcript: str | Path | None = None, language: str =
 
     Raises:
         MediaError: if it can't be read. Messages don't name the temporary file.
-        ValueError: if it is of another type.
+        ValueError: if it is of another type, or has words and there is a transcript as well.
     """
     if isinstance(source, Recording):
-        yield source
+        if source.words is not None and transcript is not None:
+            raise ValueError("give either words or a transcript")
+        yield source if transcript is None else with_transcript(source, Path(transcript), language)
     elif isinstance(source, str | Path):
         yield open_recording(source, transcript, language)
     else:

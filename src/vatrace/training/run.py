@@ -22,8 +22,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from vatrace.errors import RunError, one_line
-from vatrace.files import read_json
+from vatrace.errors import RunError, one_line, reason
+from vatrace.files import read_json, sha256_once
 from vatrace.models.affect import Output
 from vatrace.models.backbone import EndToEndModel
 from vatrace.names import DIMENSIONS, Split
@@ -192,12 +192,17 @@ def crops_of(model: Model) -> Crops | None:
     return Crops(model.backbone.size) if isinstance(model, EndToEndModel) else None
 
 
+def masks_of(model: Model, recording: StoredRecording) -> Masks:
+    """Where each of the model's modalities is present in a recording, (T,); its store may have others."""
+    return {name: mask for name, mask in recording.valid().items() if name in model.modalities}
+
+
 def predict_recording(
     model: Model, recording: StoredRecording, win_len: int, change: ChangeMasks | None = None
 ) -> NDArray[np.float64]:
     """A model's prediction (T, K) for a recording, from windows that overlap by half."""
     device = next(model.parameters()).device
-    masks = {name: mask for name, mask in recording.valid().items() if name in model.modalities}
+    masks = masks_of(model, recording)
     valid = masks if change is None else change(masks)
     crops = crops_of(model)
 
@@ -257,6 +262,25 @@ class Predictor:
         return self.predict(recording, held_out, change)
 
 
+WEIGHTS_KEY = "backbone weights"
+"""In run.json: the SHA-256 of the file that a face network begins with. Runs of 0.1.0 don't have it."""
+
+
+def backbone_digest(config: Any) -> dict[str, str]:
+    """The SHA-256 of the weights that the run's face network begins with, as in run.json; empty without such a network.
+
+    Raises:
+        RunError: if they can't be read.
+    """
+    if config.backbone is None:
+        return {}
+    path = Path(config.backbone.weights)
+    try:
+        return {WEIGHTS_KEY: sha256_once(path)}
+    except OSError as error:
+        raise RunError(f"{path}: can't be read ({reason(error)}); these are the weights of [backbone]") from error
+
+
 def run_content(config: Any, store: Store, seed: int, folds: int, members: Sequence[Member]) -> dict[str, Any]:
     """The content of run.json when a run begins. `data` is a digest of the labels and of the features' input files."""
     data, sums, counts = hashlib.sha256(), np.zeros(2), np.zeros(2)
@@ -279,5 +303,6 @@ def run_content(config: Any, store: Store, seed: int, folds: int, members: Seque
         "data": data.hexdigest(),
         "train_mean": (sums / np.maximum(counts, 1)).tolist(),
         "members": listed,
+        **backbone_digest(config),
     }
     return dict(json.loads(json.dumps(content)))  # as it will be when read from the file

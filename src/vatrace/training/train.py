@@ -30,7 +30,17 @@ from vatrace.training.config import RunConfig
 from vatrace.training.data import Windows, statistics
 from vatrace.training.folds import make_folds
 from vatrace.training.loop import Epoch, fit
-from vatrace.training.run import Member, Run, crops_of, predict_recording, read_run_file, run_content
+from vatrace.training.run import (
+    WEIGHTS_KEY,
+    Member,
+    Run,
+    backbone_digest,
+    crops_of,
+    masks_of,
+    predict_recording,
+    read_run_file,
+    run_content,
+)
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
@@ -100,7 +110,7 @@ def train_run(
         _check_fits(config, store)
         planned = _plan(config, store, out, options)
         content = run_content(config, store, options.seed, options.folds, [one.member for one in planned])
-        existing = read_run_file(out)
+        existing = _with_digest(read_run_file(out), content, out, report)
         if existing is not None and existing | {"finished": False} != content:
             differing = ", ".join(key for key in content if key != "finished" and existing.get(key) != content[key])
             raise RunError(f"{out}: contains another run (different {differing}): give another --out, or delete it")
@@ -111,6 +121,8 @@ def train_run(
             out.mkdir(parents=True, exist_ok=True)
             write_json(out / "run.json", existing or content)
         for one in planned:
+            if content != content | backbone_digest(config):
+                raise RunError(f"{out}: the weights of [backbone] have been replaced since this run began")
             model = _train_member(config, one, place, options.num_workers, report)
         if rank() > 0:
             return None
@@ -118,6 +130,15 @@ def train_run(
             _export(model, _facts(config, one.train), one.dev, out, report)
         write_json(out / "run.json", content | {"finished": True})
         return Run.open(out)
+
+
+def _with_digest(existing: dict[str, Any] | None, content: dict[str, Any], out: Path, report: Report) -> dict[str, Any] | None:
+    """The content of run.json with the digest of the weights of [backbone]: one of 0.1.0 has none, and gets the present one."""
+    if existing is None or WEIGHTS_KEY not in content or WEIGHTS_KEY in existing:
+        return existing
+    if not existing["finished"]:
+        report.note(f"{out}: begun by an earlier version, so it can't be checked that the weights of [backbone] are the same")
+    return existing | {WEIGHTS_KEY: content[WEIGHTS_KEY]}
 
 
 def _check_fits(config: RunConfig, store: Store) -> None:
@@ -278,7 +299,7 @@ def _intervals(model: Model, recordings: Sequence[StoredRecording], win_len: int
     found = []
     for recording in recordings:
         errors = recording.labels() - predict_recording(model, recording, win_len)
-        found.append((errors, situations(recording.valid(), recording.meta.rate, ahead)))
+        found.append((errors, situations(masks_of(model, recording), recording.meta.rate, ahead)))
     return metadata(half_widths(found))
 
 

@@ -11,6 +11,7 @@ Each has a folder with its results:
                                     page.html      the report, which shows the copy
                                     result.json    the trace, written last
                                     annotations/   a CSV per annotator
+    FOLDER/finished.json            how many have ended so far, also those that were removed
 
 Results stay until they are removed. Recordings are deleted when the server ends. After a crash, unfinished ones are predicted
 again.
@@ -33,14 +34,14 @@ from threading import Lock, Thread
 from time import time
 from typing import Any, Literal
 
-from vatrace.errors import VatraceError, report_bug
+from vatrace.errors import VatraceError, described, report_bug
 from vatrace.files import read_json as read_json_file
-from vatrace.files import written_whole
+from vatrace.files import write_json, written_whole
 from vatrace.inference.model import load_model
 from vatrace.inference.prediction import Prediction
 from vatrace.names import People
 from vatrace.output.writers import read_json
-from vatrace.records import record
+from vatrace.records import record, typed
 from vatrace.web.job import Job
 from vatrace.web.predicting import MakeModel, Predicting, Start, Task
 from vatrace.workers import Worker, WorkerLostError
@@ -54,6 +55,9 @@ RESULT = ("state", "message", "notes", "kind", "duration", "num_people", "facts"
 MAX_KEPT = 200
 """Results whose values are kept in memory: those of an hour have 3 MB."""
 
+
+COUNTER = "finished.json"
+"""The file with the number of jobs that have ended."""
 
 Repeated = Literal["keep", "none", "other"]
 """What becomes of the transcript of a recording that is predicted again."""
@@ -87,7 +91,7 @@ class Jobs:
                 self._take_over(path)
             except Exception as error:  # one damaged folder must not stop the server
                 logger.warning("%s: damaged, so it isn't shown (%s); delete its folder", path, error)
-        self._num_finished = max((job.order for job in self._jobs.values()), default=0)
+        self._num_finished = max([_counted(folder), *(job.order for job in self._jobs.values())])
         self._thread = Thread(target=self._work, name="jobs", daemon=True)
         self._thread.start()
 
@@ -256,6 +260,13 @@ class Jobs:
         with written_whole(self.folder / job.id / "job.json") as path:
             path.write_text(json.dumps(asdict(job), ensure_ascii=False), encoding="utf-8")
 
+    def _count(self) -> None:
+        """Keep the number, so that no later job gets the order of a removed one, which clients take for seen."""
+        try:
+            write_json(self.folder / COUNTER, {"finished": self._num_finished})
+        except OSError as error:  # a full disk; the jobs have it as well
+            logger.warning("%s", described(error, self.folder / COUNTER))
+
     def _work(self) -> None:
         try:
             self._work_off()
@@ -314,6 +325,7 @@ class Jobs:
             removed = job.id not in self._jobs
             if not removed:
                 self._num_finished += 1
+                self._count()
                 logger.info("%s: %s %s", job.id, job.name, job.state)
                 job.order = self._num_finished
         if removed:
@@ -321,6 +333,18 @@ class Jobs:
             return
         self._note(job)
         self.on_finish(job)
+
+
+def _counted(folder: Path) -> int:
+    """How many jobs have ended by the file of an earlier server; 0 without one, as before 0.2.0, or if it is damaged."""
+    file = folder / COUNTER
+    if not file.exists():
+        return 0
+    try:
+        return int(typed(int, read_json_file(file, VatraceError)["finished"]))
+    except (VatraceError, OSError, KeyError, TypeError, ValueError) as error:
+        logger.warning("%s: damaged, so orders go on from the latest job that is left (%s)", file, error)
+        return 0
 
 
 @lru_cache(maxsize=MAX_KEPT)
