@@ -187,6 +187,9 @@ def test_another_network_for_foreign_words_changes_the_features(tmp_path: Path, 
     assert num_waiting(words) == 0 and num_waiting(replace(words, language="de")) == 1
     monkeypatch.setattr("vatrace.encoders.has_e5", lambda: False)
     assert num_waiting(words) == 1
+    for installed in (True, False):  # Whisper base recognises the words, whichever encoder gets them
+        monkeypatch.setattr("vatrace.corpora.extract.has_languages", lambda installed=installed: installed)
+        assert ("whisper_base" in words.facts) == installed
 
 
 def test_another_whisper_changes_the_words(tmp_path: Path) -> None:

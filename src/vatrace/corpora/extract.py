@@ -28,7 +28,7 @@ from vatrace.media.recording import Recording, frame_times, open_recording, with
 from vatrace.names import MODALITIES
 from vatrace.store import EncoderInfo, Meta, Schema, Store
 from vatrace.watcher import working_on
-from vatrace.weights import find_whisper
+from vatrace.weights import BASE_SHA256, find_whisper, has_languages
 
 if TYPE_CHECKING:
     from vatrace.features.perceiver import Perceiver
@@ -68,6 +68,8 @@ class Setting:
         found |= {} if self.language == AUTO else {"language": self.language}
         if self.whisper is not None and any(spec.modality == "words" or spec.on_whisper for spec in self.encoders):
             found["whisper"] = sha256_once(find_whisper(self.whisper) / "model.bin")
+        if has_languages() and any(spec.modality == "words" and not spec.foreign for spec in self.encoders):
+            found["whisper_base"] = BASE_SHA256  # it recognises other languages; with `foreign`, that says as much
         return found | {f"foreign_{spec.modality}": spec.foreign.version for spec in self.encoders if spec.foreign}
 
     def schema(self, rate: float | None) -> Schema:
