@@ -284,7 +284,7 @@ def on_ray(
         address: of a running cluster's head; None for a local cluster that ends with the work.
         work: does a task.
         failed: makes the outcome of a task that was lost.
-        threads: CPUs that a task needs.
+        threads: CPUs that a task takes; fewer if no machine of the cluster has that many.
 
     Raises:
         MissingExtraError: if Ray is not installed.
@@ -304,7 +304,9 @@ def on_ray(
         _check_answers(address)
         ray.init(address, log_to_driver=False, logging_level=logging.ERROR)
     try:
-        remote = ray.remote(max_retries=3, num_cpus=threads)(work)
+        largest = max((node["Resources"].get("CPU", 0.0) for node in ray.nodes() if node["Alive"]), default=0.0)
+        cpus = min(threads, largest) if largest >= 1 else threads  # a task that no machine can take would wait for ever
+        remote = ray.remote(max_retries=3, num_cpus=cpus)(work)
         pending = {remote.remote(task, _unseen): task for task in tasks}
         while pending:
             (ready,), _ = ray.wait(list(pending))
