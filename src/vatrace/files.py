@@ -8,7 +8,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
@@ -66,6 +66,18 @@ def written_whole(path: Path) -> Iterator[Path]:
         if error.strerror is None or (error.filename and str(error.filename).removeprefix("file:") != str(temporary)):
             raise  # it names its file, which is another one
         raise unwritable(path, error) from error
+
+
+def remove_earlier(paths: Iterable[Path]) -> None:
+    """Delete results that are about to be replaced: the side file is replaced first, and must never be beside earlier results.
+
+    If the process is killed before all are in place, some are missing, and the same command makes them again.
+    """
+    for path in paths:
+        try:
+            path.unlink(missing_ok=True)
+        except PermissionError as error:  # on Windows, a file that is open elsewhere can't be deleted
+            raise PermissionError(f"{path}: can't be replaced; is it open in another program?") from error
 
 
 def unwritable(path: Path, error: OSError) -> OSError:

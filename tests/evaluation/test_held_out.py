@@ -8,7 +8,7 @@ import pytest
 from command import run as run_command
 from made_stores import make_store
 from vatrace.errors import StoreError, UsageError
-from vatrace.evaluation.held_out import predict_test, recordings_to_evaluate
+from vatrace.evaluation.held_out import compare_runs, predict_test, recordings_to_evaluate
 from vatrace.store import Store
 from vatrace.training.run import Predictor, Run
 
@@ -64,3 +64,15 @@ def test_the_library_locks_the_test_split(run: Run, tmp_path: Path) -> None:
             store.write_corpus(store.members | {name: replace(member, split="test")}, {})
     with pytest.raises(UsageError, match="e, f: in the folds of the run, but now in the test split"):
         recordings_to_evaluate(store, [replace(run, has_folds=True)])
+
+
+def test_recordings_without_labels_do_not_change_a_comparison(run: Run, tmp_path: Path) -> None:
+    splits = {"a": "train", "b": "train", **{f"d{number:02d}": "dev" for number in range(12)}}
+    predictors = [Predictor(run), Predictor(replace(run, folder=tmp_path / "other"))]
+    found = []
+    for kept in (4, 12):  # recordings in dev; the first four have labels in both stores
+        store = make_store(tmp_path / str(kept), dict(list(splits.items())[: 2 + kept]))
+        for name in store.names_in("dev")[4:]:
+            store.write_labels(name, np.full_like(store.recording(name).labels(), np.nan))
+        found.append(compare_runs(predictors, store))
+    assert found[0][1] == found[1][1] == 4 and found[0][0] == found[1][0]

@@ -7,6 +7,7 @@ import re
 import shutil
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import pandas as pd
@@ -153,6 +154,39 @@ def test_edited_files_are_kept(study: Path) -> None:
     assert predict(study, "--overwrite").err == "" and trace.read_bytes() == original
     (study / "out" / "bids" / "dataset_description.json").write_text('{"Name": "other", "GeneratedBy": [{"Name": "fMRIPrep"}]}')
     assert "describes another dataset" in predict(study).err
+
+
+def test_a_dataset_that_was_stopped_between_two_files_is_finished(study: Path) -> None:
+    """The side file is in place, but its trace isn't yet."""
+    dataset = study / "out" / "bids"
+    before, replaced = states(dataset), Path.replace
+
+    def stopped(temporary: Path, path: Path) -> Path:
+        if path.name.endswith("physio.tsv.gz"):
+            raise KeyboardInterrupt
+        return replaced(temporary, path)
+
+    shutil.copy(study / "b.mp4", study / "a.mp4")
+    with patch.object(Path, "replace", stopped):
+        assert predict(study).status != 0
+    side = dataset / f"{NAMES[0]}.json"
+    assert sha256(side) != before[side.relative_to(dataset).as_posix()][1] and not Path(f"{side}"[:-5] + ".tsv.gz").exists()
+    again = predict(study)
+    assert (again.status, again.err) == (0, "")
+    assert json.loads(side.read_text())["provenance"]["results"][f"{side.stem}.tsv.gz"]["sha256"] == sha256(
+        side.with_suffix(".tsv.gz")
+    )
+
+
+def test_columns_in_which_a_participant_has_two_values_by_now_are_removed(study: Path) -> None:
+    path = study / "out" / "bids" / "participants.tsv"
+    listed(study, HEADER, LINES[0], LINES[2])
+    shutil.rmtree(path.parent)
+    assert predict(study).status == 0
+    assert path.read_text() == "participant_id\tage\tcondition\nsub-P01\t30\tcalm\nsub-P02\tn/a\tcalm\n"
+    listed(study, HEADER, *LINES)
+    assert predict(study).status == 0
+    assert path.read_text() == "participant_id\tage\nsub-P01\t30\nsub-P02\tn/a\n"
 
 
 def test_a_trace_can_be_made_again_from_its_side_file(study: Path) -> None:

@@ -120,7 +120,16 @@ def compare_with_ratings(study: Study, ratings: Mapping[tuple[str, str], list[An
 
 
 def agreement_findings(compared: list[Compared], seed: int = 0) -> tuple[list[Finding], list[str]]:
-    """CCC with its interval by bootstrap over participants, r, RMSE, and the share of ratings in the 90 % intervals."""
+    """CCC with its interval by bootstrap over participants, r, RMSE, and the share of ratings in the 90 % intervals.
+
+    Traces are left out if nothing supports them wherever they were rated.
+
+    Raises:
+        UsageError: if no trace is left.
+    """
+    compared = [one for one in compared if not np.isnan(one.ratings).all()]
+    if not compared:
+        raise UsageError("the ratings lie where nothing supports the traces, so there is nothing to compare")
     units = [one.trace.participant for one in compared]
     sums = moments([(one.ratings, one.values) for one in compared], units)
     resampled = resampled_ccc(sums, resample_counts(len(sums), seed=seed))
@@ -142,6 +151,4 @@ def agreement_findings(compared: list[Compared], seed: int = 0) -> tuple[list[Fi
             inside = float(np.mean((truth >= ends[:, 0]) & (truth <= ends[:, 1])))
             rows.append(Finding("agreement", dimension, "ratings in the 90 % interval", inside, clusters=count))
     notes = [f"agreement: {caution(len(sums))}"] if caution(len(sums)) else []
-    if not rows:
-        raise UsageError("the ratings lie where nothing supports the traces, so there is nothing to compare")
     return rows, notes

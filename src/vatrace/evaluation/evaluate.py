@@ -102,6 +102,18 @@ class Evaluation:
     agreement: dict[str, Any] | None
 
 
+def labelled(recordings: Sequence[StoredRecording]) -> list[StoredRecording]:
+    """Those with labels: others would be drawn in resamples of the recordings, and make intervals too wide.
+
+    Raises:
+        StoreError: if none has labels.
+    """
+    chosen = [recording for recording in recordings if not np.isnan(recording.labels()).all()]
+    if not chosen:
+        raise StoreError("no recording of this split has labels")
+    return chosen
+
+
 def evaluate(
     predict: Predict,
     recordings: Sequence[StoredRecording],
@@ -128,9 +140,7 @@ def evaluate(
     Raises:
         StoreError: if no recording has labels.
     """
-    chosen = [recording for recording in recordings if not np.isnan(recording.labels()).all()]
-    if not chosen:
-        raise StoreError("no recording of this split has labels")
+    chosen = labelled(recordings)
     units = [subjects.get(recording.name) or recording.name for recording in chosen]
     truths = [recording.labels().astype(np.float64) for recording in chosen]
     names = [name for name in chosen[0].schema.dims if modalities is None or name in modalities]

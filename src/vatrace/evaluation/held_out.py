@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from vatrace.errors import StoreError, UsageError
 from vatrace.evaluation.bootstrap import Pair
 from vatrace.evaluation.compare import Difference, compare
-from vatrace.evaluation.evaluate import Evaluation, evaluate
+from vatrace.evaluation.evaluate import Evaluation, evaluate, labelled
 from vatrace.names import Split
 from vatrace.store import Store, StoredRecording, log_look
 
@@ -117,7 +117,7 @@ def compare_runs(
     unlock_test: bool = False,
     progress: Progress = lambda done: None,
 ) -> tuple[dict[str, dict[str, Difference]], int]:
-    """Compare runs with the first on a split.
+    """Compare runs with the first on a split; recordings without labels are left out.
 
     Args:
         predictors: the runs' models.
@@ -131,8 +131,9 @@ def compare_runs(
 
     Raises:
         RunError, UsageError: as `recordings_to_evaluate`, and RunError if the runs don't predict the same steps.
+        StoreError: if no recording of the split has labels.
     """
-    recordings = recordings_to_evaluate(store, [predictor.run for predictor in predictors], split, unlock_test)
+    recordings = labelled(recordings_to_evaluate(store, [predictor.run for predictor in predictors], split, unlock_test))
     subjects = {name: member.subject for name, member in store.members.items()}
     predictions: list[dict[str, Pair]] = []
     for predictor in predictors:

@@ -18,7 +18,7 @@ from typing import Any
 
 from vatrace import __version__
 from vatrace.errors import UsageError
-from vatrace.files import shown, write_json, written_whole
+from vatrace.files import remove_earlier, shown, write_json, written_whole
 from vatrace.output.columns import TRACE, described
 from vatrace.output.provenance import Provenance, all_there, check_ours, file_facts, moved, read_provenance
 from vatrace.output.recordings_list import Listed
@@ -266,6 +266,7 @@ def _write_entry(entry: Entry, name: str, source: Path, made: Provenance, rows: 
     with written_whole(entry.trace) as packed_file, written_whole(entry.side) as side_file:
         packed_file.write_bytes(packed)
         write_entries(content, side_file)
+        remove_earlier([entry.trace])
     return True
 
 
@@ -273,7 +274,7 @@ def _write_participants(path: Path, about: Sequence[tuple[str, Mapping[str, str]
     """Add participants, with the user's columns of their recordings, to the table.
 
     Those of other batches and columns that somebody added remain. The columns are those of the list in which no participant has
-    two values.
+    two values; where a participant has two by now, the value of an earlier batch is removed.
     """
     rows = _participants(path)
     values: dict[str, dict[str, set[str]]] = {}
@@ -285,7 +286,8 @@ def _write_participants(path: Path, about: Sequence[tuple[str, Mapping[str, str]
     constant = [name for name in own if all(len(person[name]) == 1 for person in values.values())]
     for identifier, person in values.items():
         ours = {name: next(iter(person[name])) for name in constant}
-        rows[identifier] = {"participant_id": identifier} | rows.get(identifier, {}) | ours
+        kept = {name: cell for name, cell in rows.get(identifier, {}).items() if name in ours or name not in own}
+        rows[identifier] = {"participant_id": identifier} | kept | ours
     header = dict.fromkeys(["participant_id", *(name for row in rows.values() for name in row)])
     with written_whole(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
         table = csv.DictWriter(

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from vatrace.errors import UsageError, reason
-from vatrace.files import sha256, shown, written_whole
+from vatrace.files import remove_earlier, sha256, shown, written_whole
 from vatrace.inference.prediction import Prediction, for_everyone, renamed
 from vatrace.media.recording import Recording
 from vatrace.names import Progress
@@ -74,22 +74,10 @@ def write_results(
                 _write_one(whole, recording, result, temporary, progress)
                 facts = {"size": temporary.stat().st_size, "sha256": sha256(temporary)}
                 written[result.path.name] = {"kind": result.kind, "person": result.person, **facts}
-            _remove_earlier([result.path for result in ordered if result.kind not in {"json", SIDE}])
+            remove_earlier([result.path for result in ordered if result.kind not in {"json", SIDE}])
     except OSError as error:
         folder = results[0].path.parent
         raise OSError(f"{prediction.source}: can't write its results to {folder} ({reason(error)})") from error
-
-
-def _remove_earlier(paths: Sequence[Path]) -> None:
-    """Delete results that are about to be replaced: the side file is replaced first, and must never be beside earlier results.
-
-    If the process is killed before all are in place, some are missing, and the same command makes them again.
-    """
-    for path in paths:
-        try:
-            path.unlink(missing_ok=True)
-        except PermissionError as error:  # on Windows, a file that is open elsewhere can't be deleted
-            raise PermissionError(f"{path}: can't be replaced; is it open in another program?") from error
 
 
 def completed(made: Provenance, prediction: Prediction) -> Provenance:
