@@ -20,6 +20,8 @@ MIN_CLUSTERS = 6
 NUM_FLIPS = 4096
 """Number of random changes of sign; if there are no more than this many, all are used."""
 LEVEL = 0.95
+ROUNDING = 1e-12
+"""Share of the sum of squares that rounding can leave where curves are all the same."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,7 @@ def mean_curve(curves: Values, tested: NDArray[np.bool_], seed: int = 0) -> Mean
     safe = np.maximum(counts, 2)
     mean = filled.sum(axis=0) / safe
     error = _error(filled, mean, safe)
-    usable &= error > 1e-12
+    usable &= error > 0
     places = np.flatnonzero(usable & tested)
     if not len(places):
         return None
@@ -84,7 +86,9 @@ def mean_curve(curves: Values, tested: NDArray[np.bool_], seed: int = 0) -> Mean
 
 def _error(filled: Values, mean: Values, counts: NDArray[np.int64]) -> Values:
     """The standard error of the mean, (T,). Changes of sign leave the sum of the squares as it is."""
-    spread = np.maximum((filled**2).sum(axis=0) - counts * mean**2, 0.0)
+    total = (filled**2).sum(axis=0)
+    spread = total - counts * mean**2
+    spread = np.where(spread > ROUNDING * total, spread, 0.0)  # of curves that are all the same
     return np.sqrt(spread / (counts - 1) / counts)
 
 
