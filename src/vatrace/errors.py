@@ -131,10 +131,15 @@ def stop(error: KeyboardInterrupt) -> NoReturn:
     raise error
 
 
+def stopped() -> KeyboardInterrupt | None:
+    """What has asked this process to end, in its main thread; None if nothing has."""
+    return _stops[0] if _stops and current_thread() is main_thread() else None
+
+
 def check_stopped() -> None:
     """Raise what has asked this process to end once more, if anything has: another error is only its consequence."""
-    if _stops and current_thread() is main_thread():
-        raise _stops[0]
+    if (error := stopped()) is not None:
+        raise error
 
 
 def forget_stop() -> None:
@@ -147,6 +152,13 @@ def reason(error: BaseException) -> str:
     return str(getattr(error, "strerror", None) or error).lower()
 
 
+def message(error: object) -> str:
+    """The message of an error; for one of the system about a file, the file and the reason, without the system's number."""
+    if isinstance(error, OSError) and error.filename is not None and error.strerror:
+        return f"{error.filename}: {reason(error)}"
+    return str(error)
+
+
 def described(error: BaseException, path: object) -> str:
     """The message of an error about a file, which names the file: those of the system and of libraries often don't.
 
@@ -154,10 +166,8 @@ def described(error: BaseException, path: object) -> str:
         KeyboardInterrupt: if this process has been asked to end.
     """
     check_stopped()
-    text = str(error)
-    if isinstance(error, OSError) and error.filename is not None and error.strerror:
-        text = f"{error.filename}: {reason(error)}"
-    elif isinstance(error, OSError) and error.strerror:
+    text = message(error)
+    if isinstance(error, OSError) and error.filename is None and error.strerror:
         text = reason(error)
     return text if isinstance(error, VatraceError) or str(path) in text else f"{path}: {text}"
 

@@ -58,26 +58,31 @@ def written_whole(path: Path) -> Iterator[Path]:
         with unfinished(temporary):
             os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o666))
             yield temporary
-            try:
+            with _replacing(path):
                 temporary.replace(path)
-            except PermissionError as error:  # on Windows, a file that is open elsewhere can't be replaced
-                raise PermissionError(f"{path}: can't be replaced; is it open in another program?") from error
     except OSError as error:
         if error.strerror is None or (error.filename and str(error.filename).removeprefix("file:") != str(temporary)):
             raise  # it names its file, which is another one
         raise unwritable(path, error) from error
 
 
+@contextmanager
+def _replacing(path: Path) -> Iterator[None]:
+    """Say what is probably wrong where a file can't be replaced: on Windows, it may be open in another program."""
+    try:
+        yield
+    except PermissionError as error:
+        raise PermissionError(f"{path}: can't be replaced; is it open in another program?") from error
+
+
 def remove_earlier(paths: Iterable[Path]) -> None:
-    """Delete results that are about to be replaced: the side file is replaced first, and must never be beside earlier results.
+    """Delete results that are about to be replaced. The side file is replaced first, and must never describe older results.
 
     If the process is killed before all are in place, some are missing, and the same command makes them again.
     """
     for path in paths:
-        try:
+        with _replacing(path):
             path.unlink(missing_ok=True)
-        except PermissionError as error:  # on Windows, a file that is open elsewhere can't be deleted
-            raise PermissionError(f"{path}: can't be replaced; is it open in another program?") from error
 
 
 def unwritable(path: Path, error: OSError) -> OSError:

@@ -19,7 +19,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 from vatrace import __version__
 from vatrace.cli.terminal import complain
-from vatrace.errors import VatraceError, check_stopped, forget_stop, is_out_of_memory, report_bug, stop
+from vatrace.errors import VatraceError, forget_stop, is_out_of_memory, report_bug, stop, stopped
 from vatrace.files import remove_unfinished
 from vatrace.watcher import unwatch, watch
 
@@ -105,14 +105,11 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def _complained(error: BaseException, command: str) -> int:
     """Print in one line why a command has ended; its exit status."""
-    try:
-        check_stopped()
-        if isinstance(error, KeyboardInterrupt):
-            raise error
-    except KeyboardInterrupt as stopped:
+    cause = stopped() or error
+    if isinstance(cause, KeyboardInterrupt):
         with suppress(OSError, ValueError):
             print("stopped; finished work is kept", file=sys.stderr)
-        return TERMINATED if isinstance(stopped, _TerminatedError) else INTERRUPTED
+        return TERMINATED if isinstance(cause, _TerminatedError) else INTERRUPTED
     if isinstance(error, VatraceError | OSError):
         complain(error)
         return FAILED

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
-from vatrace.errors import MediaError, reason
+from vatrace.errors import MediaError, message, reason
 from vatrace.languages import AUTO, LANGUAGES, language_of
 from vatrace.media.folders import passed_over
 
@@ -246,9 +246,7 @@ def say(text: object, file: TextIO | None = None, flush: bool = False) -> None:
 
 def complain(error: object) -> None:
     """Print an error; the caller decides whether the command continues."""
-    if isinstance(error, OSError) and error.filename is not None and error.strerror:
-        error = f"{error.filename}: {reason(error)}"  # the system's own message has its number first
-    say(f"error: {error}", file=sys.stderr, flush=True)
+    say(f"error: {message(error)}", file=sys.stderr, flush=True)
 
 
 def warn(text: object) -> None:

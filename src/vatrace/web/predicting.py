@@ -87,11 +87,12 @@ class Predicting:
         picture = task.picture
         if job.person is not None:
             picture = write_clicked_face(recording, job.person, folder / "clicked face.png")
-        model = _model(self._make_model, Path(options.model) if options.model else None)
+        fusion = Path(options.model) if options.model else None
+        model = _model(self._make_model, fusion)
         made = None if self._start is None else self._start(task, model)
         if made is not None and made.outdated(model.loaded):
             _model.cache_clear()
-            model = _model(self._make_model, Path(options.model) if options.model else None)
+            model = _model(self._make_model, fusion)
         prediction = model.predict(
             recording,
             rate=options.rate,
