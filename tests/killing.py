@@ -344,8 +344,9 @@ def disturbed(whole: Whole, kind: str, rng: random.Random, in_write: bool, work:
     """Disturb a command once, and run it again.
 
     Returns:
-        What came of it: "finished" (it had already ended, or had enough), "same", "noted" (FFmpeg took a lack of memory for
-        damage: frames are missing, and a note says so), or what is wrong; and whether a temporary file existed at that moment.
+        The outcome, and whether a temporary file existed at that moment. The outcome is "finished" (the command had already
+        ended, or had enough), "same", "noted" (FFmpeg took a lack of memory for damage; a note says that frames are missing),
+        or what is wrong.
     """
     out = work / "disk" / "out"
     out.parent.mkdir(parents=True)

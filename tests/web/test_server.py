@@ -251,7 +251,7 @@ def test_another_model_and_a_face_are_chosen_before(talking: Path, tmp_path: Pat
         assert "model lab.onnx" in page.inner_text("#jobs .facts")
         assert json.loads(server.get(f"jobs/{job['id']}/download/json")[2])["made_by"]["model"] == name
         changed = onnx.load(model)
-        changed.doc_string = "trained anew"
+        changed.doc_string = "trained again"
         onnx.save(changed, model)
         page.set_input_files("#files", talking)
         page.locator("dialog video").click()

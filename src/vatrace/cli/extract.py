@@ -268,7 +268,7 @@ def label_and_report(
         corpus: with the labels.
         store: with the features.
         outcomes: of the recordings that were not done already.
-        outdated: recordings whose features could not be made anew.
+        outdated: recordings whose features could not be extracted or imported again.
         args: the options.
     """
     from vatrace.corpora.labels import label_store

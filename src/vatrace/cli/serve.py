@@ -44,7 +44,7 @@ invite on the page can annotate from other machines, over a connection that is n
 server ends (ctrl-C). Results, each with a small copy of the recording, are kept until you delete them on the page.
 
 The page Live always uses the package's own streaming model: --model, --encoders, --active-speaker and --adapt are for
-recordings only. --adapt is not for those that are predicted with an --other-model.
+recordings only. --adapt doesn't apply to recordings predicted with --other-model.
 """
 
 

@@ -57,7 +57,8 @@ def label_store(
         merge: how several annotators' values become one.
         lag: seconds by which all labels are late; None to estimate it from the features of the train recordings, or if there
             are none, of all recordings except those of test.
-        outdated: recordings whose features could not be made anew. They get no labels, so that training doesn't mix features.
+        outdated: recordings whose features could not be extracted or imported again. They get no labels, so that training
+            doesn't mix old and new features.
     """
     names = [source.name for source in corpus.sources if source.name in store]
     for name in {*names} & {*outdated}:

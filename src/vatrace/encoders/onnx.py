@@ -59,7 +59,7 @@ class OnnxFaceEncoder:
 
     @staticmethod
     def weight_files(path: Path) -> list[Path]:
-        """The files that determine the vectors: the TOML file, if any, the ONNX file, and those that it refers to."""
+        """The files that determine the vectors: the TOML file (if any), the ONNX file, and the files it refers to."""
         return [*([path] if path.suffix == ".toml" else []), *with_external(_network(path))]
 
     def __call__(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:

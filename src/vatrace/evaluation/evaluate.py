@@ -132,7 +132,7 @@ def evaluate(
         train_mean: (2,) mean label of train.
         agreement: agreement between annotators.
         progress: called with the share done, 0..1.
-        modalities: those that the predictions are made from; all that the recordings have if None.
+        modalities: those the predictions are based on; None for all that the recordings have.
 
     Returns:
         The evaluation, and truth and prediction of each recording by name.

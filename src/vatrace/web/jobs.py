@@ -11,7 +11,7 @@ Each has a folder with its results:
                                     page.html      the report, which shows the copy
                                     result.json    the trace, written last
                                     annotations/   a CSV per annotator
-    FOLDER/finished.json            how many have ended so far, also those that were removed
+    FOLDER/finished.json            how many have ended so far, including those since removed
 
 Results stay until they are removed. Recordings are deleted when the server ends. After a crash, unfinished ones are predicted
 again.
